@@ -1,0 +1,158 @@
+//! The words of the market: symbols, providers, currencies and quotes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::price::Price;
+
+/// A moment in UTC. What we store and compare has microseconds, as Postgres keeps them: see [`to_microseconds`].
+pub type Timestamp = DateTime<Utc>;
+
+/// Longest symbol, provider or currency name, in characters.
+pub const MAX_NAME_LENGTH: usize = 32;
+
+/// Why a text is not a [`Symbol`], [`ProviderName`] or [`Currency`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to {MAX_NAME_LENGTH} printable ASCII characters without spaces")]
+pub struct NameError;
+
+fn checked(text: &str) -> Result<&str, NameError> {
+    let fits = (1..=MAX_NAME_LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(text) } else { Err(NameError) }
+}
+
+/// Gives a name type its text, its display and its JSON form, all through the one checked constructor.
+macro_rules! name_type {
+    ($name:ident) => {
+        impl $name {
+            /// The name's text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+    };
+}
+
+/// What is traded, as its provider spells it, upper-cased: `AAPL`, `BRK-B`, `^GSPC`, `EURUSD=X`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Symbol(String);
+
+impl FromStr for Symbol {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        checked(text).map(|text| Self(text.to_ascii_uppercase()))
+    }
+}
+
+name_type!(Symbol);
+
+/// A source of quotes, lower-cased: `yahoo`, `replay`. `yfinance` is another name of `yahoo`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProviderName(String);
+
+impl FromStr for ProviderName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let name = checked(text)?.to_ascii_lowercase();
+        Ok(Self(if name == "yfinance" { "yahoo".to_owned() } else { name }))
+    }
+}
+
+name_type!(ProviderName);
+
+/// The unit of a price as the provider writes it: `USD`, and `GBp` for pence, which is not `GBP`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Currency(String);
+
+impl FromStr for Currency {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        checked(text).map(|text| Self(text.to_owned()))
+    }
+}
+
+name_type!(Currency);
+
+/// A provider's answer for one symbol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// What was asked for.
+    pub symbol: Symbol,
+    /// The price, in `currency`.
+    pub price: Price,
+    /// The unit of the price, where the provider tells it.
+    pub currency: Option<Currency>,
+    /// The market's time of the price, not the time of asking.
+    pub timestamp: Timestamp,
+}
+
+/// `time` cut (not rounded) to microseconds, so that what we compare is what Postgres stores.
+#[must_use]
+pub fn to_microseconds(time: Timestamp) -> Timestamp {
+    time.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_are_upper_cased_and_providers_lower_cased() {
+        assert_eq!("brk-b".parse::<Symbol>().unwrap().as_str(), "BRK-B");
+        assert_eq!("Replay".parse::<ProviderName>().unwrap().as_str(), "replay");
+    }
+
+    #[test]
+    fn yfinance_is_yahoo() {
+        assert_eq!("yFinance".parse::<ProviderName>().unwrap().as_str(), "yahoo");
+    }
+
+    #[test]
+    fn pence_stay_pence() {
+        assert_eq!("GBp".parse::<Currency>().unwrap().as_str(), "GBp");
+    }
+
+    #[test]
+    fn names_with_spaces_other_alphabets_or_no_end_are_refused() {
+        for text in ["", "A B", "ÄÖ", "A\n", "A\u{7f}", &"A".repeat(33)] {
+            assert_eq!(text.parse::<Symbol>(), Err(NameError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn time_is_cut_to_microseconds_before_and_after_1970() {
+        let cut = |text: &str| to_microseconds(text.parse().unwrap()).to_rfc3339();
+        assert_eq!(cut("2024-03-20T10:30:00.123456789Z"), "2024-03-20T10:30:00.123456+00:00");
+        assert_eq!(cut("1969-12-31T23:59:59.999999999Z"), "1969-12-31T23:59:59.999999+00:00");
+    }
+}

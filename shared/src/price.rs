@@ -1,0 +1,196 @@
+//! Exact prices: decimals from the provider's text to the HTTP answer, never floats.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// Digits a price may have before the decimal point.
+pub const MAX_INTEGER_DIGITS: u32 = 11;
+/// Digits a price may have after the decimal point, trailing zeros not counted.
+pub const MAX_FRACTION_DIGITS: u32 = 15;
+
+/// A price in the quote's currency: greater than zero, at most 11 digits before the point and 15 after it.
+///
+/// The bounds are what keeps every average of five exact: their sum, and the division of it, fit the 28 digits of
+/// [`Decimal`], which rounds silently beyond them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Price(Decimal);
+
+/// Why a text or a number is not a [`Price`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PriceError {
+    /// The text is no decimal number such as `150.25` or `1.5e2`.
+    #[error("is not a decimal number")]
+    NotANumber,
+    /// Zero and below is no price.
+    #[error("is not greater than zero")]
+    NotPositive,
+    /// More digits than can be averaged exactly.
+    #[error("has more than {MAX_INTEGER_DIGITS} digits before the point or {MAX_FRACTION_DIGITS} after it")]
+    TooPrecise,
+}
+
+impl Price {
+    /// The price as a plain decimal without trailing zeros.
+    #[must_use]
+    pub fn value(self) -> Decimal {
+        self.0
+    }
+}
+
+impl TryFrom<Decimal> for Price {
+    type Error = PriceError;
+
+    fn try_from(value: Decimal) -> Result<Self, PriceError> {
+        let value = value.normalize();
+        if value <= Decimal::ZERO {
+            return Err(PriceError::NotPositive);
+        }
+        let limit = Decimal::from(10_u64.pow(MAX_INTEGER_DIGITS));
+        if value >= limit || value.scale() > MAX_FRACTION_DIGITS {
+            return Err(PriceError::TooPrecise);
+        }
+        Ok(Self(value))
+    }
+}
+
+impl FromStr for Price {
+    type Err = PriceError;
+
+    /// Reads a JSON number's text, exponents included: `150.25`, `1.5e2`, `8.12E-6`.
+    fn from_str(text: &str) -> Result<Self, PriceError> {
+        Self::try_from(exact_decimal(text)?)
+    }
+}
+
+/// The decimal that `text` says, to the last digit: what [`Decimal`] would have to round is refused.
+fn exact_decimal(text: &str) -> Result<Decimal, PriceError> {
+    let (mantissa, exponent) = match text.find(['e', 'E']) {
+        Some(at) => {
+            let exponent = text[at + 1..].parse::<i32>().map_err(|_| PriceError::NotANumber)?;
+            (&text[..at], exponent)
+        }
+        None => (text, 0),
+    };
+    let (negative, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, mantissa),
+    };
+    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if integer.is_empty() || !all_digits(integer) || !all_digits(fraction) || mantissa.ends_with('.') {
+        return Err(PriceError::NotANumber);
+    }
+    let digits = format!("{integer}{fraction}");
+    let significant = digits.trim_start_matches('0').trim_end_matches('0');
+    if significant.is_empty() || negative {
+        return Err(PriceError::NotPositive);
+    }
+    // value = significant × 10^(-scale), with the zeros at the end of the digits given back to the exponent
+    let trailing_zeros = digits.len() - digits.trim_end_matches('0').len();
+    let fraction_digits = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
+    let scale = fraction_digits - i64::from(exponent) - i64::try_from(trailing_zeros).unwrap_or(i64::MAX);
+    if significant.len() > (MAX_INTEGER_DIGITS + MAX_FRACTION_DIGITS) as usize {
+        return Err(PriceError::TooPrecise);
+    }
+    let number = significant.parse::<i128>().map_err(|_| PriceError::NotANumber)?;
+    match u32::try_from(scale) {
+        Ok(scale) if scale <= MAX_FRACTION_DIGITS => {
+            Decimal::try_from_i128_with_scale(number, scale).map_err(|_| PriceError::TooPrecise)
+        }
+        Ok(_) => Err(PriceError::TooPrecise),
+        Err(_) => {
+            let zeros = u32::try_from(-scale).ok().filter(|zeros| *zeros < MAX_INTEGER_DIGITS);
+            let factor = 10_i128.pow(zeros.ok_or(PriceError::TooPrecise)?);
+            let number = number.checked_mul(factor).ok_or(PriceError::TooPrecise)?;
+            Decimal::try_from_i128_with_scale(number, 0).map_err(|_| PriceError::TooPrecise)
+        }
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Price {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        exact_number::serialize(&self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Price {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        text.parse().map_err(|error| serde::de::Error::custom(format_args!("{text} {error}")))
+    }
+}
+
+/// Writes a [`Decimal`] as a JSON number with all its digits; for `#[serde(with = …)]` and JSON only.
+pub mod exact_number {
+    use super::{Decimal, RawValue};
+    use serde::{Serialize, Serializer};
+
+    /// Serialises `value` without going through a float.
+    ///
+    /// # Errors
+    /// When the serializer is not `serde_json`'s.
+    pub fn serialize<S: Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
+        RawValue::from_string(value.to_string()).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn price(text: &str) -> Result<String, PriceError> {
+        text.parse::<Price>().map(|price| price.to_string())
+    }
+
+    #[test]
+    fn every_digit_of_the_text_is_kept_and_trailing_zeros_are_dropped() {
+        assert_eq!(price("150.25"), Ok("150.25".to_owned()));
+        assert_eq!(price("150.2500"), Ok("150.25".to_owned()));
+        assert_eq!(price("0.00000812"), Ok("0.00000812".to_owned()));
+        assert_eq!(price("99999999999.999999999999999"), Ok("99999999999.999999999999999".to_owned()));
+        assert_eq!(price("1500000"), Ok("1500000".to_owned()));
+    }
+
+    #[test]
+    fn exponents_are_read_exactly() {
+        assert_eq!(price("8.12e-6"), Ok("0.00000812".to_owned()));
+        assert_eq!(price("1.5E2"), Ok("150".to_owned()));
+        assert_eq!(price("1e10"), Ok("10000000000".to_owned()));
+        assert_eq!(price("1500e-3"), Ok("1.5".to_owned()));
+    }
+
+    #[test]
+    fn more_digits_than_can_be_averaged_exactly_are_refused() {
+        for text in ["100000000000", "1e11", "0.0000000000000001", "1e-16", "1e2147483647", "1e-2147483648"] {
+            assert_eq!(price(text), Err(PriceError::TooPrecise), "{text}");
+        }
+        assert_eq!(price("1.00000000000000000000000000000000000000000000000001"), Err(PriceError::TooPrecise));
+    }
+
+    #[test]
+    fn what_is_no_positive_number_is_refused() {
+        for text in ["0", "0.000", "-1", "-0.5"] {
+            assert_eq!(price(text), Err(PriceError::NotPositive), "{text}");
+        }
+        for text in ["", "abc", "1.", ".5", "1..2", "1e", "NaN", "Infinity", "\"1\"", " 1", "+1", "1_000"] {
+            assert_eq!(price(text), Err(PriceError::NotANumber), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_json_number_keeps_its_digits_both_ways() {
+        let read: Price = serde_json::from_str("99999999999.999999999999999").unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), "99999999999.999999999999999");
+        assert!(serde_json::from_str::<Price>("\"1.5\"").is_err());
+    }
+}

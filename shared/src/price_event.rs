@@ -1,0 +1,207 @@
+//! A quote on the log: the wire format of the topic, and the rules a record must meet to become a price point.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::market::{Currency, NameError, ProviderName, Quote, Symbol, Timestamp, to_microseconds};
+use crate::price::{Price, PriceError};
+
+/// How far a quote's time may lie ahead of its record's Kafka timestamp.
+const QUOTE_TIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
+/// How far `polled_at` may lie ahead of its record's Kafka timestamp.
+const POLL_TIME_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+/// Namespace of the ids derived for events that foreign producers sent without one.
+const DERIVED_ID_NAMESPACE: Uuid = Uuid::from_u128(0x5d0f_3c5e_9a54_4a0e_8f0b_7f4d_52c1_a6b3);
+
+/// A quote as it stands on the topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceEvent {
+    /// Distinguishes answers polled at the same microsecond; the greater one wins.
+    pub id: Uuid,
+    /// What is priced.
+    pub symbol: Symbol,
+    /// The exact price.
+    pub price: Price,
+    /// Unit of the price, where known.
+    pub currency: Option<Currency>,
+    /// The quote's market time.
+    pub timestamp: Timestamp,
+    /// Who quoted it.
+    pub provider: ProviderName,
+    /// When the provider's raw response arrived; of two answers for one quote time the one polled last wins.
+    pub polled_at: Timestamp,
+    /// The stored raw response the quote was read from.
+    pub raw_response_id: Option<Uuid>,
+}
+
+/// Where and when Kafka stored a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordCoordinates<'a> {
+    /// Topic of the record.
+    pub topic: &'a str,
+    /// Partition of the topic.
+    pub partition: i32,
+    /// Offset in the partition.
+    pub offset: i64,
+    /// Kafka's timestamp of the record: the clock that verdicts are taken against, so that a replay repeats them.
+    pub timestamp: Timestamp,
+}
+
+/// Why a record can never become a price point.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// A tombstone, which has no value.
+    #[error("the record has no value")]
+    NoValue,
+    /// Not JSON, or a field is missing or of the wrong kind; the text names it.
+    #[error("the value is not a price event: {0}")]
+    Malformed(String),
+    /// The price's digits are not acceptable.
+    #[error("price {0}")]
+    Price(#[from] PriceError),
+    /// A name is empty, too long, or not printable ASCII.
+    #[error("{field} {reason}")]
+    Name {
+        /// The field at fault.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: NameError,
+    },
+    /// Neither `source` nor `provider`.
+    #[error("the event has neither source nor provider")]
+    NoProvider,
+    /// `source` and `provider` differ.
+    #[error("source and provider differ")]
+    TwoProviders,
+    /// The quote's time lies outside 1970 to one day after the record.
+    #[error("timestamp lies before 1970 or more than a day after the record's time")]
+    TimestampOutOfRange,
+    /// Polled more than five minutes after the record.
+    #[error("polled_at lies before 1970 or more than five minutes after the record's time")]
+    PolledAtOutOfRange,
+}
+
+#[derive(Serialize)]
+struct WireOut<'a> {
+    id: Uuid,
+    symbol: &'a Symbol,
+    price: Price,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<&'a Currency>,
+    timestamp: Timestamp,
+    source: &'a ProviderName,
+    provider: &'a ProviderName,
+    polled_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_response_id: Option<Uuid>,
+}
+
+#[derive(Deserialize)]
+struct WireIn<'a> {
+    id: Option<Uuid>,
+    symbol: String,
+    #[serde(borrow)]
+    price: &'a RawValue,
+    currency: Option<String>,
+    timestamp: DateTime<Utc>,
+    source: Option<String>,
+    provider: Option<String>,
+    polled_at: Option<DateTime<Utc>>,
+    raw_response_id: Option<Uuid>,
+}
+
+impl PriceEvent {
+    /// The event that publishes `quote`, read at `polled_at` from the stored response `raw_response_id`.
+    #[must_use]
+    pub fn of_quote(quote: Quote, provider: ProviderName, polled_at: Timestamp, raw_response_id: Uuid) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            symbol: quote.symbol,
+            price: quote.price,
+            currency: quote.currency,
+            timestamp: to_microseconds(quote.timestamp),
+            provider,
+            polled_at: to_microseconds(polled_at),
+            raw_response_id: Some(raw_response_id),
+        }
+    }
+
+    /// The JSON value of the Kafka record; its key is the symbol.
+    ///
+    /// # Errors
+    /// None in practice: every field has a JSON form.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(&WireOut {
+            id: self.id,
+            symbol: &self.symbol,
+            price: self.price,
+            currency: self.currency.as_ref(),
+            timestamp: self.timestamp,
+            source: &self.provider,
+            provider: &self.provider,
+            polled_at: self.polled_at,
+            raw_response_id: self.raw_response_id,
+        })
+    }
+
+    /// Reads and judges a record's value. The verdict depends on the record alone, never on the present time, so
+    /// that a replayed topic gives the same points.
+    ///
+    /// # Errors
+    /// A [`Rejection`] for records that can never be right.
+    pub fn decode(value: Option<&[u8]>, record: &RecordCoordinates<'_>) -> Result<Self, Rejection> {
+        let value = value.ok_or(Rejection::NoValue)?;
+        let wire: WireIn<'_> =
+            serde_json::from_slice(value).map_err(|error| Rejection::Malformed(error.to_string()))?;
+        let symbol = name(&wire.symbol, "symbol")?;
+        let price = wire.price.get().parse::<Price>()?;
+        let currency = wire.currency.as_deref().map(|text| name(text, "currency")).transpose()?;
+        let provider = provider_of(wire.source.as_deref(), wire.provider.as_deref())?;
+        let timestamp = to_microseconds(wire.timestamp);
+        if timestamp < DateTime::UNIX_EPOCH || timestamp > record.timestamp + QUOTE_TIME_TOLERANCE {
+            return Err(Rejection::TimestampOutOfRange);
+        }
+        let polled_at = wire.polled_at.map_or(record.timestamp, to_microseconds);
+        if polled_at < DateTime::UNIX_EPOCH || polled_at > record.timestamp + POLL_TIME_TOLERANCE {
+            return Err(Rejection::PolledAtOutOfRange);
+        }
+        let id = wire.id.unwrap_or_else(|| derived_id(record));
+        Ok(Self {
+            id,
+            symbol,
+            price,
+            currency,
+            timestamp,
+            provider,
+            polled_at,
+            raw_response_id: wire.raw_response_id,
+        })
+    }
+}
+
+fn name<T: std::str::FromStr<Err = NameError>>(text: &str, field: &'static str) -> Result<T, Rejection> {
+    text.parse().map_err(|reason| Rejection::Name { field, reason })
+}
+
+/// Both fields name the same thing; either may be absent, but not both, and they may not differ.
+fn provider_of(source: Option<&str>, provider: Option<&str>) -> Result<ProviderName, Rejection> {
+    let source = source.map(|text| name::<ProviderName>(text, "source")).transpose()?;
+    let provider = provider.map(|text| name::<ProviderName>(text, "provider")).transpose()?;
+    match (source, provider) {
+        (None, None) => Err(Rejection::NoProvider),
+        (Some(source), Some(provider)) if source != provider => Err(Rejection::TwoProviders),
+        (Some(name), _) | (None, Some(name)) => Ok(name),
+    }
+}
+
+/// The id of an event that has none: the same for every delivery of the same record.
+fn derived_id(record: &RecordCoordinates<'_>) -> Uuid {
+    let RecordCoordinates { topic, partition, offset, timestamp } = record;
+    let name = format!("{topic}/{partition}/{offset}/{}", timestamp.timestamp_millis());
+    Uuid::new_v5(&DERIVED_ID_NAMESPACE, name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

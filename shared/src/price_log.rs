@@ -1,0 +1,33 @@
+//! The port to the log of price events: Kafka, or memory in tests.
+
+use async_trait::async_trait;
+
+use crate::price_event::PriceEvent;
+
+pub mod kafka;
+pub mod memory;
+
+/// Where price events are appended.
+#[async_trait]
+pub trait PriceLog: std::fmt::Debug + Send + Sync {
+    /// Appends the events, keyed by symbol, and waits until each is acknowledged by all replicas or failed (3 s at
+    /// most). One result per event, in order.
+    async fn append(&self, events: &[PriceEvent]) -> Vec<Result<(), PublishError>>;
+
+    /// Whether the log answers, within `timeout`.
+    ///
+    /// # Errors
+    /// When it does not, or lacks the topic.
+    async fn check(&self, timeout: std::time::Duration) -> Result<(), PublishError>;
+}
+
+/// Why an event was not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The broker did not acknowledge in time, or refused.
+    #[error("Kafka did not acknowledge the event: {0}")]
+    NotAcknowledged(String),
+    /// The event could not be written as JSON.
+    #[error("the event could not be written: {0}")]
+    Unwritable(String),
+}

@@ -1,0 +1,98 @@
+//! The port to market data providers, and their names.
+//!
+//! A provider is asked for a batch of symbols in one HTTP request; callers split larger lists by
+//! [`Provider::max_symbols`], so that they can do their own upkeep (renew a lease) between requests.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::market::{ProviderName, Quote, Symbol, Timestamp};
+
+pub mod replay;
+pub mod yahoo;
+
+/// Longest that one request to a provider may take, connecting and reading included.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A source of quotes.
+#[async_trait]
+pub trait Provider: fmt::Debug + Send + Sync {
+    /// The name that its quotes carry.
+    fn name(&self) -> &ProviderName;
+
+    /// Most symbols that one [`Provider::fetch`] takes; never 0.
+    fn max_symbols(&self) -> usize;
+
+    /// Asks for the present quotes of `symbols` in one request. `at` is the tick's time in a poll, else now; only
+    /// simulated providers go by it.
+    ///
+    /// # Errors
+    /// When nothing at all was had; a single symbol's trouble stands beside it in [`Answer::quotes`].
+    async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError>;
+}
+
+/// One request's worth of quotes.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// When the raw response had arrived: `polled_at` of its quotes.
+    pub received_at: Timestamp,
+    /// The response body as it came.
+    pub body: String,
+    /// One entry for each symbol asked for, in that order.
+    pub quotes: Vec<(Symbol, Result<Quote, ProviderError>)>,
+}
+
+/// What a provider's trouble means for the caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// The provider does not know the symbol.
+    #[error("{provider} does not know the symbol {symbol}")]
+    UnknownSymbol {
+        /// The symbol asked for.
+        symbol: Symbol,
+        /// Who was asked.
+        provider: ProviderName,
+    },
+    /// The symbol is known but has no usable price now.
+    #[error("{provider} has no usable price for {symbol}: {reason}")]
+    NoPrice {
+        /// The symbol asked for.
+        symbol: Symbol,
+        /// Who was asked.
+        provider: ProviderName,
+        /// What was found instead of a price; safe to show.
+        reason: String,
+    },
+    /// The provider limits us.
+    #[error("{provider} limits our requests")]
+    RateLimited {
+        /// Who was asked.
+        provider: ProviderName,
+        /// How long to leave it alone.
+        retry_after: Duration,
+    },
+    /// No complete answer within [`REQUEST_TIMEOUT`].
+    #[error("{provider} did not answer within {} s", REQUEST_TIMEOUT.as_secs())]
+    TimedOut {
+        /// Who was asked.
+        provider: ProviderName,
+    },
+    /// Not reachable, or an error of its own.
+    #[error("{provider} is not available: {reason}")]
+    Unavailable {
+        /// Who was asked.
+        provider: ProviderName,
+        /// What happened; safe to show.
+        reason: String,
+    },
+    /// An answer that is not in the provider's own format.
+    #[error("{provider} gave an answer we cannot read: {reason}")]
+    Malformed {
+        /// Who was asked.
+        provider: ProviderName,
+        /// What was wrong; safe to show.
+        reason: String,
+    },
+}

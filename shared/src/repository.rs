@@ -1,0 +1,72 @@
+//! The Postgres repository: all SQL of the pipeline, one file per table, free functions.
+//!
+//! Functions take `impl PgExecutor<'_>` when they are one statement and `&mut PgConnection` when they are several.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+pub mod rejected_events;
+
+/// Brings a database's schema up to date; the schema is explained in the migrations themselves.
+pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// How long a request waits for a connection before Postgres counts as away.
+pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What went wrong in Postgres, as far as callers act on it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Postgres cannot be reached, is starting or stopping, or gave up the transaction: the same may pass later.
+    #[error("Postgres is not available")]
+    Unavailable(#[source] sqlx::Error),
+    /// The statement itself failed, or a row does not read as what it should be.
+    #[error("Postgres refused the statement")]
+    Rejected(#[source] sqlx::Error),
+}
+
+impl Error {
+    /// Whether trying again later may help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        let transient = match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => true,
+            // Classes: 08 connection, 40 rollback (deadlock, serialisation), 53 resources, 55P03 lock not available,
+            // 57 operator intervention (shutdown, cannot connect now), 58 system error (I/O), 25006 read-only standby.
+            sqlx::Error::Database(database) => database.code().is_some_and(|code| {
+                ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+                    || code == "55P03"
+                    || code == "25006"
+            }),
+            _ => false,
+        };
+        if transient { Self::Unavailable(error) } else { Self::Rejected(error) }
+    }
+}
+
+/// Opens a pool lazily: no connection is made before the first statement.
+///
+/// # Errors
+/// When the URL is not a Postgres URL.
+pub fn connect(url: &str, max_connections: u32) -> Result<PgPool, Error> {
+    let options = PgConnectOptions::from_str(url)?.application_name("market-data").disable_statement_logging();
+    Ok(PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(true)
+        .connect_lazy_with(options))
+}

@@ -1,0 +1,62 @@
+//! Quarantine: records of the topic that can never become price points.
+
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+
+use super::Error;
+use crate::market::Timestamp;
+
+/// A record that was refused, as it stood on the topic.
+#[derive(Clone, Debug)]
+pub struct RejectedEvent {
+    /// Topic of the record.
+    pub topic: String,
+    /// Partition of the topic.
+    pub partition: i32,
+    /// Offset in the partition.
+    pub offset: i64,
+    /// Kafka's timestamp of the record.
+    pub timestamp: Timestamp,
+    /// The record's key, as it came.
+    pub key: Option<Vec<u8>>,
+    /// The record's value, as it came; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Why it was refused.
+    pub reason: String,
+}
+
+/// Keeps the events, each once however often it is delivered; returns how many were new.
+///
+/// A record's identity includes its timestamp and the hash of its value, because offsets begin again when a topic
+/// or a broker is made anew. Rows are written in the order of their identity, so that two writers cannot deadlock.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn insert(connection: &mut PgConnection, events: &[RejectedEvent]) -> Result<u64, Error> {
+    if events.is_empty() {
+        return Ok(0);
+    }
+    let mut rows: Vec<(&RejectedEvent, Vec<u8>)> =
+        events.iter().map(|event| (event, Sha256::digest(event.value.as_deref().unwrap_or(&[])).to_vec())).collect();
+    rows.sort_by(|(a, hash_a), (b, hash_b)| {
+        (&a.topic, a.partition, a.offset, a.timestamp, hash_a).cmp(&(&b.topic, b.partition, b.offset, b.timestamp, hash_b))
+    });
+    let inserted = sqlx::query(
+        "insert into rejected_events
+             (topic, partition, record_offset, record_timestamp, value_sha256, key, value, reason)
+         select * from unnest($1::text[], $2::int4[], $3::int8[], $4::timestamptz[], $5::bytea[], $6::bytea[],
+                              $7::bytea[], $8::text[])
+         on conflict do nothing",
+    )
+    .bind(rows.iter().map(|(event, _)| event.topic.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(event, _)| event.partition).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(event, _)| event.offset).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(event, _)| event.timestamp).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, hash)| hash.as_slice()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(event, _)| event.key.as_deref()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(event, _)| event.value.as_deref()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(event, _)| event.reason.as_str()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected())
+}
