@@ -13,6 +13,13 @@ use crate::market::{ProviderName, Quote, Symbol, Timestamp};
 pub mod replay;
 pub mod yahoo;
 
+/// Name of the provider that asks Yahoo Finance.
+pub const YAHOO: &str = "yahoo";
+/// Name of the provider that plays recorded prices.
+pub const REPLAY: &str = "replay";
+/// Every provider we know, the preferred one first.
+pub const NAMES: [&str; 2] = [YAHOO, REPLAY];
+
 /// Longest that one request to a provider may take, connecting and reading included.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -95,4 +102,9 @@ pub enum ProviderError {
         /// What was wrong; safe to show.
         reason: String,
     },
+}
+
+/// One of our own names as a [`ProviderName`].
+pub(crate) fn name(text: &'static str) -> ProviderName {
+    text.parse().expect("our own provider names are names")
 }

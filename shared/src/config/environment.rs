@@ -1,0 +1,195 @@
+//! Reads and checks the variables one by one, collecting the faults.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::HeaderValue;
+use sqlx::postgres::PgConnectOptions;
+use tracing_subscriber::EnvFilter;
+
+use super::{ConfigError, Database, Kafka, Providers, Schedules};
+use crate::market::ProviderName;
+use crate::provider;
+
+/// A day: the longest interval and replay step.
+const DAY_SECONDS: u32 = 86_400;
+/// Far more relayed jobs than one account would run.
+const MOST_RELAY_JOBS: u32 = 10_000;
+/// Kafka's own limit on topic names.
+const MAX_TOPIC_LENGTH: usize = 249;
+/// EventBridge's own limit on the names of schedule groups.
+const MAX_GROUP_LENGTH: usize = 64;
+
+/// A variable of the process; an odd byte in it shows as `U+FFFD`, which no check lets pass unseen.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub(super) fn process_variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// The variables, and what was found wrong with them so far.
+///
+/// A faulty variable yields some value all the same, so that the rest is read too; [`Environment::finish`] gives the
+/// result out only when there was no fault.
+pub(super) struct Environment<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    faults: Vec<String>,
+}
+
+impl<'a> Environment<'a> {
+    pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { lookup, faults: Vec::new() }
+    }
+
+    pub(super) fn finish<T>(self, config: T) -> Result<T, ConfigError> {
+        if self.faults.is_empty() { Ok(config) } else { Err(ConfigError { faults: self.faults }) }
+    }
+
+    pub(super) fn database(&mut self) -> Database {
+        let expected = "a Postgres URL such as postgres://user:password@host:5432/database";
+        let url = self.required("DATABASE_URL", expected, is_postgres_url);
+        Database { url }
+    }
+
+    pub(super) fn kafka(&mut self) -> Kafka {
+        let topic = "a topic name: 1 to 249 letters, digits, dots, hyphens or underscores";
+        let servers = self.required("KAFKA_BOOTSTRAP_SERVERS", "host:port[,host:port…]", are_servers);
+        Kafka {
+            bootstrap_servers: servers,
+            price_topic: self.or_default("KAFKA_PRICE_TOPIC", "price-events", topic, is_topic),
+            dead_letter_topic: self.or_default(
+                "KAFKA_DEAD_LETTER_TOPIC",
+                "price-events.dlt",
+                topic,
+                is_topic,
+            ),
+        }
+    }
+
+    pub(super) fn providers(&mut self) -> Providers {
+        let known = format!("one of {}", provider::NAMES.join(", "));
+        let default = self.or_default("DEFAULT_PROVIDER", provider::YAHOO, &known, |name| {
+            name.parse::<ProviderName>().is_ok_and(|name| provider::NAMES.contains(&name.as_str()))
+        });
+        let base_url = self.or_default(
+            "YAHOO_BASE_URL",
+            "https://query1.finance.yahoo.com",
+            "an http or https URL without user, query or fragment",
+            is_base_url,
+        );
+        let user_agent = self.or_default(
+            "YAHOO_USER_AGENT",
+            "Mozilla/5.0 (compatible; market-data-pipeline/0.1)",
+            "the text of an HTTP header in printable ASCII",
+            |text| HeaderValue::from_str(text).is_ok_and(|value| value.to_str().is_ok()),
+        );
+        let step = self.number("REPLAY_STEP_SECONDS", 10, 1..=DAY_SECONDS);
+        Providers {
+            default: default.parse().unwrap_or_else(|_| provider::name(provider::YAHOO)),
+            yahoo_base_url: base_url,
+            yahoo_user_agent: user_agent,
+            replay_step: Duration::from_secs(step.into()),
+        }
+    }
+
+    pub(super) fn schedules(&mut self) -> Schedules {
+        let group = "a schedule group: 1 to 64 letters, digits, dots, hyphens or underscores";
+        Schedules {
+            group: self.required("SCHEDULE_GROUP", group, |text| is_name(text, MAX_GROUP_LENGTH)),
+            target_arn: self.required("SCHEDULE_TARGET_ARN", "the poller's ARN", is_arn),
+            role_arn: self.required("SCHEDULE_ROLE_ARN", "the ARN of an IAM role", is_arn),
+        }
+    }
+
+    pub(super) fn polling_interval(&mut self) -> u32 {
+        self.number("POLLING_INTERVAL", 10, 1..=DAY_SECONDS)
+    }
+
+    pub(super) fn max_relay_jobs(&mut self) -> u32 {
+        self.number("MAX_RELAY_JOBS", 50, 0..=MOST_RELAY_JOBS)
+    }
+
+    pub(super) fn log_filter(&mut self) -> String {
+        let expected = "log filter directives such as info or info,shared=debug";
+        self.or_default("RUST_LOG", "info", expected, |text| EnvFilter::try_new(text).is_ok())
+    }
+
+    pub(super) fn log_json(&mut self) -> bool {
+        self.value("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("JSON"))
+    }
+
+    /// The variable without the spaces around it; empty counts as unset.
+    fn value(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn required(&mut self, name: &str, expected: &str, accepts: impl Fn(&str) -> bool) -> String {
+        let value = self.value(name);
+        match &value {
+            None => self.faults.push(format!("{name} is not set: expected {expected}")),
+            Some(value) if !accepts(value) => self.faults.push(format!("{name} is not {expected}")),
+            Some(_) => {}
+        }
+        value.unwrap_or_default()
+    }
+
+    fn or_default(
+        &mut self,
+        name: &str,
+        default: &str,
+        expected: &str,
+        accepts: impl Fn(&str) -> bool,
+    ) -> String {
+        let value = self.value(name).unwrap_or_else(|| default.to_owned());
+        if !accepts(&value) {
+            self.faults.push(format!("{name} is not {expected}"));
+        }
+        value
+    }
+
+    fn number(&mut self, name: &str, default: u32, range: RangeInclusive<u32>) -> u32 {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        let text = self.or_default(name, &default.to_string(), &expected, |text| {
+            text.parse().is_ok_and(|number| range.contains(&number))
+        });
+        text.parse().unwrap_or(default)
+    }
+}
+
+fn is_postgres_url(text: &str) -> bool {
+    let postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
+    postgres && PgConnectOptions::from_str(text).is_ok()
+}
+
+fn are_servers(text: &str) -> bool {
+    text.split(',').all(|server| {
+        server.trim().rsplit_once(':').is_some_and(|(host, port)| {
+            let host_fits = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic());
+            host_fits && !host.contains('/') && port.parse().is_ok_and(|port: u16| port > 0)
+        })
+    })
+}
+
+fn is_name(text: &str, max_length: usize) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=max_length).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+fn is_topic(text: &str) -> bool {
+    is_name(text, MAX_TOPIC_LENGTH) && text != "." && text != ".."
+}
+
+fn is_arn(text: &str) -> bool {
+    text.starts_with("arn:")
+        && text.splitn(6, ':').count() == 6
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn is_base_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        let plain = url.query().is_none() && url.fragment().is_none();
+        let anonymous = url.username().is_empty() && url.password().is_none();
+        matches!(url.scheme(), "http" | "https") && url.has_host() && plain && anonymous
+    })
+}

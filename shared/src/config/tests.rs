@@ -1,0 +1,110 @@
+use super::*;
+
+const COMPLETE: [(&str, &str); 5] = [
+    ("DATABASE_URL", "postgres://market:s3cret@db:5432/market"),
+    ("KAFKA_BOOTSTRAP_SERVERS", "kafka-1:9092,[::1]:9093"),
+    ("SCHEDULE_GROUP", "market-polling"),
+    ("SCHEDULE_TARGET_ARN", "arn:aws:lambda:eu-west-1:123456789012:function:market-poller"),
+    ("SCHEDULE_ROLE_ARN", "arn:aws:iam::123456789012:role/market-scheduler"),
+];
+
+/// Looks in `changes` first, then in the complete configuration.
+fn lookup_with(changes: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+    move |name| {
+        let found = changes.iter().chain(&COMPLETE).find(|(variable, _)| *variable == name);
+        found.map(|(_, value)| (*value).to_owned())
+    }
+}
+
+fn faults(changes: &'static [(&str, &str)]) -> String {
+    Api::from_lookup(&lookup_with(changes)).unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_not_set_has_the_documented_default() {
+    let api = Api::from_lookup(&lookup_with(&[])).unwrap();
+    assert_eq!(api.kafka.price_topic, "price-events");
+    assert_eq!(api.kafka.dead_letter_topic, "price-events.dlt");
+    assert_eq!(api.providers.default.as_str(), "yahoo");
+    assert_eq!(api.providers.yahoo_base_url, "https://query1.finance.yahoo.com");
+    assert_eq!(api.providers.replay_step, Duration::from_secs(10));
+    assert_eq!((api.polling_interval, api.max_relay_jobs), (10, 50));
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    assert_eq!(Api::from_lookup(&lookup_with(&[("POLLING_INTERVAL", " ")])).unwrap().polling_interval, 10);
+    assert!(faults(&[("DATABASE_URL", "")]).starts_with("DATABASE_URL is not set: expected a Postgres URL"));
+}
+
+#[test]
+fn each_function_requires_only_what_it_uses() {
+    let database = |name: &str| lookup_with(&[])(name).filter(|_| name == "DATABASE_URL");
+    assert!(Averager::from_lookup(&database).is_ok());
+    let poller = |name: &str| lookup_with(&[])(name).filter(|_| !name.starts_with("SCHEDULE"));
+    assert!(Poller::from_lookup(&poller).is_ok());
+    assert_eq!(Upkeep::from_lookup(&poller).unwrap_err().to_string().lines().count(), 3);
+}
+
+#[test]
+fn all_faults_are_named_at_once_one_line_each() {
+    let faults = Api::from_lookup(&|_| None).unwrap_err().to_string();
+    let named: Vec<&str> = faults.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(named, COMPLETE.map(|(name, _)| name));
+}
+
+#[test]
+fn malformed_values_are_refused_with_what_was_expected() {
+    let day = "POLLING_INTERVAL is not a whole number from 1 to 86400";
+    for value in
+        [&[("POLLING_INTERVAL", "0")], &[("POLLING_INTERVAL", "2.5")], &[("POLLING_INTERVAL", "86401")]]
+    {
+        assert_eq!(faults(value), day, "{value:?}");
+    }
+    assert_eq!(faults(&[("DEFAULT_PROVIDER", "bloomberg")]), "DEFAULT_PROVIDER is not one of yahoo, replay");
+    for servers in [
+        &[("KAFKA_BOOTSTRAP_SERVERS", "kafka")],
+        &[("KAFKA_BOOTSTRAP_SERVERS", "kafka:0")],
+        &[("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092,")],
+        &[("KAFKA_BOOTSTRAP_SERVERS", "http://kafka:9092")],
+    ] {
+        assert_eq!(faults(servers), "KAFKA_BOOTSTRAP_SERVERS is not host:port[,host:port…]", "{servers:?}");
+    }
+    for (variable, value) in [
+        ("KAFKA_PRICE_TOPIC", "price events"),
+        ("KAFKA_DEAD_LETTER_TOPIC", ".."),
+        ("YAHOO_BASE_URL", "query1.finance.yahoo.com"),
+        ("YAHOO_BASE_URL", "ftp://query1.finance.yahoo.com"),
+        ("YAHOO_USER_AGENT", "a\nb"),
+        ("SCHEDULE_GROUP", "a/b"),
+        ("SCHEDULE_TARGET_ARN", "poller"),
+    ] {
+        let lookup =
+            |name: &str| (name == variable).then(|| value.to_owned()).or_else(|| lookup_with(&[])(name));
+        let faults = Api::from_lookup(&lookup).unwrap_err().to_string();
+        assert!(faults.starts_with(&format!("{variable} is not ")), "{faults}");
+        assert_eq!(faults.lines().count(), 1, "{faults}");
+    }
+}
+
+#[test]
+fn the_database_password_shows_neither_in_faults_nor_in_debug_output() {
+    assert!(!faults(&[("DATABASE_URL", "mysql://market:s3cret@db/market")]).contains("s3cret"));
+    assert!(!format!("{:?}", Api::from_lookup(&lookup_with(&[])).unwrap()).contains("s3cret"));
+}
+
+#[test]
+fn yfinance_is_accepted_as_yahoo() {
+    let api = Api::from_lookup(&lookup_with(&[("DEFAULT_PROVIDER", "yfinance")])).unwrap();
+    assert_eq!(api.providers.default.as_str(), "yahoo");
+}
+
+#[test]
+fn logging_is_text_at_info_unless_lambda_asks_for_json() {
+    let logging = Logging::from_lookup(&|_| None).unwrap();
+    assert_eq!(logging, Logging { filter: "info".to_owned(), json: false });
+    let json = |name: &str| (name == "AWS_LAMBDA_LOG_FORMAT").then(|| "JSON".to_owned());
+    assert!(Logging::from_lookup(&json).unwrap().json);
+    let odd = |name: &str| (name == "RUST_LOG").then(|| "shared=loud".to_owned());
+    assert!(Logging::from_lookup(&odd).unwrap_err().to_string().starts_with("RUST_LOG is not "));
+}
