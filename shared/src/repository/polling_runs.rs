@@ -1,0 +1,337 @@
+//! Polling runs: who polls which tick, and what came of it.
+//!
+//! A run is claimed by inserting its row with a lease. Whatever is written about a job's ticks, renewals of a lease
+//! excepted, is written while the job's row is locked, so that claims of one job come one after another.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use sqlx::{PgConnection, PgExecutor, PgPool};
+use uuid::Uuid;
+
+use super::Error;
+use crate::market::{Timestamp, to_microseconds};
+use crate::tick::{self, Gap, Grid};
+
+/// How long a claim is good without being renewed.
+pub const LEASE: Duration = Duration::from_secs(30);
+/// Longest error text that is kept, in characters.
+const MAX_ERROR_LENGTH: usize = 500;
+
+/// What became of a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// It is being polled.
+    Running,
+    /// Every symbol was published.
+    Succeeded,
+    /// Some symbols were published.
+    Partial,
+    /// Nothing was published.
+    Failed,
+    /// Whoever polled it was not heard of again.
+    Abandoned,
+    /// Nobody polled it.
+    Missed,
+    /// Nobody polled it, because the job was backing off.
+    Skipped,
+}
+
+/// The newest run of a job that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastRun {
+    /// Its tick.
+    pub tick_time: Timestamp,
+    /// What became of it.
+    pub status: RunStatus,
+    /// Symbols whose event was acknowledged.
+    pub published: u32,
+    /// All other symbols.
+    pub failed: u32,
+    /// The first thing that went wrong; safe to show.
+    pub error: Option<String>,
+}
+
+/// The right to poll a tick, for as long as its lease is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The job.
+    pub job_id: Uuid,
+    /// The tick.
+    pub tick_time: Timestamp,
+    /// Distinguishes this claim from one that took over.
+    pub claim_id: Uuid,
+}
+
+/// Whether a tick may be polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    /// It is ours.
+    Claimed(Claim),
+    /// Somebody polls it, has polled it, or has recorded it as missed.
+    Taken,
+    /// The job skips ticks before this time.
+    BackingOff(Timestamp),
+    /// The job is deleted.
+    NoSuchJob,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunResult {
+    /// Symbols whose event was acknowledged.
+    pub published: u32,
+    /// All other symbols.
+    pub failed: u32,
+    /// The first thing that went wrong; safe to show.
+    pub error: Option<String>,
+    /// How long the provider wants to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl RunResult {
+    /// The status that the counts come to.
+    #[must_use]
+    pub fn status(&self) -> RunStatus {
+        match (self.published, self.failed) {
+            (0, _) => RunStatus::Failed,
+            (_, 0) => RunStatus::Succeeded,
+            _ => RunStatus::Partial,
+        }
+    }
+}
+
+impl RunStatus {
+    /// The word in the database, which is also the one in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
+            Self::Missed => "missed",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    pub(super) fn read(word: &str) -> Result<Self, Error> {
+        [
+            Self::Running,
+            Self::Succeeded,
+            Self::Partial,
+            Self::Failed,
+            Self::Abandoned,
+            Self::Missed,
+            Self::Skipped,
+        ]
+        .into_iter()
+        .find(|status| status.as_str() == word)
+        .ok_or_else(|| sqlx::Error::Decode("not a run's status".into()).into())
+    }
+}
+
+/// Claims a tick at `now`, records the ticks before it that nobody polled, and closes runs whose lease has passed.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn claim(
+    pool: &PgPool,
+    job_id: Uuid,
+    tick_time: Timestamp,
+    now: Timestamp,
+) -> Result<ClaimOutcome, Error> {
+    let mut transaction = pool.begin().await?;
+    let Some(job) = lock_job(&mut transaction, job_id).await? else {
+        return Ok(ClaimOutcome::NoSuchJob);
+    };
+    if let Some(until) = job.backing_off_until.filter(|until| tick_time < *until) {
+        return Ok(ClaimOutcome::BackingOff(until));
+    }
+    let claim = Claim { job_id, tick_time, claim_id: Uuid::new_v4() };
+    let newest = newest_recorded(&mut transaction, job_id, &job.grid).await?;
+    let claimed = if newest.is_some_and(|newest| tick_time <= newest) {
+        take_over(&mut transaction, &claim, now).await?
+    } else {
+        close_abandoned(&mut transaction, job_id, now).await?;
+        record_gap(&mut transaction, &job, job_id, newest, tick_time).await?;
+        insert(&mut transaction, &claim, now).await?;
+        true
+    };
+    transaction.commit().await?;
+    Ok(if claimed { ClaimOutcome::Claimed(claim) } else { ClaimOutcome::Taken })
+}
+
+/// Renews a claim's lease; returns whether the claim still holds.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn renew(executor: impl PgExecutor<'_>, claim: &Claim, now: Timestamp) -> Result<bool, Error> {
+    let renewed = sqlx::query(
+        "update polling_runs set lease_until = $4
+         where job_id = $1 and tick_time = $2 and claim_id = $3 and status = 'running'",
+    )
+    .bind(claim.job_id)
+    .bind(claim.tick_time)
+    .bind(claim.claim_id)
+    .bind(to_microseconds(now + LEASE))
+    .execute(executor)
+    .await?;
+    Ok(renewed.rows_affected() > 0)
+}
+
+/// Closes a run and moves its job's back-off; returns whether the claim still held.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn finish(pool: &PgPool, claim: &Claim, result: &RunResult, now: Timestamp) -> Result<bool, Error> {
+    let mut transaction = pool.begin().await?;
+    let Some(job) = lock_job(&mut transaction, claim.job_id).await? else {
+        return Ok(false);
+    };
+    let finished = sqlx::query(
+        "update polling_runs
+         set status = $4, finished_at = $5, published = $6, failed = $7, error = $8, lease_until = null
+         where job_id = $1 and tick_time = $2 and claim_id = $3 and status = 'running'",
+    )
+    .bind(claim.job_id)
+    .bind(claim.tick_time)
+    .bind(claim.claim_id)
+    .bind(result.status().as_str())
+    .bind(to_microseconds(now))
+    .bind(i32::try_from(result.published).unwrap_or(i32::MAX))
+    .bind(i32::try_from(result.failed).unwrap_or(i32::MAX))
+    .bind(result.error.as_ref().map(|error| error.chars().take(MAX_ERROR_LENGTH).collect::<String>()))
+    .execute(&mut *transaction)
+    .await?;
+    if finished.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let (failures, until) = if result.status() == RunStatus::Failed {
+        let failures = job.consecutive_failures.saturating_add(1);
+        (failures, Some(tick::back_off(&job.grid, failures.unsigned_abs(), result.retry_after, now)))
+    } else {
+        (0, None)
+    };
+    sqlx::query(
+        "update polling_jobs set consecutive_failures = $2, backing_off_until = $3 where job_id = $1",
+    )
+    .bind(claim.job_id)
+    .bind(failures)
+    .bind(until.map(to_microseconds))
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// What of a job matters for its runs, read under a lock that lasts until the transaction ends.
+struct LockedJob {
+    grid: Grid,
+    consecutive_failures: i32,
+    backing_off_until: Option<Timestamp>,
+}
+
+async fn lock_job(connection: &mut PgConnection, job_id: Uuid) -> Result<Option<LockedJob>, Error> {
+    let row: Option<(Timestamp, i32, i32, Option<Timestamp>)> = sqlx::query_as(
+        "select start_at, interval_seconds, consecutive_failures, backing_off_until
+         from polling_jobs where job_id = $1 for update",
+    )
+    .bind(job_id)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|(start_at, interval_seconds, consecutive_failures, backing_off_until)| LockedJob {
+        grid: Grid::new(start_at, interval_seconds.unsigned_abs()),
+        consecutive_failures,
+        backing_off_until,
+    }))
+}
+
+/// The newest tick that any row stands for.
+async fn newest_recorded(
+    connection: &mut PgConnection,
+    job_id: Uuid,
+    grid: &Grid,
+) -> Result<Option<Timestamp>, Error> {
+    let row: Option<(Timestamp, i64)> = sqlx::query_as(
+        "select tick_time, ticks from polling_runs where job_id = $1 order by tick_time desc limit 1",
+    )
+    .bind(job_id)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|(first, ticks)| grid.last_of(Gap { first, ticks })))
+}
+
+/// Claims a tick that has a row: when its lease has passed, or when it was recorded as missed and its firing was
+/// only late.
+async fn take_over(connection: &mut PgConnection, claim: &Claim, now: Timestamp) -> Result<bool, Error> {
+    let taken = sqlx::query(
+        "update polling_runs
+         set status = 'running', claim_id = $3, lease_until = $4, started_at = $5, finished_at = null
+         where job_id = $1 and tick_time = $2
+           and (status = 'running' and lease_until <= $5 or status = 'missed' and ticks = 1)",
+    )
+    .bind(claim.job_id)
+    .bind(claim.tick_time)
+    .bind(claim.claim_id)
+    .bind(to_microseconds(now + LEASE))
+    .bind(to_microseconds(now))
+    .execute(connection)
+    .await?;
+    Ok(taken.rows_affected() > 0)
+}
+
+async fn close_abandoned(connection: &mut PgConnection, job_id: Uuid, now: Timestamp) -> Result<(), Error> {
+    sqlx::query(
+        "update polling_runs set status = 'abandoned', finished_at = $2, lease_until = null,
+                error = 'the poller ended before the run did'
+         where job_id = $1 and status = 'running' and lease_until <= $2",
+    )
+    .bind(job_id)
+    .bind(to_microseconds(now))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Records the ticks between the newest recorded one and `tick_time`: skipped up to the end of the back-off, missed
+/// from there on.
+async fn record_gap(
+    connection: &mut PgConnection,
+    job: &LockedJob,
+    job_id: Uuid,
+    newest: Option<Timestamp>,
+    tick_time: Timestamp,
+) -> Result<(), Error> {
+    let skipped = job.backing_off_until.and_then(|until| job.grid.gap(newest, until.min(tick_time)));
+    let newest = skipped.map(|gap| job.grid.last_of(gap)).or(newest);
+    let missed = job.grid.gap(newest, tick_time);
+    for (gap, status) in [(skipped, RunStatus::Skipped), (missed, RunStatus::Missed)] {
+        let Some(gap) = gap else { continue };
+        sqlx::query("insert into polling_runs (job_id, tick_time, ticks, status) values ($1, $2, $3, $4)")
+            .bind(job_id)
+            .bind(gap.first)
+            .bind(gap.ticks)
+            .bind(status.as_str())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn insert(connection: &mut PgConnection, claim: &Claim, now: Timestamp) -> Result<(), Error> {
+    sqlx::query(
+        "insert into polling_runs (job_id, tick_time, status, claim_id, lease_until, started_at)
+         values ($1, $2, 'running', $3, $4, $5)",
+    )
+    .bind(claim.job_id)
+    .bind(claim.tick_time)
+    .bind(claim.claim_id)
+    .bind(to_microseconds(now + LEASE))
+    .bind(to_microseconds(now))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
