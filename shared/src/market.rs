@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::price::Price;
@@ -20,7 +20,8 @@ pub const MAX_NAME_LENGTH: usize = 32;
 pub struct NameError;
 
 fn checked(text: &str) -> Result<&str, NameError> {
-    let fits = (1..=MAX_NAME_LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let fits =
+        (1..=MAX_NAME_LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if fits { Ok(text) } else { Err(NameError) }
 }
 
@@ -119,7 +120,7 @@ pub struct Quote {
 /// `time` cut (not rounded) to microseconds, so that what we compare is what Postgres stores.
 #[must_use]
 pub fn to_microseconds(time: Timestamp) -> Timestamp {
-    time.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(time)
+    time.with_nanosecond(time.nanosecond() / 1_000 * 1_000).unwrap_or(time)
 }
 
 #[cfg(test)]

@@ -49,6 +49,13 @@ pub struct RecordCoordinates<'a> {
     pub timestamp: Timestamp,
 }
 
+impl RecordCoordinates<'_> {
+    /// The last moment that lies within `tolerance` after the record's time.
+    fn latest(&self, tolerance: TimeDelta) -> Timestamp {
+        self.timestamp.checked_add_signed(tolerance).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+}
+
 /// Why a record can never become a price point.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -115,7 +122,12 @@ struct WireIn<'a> {
 impl PriceEvent {
     /// The event that publishes `quote`, read at `polled_at` from the stored response `raw_response_id`.
     #[must_use]
-    pub fn of_quote(quote: Quote, provider: ProviderName, polled_at: Timestamp, raw_response_id: Uuid) -> Self {
+    pub fn of_quote(
+        quote: Quote,
+        provider: ProviderName,
+        polled_at: Timestamp,
+        raw_response_id: Uuid,
+    ) -> Self {
         Self {
             id: Uuid::now_v7(),
             symbol: quote.symbol,
@@ -160,11 +172,11 @@ impl PriceEvent {
         let currency = wire.currency.as_deref().map(|text| name(text, "currency")).transpose()?;
         let provider = provider_of(wire.source.as_deref(), wire.provider.as_deref())?;
         let timestamp = to_microseconds(wire.timestamp);
-        if timestamp < DateTime::UNIX_EPOCH || timestamp > record.timestamp + QUOTE_TIME_TOLERANCE {
+        if timestamp < DateTime::UNIX_EPOCH || timestamp > record.latest(QUOTE_TIME_TOLERANCE) {
             return Err(Rejection::TimestampOutOfRange);
         }
         let polled_at = wire.polled_at.map_or(record.timestamp, to_microseconds);
-        if polled_at < DateTime::UNIX_EPOCH || polled_at > record.timestamp + POLL_TIME_TOLERANCE {
+        if polled_at < DateTime::UNIX_EPOCH || polled_at > record.latest(POLL_TIME_TOLERANCE) {
             return Err(Rejection::PolledAtOutOfRange);
         }
         let id = wire.id.unwrap_or_else(|| derived_id(record));

@@ -9,7 +9,13 @@ use sqlx::ConnectOptions;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
+pub mod ingest;
+pub mod polling_jobs;
+pub mod polling_runs;
+pub mod price_points;
+pub mod raw_responses;
 pub mod rejected_events;
+pub mod series;
 
 /// Brings a database's schema up to date; the schema is explained in the migrations themselves.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -20,7 +26,8 @@ pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// What went wrong in Postgres, as far as callers act on it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Postgres cannot be reached, is starting or stopping, or gave up the transaction: the same may pass later.
+    /// Postgres cannot be reached, is starting or stopping, gave up the transaction, or lacks the schema as yet: the
+    /// same may pass later.
     #[error("Postgres is not available")]
     Unavailable(#[source] sqlx::Error),
     /// The statement itself failed, or a row does not read as what it should be.
@@ -45,12 +52,11 @@ impl From<sqlx::Error> for Error {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => true,
-            // Classes: 08 connection, 40 rollback (deadlock, serialisation), 53 resources, 55P03 lock not available,
-            // 57 operator intervention (shutdown, cannot connect now), 58 system error (I/O), 25006 read-only standby.
-            sqlx::Error::Database(database) => database.code().is_some_and(|code| {
-                ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-                    || code == "55P03"
-                    || code == "25006"
+            // A fault of the data (classes 22 and 23) or of the statement (42) stays; all else may pass, a missing
+            // table, column or privilege included: upkeep or an operator brings them.
+            sqlx::Error::Database(database) => database.code().is_none_or(|code| {
+                let stays = ["22", "23", "42"].iter().any(|class| code.starts_with(class));
+                !stays || ["42P01", "42703", "42501"].contains(&code.as_ref())
             }),
             _ => false,
         };
@@ -63,7 +69,8 @@ impl From<sqlx::Error> for Error {
 /// # Errors
 /// When the URL is not a Postgres URL.
 pub fn connect(url: &str, max_connections: u32) -> Result<PgPool, Error> {
-    let options = PgConnectOptions::from_str(url)?.application_name("market-data").disable_statement_logging();
+    let options =
+        PgConnectOptions::from_str(url)?.application_name("market-data").disable_statement_logging();
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)

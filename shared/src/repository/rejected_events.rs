@@ -36,10 +36,18 @@ pub async fn insert(connection: &mut PgConnection, events: &[RejectedEvent]) -> 
     if events.is_empty() {
         return Ok(0);
     }
-    let mut rows: Vec<(&RejectedEvent, Vec<u8>)> =
-        events.iter().map(|event| (event, Sha256::digest(event.value.as_deref().unwrap_or(&[])).to_vec())).collect();
+    let mut rows: Vec<(&RejectedEvent, Vec<u8>)> = events
+        .iter()
+        .map(|event| (event, Sha256::digest(event.value.as_deref().unwrap_or(&[])).to_vec()))
+        .collect();
     rows.sort_by(|(a, hash_a), (b, hash_b)| {
-        (&a.topic, a.partition, a.offset, a.timestamp, hash_a).cmp(&(&b.topic, b.partition, b.offset, b.timestamp, hash_b))
+        (&a.topic, a.partition, a.offset, a.timestamp, hash_a).cmp(&(
+            &b.topic,
+            b.partition,
+            b.offset,
+            b.timestamp,
+            hash_b,
+        ))
     });
     let inserted = sqlx::query(
         "insert into rejected_events

@@ -1,0 +1,138 @@
+//! A batch decoded and judged: price events on one side, records that can never be right on the other.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use shared::market::Timestamp;
+use shared::price_event::{PriceEvent, RecordCoordinates};
+use shared::repository::rejected_events::RejectedEvent;
+
+use crate::event::{KafkaEvent, KafkaRecord};
+
+/// The verdicts on a batch's records.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Records that are price events.
+    pub events: Vec<PriceEvent>,
+    /// Records that can never become points, for quarantine.
+    pub rejected: Vec<RejectedEvent>,
+}
+
+/// The event is not one of an event source mapping for Kafka.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    /// Not the JSON of such an event.
+    #[error("the invocation's event is not a Kafka batch: {0}")]
+    NotKafka(#[source] serde_json::Error),
+    /// A key or value is not base64, so what Kafka holds cannot be told.
+    #[error("record {topic}-{partition} at offset {offset} is not base64")]
+    NotBase64 {
+        /// Topic of the record.
+        topic: String,
+        /// Partition of the topic.
+        partition: i32,
+        /// Offset in the partition.
+        offset: i64,
+    },
+}
+
+/// Decodes and judges every record of the event's JSON.
+///
+/// # Errors
+/// When the event itself is broken; a record that is broken is rejected, not an error.
+pub fn decode(event: &str) -> Result<Batch, EventError> {
+    let event: KafkaEvent<'_> = serde_json::from_str(event).map_err(EventError::NotKafka)?;
+    let mut batch = Batch::default();
+    batch.events.reserve(event.records.values().map(Vec::len).sum());
+    for record in event.records.values().flatten() {
+        judge(record, &mut batch)?;
+    }
+    Ok(batch)
+}
+
+fn judge(record: &KafkaRecord<'_>, batch: &mut Batch) -> Result<(), EventError> {
+    let value = bytes(record.value.as_deref(), record)?;
+    let timestamp = record_time(record.timestamp);
+    let coordinates = RecordCoordinates {
+        topic: &record.topic,
+        partition: record.partition,
+        offset: record.offset,
+        timestamp,
+    };
+    match PriceEvent::decode(value.as_deref(), &coordinates) {
+        Ok(event) => batch.events.push(event),
+        Err(rejection) => batch.rejected.push(RejectedEvent {
+            topic: record.topic.to_string(),
+            partition: record.partition,
+            offset: record.offset,
+            timestamp,
+            key: bytes(record.key.as_deref(), record)?,
+            value,
+            reason: rejection.to_string(),
+        }),
+    }
+    Ok(())
+}
+
+fn bytes(base64: Option<&str>, record: &KafkaRecord<'_>) -> Result<Option<Vec<u8>>, EventError> {
+    base64.map(|text| STANDARD.decode(text)).transpose().map_err(|_| EventError::NotBase64 {
+        topic: record.topic.to_string(),
+        partition: record.partition,
+        offset: record.offset,
+    })
+}
+
+/// Kafka's milliseconds as a time; what lies outside the calendar is put at its nearer end.
+fn record_time(milliseconds: i64) -> Timestamp {
+    let end = if milliseconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    DateTime::from_timestamp_millis(milliseconds).unwrap_or(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(records: &str) -> String {
+        format!(
+            r#"{{"eventSource":"aws:kafka","bootstrapServers":"b:9092","records":{{"price-events-0":[{records}]}}}}"#
+        )
+    }
+
+    fn record(offset: i64, value: &str) -> String {
+        let value = STANDARD.encode(value);
+        format!(
+            r#"{{"topic":"price-events","partition":0,"offset":{offset},"timestamp":1710930605000,
+                "timestampType":"CREATE_TIME","key":"QQ==","value":"{value}","headers":[{{"h":[-61]}}]}}"#
+        )
+    }
+
+    const GOOD: &str =
+        r#"{"symbol":"AAPL","price":150.25,"timestamp":"2024-03-20T10:30:00Z","source":"yahoo"}"#;
+
+    #[test]
+    fn good_records_become_events_and_bad_ones_are_set_aside_with_where_they_stood() {
+        let batch = decode(&event(&[record(7, GOOD), record(8, "nonsense")].join(","))).unwrap();
+        assert_eq!(batch.events.len(), 1);
+        assert_eq!(batch.events[0].symbol.as_str(), "AAPL");
+        let rejected = &batch.rejected[0];
+        assert_eq!((rejected.topic.as_str(), rejected.partition, rejected.offset), ("price-events", 0, 8));
+        assert_eq!(rejected.key.as_deref(), Some(b"A".as_slice()));
+        assert_eq!(rejected.value.as_deref(), Some(b"nonsense".as_slice()));
+    }
+
+    #[test]
+    fn tombstones_missing_keys_and_impossible_times_are_judged_not_fatal() {
+        let records = r#"{"topic":"t","partition":0,"offset":1,"timestamp":-1},
+                         {"topic":"t","partition":0,"offset":2,"timestamp":9223372036854775807,"key":null,"value":null}"#;
+        let batch = decode(&event(records)).unwrap();
+        assert_eq!(batch.rejected.iter().map(|event| event.value.clone()).collect::<Vec<_>>(), [None, None]);
+    }
+
+    #[test]
+    fn an_event_of_another_kind_is_an_error_that_says_so() {
+        assert!(decode(r#"{"Records":[]}"#).unwrap_err().to_string().contains("not a Kafka batch"));
+        assert!(decode("[]").is_err());
+        let broken = event(r#"{"topic":"t","partition":0,"offset":1,"timestamp":0,"value":"%%%"}"#);
+        assert!(decode(&broken).unwrap_err().to_string().contains("t-0 at offset 1 is not base64"));
+    }
+}

@@ -1,0 +1,56 @@
+//! Writing points: new ones appended, changed ones put over the stored rows.
+
+use sqlx::postgres::PgConnection;
+
+use super::{Error, Point, binary_copy};
+
+/// Up to this many points one INSERT of arrays is faster than COPY, which takes more round trips.
+const COPY_FROM: usize = 500;
+
+/// Appends points that are known to be new. Should one exist all the same, the primary key aborts the transaction.
+pub(super) async fn points(connection: &mut PgConnection, points: &[Point]) -> Result<(), Error> {
+    match points.len() {
+        0 => Ok(()),
+        1..COPY_FROM => insert(connection, points, INSERT).await,
+        _ => binary_copy::points(connection, points).await,
+    }
+}
+
+/// Writes points over what is stored under their quote times.
+pub(super) async fn upsert(connection: &mut PgConnection, points: &[Point]) -> Result<(), Error> {
+    if points.is_empty() {
+        return Ok(());
+    }
+    insert(connection, points, UPSERT).await
+}
+
+const INSERT: &str = "insert into price_points
+         (quoted_at, polled_at, event_id, series_id, points, price, moving_average)
+     select * from unnest($1::timestamptz[], $2::timestamptz[], $3::uuid[], $4::int4[], $5::int2[], $6::numeric[],
+                          $7::numeric[])";
+
+const UPSERT: &str = "insert into price_points
+         (quoted_at, polled_at, event_id, series_id, points, price, moving_average)
+     select * from unnest($1::timestamptz[], $2::timestamptz[], $3::uuid[], $4::int4[], $5::int2[], $6::numeric[],
+                          $7::numeric[])
+     on conflict (series_id, quoted_at) do update
+         set polled_at = excluded.polled_at, event_id = excluded.event_id, points = excluded.points,
+             price = excluded.price, moving_average = excluded.moving_average";
+
+async fn insert(
+    connection: &mut PgConnection,
+    points: &[Point],
+    statement: &'static str,
+) -> Result<(), Error> {
+    sqlx::query(statement)
+        .bind(points.iter().map(|point| point.quoted_at).collect::<Vec<_>>())
+        .bind(points.iter().map(|point| point.polled_at).collect::<Vec<_>>())
+        .bind(points.iter().map(|point| point.event_id).collect::<Vec<_>>())
+        .bind(points.iter().map(|point| point.series_id).collect::<Vec<_>>())
+        .bind(points.iter().map(|point| i16::from(point.average.points)).collect::<Vec<_>>())
+        .bind(points.iter().map(|point| point.price.value()).collect::<Vec<_>>())
+        .bind(points.iter().map(|point| point.average.value).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! The series rows of a batch: made when missing, locked, read and written back.
+
+use rust_decimal::Decimal;
+use sqlx::postgres::PgConnection;
+
+use super::{Error, Point};
+use crate::market::{Currency, ProviderName, Symbol, Timestamp};
+use crate::moving_average::{MovingAverage, WINDOW, average};
+use crate::price::Price;
+use crate::price_event::PriceEvent;
+
+/// A locked series: what it is, and the tail from which its next average follows.
+#[derive(Clone, Debug)]
+pub(super) struct LockedSeries {
+    pub(super) series_id: i32,
+    pub(super) key: (Symbol, ProviderName),
+    /// The newest point by quote time.
+    pub(super) newest: Option<Newest>,
+    /// The newest prices, oldest first: one less than a window at most.
+    pub(super) tail: Vec<Price>,
+    /// Whether the row must be written back.
+    pub(super) changed: bool,
+}
+
+/// The newest point of a series, as reads of the latest price want it.
+#[derive(Clone, Debug)]
+pub(super) struct Newest {
+    pub(super) quoted_at: Timestamp,
+    pub(super) polled_at: Timestamp,
+    pub(super) average: MovingAverage,
+    pub(super) currency: Option<Currency>,
+}
+
+impl LockedSeries {
+    /// Adds a point after the newest one and moves the tail along.
+    pub(super) fn extend(&mut self, event: &PriceEvent) -> Point {
+        let mut window = std::mem::take(&mut self.tail);
+        window.push(event.price);
+        let average = average(&window).unwrap_or(MovingAverage { value: event.price.value(), points: 1 });
+        if window.len() == WINDOW {
+            window.remove(0);
+        }
+        self.tail = window;
+        self.newest = Some(Newest {
+            quoted_at: event.timestamp,
+            polled_at: event.polled_at,
+            average,
+            currency: event.currency.clone(),
+        });
+        self.changed = true;
+        Point {
+            series_id: self.series_id,
+            quoted_at: event.timestamp,
+            polled_at: event.polled_at,
+            event_id: event.id,
+            price: event.price,
+            average,
+        }
+    }
+}
+
+fn names<'a>(keys: impl Iterator<Item = &'a (&'a Symbol, &'a ProviderName)>) -> (Vec<&'a str>, Vec<&'a str>) {
+    keys.map(|(symbol, provider)| (symbol.as_str(), provider.as_str())).unzip()
+}
+
+/// Makes the series that do not exist yet, in a transaction of its own and in the order of their names: inside the
+/// batch's transaction the insert would block or deadlock concurrent writers. Only missing ones are inserted, since
+/// each conflict would burn an id.
+pub(super) async fn insert_missing<'a>(
+    connection: &mut PgConnection,
+    keys: impl Iterator<Item = &'a (&'a Symbol, &'a ProviderName)>,
+) -> Result<(), Error> {
+    let (symbols, providers) = names(keys);
+    sqlx::query(
+        "insert into series (symbol, provider)
+         select k.symbol, k.provider from unnest($1::text[], $2::text[]) as k(symbol, provider)
+         where not exists (select from series s where s.symbol = k.symbol and s.provider = k.provider)
+         order by k.symbol, k.provider
+         on conflict do nothing",
+    )
+    .bind(symbols)
+    .bind(providers)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct SeriesRow {
+    series_id: i32,
+    symbol: String,
+    provider: String,
+    last_at: Option<Timestamp>,
+    last_polled_at: Option<Timestamp>,
+    last_price: Option<Decimal>,
+    last_average: Option<Decimal>,
+    last_points: Option<i16>,
+    last_currency: Option<String>,
+    price_before_3: Option<Decimal>,
+    price_before_2: Option<Decimal>,
+    price_before_1: Option<Decimal>,
+}
+
+/// Locks the series in the order of their ids and reads them as their last writer left them.
+pub(super) async fn lock<'a>(
+    connection: &mut PgConnection,
+    keys: impl Iterator<Item = &'a (&'a Symbol, &'a ProviderName)>,
+) -> Result<Vec<LockedSeries>, Error> {
+    let (symbols, providers) = names(keys);
+    let rows: Vec<SeriesRow> = sqlx::query_as(
+        "select s.series_id, s.symbol, s.provider, s.last_at, s.last_polled_at, s.last_price, s.last_average,
+                s.last_points, s.last_currency, s.price_before_3, s.price_before_2, s.price_before_1
+         from unnest($1::text[], $2::text[]) as k(symbol, provider)
+         join series s on s.symbol = k.symbol and s.provider = k.provider
+         order by s.series_id
+         for no key update of s",
+    )
+    .bind(symbols)
+    .bind(providers)
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| row.into_locked().map_err(|fault| Error::Rejected(sqlx::Error::decode(fault))))
+        .collect()
+}
+
+impl SeriesRow {
+    fn into_locked(self) -> Result<LockedSeries, Box<dyn std::error::Error + Send + Sync>> {
+        let before = [self.price_before_3, self.price_before_2, self.price_before_1, self.last_price];
+        let tail = before.into_iter().flatten().map(Price::try_from).collect::<Result<Vec<_>, _>>()?;
+        let newest = match (self.last_at, self.last_polled_at, self.last_average, self.last_points) {
+            (Some(quoted_at), Some(polled_at), Some(value), Some(points)) => Some(Newest {
+                quoted_at,
+                polled_at,
+                average: MovingAverage { value: value.normalize(), points: u8::try_from(points)? },
+                currency: self.last_currency.map(Currency::try_from).transpose()?,
+            }),
+            _ => None,
+        };
+        let key = (self.symbol.parse()?, self.provider.parse()?);
+        Ok(LockedSeries { series_id: self.series_id, key, newest, tail, changed: false })
+    }
+}
+
+/// Writes back the series that changed, in one statement.
+pub(super) async fn update(connection: &mut PgConnection, locked: &[LockedSeries]) -> Result<(), Error> {
+    let changed: Vec<(&LockedSeries, &Newest)> = locked
+        .iter()
+        .filter(|series| series.changed)
+        .filter_map(|series| Some((series, series.newest.as_ref()?)))
+        .collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let tail = |from_end: usize| -> Vec<Option<Decimal>> {
+        let price =
+            |series: &LockedSeries| Some(series.tail[series.tail.len().checked_sub(from_end)?].value());
+        changed.iter().map(|(series, _)| price(series)).collect()
+    };
+    sqlx::query(
+        "update series s
+         set last_at = u.last_at, last_polled_at = u.last_polled_at, last_price = u.last_price,
+             last_average = u.last_average, last_points = u.last_points, last_currency = u.last_currency,
+             price_before_3 = u.before_3, price_before_2 = u.before_2, price_before_1 = u.before_1
+         from unnest($1::int4[], $2::timestamptz[], $3::timestamptz[], $4::numeric[], $5::numeric[], $6::int2[],
+                     $7::text[], $8::numeric[], $9::numeric[], $10::numeric[])
+              as u(series_id, last_at, last_polled_at, last_price, last_average, last_points, last_currency,
+                   before_3, before_2, before_1)
+         where s.series_id = u.series_id",
+    )
+    .bind(changed.iter().map(|(series, _)| series.series_id).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, newest)| newest.quoted_at).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, newest)| newest.polled_at).collect::<Vec<_>>())
+    .bind(tail(1))
+    .bind(changed.iter().map(|(_, newest)| newest.average.value).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, newest)| i16::from(newest.average.points)).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, newest)| newest.currency.as_ref().map(Currency::as_str)).collect::<Vec<_>>())
+    .bind(tail(4))
+    .bind(tail(3))
+    .bind(tail(2))
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Random duplicates, reordering, late points, conflicting prices and concurrent writers, against the reference.
+
+use chrono::{DateTime, TimeDelta};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+use shared::price_event::PriceEvent;
+use shared::repository::ingest::store_batch;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::reference::{expected, newest, newest_of, stored};
+
+/// Answers over a few series and quote times, so that they collide often; with prices of every precision.
+fn events(series: u8, count: usize) -> impl Strategy<Value = Vec<PriceEvent>> {
+    let price = prop_oneof![
+        (1_u64..200_000).prop_map(|cents| format!("{}.{:02}", cents / 100, cents % 100 + 1)),
+        (1_u64..999_999_999_999_999).prop_map(|digits| format!("0.{digits:015}")),
+        (1_u64..99_999_999_999).prop_map(|whole| format!("{whole}.000000000000001")),
+    ];
+    let event = (0..series, 0_i64..60, 0_i64..400, price, any::<u128>());
+    prop::collection::vec(event, 1..count).prop_map(|answers| {
+        let event = |(series, quote, polled, price, id): (u8, i64, i64, String, u128)| PriceEvent {
+            id: Uuid::from_u128(id),
+            symbol: format!("S{series}").parse().unwrap(),
+            price: price.parse().unwrap(),
+            currency: None,
+            timestamp: DateTime::UNIX_EPOCH + TimeDelta::microseconds(quote * 500_000),
+            provider: if series % 3 == 0 { "replay" } else { "yahoo" }.parse().unwrap(),
+            polled_at: DateTime::UNIX_EPOCH + TimeDelta::milliseconds(30_000 + polled),
+            raw_response_id: None,
+        };
+        answers.into_iter().map(event).collect()
+    })
+}
+
+/// How a stream is cut into batches, and which batches come twice.
+fn delivery() -> impl Strategy<Value = Vec<(usize, bool)>> {
+    prop::collection::vec((1_usize..60, prop::bool::weighted(0.2)), 1..12)
+}
+
+fn batches(events: &[PriceEvent], delivery: &[(usize, bool)]) -> Vec<Vec<PriceEvent>> {
+    let (mut batches, mut rest) = (Vec::new(), events);
+    for (size, twice) in delivery.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (batch, after) = rest.split_at((*size).min(rest.len()));
+        batches.extend(std::iter::repeat_n(batch.to_vec(), if *twice { 2 } else { 1 }));
+        rest = after;
+    }
+    batches
+}
+
+/// Runs `case` on random input in a database that is emptied before each; a failure prints its seed.
+fn check<T: std::fmt::Debug>(
+    cases: u32,
+    strategy: impl Strategy<Value = T>,
+    case: impl AsyncFn(&PgPool, T) -> Result<(), TestCaseError>,
+) {
+    let seed = rand_seed();
+    println!("seed {seed}; repeat with PROPTEST_RNG_SEED={seed}");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let pool = runtime.block_on(e2e::postgres::database()).unwrap();
+    let config =
+        Config { cases, failure_persistence: None, rng_seed: RngSeed::Fixed(seed), ..Config::default() };
+    TestRunner::new(config)
+        .run(&strategy, |input| {
+            runtime.block_on(async {
+                sqlx::query("truncate series, price_points").execute(&pool).await.unwrap();
+                case(&pool, input).await
+            })
+        })
+        .unwrap();
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "proptest's own variable, so that a failed seed can be repeated"
+)]
+fn rand_seed() -> u64 {
+    let asked = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok());
+    asked.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0)
+}
+
+async fn verify(pool: &PgPool, events: &[PriceEvent]) -> Result<(), TestCaseError> {
+    let expected = expected(events);
+    prop_assert_eq!(stored(pool).await, expected.clone());
+    prop_assert_eq!(newest(pool).await, newest_of(&expected));
+    Ok(())
+}
+
+#[test]
+fn whatever_the_order_and_repetition_every_quote_is_one_point_and_every_average_is_exact() {
+    check(60, (events(4, 300), delivery()), async |pool, (events, delivery)| {
+        for batch in batches(&events, &delivery) {
+            store_batch(pool, &batch, &[]).await.unwrap();
+        }
+        verify(pool, &events).await
+    });
+}
+
+#[test]
+fn four_concurrent_writers_on_the_same_series_leave_the_same_points_as_one() {
+    check(25, (events(6, 400), delivery()), async |pool, (events, delivery)| {
+        let mut writers = tokio::task::JoinSet::new();
+        let batches = batches(&events, &delivery);
+        for writer in 0..4 {
+            let mine: Vec<_> = batches.iter().skip(writer).step_by(4).cloned().collect();
+            let pool = pool.clone();
+            writers.spawn(async move {
+                for batch in mine {
+                    store_batch(&pool, &batch, &[]).await.unwrap();
+                }
+            });
+        }
+        writers.join_all().await;
+        verify(pool, &events).await
+    });
+}
+
+#[test]
+fn large_batches_take_the_copy_path_and_end_the_same() {
+    check(6, (events(3, 2), events(40, 3_000)), async |pool, (first, events)| {
+        let all: Vec<_> = first.into_iter().chain(events).collect();
+        for batch in all.chunks(2_000) {
+            store_batch(pool, batch, &[]).await.unwrap();
+        }
+        verify(pool, &all).await
+    });
+}

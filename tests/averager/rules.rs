@@ -1,0 +1,155 @@
+//! Single rules of the averager, each with the smallest batch that shows it.
+
+use std::time::Duration;
+
+use averager::handler::{Summary, handle};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use shared::repository;
+use sqlx::PgPool;
+use tokio::time::Instant;
+
+/// A batch as Lambda hands it over: one record per value, from offset `first` on.
+fn batch(first: i64, values: &[&str]) -> String {
+    let records: Vec<String> = values
+        .iter()
+        .zip(first..)
+        .map(|(value, offset)| {
+            let value = STANDARD.encode(value);
+            format!(
+                r#"{{"topic":"price-events","partition":3,"offset":{offset},"timestamp":1710930605000,
+                    "timestampType":"CREATE_TIME","key":"QUFQTA==","value":"{value}","headers":[]}}"#
+            )
+        })
+        .collect();
+    format!(r#"{{"eventSource":"aws:kafka","records":{{"price-events-3":[{}]}}}}"#, records.join(","))
+}
+
+fn quote(price: &str, second: u8, polled: u8) -> String {
+    format!(
+        r#"{{"symbol":"AAPL","price":{price},"timestamp":"2024-03-20T10:30:{second:02}Z","source":"yahoo",
+            "currency":"USD","polled_at":"2024-03-20T10:30:{polled:02}Z"}}"#
+    )
+}
+
+async fn run(pool: &PgPool, event: &str) -> Summary {
+    handle(pool, event, Instant::now() + Duration::from_secs(20)).await.unwrap()
+}
+
+async fn prices_and_averages(pool: &PgPool) -> Vec<(String, String, i16)> {
+    sqlx::query_as("select price::text, moving_average::text, points from price_points order by quoted_at")
+        .fetch_all(pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_bad_record_is_quarantined_with_its_bytes_while_its_neighbours_are_stored() {
+    let pool = e2e::postgres::database().await.unwrap();
+    let event = batch(10, &[&quote("1", 0, 0), "{\"symbol\":", &quote("2", 1, 1)]);
+    let first = run(&pool, &event).await;
+    assert_eq!(first, Summary { added: 2, revised: 0, superseded: 0, rejected: 1 });
+    let again = run(&pool, &event).await;
+    assert_eq!(again, Summary { added: 0, revised: 0, superseded: 2, rejected: 1 });
+
+    let kept: Vec<(String, i32, i64, Vec<u8>, String)> =
+        sqlx::query_as("select topic, partition, record_offset, value, reason from rejected_events")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    assert_eq!(kept.len(), 1, "a record is kept once however often it is delivered");
+    let (topic, partition, offset, value, reason) = &kept[0];
+    assert_eq!((topic.as_str(), *partition, *offset), ("price-events", 3, 11));
+    assert_eq!(value, b"{\"symbol\":");
+    assert!(reason.starts_with("the value is not a price event"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_average_shows_its_true_count_until_there_are_five_points() {
+    let pool = e2e::postgres::database().await.unwrap();
+    let quotes: Vec<String> =
+        (0..6).map(|second| quote(&format!("{}.5", 100 + second), second, second)).collect();
+    run(&pool, &batch(0, &quotes.iter().map(String::as_str).collect::<Vec<_>>())).await;
+    let counts: Vec<(String, i16)> =
+        prices_and_averages(&pool).await.into_iter().map(|(_, average, points)| (average, points)).collect();
+    let expected = [("100.5", 1), ("101", 2), ("101.5", 3), ("102", 4), ("102.5", 5), ("103.5", 5)];
+    assert_eq!(counts, expected.map(|(average, points)| (average.to_owned(), points)));
+}
+
+#[tokio::test]
+async fn the_answer_polled_last_wins_though_an_earlier_price_came_again() {
+    // Prices 10, 11, 10 polled in turn and delivered 1, 3, 2: the third answer stands.
+    let pool = e2e::postgres::database().await.unwrap();
+    for (offset, (price, polled)) in [("10", 1), ("10", 3), ("11", 2)].into_iter().enumerate() {
+        run(&pool, &batch(i64::try_from(offset).unwrap(), &[&quote(price, 0, polled)])).await;
+    }
+    assert_eq!(prices_and_averages(&pool).await, [("10".to_owned(), "10".to_owned(), 1)]);
+    let polled: (String,) =
+        sqlx::query_as("select to_char(last_polled_at at time zone 'UTC', 'SS') from series")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(polled.0, "03", "the series tells the newest poll, for max_age");
+}
+
+#[tokio::test]
+async fn a_late_point_repairs_its_own_average_and_the_four_after_it() {
+    let pool = e2e::postgres::database().await.unwrap();
+    let on_time: Vec<String> =
+        [0, 2, 3, 4, 5, 6, 7].iter().map(|second| quote("10", *second, *second)).collect();
+    run(&pool, &batch(0, &on_time.iter().map(String::as_str).collect::<Vec<_>>())).await;
+    run(&pool, &batch(50, &[&quote("20", 1, 8)])).await;
+    let averages: Vec<String> =
+        prices_and_averages(&pool).await.into_iter().map(|(_, average, _)| average).collect();
+    assert_eq!(averages, ["10", "15", "13.33", "12.5", "12", "12", "10", "10"]);
+}
+
+#[tokio::test]
+async fn with_postgres_away_the_batch_fails_when_its_time_is_up_and_says_so() {
+    let pool = repository::connect("postgres://nobody@127.0.0.1:1/none", 1).unwrap();
+    let give_up_at = Instant::now() + Duration::from_millis(300);
+    let error = handle(&pool, &batch(0, &[&quote("1", 0, 0)]), give_up_at).await.unwrap_err();
+    assert_eq!(error.to_string(), "Postgres did not answer before the invocation's time ran out");
+}
+
+#[tokio::test]
+async fn a_batch_waits_for_postgres_within_the_invocation() {
+    // The schema is not there at first, as after a fresh start whose upkeep is still running.
+    let url = e2e::postgres::database_url().await.unwrap();
+    let (writer, admin) = (repository::connect(&url, 1).unwrap(), repository::connect(&url, 1).unwrap());
+    sqlx::query("alter table series rename to series_away").execute(&admin).await.unwrap();
+    let event = batch(0, &[&quote("1", 0, 0)]);
+    let (summary, ()) = tokio::join!(run(&writer, &event), async {
+        wait_until_refused(&admin).await;
+        sqlx::query("alter table series_away rename to series").execute(&admin).await.unwrap();
+    });
+    assert_eq!(summary.added, 1);
+}
+
+/// Waits until another connection to this database has tried the batch's first statement, and failed.
+async fn wait_until_refused(admin: &PgPool) {
+    let tried = "select exists (select from pg_stat_activity where datname = current_database()
+                 and state = 'idle' and query like 'insert into series%')";
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !sqlx::query_scalar::<_, bool>(tried).fetch_one(admin).await.unwrap() {
+        assert!(Instant::now() < deadline, "the averager did not try the batch");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_widest_prices_come_back_from_postgres_with_every_digit() {
+    let pool = e2e::postgres::database().await.unwrap();
+    let widest = "99999999999.999999999999999";
+    run(&pool, &batch(0, &[&quote(widest, 0, 0), &quote(widest, 1, 1), &quote(widest, 2, 2)])).await;
+    let other = "99999999999.999999999999998";
+    run(&pool, &batch(9, &[&quote(other, 3, 3)])).await;
+    let rows = prices_and_averages(&pool).await;
+    assert_eq!(rows[3], (other.to_owned(), "99999999999.99999999999999875".to_owned(), 4));
+    let decoded: (rust_decimal::Decimal,) =
+        sqlx::query_as("select moving_average from price_points where points = 4")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(decoded.0.to_string(), "99999999999.99999999999999875");
+}

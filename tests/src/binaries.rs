@@ -1,0 +1,39 @@
+//! The binaries under test, built as `cargo run` builds them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context, ensure};
+
+/// The folder with the built emulator and functions; builds them on the first call of a test process.
+///
+/// # Errors
+/// When cargo cannot build them.
+pub fn directory() -> anyhow::Result<&'static Path> {
+    static DIRECTORY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match DIRECTORY.get_or_init(|| build().map_err(|error| format!("{error:#}"))) {
+        Ok(directory) => Ok(directory),
+        Err(error) => anyhow::bail!("{error}"),
+    }
+}
+
+fn build() -> anyhow::Result<PathBuf> {
+    // A test runs from target/<profile>/deps; the binaries lie one folder above.
+    let test = std::env::current_exe().context("where this test's binary lies")?;
+    let directory =
+        test.parent().and_then(Path::parent).context("the test lies outside target/<profile>/deps")?;
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--workspace", "--bins", "--quiet"]).current_dir(workspace());
+    if directory.file_name().is_some_and(|profile| profile == "release") {
+        cargo.arg("--release");
+    }
+    ensure!(cargo.status().context("starting cargo")?.success(), "cargo could not build the binaries");
+    Ok(directory.to_path_buf())
+}
+
+/// The workspace's root folder.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
+}

@@ -1,0 +1,119 @@
+//! A real Postgres for tests: the one that `TEST_DATABASE_URL` names, else the emulator's own, started once per test
+//! process; every test gets a migrated database of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::str::FromStr;
+
+use anyhow::Context;
+use shared::repository::MIGRATOR;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use crate::binaries;
+
+/// A new, migrated database of the test's own.
+///
+/// # Errors
+/// When there is no Postgres to be had.
+pub async fn database() -> anyhow::Result<PgPool> {
+    let options = PgConnectOptions::from_str(&database_url().await?)?.disable_statement_logging();
+    Ok(PgPoolOptions::new().max_connections(10).connect_with(options).await?)
+}
+
+/// The URL of a new, migrated database.
+///
+/// # Errors
+/// When there is no Postgres to be had.
+pub async fn database_url() -> anyhow::Result<String> {
+    let server = server().await?;
+    let name = format!("test_{}", Uuid::new_v4().simple());
+    let mut connection =
+        PgConnectOptions::from_str(&server.url)?.disable_statement_logging().connect().await?;
+    // Cloning a template takes a lock on it; concurrent tests wait for each other here.
+    let create = format!("create database {name} template {}", server.template);
+    sqlx::query("select pg_advisory_lock(81)").execute(&mut connection).await?;
+    sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.context("creating a test database")?;
+    with_database(&server.url, &name)
+}
+
+fn with_database(url: &str, name: &str) -> anyhow::Result<String> {
+    let (base, query) =
+        url.split_once('?').map_or((url, String::new()), |(base, query)| (base, format!("?{query}")));
+    let server = base.rfind('/').map(|at| &base[..at]).context("the database URL names no database")?;
+    Ok(format!("{server}/{name}{query}"))
+}
+
+#[derive(Debug)]
+struct Server {
+    url: String,
+    template: String,
+    // Closing its standard input ends an own server, also when this process is killed.
+    _own: Option<(Child, ChildStdin)>,
+}
+
+async fn server() -> anyhow::Result<&'static Server> {
+    static SERVER: OnceCell<Server> = OnceCell::const_new();
+    SERVER.get_or_try_init(start).await
+}
+
+async fn start() -> anyhow::Result<Server> {
+    let (url, own) = match environment("TEST_DATABASE_URL") {
+        Some(url) => (url, None),
+        None => {
+            let (url, child, stdin) = tokio::task::spawn_blocking(start_own).await??;
+            (url, Some((child, stdin)))
+        }
+    };
+    let template = format!("template_{}", Uuid::new_v4().simple());
+    let mut connection = PgConnectOptions::from_str(&url)?.disable_statement_logging().connect().await?;
+    sqlx::query(AssertSqlSafe(format!("create database {template}"))).execute(&mut connection).await?;
+    let pool = PgPoolOptions::new().connect(&with_database(&url, &template)?).await?;
+    MIGRATOR.run(&pool).await?;
+    pool.close().await;
+    Ok(Server { url, template, _own: own })
+}
+
+fn start_own() -> anyhow::Result<(String, Child, ChildStdin)> {
+    remove_leftovers();
+    let data = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
+    let mut child = Command::new(binaries::directory()?.join("emulator"))
+        .args(["postgres", "--until-stdin-closes", "--output", "json", "--data-dir"])
+        .arg(&data)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting the emulator's Postgres")?;
+    let stdin = child.stdin.take().context("its standard input")?;
+    let stdout = BufReader::new(child.stdout.take().context("its standard output")?);
+    for line in stdout.lines() {
+        let event: serde_json::Value = serde_json::from_str(&line?).unwrap_or_default();
+        if event["event"] == "ready" {
+            let url = event["database_url"].as_str().context("the ready line names no database_url")?;
+            return Ok((url.to_owned(), child, stdin));
+        }
+    }
+    anyhow::bail!("the emulator's Postgres ended before it was ready; its messages stand above")
+}
+
+const PREFIX: &str = "market-data-test-postgres-";
+
+/// Removes the data of test processes that are gone: statics are not dropped at a process's end.
+fn remove_leftovers() {
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        if pid.is_some_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tests' own configuration is this one variable")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
