@@ -4,8 +4,10 @@ use async_trait::async_trait;
 
 use crate::price_event::PriceEvent;
 
+mod client;
 pub mod kafka;
 pub mod memory;
+pub mod topics;
 
 /// Where price events are appended.
 #[async_trait]
@@ -21,7 +23,7 @@ pub trait PriceLog: std::fmt::Debug + Send + Sync {
     async fn check(&self, timeout: std::time::Duration) -> Result<(), PublishError>;
 }
 
-/// Why an event was not acknowledged.
+/// Why an event was not acknowledged, or the log cannot be written to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// The broker did not acknowledge in time, or refused.
@@ -30,4 +32,10 @@ pub enum PublishError {
     /// The event could not be written as JSON.
     #[error("the event could not be written: {0}")]
     Unwritable(String),
+    /// No broker answers.
+    #[error("Kafka is not available: {0}")]
+    Unavailable(String),
+    /// The brokers answer, but do not have this topic.
+    #[error("Kafka has no topic {0}")]
+    NoTopic(String),
 }

@@ -1,1 +1,136 @@
-//! To be written.
+//! The log of price events on Kafka.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::producer::future_producer::OwnedDeliveryResult;
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
+use tokio::time::{Instant, timeout_at};
+
+use super::client::{self, LogLines};
+use super::{PriceLog, PublishError};
+use crate::config::Kafka;
+use crate::price_event::PriceEvent;
+
+/// Longest that [`PriceLog::append`] waits for its acknowledgements.
+const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(3);
+
+type LoggingProducer = FutureProducer<LogLines>;
+
+/// Appends to one Kafka topic. The client is made at the first use: until then there is no connection and no thread.
+pub struct KafkaPriceLog {
+    bootstrap_servers: String,
+    topic: String,
+    producer: Mutex<Option<LoggingProducer>>,
+}
+
+impl KafkaPriceLog {
+    /// A log on the price topic of `kafka`.
+    #[must_use]
+    pub fn new(kafka: &Kafka) -> Self {
+        Self {
+            bootstrap_servers: kafka.bootstrap_servers.clone(),
+            topic: kafka.price_topic.clone(),
+            producer: Mutex::new(None),
+        }
+    }
+
+    /// The client, made anew when there is none or when the present one has met an error it cannot recover from.
+    fn producer(&self) -> Result<LoggingProducer, PublishError> {
+        let mut slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        let sound = slot.take().filter(|producer| producer.client().fatal_error().is_none());
+        let producer = match sound {
+            Some(producer) => producer,
+            None => new_producer(&self.bootstrap_servers)?,
+        };
+        Ok(slot.insert(producer).clone())
+    }
+
+    fn enqueue(
+        &self,
+        producer: &LoggingProducer,
+        event: &PriceEvent,
+    ) -> Result<DeliveryFuture, PublishError> {
+        let value = event.encode().map_err(|error| PublishError::Unwritable(error.to_string()))?;
+        let record = FutureRecord::to(&self.topic).key(event.symbol.as_str()).payload(&value);
+        producer.send_result(record).map_err(|(error, _)| PublishError::NotAcknowledged(error.to_string()))
+    }
+}
+
+impl fmt::Debug for KafkaPriceLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaPriceLog")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl PriceLog for KafkaPriceLog {
+    async fn append(&self, events: &[PriceEvent]) -> Vec<Result<(), PublishError>> {
+        let deadline = Instant::now() + ACKNOWLEDGEMENT_TIMEOUT;
+        let producer = match self.producer() {
+            Ok(producer) => producer,
+            Err(error) => return events.iter().map(|_| Err(error.clone())).collect(),
+        };
+        // All are on their way before the first acknowledgement is waited for.
+        let sent: Vec<_> = events.iter().map(|event| self.enqueue(&producer, event)).collect();
+        let mut results = Vec::with_capacity(sent.len());
+        for delivery in sent {
+            results.push(match delivery {
+                Ok(delivery) => acknowledged(timeout_at(deadline, delivery).await.ok().and_then(Result::ok)),
+                Err(error) => Err(error),
+            });
+        }
+        results
+    }
+
+    async fn check(&self, timeout: Duration) -> Result<(), PublishError> {
+        let producer = self.producer()?;
+        let topic = self.topic.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let metadata = producer.client().fetch_metadata(Some(&topic), timeout);
+            let metadata = metadata.map_err(|error| client::unavailable(&error))?;
+            client::existing(&metadata, &topic).map(|_| ()).ok_or(PublishError::NoTopic(topic))
+        });
+        asked.await.unwrap_or_else(|error| Err(PublishError::Unavailable(error.to_string())))
+    }
+}
+
+fn new_producer(bootstrap_servers: &str) -> Result<LoggingProducer, PublishError> {
+    let timeout = ACKNOWLEDGEMENT_TIMEOUT.as_millis().to_string();
+    let mut config = client::config(bootstrap_servers);
+    config
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        // The Java client's choice for records with a key, so that a symbol keeps its partition whoever produces.
+        .set("partitioner", "murmur2_random")
+        .set("linger.ms", "1")
+        .set("message.timeout.ms", &timeout)
+        .set("request.timeout.ms", "2000")
+        .set("socket.timeout.ms", &timeout)
+        .set("queue.buffering.max.messages", "20000")
+        .set("queue.buffering.max.kbytes", "32768");
+    FutureProducer::from_config_and_context(&config, LogLines).map_err(|error| client::unavailable(&error))
+}
+
+/// What a delivery report says; none came in time if there is none.
+fn acknowledged(report: Option<OwnedDeliveryResult>) -> Result<(), PublishError> {
+    match report {
+        Some(Ok(_)) => Ok(()),
+        Some(Err((error, _))) => Err(PublishError::NotAcknowledged(
+            error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
+        )),
+        None => Err(PublishError::NotAcknowledged(format!(
+            "no answer within {} s",
+            ACKNOWLEDGEMENT_TIMEOUT.as_secs()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

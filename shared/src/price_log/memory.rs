@@ -1,1 +1,67 @@
-//! To be written.
+//! A log of price events in memory, for tests.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{PriceLog, PublishError};
+use crate::price_event::PriceEvent;
+
+/// Keeps what is appended, and fails when told to.
+#[derive(Debug, Default)]
+pub struct MemoryPriceLog {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: Vec<PriceEvent>,
+    failures: usize,
+}
+
+impl MemoryPriceLog {
+    /// An empty log.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Everything appended so far, in order.
+    #[must_use]
+    pub fn events(&self) -> Vec<PriceEvent> {
+        self.state().events.clone()
+    }
+
+    /// Makes the next `count` events fail; until they have, [`PriceLog::check`] fails too.
+    pub fn fail_next(&self, count: usize) {
+        self.state().failures = count;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl PriceLog for MemoryPriceLog {
+    async fn append(&self, events: &[PriceEvent]) -> Vec<Result<(), PublishError>> {
+        let mut state = self.state();
+        let mut append_one = |event: &PriceEvent| {
+            if state.failures > 0 {
+                state.failures -= 1;
+                return Err(PublishError::NotAcknowledged("told to fail".to_owned()));
+            }
+            state.events.push(event.clone());
+            Ok(())
+        };
+        events.iter().map(&mut append_one).collect()
+    }
+
+    async fn check(&self, _timeout: Duration) -> Result<(), PublishError> {
+        if self.state().failures > 0 {
+            return Err(PublishError::Unavailable("told to fail".to_owned()));
+        }
+        Ok(())
+    }
+}
