@@ -1,0 +1,209 @@
+//! EventBridge Scheduler on one machine: its REST API, and it fires.
+//!
+//! Schedules are kept on disk, together with the newest firing of each that was answered without error. At start
+//! the newest firing that fell due after that one is delivered, once; older ones are dropped. A firing is delivered
+//! as Lambda's asynchronous invocation does it: tried again after an error, without holding up later firings.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::invoker::Invoker;
+
+mod api;
+mod book;
+mod clock;
+mod epoch_seconds;
+mod expression;
+mod firing;
+mod operations;
+mod payload;
+mod refusal;
+mod schedule;
+mod store;
+#[cfg(test)]
+mod tests;
+mod validation;
+
+use book::{Book, Group};
+use clock::{Clock, SystemClock};
+use schedule::{
+    ActionAfterCompletion, DEFAULT_GROUP, Definition, FlexibleTimeWindow, FlexibleTimeWindowMode, Key,
+    ScheduleTarget, State,
+};
+use store::Store;
+
+/// What the scheduler is told at its start.
+#[derive(Clone, Debug)]
+pub(crate) struct SchedulerSettings {
+    /// Holds the schedules, a directory per group.
+    pub(crate) directory: PathBuf,
+    /// Groups that exist from the start, beside `default`.
+    pub(crate) groups: Vec<String>,
+    /// How firings are tried again, by function name.
+    pub(crate) targets: BTreeMap<String, Target>,
+    /// Region and account that ARNs name.
+    pub(crate) account: Account,
+    /// Waits before the second attempt of a firing that was answered with an error, and before the third.
+    pub(crate) retry_waits: [Duration; 2],
+}
+
+impl SchedulerSettings {
+    /// AWS's own figures, with schedules kept in `directory`.
+    pub(crate) fn new(directory: PathBuf) -> Self {
+        let account = Account { region: "us-east-1".to_owned(), id: "000000000000".to_owned() };
+        let retry_waits = [Duration::from_secs(60), Duration::from_secs(120)];
+        Self { directory, groups: Vec::new(), targets: BTreeMap::new(), account, retry_waits }
+    }
+}
+
+/// A function's settings for asynchronous invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// `MaximumRetryAttempts`: 0 to 2.
+    pub(crate) async_retry_attempts: u32,
+    /// `MaximumEventAgeInSeconds`.
+    pub(crate) async_max_age: Duration,
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Self { async_retry_attempts: 2, async_max_age: Duration::from_secs(6 * 60 * 60) }
+    }
+}
+
+/// Region and account id.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    /// Such as `us-east-1`.
+    pub(crate) region: String,
+    /// Twelve digits.
+    pub(crate) id: String,
+}
+
+impl Account {
+    fn schedule_arn(&self, key: &Key) -> String {
+        format!("arn:aws:scheduler:{}:{}:schedule/{}/{}", self.region, self.id, key.group, key.name)
+    }
+
+    fn group_arn(&self, name: &str) -> String {
+        format!("arn:aws:scheduler:{}:{}:schedule-group/{name}", self.region, self.id)
+    }
+}
+
+/// A schedule that the template declares.
+#[derive(Clone, Debug)]
+pub(crate) struct DeclaredSchedule {
+    /// Its name, in the group `default`.
+    pub(crate) name: String,
+    /// Such as `rate(10 minutes)`.
+    pub(crate) expression: String,
+    /// Name of the function to invoke.
+    pub(crate) function: String,
+    /// The payload, as JSON text.
+    pub(crate) input: Option<String>,
+}
+
+/// The schedules, and everything that firing them needs.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    book: Mutex<Book>,
+    store: Mutex<Store>,
+    /// Told when a schedule was added or changed, so that the next firing is found anew.
+    changed: Notify,
+    clock: Arc<dyn Clock>,
+    invoker: Arc<dyn Invoker>,
+    account: Account,
+    targets: BTreeMap<String, Target>,
+    retry_waits: [Duration; 2],
+}
+
+impl Scheduler {
+    /// Reads what is stored, and makes the groups that are missing.
+    pub(crate) fn open(settings: SchedulerSettings, invoker: Arc<dyn Invoker>) -> anyhow::Result<Arc<Self>> {
+        Self::open_with_clock(settings, invoker, Arc::new(SystemClock))
+    }
+
+    fn open_with_clock(
+        settings: SchedulerSettings,
+        invoker: Arc<dyn Invoker>,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Arc<Self>> {
+        let store = Store::open(settings.directory)?;
+        let mut book = Book::default();
+        for (group, schedules) in store.load()? {
+            book.groups.insert(group.name.clone(), group);
+            schedules.into_iter().for_each(|schedule| book.restore(schedule));
+        }
+        for name in std::iter::once(DEFAULT_GROUP.to_owned()).chain(settings.groups) {
+            if let Entry::Vacant(missing) = book.groups.entry(name) {
+                let group =
+                    Group { name: missing.key().clone(), creation_date: clock.now(), client_token: None };
+                store.write_group(&group).context("cannot store a schedule group")?;
+                missing.insert(group);
+            }
+        }
+        Ok(Arc::new(Self {
+            book: Mutex::new(book),
+            store: Mutex::new(store),
+            changed: Notify::new(),
+            clock,
+            invoker,
+            account: settings.account,
+            targets: settings.targets,
+            retry_waits: settings.retry_waits,
+        }))
+    }
+
+    /// EventBridge Scheduler's REST API.
+    pub(crate) fn router(self: &Arc<Self>) -> axum::Router {
+        api::router(Arc::clone(self))
+    }
+
+    /// Fires until stopped; then waits until what is in flight is answered, and stores it.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        firing::run(self, stop).await;
+    }
+
+    /// Makes a schedule that the template declares, or brings it up to date, keeping what it fired.
+    pub(crate) fn ensure(&self, declared: DeclaredSchedule) -> anyhow::Result<()> {
+        let Account { region, id } = &self.account;
+        let definition = Definition {
+            schedule_expression: declared.expression,
+            schedule_expression_timezone: "UTC".to_owned(),
+            start_date: None,
+            end_date: None,
+            state: State::Enabled,
+            action_after_completion: ActionAfterCompletion::None,
+            description: None,
+            flexible_time_window: FlexibleTimeWindow {
+                mode: FlexibleTimeWindowMode::Off,
+                maximum_window_in_minutes: None,
+            },
+            kms_key_arn: None,
+            target: ScheduleTarget {
+                arn: format!("arn:aws:lambda:{region}:{id}:function:{}", declared.function),
+                role_arn: format!("arn:aws:iam::{id}:role/scheduler"),
+                input: declared.input,
+                retry_policy: None,
+                dead_letter_config: None,
+            },
+        };
+        let key = Key { group: DEFAULT_GROUP.to_owned(), name: declared.name };
+        self.put(&key, definition)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn target(&self, function: &str) -> Target {
+        self.targets.get(function).copied().unwrap_or_default()
+    }
+}

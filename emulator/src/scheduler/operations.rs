@@ -1,0 +1,169 @@
+//! What the REST API asks for. A change is answered only once it is on disk.
+
+use std::sync::{Arc, PoisonError};
+
+use super::Scheduler;
+use super::book::{Firing, Group, no_group, no_schedule};
+use super::clock::Timestamp;
+use super::refusal::Refusal;
+use super::schedule::{DEFAULT_GROUP, Definition, Key, Schedule};
+use super::validation::{self, Faults};
+
+impl Scheduler {
+    pub(super) async fn create(
+        self: &Arc<Self>,
+        key: Key,
+        definition: Definition,
+        client_token: Option<String>,
+    ) -> Result<String, Refusal> {
+        let now = self.clock.now();
+        let mut faults = faults_of(&key);
+        client_token.iter().for_each(|token| faults.client_token(token));
+        validation::check(&definition, now, faults)?;
+        let arn = self.account.schedule_arn(&key);
+        self.book().create(Schedule::new(key.clone(), definition, client_token, now))?;
+        if let Err(refusal) = self.persist(key.clone()).await {
+            // What could not be stored was not created.
+            self.book().delete(&key, None).ok();
+            return Err(refusal);
+        }
+        self.changed.notify_one();
+        Ok(arn)
+    }
+
+    pub(super) async fn update(
+        self: &Arc<Self>,
+        key: Key,
+        definition: Definition,
+    ) -> Result<String, Refusal> {
+        let now = self.clock.now();
+        validation::check(&definition, now, faults_of(&key))?;
+        self.book().update(&key, definition, now)?;
+        let arn = self.account.schedule_arn(&key);
+        self.persist(key).await?;
+        self.changed.notify_one();
+        Ok(arn)
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Result<Schedule, Refusal> {
+        faults_of(key).into_result()?;
+        self.book().get(key).cloned().ok_or_else(|| no_schedule(&key.name))
+    }
+
+    pub(super) async fn delete(
+        self: &Arc<Self>,
+        key: Key,
+        client_token: Option<String>,
+    ) -> Result<(), Refusal> {
+        faults_of(&key).into_result()?;
+        self.book().delete(&key, client_token)?;
+        self.persist(key).await
+    }
+
+    pub(super) async fn create_group(
+        self: &Arc<Self>,
+        name: String,
+        client_token: Option<String>,
+    ) -> Result<String, Refusal> {
+        let mut faults = Faults::default();
+        faults.name(&name, "name");
+        faults.into_result()?;
+        let group = Group { name: name.clone(), creation_date: self.clock.now(), client_token };
+        {
+            let mut book = self.book();
+            match book.groups.get(&name) {
+                Some(present)
+                    if group.client_token.is_some() && present.client_token == group.client_token => {}
+                Some(_) => return Err(Refusal::Conflict(format!("Schedule group {name}"))),
+                None => drop(book.groups.insert(name.clone(), group)),
+            }
+        }
+        self.persist_group(name.clone()).await?;
+        Ok(self.account.group_arn(&name))
+    }
+
+    pub(super) fn get_group(&self, name: &str) -> Result<Group, Refusal> {
+        self.book().groups.get(name).cloned().ok_or_else(|| no_group(name))
+    }
+
+    pub(super) async fn delete_group(self: &Arc<Self>, name: String) -> Result<(), Refusal> {
+        if name == DEFAULT_GROUP {
+            return Err(Refusal::Validation("The default schedule group cannot be deleted.".to_owned()));
+        }
+        self.book().delete_group(&name)?;
+        self.persist_group(name).await
+    }
+
+    /// Creates or updates, before the scheduler runs.
+    pub(super) fn put(&self, key: &Key, definition: Definition) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        validation::check(&definition, now, faults_of(key))?;
+        {
+            let mut book = self.book();
+            match book.get(key) {
+                Some(present) if present.definition == definition => return Ok(()),
+                Some(_) => book.update(key, definition, now)?,
+                None => book.create(Schedule::new(key.clone(), definition, None, now))?,
+            }
+        }
+        self.write_through(key)?;
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Stores that a firing was answered, and forgets a schedule that has completed.
+    pub(super) async fn note_answered(self: &Arc<Self>, firing: Firing) {
+        let now: Timestamp = self.clock.now();
+        let changed = {
+            let mut book = self.book();
+            book.note_answered(&firing) | book.remove_completed(&firing.key, now)
+        };
+        if changed {
+            // Left unsaved, it costs one repeated firing at the next start; the log has the cause.
+            self.persist(firing.key).await.ok();
+        }
+    }
+
+    async fn persist(self: &Arc<Self>, key: Key) -> Result<(), Refusal> {
+        let scheduler = Arc::clone(self);
+        on_disk(move || scheduler.write_through(&key)).await
+    }
+
+    /// Brings a schedule's file to what the book says now, so that of two changes the later one stays.
+    fn write_through(&self, key: &Key) -> anyhow::Result<()> {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let schedule = self.book().get(key).cloned();
+        match schedule {
+            Some(schedule) => store.write(&schedule),
+            None => Ok(store.remove(key)?),
+        }
+    }
+
+    async fn persist_group(self: &Arc<Self>, name: String) -> Result<(), Refusal> {
+        let scheduler = Arc::clone(self);
+        on_disk(move || {
+            let store = scheduler.store.lock().unwrap_or_else(PoisonError::into_inner);
+            let group = scheduler.book().groups.get(&name).cloned();
+            match group {
+                Some(group) => store.write_group(&group),
+                None => Ok(store.remove_group(&name)?),
+            }
+        })
+        .await
+    }
+}
+
+fn faults_of(key: &Key) -> Faults {
+    let mut faults = Faults::default();
+    faults.name(&key.name, "name");
+    faults.name(&key.group, "groupName");
+    faults
+}
+
+async fn on_disk(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> Result<(), Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(anyhow::Error::from).flatten().map_err(|error| {
+        tracing::error!(error = format!("{error:#}"), "cannot store a schedule");
+        Refusal::Internal
+    })
+}

@@ -1,0 +1,17 @@
+//! The errors of EventBridge Scheduler's model.
+
+/// Why a request is not served; each is one of the model's errors.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("{0}")]
+    Validation(String),
+    #[error("{0}")]
+    QuotaExceeded(String),
+    #[error("{0} does not exist.")]
+    NotFound(String),
+    #[error("{0} already exists.")]
+    Conflict(String),
+    /// The cause is in the log; the answer tells nothing of it.
+    #[error("The emulator could not store the change.")]
+    Internal,
+}

@@ -1,0 +1,118 @@
+//! Schedules on disk: a directory per group, a file per schedule, each replaced as a whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::de::DeserializeOwned;
+
+use super::book::Group;
+use super::schedule::{Key, Schedule};
+
+/// Holds a group's own facts. No schedule's file begins with a dot, so none can be mistaken for it.
+const GROUP_FILE: &str = ".group.json";
+
+/// The directory that holds one directory per group.
+#[derive(Debug)]
+pub(super) struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    pub(super) fn open(root: PathBuf) -> anyhow::Result<Self> {
+        fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
+        Ok(Self { root })
+    }
+
+    /// All groups with their schedules. A file that cannot be read is left alone and reported.
+    pub(super) fn load(&self) -> anyhow::Result<Vec<(Group, Vec<Schedule>)>> {
+        let mut groups = Vec::new();
+        for directory in entries(&self.root)? {
+            let Some(group) = read::<Group>(&directory.join(GROUP_FILE)) else { continue };
+            let schedules = entries(&directory)?
+                .iter()
+                .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+                .filter(|path| !is_hidden(path))
+                .filter_map(|path| read(path))
+                .collect();
+            groups.push((group, schedules));
+        }
+        Ok(groups)
+    }
+
+    pub(super) fn write_group(&self, group: &Group) -> anyhow::Result<()> {
+        let directory = self.root.join(file_name(&group.name));
+        fs::create_dir_all(&directory)?;
+        sync_directory(&self.root)?;
+        replace(&directory.join(GROUP_FILE), &serde_json::to_vec_pretty(group)?)?;
+        Ok(())
+    }
+
+    pub(super) fn remove_group(&self, name: &str) -> io::Result<()> {
+        // Without this file the rest is no group, should the removal be cut short.
+        let directory = self.root.join(file_name(name));
+        remove(&directory.join(GROUP_FILE))?;
+        fs::remove_dir_all(&directory)?;
+        sync_directory(&self.root)
+    }
+
+    pub(super) fn write(&self, schedule: &Schedule) -> anyhow::Result<()> {
+        replace(&self.path(&schedule.key), &serde_json::to_vec_pretty(schedule)?)?;
+        Ok(())
+    }
+
+    pub(super) fn remove(&self, key: &Key) -> io::Result<()> {
+        remove(&self.path(key))
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        self.root.join(file_name(&key.group)).join(format!("{}.json", file_name(&key.name)))
+    }
+}
+
+/// A name as part of a path: the names `.` and `..` are legal, and none may be hidden.
+fn file_name(name: &str) -> String {
+    name.strip_prefix('.').map_or_else(|| name.to_owned(), |rest| format!("%2E{rest}"))
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+fn entries(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let listed = fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    Ok(listed.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?)
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let parsed =
+        fs::read(path).map_err(anyhow::Error::from).and_then(|text| Ok(serde_json::from_slice(&text)?));
+    parsed
+        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "cannot read a schedule's file"))
+        .ok()
+}
+
+/// Writes a file so that a crash leaves the old or the new content, never a part.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let unfinished = directory.join(format!(".{name}.unfinished"));
+    let mut file = File::create(&unfinished)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    sync_directory(directory)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => path.parent().map_or(Ok(()), sync_directory),
+    }
+}
+
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
