@@ -26,7 +26,9 @@ pub(super) fn http_route(
         ),
         (_, Some(path)) if path == "$default" => (None, None),
         _ => {
-            return Err(event.invalid("needs a Method and a Path that begins with /, or neither for $default"));
+            return Err(
+                event.invalid("needs a Method and a Path that begins with /, or neither for $default")
+            );
         }
     };
     Ok(HttpRoute { method, path, function: function.name.clone() })

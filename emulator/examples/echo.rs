@@ -1,0 +1,63 @@
+//! A function that does what its payload says: what the tests of the function host run.
+//!
+//! Payloads: `{"do": "echo"}` answers itself, `"pid"` the process id, `"fail"` an error, `"exit"` ends the process,
+//! `"variable"` reads the environment variable `name`, and `"wait"` answers once the file `until` exists, having made
+//! the file `started` first. With `ECHO_INIT=exit` it ends before it asks for work; with `ECHO_HANDLES_SIGTERM=1`
+//! SIGTERM ends a wait early.
+
+use std::path::Path;
+use std::time::Duration;
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    if variable("ECHO_INIT").as_deref() == Some("exit") {
+        std::process::exit(7);
+    }
+    let terminated = CancellationToken::new();
+    if variable("ECHO_HANDLES_SIGTERM").is_some() {
+        let told = terminated.clone();
+        lambda_runtime::spawn_graceful_shutdown_handler(|| async move {
+            told.cancel();
+            // The answer to the request is on its way; the host ends this process when it has it.
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        })
+        .await;
+    }
+    lambda_runtime::run(service_fn(move |event| act(event, terminated.clone()))).await
+}
+
+async fn act(event: LambdaEvent<Value>, terminated: CancellationToken) -> Result<Value, Error> {
+    let payload = event.payload;
+    let text = |key: &str| payload[key].as_str().unwrap_or_default().to_owned();
+    match text("do").as_str() {
+        "pid" => Ok(json!(std::process::id())),
+        "fail" => Err("asked to fail".into()),
+        "exit" => std::process::exit(3),
+        "variable" => Ok(json!(variable(&text("name")))),
+        "large" => Ok(json!("x".repeat(7_000_000))),
+        "wait" => {
+            let until = text("until");
+            tokio::fs::write(text("started"), "").await?;
+            tokio::select! {
+                () = appears(Path::new(&until)) => Ok(json!("waited")),
+                () = terminated.cancelled() => Ok(json!("terminated")),
+            }
+        }
+        _ => Ok(payload),
+    }
+}
+
+async fn appears(path: &Path) {
+    while !path.exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "reading its environment is what this function is for")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

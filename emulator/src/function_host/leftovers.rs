@@ -1,0 +1,101 @@
+//! Process files: what tells the next start which processes a killed emulator left behind.
+//!
+//! A file `<name>-<pid>.pid` holds the process id, the start time from `/proc` and the binary, a line each. The last
+//! two make sure that no stranger is ended who came by the same id.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use super::liveness;
+
+/// How long leftovers may take to end by SIGTERM.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A process file that is removed when dropped.
+#[derive(Debug)]
+pub(crate) struct ProcessFile(PathBuf);
+
+impl ProcessFile {
+    /// Notes that `pid`, a process of ours, runs `binary`.
+    pub(crate) fn write(run_directory: &Path, name: &str, pid: u32, binary: &Path) -> io::Result<Self> {
+        let started = liveness::start_time(pid).ok_or_else(|| io::Error::other("the process is gone"))?;
+        let path = run_directory.join(format!("{name}-{pid}.pid"));
+        std::fs::write(&path, format!("{pid}\n{started}\n{}\n", binary.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for ProcessFile {
+    fn drop(&mut self) {
+        // At worst the next start finds a file whose process is gone.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A process that a process file names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Leftover {
+    name: String,
+    pid: u32,
+    started: u64,
+    binary: PathBuf,
+}
+
+/// Ends the processes that the files in `run_directory` name, as far as they still run, and removes the files.
+/// Returns what was ended, for people to read.
+pub(crate) fn end_leftovers(run_directory: &Path) -> Vec<String> {
+    let Ok(directory) = std::fs::read_dir(run_directory) else { return Vec::new() };
+    let files = directory.filter_map(|entry| Some(entry.ok()?.path()));
+    let files: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "pid")).collect();
+    let found: Vec<_> = files.iter().filter_map(|path| read(path)).filter(Leftover::is_running).collect();
+    for leftover in &found {
+        leftover.signal(Signal::SIGTERM);
+    }
+    let deadline = Instant::now() + GRACE;
+    while Instant::now() < deadline && found.iter().any(Leftover::is_running) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for leftover in found.iter().filter(|leftover| leftover.is_running()) {
+        leftover.signal(Signal::SIGKILL);
+    }
+    for path in &files {
+        let _ = std::fs::remove_file(path);
+    }
+    found.iter().map(|leftover| format!("{} (process {})", leftover.name, leftover.pid)).collect()
+}
+
+fn read(path: &Path) -> Option<Leftover> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let mut lines = text.lines();
+    let pid = lines.next()?.parse().ok()?;
+    let started = lines.next()?.parse().ok()?;
+    let binary = PathBuf::from(lines.next()?);
+    let (name, _) = path.file_stem()?.to_str()?.rsplit_once('-')?;
+    Some(Leftover { name: name.to_owned(), pid, started, binary })
+}
+
+impl Leftover {
+    /// Whether exactly this process still runs. A binary rebuilt since shows as deleted.
+    fn is_running(&self) -> bool {
+        let program = std::fs::read_link(format!("/proc/{}/exe", self.pid)).unwrap_or_default();
+        let program = program.to_string_lossy();
+        let same_program = Path::new(program.trim_end_matches(" (deleted)")) == self.binary;
+        same_program && liveness::is_running_since(self.pid, self.started)
+    }
+
+    /// Signals its process group if it leads one, which children of ours do, else the process.
+    fn signal(&self, signal: Signal) {
+        let Ok(pid) = i32::try_from(self.pid) else { return };
+        let pid = Pid::from_raw(pid);
+        // An error means that it is gone meanwhile, or not ours to end; neither is worse than before.
+        let _ = killpg(pid, signal).or_else(|_| kill(pid, signal));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! Who works on what: the part of a pool behind its lock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::SystemTime;
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
+use uuid::Uuid;
+
+use super::Ending;
+use crate::function_host::instance::{
+    Assignment, Instance, InstanceId, Order, Phase, Request, Running, Waiting,
+};
+use crate::function_host::{failure, liveness};
+use crate::invoker::{FunctionError, InvokeError, Outcome};
+use crate::template::FunctionDefinition;
+
+/// One function's instances and requests.
+#[derive(Debug, Default)]
+pub(in crate::function_host) struct State {
+    instances: BTreeMap<InstanceId, Instance>,
+    /// Instances that wait for work, the most recently used last.
+    idle: Vec<InstanceId>,
+    /// Who waits for an instance, oldest first.
+    pub(super) waiting: VecDeque<Waiting>,
+    /// How many starts in a row came to nothing.
+    pub(super) failed_starts: u32,
+    /// Whether new work is refused.
+    pub(super) stopping: bool,
+}
+
+impl State {
+    /// Hands waiting requests to idle instances. `watch_over` starts the timer of a request.
+    pub(super) fn match_up(
+        &mut self,
+        function: &FunctionDefinition,
+        watch_over: impl Fn(InstanceId, String) -> AbortHandle,
+    ) {
+        self.waiting.retain(|waiting| !waiting.is_abandoned());
+        while !self.waiting.is_empty()
+            && let Some((id, next)) = self.take_idle()
+        {
+            match self.waiting.pop_front() {
+                Some(Waiting::Request(request)) => {
+                    let watchdog = watch_over(id, request.id.clone());
+                    self.hand_over(id, next, request, function, watchdog);
+                }
+                Some(Waiting::Warm(answer)) => {
+                    // A closed channel means that nobody waits any more.
+                    let _ = answer.send(Ok(()));
+                    self.set_phase(id, Phase::Idle(next));
+                    self.idle.push(id);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// The most recently used instance that is really there.
+    fn take_idle(&mut self) -> Option<(InstanceId, oneshot::Sender<Assignment>)> {
+        while let Some(id) = self.idle.pop() {
+            let Some(instance) = self.instances.get_mut(&id) else { continue };
+            let alive = instance.pid.is_some_and(liveness::is_alive);
+            match std::mem::replace(&mut instance.phase, Phase::Answered) {
+                Phase::Idle(next) if alive && !next.is_closed() => return Some((id, next)),
+                // It hung up, and may ask again.
+                Phase::Idle(_) if alive => {}
+                _ => instance.phase = Phase::Ending,
+            }
+        }
+        None
+    }
+
+    fn hand_over(
+        &mut self,
+        id: InstanceId,
+        next: oneshot::Sender<Assignment>,
+        request: Request,
+        function: &FunctionDefinition,
+        watchdog: AbortHandle,
+    ) {
+        let assignment = Assignment {
+            request_id: request.id.clone(),
+            payload: request.payload.clone(),
+            deadline: SystemTime::now() + function.timeout,
+        };
+        if next.send(assignment).is_ok() {
+            self.set_phase(id, Phase::Running(Running { request, fetched: false, watchdog }));
+        } else {
+            watchdog.abort();
+            self.waiting.push_front(Waiting::Request(request));
+        }
+    }
+
+    /// How many instances to start for those who wait, beside the ones that are about to ask for work.
+    pub(super) fn missing(&self, limit: usize) -> usize {
+        let is_coming = |instance: &&Instance| matches!(instance.phase, Phase::Starting | Phase::Answered);
+        let coming = self.instances.values().filter(is_coming).count();
+        let room = limit.saturating_sub(self.instances.len());
+        self.waiting.len().saturating_sub(coming).min(room)
+    }
+
+    /// A new instance, and the orders its process follows.
+    pub(super) fn add(&mut self) -> (InstanceId, watch::Receiver<Order>) {
+        let id = Uuid::new_v4();
+        let (orders, receiver) = watch::channel(Order::Run);
+        let instance = Instance {
+            pid: None,
+            orders,
+            phase: Phase::Starting,
+            handles_termination: false,
+            init_error: None,
+        };
+        self.instances.insert(id, instance);
+        (id, receiver)
+    }
+
+    /// The instance's process runs.
+    pub(super) fn started(&mut self, id: InstanceId, pid: Option<u32>) {
+        if let Some(instance) = self.instances.get_mut(&id) {
+            instance.pid = pid;
+        }
+    }
+
+    /// The instance asks for work; it learns of it at the other end of the channel.
+    pub(super) fn park(&mut self, id: InstanceId) -> Option<oneshot::Receiver<Assignment>> {
+        let instance = self.instances.get_mut(&id)?;
+        let (next, work) = oneshot::channel();
+        match instance.phase {
+            Phase::Running(_) => return None,
+            // It gets no more work, and is about to end.
+            Phase::Ending => return Some(work),
+            Phase::Starting => self.failed_starts = 0,
+            Phase::Idle(_) | Phase::Answered => {}
+        }
+        instance.phase = Phase::Idle(next);
+        self.idle.retain(|other| *other != id);
+        self.idle.push(id);
+        Some(work)
+    }
+
+    /// The instance took its request.
+    pub(in crate::function_host) fn fetched(&mut self, id: InstanceId) {
+        if let Some(Instance { phase: Phase::Running(running), .. }) = self.instances.get_mut(&id) {
+            running.fetched = true;
+        }
+    }
+
+    /// The instance registered an extension.
+    pub(in crate::function_host) fn registered(&mut self, id: InstanceId) {
+        if let Some(instance) = self.instances.get_mut(&id) {
+            instance.handles_termination = true;
+        }
+    }
+
+    /// The instance reports why it cannot start.
+    pub(in crate::function_host) fn init_failed(&mut self, id: InstanceId, error: FunctionError) {
+        if let Some(instance) = self.instances.get_mut(&id) {
+            instance.init_error = Some(error);
+        }
+    }
+
+    /// Ends an instance that never asked for work; false if it did.
+    pub(super) fn give_up_start(&mut self, id: InstanceId, error: FunctionError) -> bool {
+        match self.instances.get_mut(&id) {
+            Some(instance) if matches!(instance.phase, Phase::Starting) => {
+                instance.init_error = Some(error);
+                instance.order(Order::Kill);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The answer to a request; false if the instance does not have it.
+    pub(super) fn answer(&mut self, id: InstanceId, request_id: &str, outcome: Outcome) -> bool {
+        let Some(running) = self.take_running(id, request_id) else { return false };
+        // The caller may have gone.
+        let _ = running.request.answer.send(Ok(outcome));
+        if self.stopping {
+            self.end(id, Order::Terminate);
+        }
+        true
+    }
+
+    /// The time of a request is up.
+    pub(super) fn time_out(&mut self, id: InstanceId, request_id: &str, error: FunctionError) {
+        if let Some(running) = self.take_running(id, request_id) {
+            let _ = running.request.answer.send(Ok(Outcome::FunctionError(error)));
+            self.end(id, Order::Kill);
+        }
+    }
+
+    fn take_running(&mut self, id: InstanceId, request_id: &str) -> Option<Running> {
+        let instance = self.instances.get_mut(&id)?;
+        match std::mem::replace(&mut instance.phase, Phase::Answered) {
+            Phase::Running(running) if running.request.id == request_id => {
+                running.watchdog.abort();
+                Some(running)
+            }
+            other => {
+                instance.phase = other;
+                None
+            }
+        }
+    }
+
+    /// Removes a request that still waits; false if an instance has it.
+    pub(super) fn withdraw(&mut self, request_id: &str) -> bool {
+        let before = self.waiting.len();
+        self.waiting
+            .retain(|waiting| !matches!(waiting, Waiting::Request(request) if request.id == request_id));
+        self.waiting.len() < before
+    }
+
+    /// The instance is gone: what it was at fails, or goes to another.
+    pub(super) fn remove(&mut self, id: InstanceId, ending: Ending) {
+        self.idle.retain(|other| *other != id);
+        let Some(instance) = self.instances.remove(&id) else { return };
+        match instance.phase {
+            Phase::Starting if !matches!(ending, Ending::Cancelled) => {
+                self.failed_starts = self.failed_starts.saturating_add(1);
+                if let Some(first) = self.waiting.pop_front() {
+                    let error = instance.init_error.unwrap_or_else(|| ending.error(&first.request_id()));
+                    first.fail(error);
+                }
+            }
+            Phase::Running(Running { request, fetched, watchdog }) => {
+                watchdog.abort();
+                if fetched || self.stopping {
+                    let error = ending.error(&request.id);
+                    Waiting::Request(request).fail(error);
+                } else {
+                    self.waiting.push_front(Waiting::Request(request));
+                }
+            }
+            Phase::Starting | Phase::Idle(_) | Phase::Answered | Phase::Ending => {}
+        }
+    }
+
+    /// Refuses new work, and tells every instance to end that has nothing to answer, or handles SIGTERM itself.
+    pub(super) fn stop(&mut self) {
+        self.stopping = true;
+        for waiting in std::mem::take(&mut self.waiting) {
+            if let Waiting::Request(request) = waiting {
+                let _ = request.answer.send(Err(InvokeError::Stopping));
+            }
+        }
+        self.idle.clear();
+        for instance in self.instances.values_mut() {
+            if !matches!(instance.phase, Phase::Running(_)) {
+                instance.phase = Phase::Ending;
+                instance.order(Order::Terminate);
+            } else if instance.handles_termination {
+                instance.order(Order::Terminate);
+            }
+        }
+    }
+
+    /// Gives every instance the same order.
+    pub(super) fn order_all(&mut self, order: Order) {
+        for instance in self.instances.values_mut() {
+            instance.order(order);
+        }
+    }
+
+    /// The processes that run.
+    pub(super) fn process_ids(&self) -> Vec<u32> {
+        self.instances.values().filter_map(|instance| instance.pid).collect()
+    }
+
+    fn end(&mut self, id: InstanceId, order: Order) {
+        if let Some(instance) = self.instances.get_mut(&id) {
+            instance.phase = Phase::Ending;
+            instance.order(order);
+        }
+    }
+
+    fn set_phase(&mut self, id: InstanceId, phase: Phase) {
+        if let Some(instance) = self.instances.get_mut(&id) {
+            instance.phase = phase;
+        }
+    }
+}
+
+impl Ending {
+    fn error(&self, request_id: &str) -> FunctionError {
+        match self {
+            Self::NotStarted(reason) => failure::not_started(request_id, reason),
+            Self::Exited(status) => failure::exited(request_id, *status),
+            Self::Cancelled => failure::failure("Runtime.ExitError", "the emulator is stopping".to_owned()),
+        }
+    }
+}

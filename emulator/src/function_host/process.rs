@@ -1,0 +1,110 @@
+//! A function's process: how it is started, told to end, and waited for.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use super::instance::{InstanceId, Order};
+use super::leftovers::ProcessFile;
+use super::{environment, log_lines};
+use crate::template::FunctionDefinition;
+
+/// What all processes of a host have in common.
+#[derive(Debug)]
+pub(super) struct Launcher {
+    /// Where the Runtime API listens.
+    pub(super) address: SocketAddr,
+    /// Where the binaries lie.
+    pub(super) binary_directory: PathBuf,
+    /// Where process files are kept.
+    pub(super) run_directory: PathBuf,
+    /// Variables above those of the template.
+    pub(super) overrides: BTreeMap<String, String>,
+}
+
+/// A started process. Dropping it kills the process.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    // Removed with the process.
+    _file: Option<ProcessFile>,
+}
+
+impl Launcher {
+    /// Starts an instance of `function` in a process group of its own, so that a terminal's Ctrl-C does not reach it.
+    pub(super) fn start(
+        &self,
+        function: &FunctionDefinition,
+        instance: InstanceId,
+        log_prefix: &str,
+    ) -> io::Result<Process> {
+        let binary = self.binary_directory.join(&function.binary);
+        let runtime_api = format!("http://{}/{}/{instance}", self.address, function.name);
+        let variables =
+            environment::of_instance(function, &self.overrides, runtime_api, &instance.simple().to_string());
+        let mut child = Command::new(&binary)
+            .env_clear()
+            .envs(variables)
+            .env("LAMBDA_TASK_ROOT", &self.binary_directory)
+            .current_dir(&self.binary_directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        if let Some(output) = child.stdout.take() {
+            tokio::spawn(log_lines::forward(output, log_prefix.to_owned()));
+        }
+        if let Some(output) = child.stderr.take() {
+            tokio::spawn(log_lines::forward(output, log_prefix.to_owned()));
+        }
+        let pid = child.id().unwrap_or_default();
+        let file = ProcessFile::write(&self.run_directory, &function.name, pid, &binary)
+            .inspect_err(|error| {
+                tracing::warn!(function = function.name, %error, "cannot note the process for the next start");
+            })
+            .ok();
+        Ok(Process { child, _file: file })
+    }
+}
+
+impl Process {
+    /// The process id.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Waits for the process to end, passing on each order as it comes.
+    pub(super) async fn ended(&mut self, orders: &mut watch::Receiver<Order>) -> io::Result<ExitStatus> {
+        loop {
+            tokio::select! {
+                status = self.child.wait() => return status,
+                Ok(()) = orders.changed() => {
+                    let order = *orders.borrow_and_update();
+                    self.signal(order);
+                }
+            }
+        }
+    }
+
+    /// Signals the process group. The process has not been waited for yet, so its id is still its own.
+    fn signal(&self, order: Order) {
+        let signal = match order {
+            Order::Run => return,
+            Order::Terminate => Signal::SIGTERM,
+            Order::Kill => Signal::SIGKILL,
+        };
+        if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
+            // It fails only when the process is gone.
+            let _ = killpg(Pid::from_raw(pid), signal);
+        }
+    }
+}
