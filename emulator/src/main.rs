@@ -1,1 +1,82 @@
-fn main() {}
+//! Runs the pipeline on one machine: starts the function binaries and stands around them as AWS would.
+//!
+//! Each part speaks the protocol that its counterpart in AWS speaks, so each can be replaced, and the functions cannot
+//! tell the difference: [`function_host`] (Lambda's Runtime API), [`gateway`] (API Gateway's HTTP API), [`scheduler`]
+//! (EventBridge Scheduler) and [`event_source_mapping`] (Lambda's poller for Kafka). How they are wired comes from
+//! `template.yaml`. [`backing`] brings Postgres and a broker to those who have none.
+
+mod announcements;
+mod backing;
+mod cli;
+mod data_directory;
+mod log;
+mod postgres_command;
+mod settings;
+mod signals;
+
+mod function_host;
+mod gateway;
+mod invoker;
+mod scheduler;
+mod template;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use settings::Settings;
+
+/// What was asked for cannot be done as asked: flags, variables, a port or a directory that is taken.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unusable(pub(crate) String);
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refusal) if refusal.use_stderr() => return complain_of_flags(&refusal),
+        Err(answer) => {
+            let _gone = answer.print();
+            return ExitCode::SUCCESS;
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(if error.is::<Unusable>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let settings = Settings::from_environment().map_err(|invalid| Unusable(invalid.to_string()))?;
+    log::start(settings.log_filter.as_deref());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
+    let outcome = match cli.command {
+        Some(Command::Postgres(arguments)) => runtime.block_on(postgres_command::run(&arguments, &settings)),
+        None => todo_stack(),
+    };
+    // Nothing that matters still runs; what blocks must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn todo_stack() -> anyhow::Result<()> {
+    Ok(())
+}
+
+/// Flags that cannot be understood, in one line as everything else that is wrong.
+fn complain_of_flags(refusal: &clap::Error) -> ExitCode {
+    let text = refusal.to_string();
+    let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    complain(&anyhow::anyhow!("{line} (--help tells more)"));
+    ExitCode::from(2)
+}
+
+/// One line on standard error, whether or not anybody still reads it.
+fn complain(error: &anyhow::Error) {
+    use std::io::Write as _;
+    let _gone = writeln!(std::io::stderr(), "error: {error:#}");
+}

@@ -1,0 +1,4 @@
+//! The services behind the functions, for those who bring none of their own: Postgres and a broker.
+
+pub(crate) mod broker;
+pub(crate) mod postgres;

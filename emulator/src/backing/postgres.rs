@@ -1,0 +1,110 @@
+//! The emulator's own Postgres: on loopback, with a password, its data surviving restarts and `kill -9`.
+
+mod account;
+mod binaries;
+mod cluster;
+mod server;
+
+use std::path::{Path, PathBuf};
+
+use reqwest::Url;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::announcements::Announcements;
+use crate::cli::PostgresSource;
+use crate::settings::Settings;
+use account::Account;
+use cluster::Cluster;
+use server::Server;
+
+/// How to start it.
+#[derive(Debug)]
+pub(crate) struct PostgresSettings<'a> {
+    pub(crate) data_directory: &'a Path,
+    pub(crate) source: Option<PostgresSource>,
+    /// The port it must have; without one, that of the last start or a free one.
+    pub(crate) port: Option<u16>,
+    pub(crate) environment: &'a Settings,
+    pub(crate) announcements: Announcements,
+}
+
+/// A Postgres that is kept running until it is stopped.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    url: Url,
+    version: String,
+    data: PathBuf,
+    stop: CancellationToken,
+    hurry: CancellationToken,
+    watch: JoinHandle<()>,
+}
+
+impl Postgres {
+    /// Starts it, making its cluster first if there is none; `hurry` shortens its stop.
+    pub(crate) async fn start(
+        settings: PostgresSettings<'_>,
+        hurry: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let PostgresSettings { data_directory, source, port, environment, announcements } = settings;
+        let account = Account::needed(data_directory)?;
+        let cluster = Cluster::of(data_directory, account.clone());
+        if let Some(account) = &account {
+            announcements.notice(&format!(
+                "PostgreSQL refuses to run as root: running it as {}, with its data in {}",
+                account.name,
+                cluster.data.display()
+            ));
+        }
+        let binaries =
+            binaries::choose(source, cluster.major(), account.as_ref(), environment, announcements).await?;
+        server::end_leftover(&cluster.data).await?;
+        let identity = cluster.ensure(&binaries, &environment.postgres).await?;
+        let port = match port {
+            Some(port) => port,
+            None => server::free_port(identity.port)?,
+        };
+        let url = identity.url(port)?;
+        let (version, data) = (binaries.version.clone(), cluster.data.clone());
+        let log = data_directory.join("postgres.log");
+        let _first_start = std::fs::remove_file(&log);
+        let server = Server { cluster, binaries, port, log };
+        let child = server.start().await?;
+        server.cluster.remember_port(&identity, port)?;
+        let stop = CancellationToken::new();
+        let watch = tokio::spawn(server.watch(child, stop.clone(), hurry.clone()));
+        Ok(Self { url, version, data, stop, hurry, watch })
+    }
+
+    /// Where to connect, password included.
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// What it is and where its data are, for people.
+    pub(crate) fn describe(&self) -> String {
+        format!("PostgreSQL {}, data in {}", self.version, self.data.display())
+    }
+
+    /// Ends it, cutting connections, and waits for the end.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        if let Err(error) = self.watch.await {
+            tracing::error!(hurried = self.hurry.is_cancelled(), "PostgreSQL's watch failed: {error}");
+        }
+    }
+}
+
+/// Deletes the data of the Postgres that belongs to `data_directory`, ending one that still runs on them.
+pub(crate) async fn delete(data_directory: &Path) -> anyhow::Result<()> {
+    let cluster = Cluster::of(data_directory, Account::needed(data_directory)?);
+    server::end_leftover(&cluster.data).await?;
+    Ok(cluster.delete()?)
+}
+
+/// `url` without its password, for people.
+pub(crate) fn masked(url: &Url) -> String {
+    let user = if url.username().is_empty() { String::new() } else { format!("{}@", url.username()) };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{user}{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}

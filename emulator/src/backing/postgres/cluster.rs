@@ -1,0 +1,215 @@
+//! A database cluster on disk: made once, kept from then on.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use anyhow::Context as _;
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt as _;
+use uuid::Uuid;
+
+use super::account::{self, Account};
+use super::binaries::Binaries;
+use crate::Unusable;
+use crate::settings::PostgresIdentity;
+
+/// Who may connect to the cluster, and where.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    pub(super) role: String,
+    password: String,
+    pub(super) database: String,
+    pub(super) port: Option<u16>,
+}
+
+impl Identity {
+    /// What the variables ask for, a password made up where they are silent.
+    fn new(wanted: &PostgresIdentity) -> Self {
+        let or = |value: &Option<String>, usual: &str| value.clone().unwrap_or_else(|| usual.to_owned());
+        Self {
+            role: or(&wanted.role, "market"),
+            password: or(&wanted.password, &Uuid::new_v4().simple().to_string()),
+            database: or(&wanted.database, "market"),
+            port: None,
+        }
+    }
+
+    /// The variable that asks for something else than what the existing cluster has.
+    fn conflict(&self, wanted: &PostgresIdentity) -> Option<&'static str> {
+        let differs =
+            |value: &Option<String>, existing: &str| value.as_ref().is_some_and(|value| value != existing);
+        [
+            ("POSTGRES_USER", differs(&wanted.role, &self.role)),
+            ("POSTGRES_PASSWORD", differs(&wanted.password, &self.password)),
+            ("POSTGRES_DB", differs(&wanted.database, &self.database)),
+        ]
+        .into_iter()
+        .find_map(|(variable, differs)| differs.then_some(variable))
+    }
+
+    /// Where clients connect, password included.
+    pub(super) fn url(&self, port: u16) -> anyhow::Result<Url> {
+        let mut url = Url::parse(&format!("postgres://127.0.0.1:{port}"))?;
+        url.path_segments_mut().ok().context("not a base URL")?.push(&self.database);
+        let set = url.set_username(&self.role).and_then(|()| url.set_password(Some(&self.password)));
+        set.ok().context("not a URL with a user")?;
+        Ok(url)
+    }
+
+    fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Writes it whole or not at all, for this user's eyes only.
+    fn save(&self, path: &Path) -> anyhow::Result<()> {
+        let new = path.with_extension("new");
+        write_secret(&new, &serde_json::to_string(self)?)
+            .and_then(|()| fs::rename(&new, path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// A cluster's place on disk.
+#[derive(Clone, Debug)]
+pub(super) struct Cluster {
+    pub(super) data: PathBuf,
+    home: PathBuf,
+    identity: PathBuf,
+    pub(super) account: Option<Account>,
+}
+
+impl Cluster {
+    /// The cluster that belongs to `data_directory`, whether it exists yet or not.
+    pub(super) fn of(data_directory: &Path, account: Option<Account>) -> Self {
+        let home = account::home(data_directory, account.as_ref());
+        Self { data: home.join("data"), home, identity: data_directory.join("postgres.json"), account }
+    }
+
+    /// The major version that made it; none if it does not exist yet.
+    pub(super) fn major(&self) -> Option<u32> {
+        fs::read_to_string(self.data.join("PG_VERSION")).ok()?.trim().parse().ok()
+    }
+
+    /// Deletes it.
+    pub(super) fn delete(&self) -> std::io::Result<()> {
+        match fs::remove_dir_all(&self.home) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes it if it does not exist, and tells who may connect.
+    pub(super) async fn ensure(
+        &self,
+        binaries: &Binaries,
+        wanted: &PostgresIdentity,
+    ) -> anyhow::Result<Identity> {
+        if self.major().is_some() {
+            let identity = Identity::load(&self.identity)?;
+            if let Some(variable) = identity.conflict(wanted) {
+                let problem = format!(
+                    "{variable} must be what the data directory was made with, or be unset; --fresh starts afresh"
+                );
+                return Err(Unusable(problem).into());
+            }
+            return Ok(identity);
+        }
+        let identity = Identity::new(wanted);
+        identity.save(&self.identity)?;
+        self.make(binaries, &identity).await?;
+        Ok(identity)
+    }
+
+    /// Notes the port, so that the URL stays the same from start to start.
+    pub(super) fn remember_port(&self, identity: &Identity, port: u16) -> anyhow::Result<()> {
+        Identity { port: Some(port), ..identity.clone() }.save(&self.identity)
+    }
+
+    /// Makes the cluster beside its place and moves it there when it is whole.
+    async fn make(&self, binaries: &Binaries, identity: &Identity) -> anyhow::Result<()> {
+        let account = self.account.as_ref();
+        account::make_private(&self.home, account)?;
+        let new = self.home.join("new");
+        if new.exists() {
+            fs::remove_dir_all(&new)?;
+        }
+        let password = self.home.join("initdb-password");
+        write_secret(&password, &identity.password)?;
+        account::give(&password, account)?;
+        let initdb = account::command(&binaries.directory.join("initdb"), account)
+            .args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--username"])
+            .arg(&identity.role)
+            .arg("--pwfile")
+            .arg(&password)
+            .arg("--pgdata")
+            .arg(&new)
+            .stdin(Stdio::null())
+            .output()
+            .await;
+        fs::remove_file(&password)?;
+        succeeded("initdb", &initdb.context("cannot run initdb")?)?;
+        self.create_database(binaries, &new, &identity.database).await?;
+        fs::rename(&new, &self.data)?;
+        Ok(())
+    }
+
+    /// Makes the database in single-user mode: the fetched PostgreSQL brings no client.
+    async fn create_database(&self, binaries: &Binaries, data: &Path, database: &str) -> anyhow::Result<()> {
+        if database == "postgres" {
+            return Ok(());
+        }
+        let mut postgres = account::command(&binaries.directory.join("postgres"), self.account.as_ref())
+            .args(["--single", "-c", "exit_on_error=on", "-D"])
+            .arg(data)
+            .arg("postgres")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot run postgres")?;
+        let mut stdin = postgres.stdin.take().context("no standard input")?;
+        let quoted = database.replace('"', "\"\"");
+        stdin.write_all(format!("create database \"{quoted}\"\n").as_bytes()).await?;
+        drop(stdin);
+        succeeded("postgres", &postgres.wait_with_output().await?)
+    }
+}
+
+fn succeeded(program: &str, output: &Output) -> anyhow::Result<()> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
+    anyhow::ensure!(output.status.success(), "{program} failed: {last}");
+    Ok(())
+}
+
+fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_survives_any_password() {
+        let wanted =
+            PostgresIdentity { password: Some("p@ss/w:rd %".to_owned()), ..PostgresIdentity::default() };
+        let url = Identity::new(&wanted).url(5432).unwrap();
+        assert_eq!(url.as_str(), "postgres://market:p%40ss%2Fw%3Ard%20%25@127.0.0.1:5432/market");
+    }
+
+    #[test]
+    fn a_variable_that_contradicts_the_existing_data_is_named() {
+        let identity = Identity::new(&PostgresIdentity::default());
+        let wanted = PostgresIdentity { database: Some("other".to_owned()), ..PostgresIdentity::default() };
+        assert_eq!(identity.conflict(&wanted), Some("POSTGRES_DB"));
+        assert_eq!(identity.conflict(&PostgresIdentity::default()), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo run                                  build and start everything; the API on http://127.0.0.1:8080
+  cargo run -- --port 8090 --fresh           another port, and forget everything stored so far
+  cargo run -- --postgres fetched            do not use this machine's PostgreSQL: fetch one
+  DATABASE_URL=postgres://me:secret@127.0.0.1/prices cargo run
+  KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092 cargo run
+  DEFAULT_PROVIDER=replay cargo run          play recorded prices, ask nobody
+
+The variables that the functions understand (see .env.example) are passed on to them.";
+
+/// Runs the whole pipeline on this machine: Postgres, a broker, the functions, and what AWS would put around them.
+#[derive(Debug, Parser)]
+#[command(name = "emulator", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) stack: StackArguments,
+}
+
+/// What else the emulator does than running the whole stack.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Starts only the emulator's own PostgreSQL, for tests and for a look at the data
+    Postgres(PostgresArguments),
+}
+
+/// How the whole stack is to run.
+#[derive(Debug, Args)]
+pub(crate) struct StackArguments {
+    /// Port of the HTTP API; 0 takes a free one
+    #[arg(long, default_value_t = 8080)]
+    pub(crate) port: u16,
+    /// Address of the HTTP API; any other than loopback opens it to the network, without authentication
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub(crate) listen: IpAddr,
+    /// Wiring of the functions [default: template.yaml of the project]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) template: Option<PathBuf>,
+    /// Takes the function binaries from here instead of building them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) bin_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+}
+
+/// How the emulator's own PostgreSQL is to run.
+#[derive(Debug, Args)]
+pub(crate) struct PostgresArguments {
+    /// Port of PostgreSQL [default: the one of the last start, or a free one]
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+}
+
+/// What both ways of running have.
+#[derive(Debug, Args)]
+pub(crate) struct CommonArguments {
+    /// Where everything is kept [default: .data in the project]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Starts afresh: deletes all prices, jobs and schedules in the data directory
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Which PostgreSQL to run: one found on this machine, or one fetched from Maven Central [default: found, else fetched]
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub(crate) postgres: Option<PostgresSource>,
+    /// How to tell what happens [default: text on a terminal, else JSON lines]
+    #[arg(long, value_enum)]
+    pub(crate) output: Option<OutputFormat>,
+    /// Stops when standard input closes, as well as by Ctrl-C or SIGTERM
+    #[arg(long)]
+    pub(crate) until_stdin_closes: bool,
+}
+
+/// Where the emulator's own PostgreSQL comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PostgresSource {
+    /// 15 or newer, on PATH or in /usr/lib/postgresql
+    Found,
+    /// A pinned version, fetched once
+    Fetched,
+}
+
+/// The form of what is printed on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_arguments_the_api_listens_on_loopback_port_8080() {
+        let cli = Cli::try_parse_from(["emulator"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!((cli.stack.listen.to_string(), cli.stack.port), ("127.0.0.1".to_owned(), 8080));
+        assert!(!cli.stack.common.fresh);
+    }
+
+    #[test]
+    fn postgres_alone_takes_its_own_port_and_directory() {
+        let arguments =
+            ["emulator", "postgres", "--data-dir", "/tmp/d", "--port", "5544", "--postgres", "fetched"];
+        let Some(Command::Postgres(postgres)) = Cli::try_parse_from(arguments).unwrap().command else {
+            panic!("not the postgres command");
+        };
+        assert_eq!(postgres.port, Some(5544));
+        assert_eq!(postgres.common.data_dir, Some(PathBuf::from("/tmp/d")));
+        assert_eq!(postgres.common.postgres, Some(PostgresSource::Fetched));
+    }
+
+    #[test]
+    fn a_port_out_of_range_is_refused_with_its_flag_named() {
+        let error = Cli::try_parse_from(["emulator", "--port", "70000"]).unwrap_err();
+        assert!(error.to_string().contains("--port"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}

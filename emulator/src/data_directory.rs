@@ -1,0 +1,168 @@
+//! The one directory in which the emulator keeps everything, and the lock that keeps a second emulator out of it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::Unusable;
+use crate::backing::postgres;
+use crate::cli::CommonArguments;
+use crate::function_host::leftovers;
+
+/// The lock's file also marks the directory as the emulator's own.
+const LOCK: &str = "market-data.lock";
+
+/// Why a directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DataDirectoryError {
+    /// Another emulator runs on it.
+    #[error("another emulator (process {pid}) uses {directory}; stop it, or choose another with --data-dir")]
+    InUse { pid: String, directory: String },
+    /// It holds files that an emulator did not put there.
+    #[error("{0} is not empty and was not made by the emulator; choose another with --data-dir")]
+    Foreign(String),
+    /// The file system refused.
+    #[error("cannot use {directory} as data directory: {source}")]
+    Unusable { directory: String, source: io::Error },
+}
+
+/// Takes the data directory that `arguments` name, emptied if they say so.
+pub(crate) async fn open(arguments: &CommonArguments) -> anyhow::Result<DataDirectory> {
+    let path = match &arguments.data_dir {
+        Some(path) => path.clone(),
+        None => project_directory()?.join(".data"),
+    };
+    let directory = DataDirectory::open(&path).map_err(|error| Unusable(error.to_string()))?;
+    if arguments.fresh {
+        let run_directory = directory.run_directory();
+        tokio::task::spawn_blocking(move || leftovers::end_leftovers(&run_directory)).await?;
+        postgres::delete(directory.path()).await?;
+        directory.clear().with_context(|| format!("cannot empty {}", path.display()))?;
+    }
+    Ok(directory)
+}
+
+/// The closest directory that has a template, from here upwards; the current one if none has.
+pub(crate) fn project_directory() -> io::Result<PathBuf> {
+    let here = std::env::current_dir()?;
+    let project = here.ancestors().find(|directory| directory.join("template.yaml").is_file());
+    Ok(project.unwrap_or(&here).to_owned())
+}
+
+/// A data directory that this process alone uses, until it is dropped or the process ends.
+#[derive(Debug)]
+pub(crate) struct DataDirectory {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl DataDirectory {
+    /// Makes the directory if it does not exist, and locks it.
+    pub(crate) fn open(path: &Path) -> Result<Self, DataDirectoryError> {
+        let directory = path.display().to_string();
+        let unusable = |source| DataDirectoryError::Unusable { directory: directory.clone(), source };
+        // Others may pass through it, not look into it: Postgres may run as another user.
+        DirBuilder::new().recursive(true).mode(0o711).create(path).map_err(unusable)?;
+        let path = path.canonicalize().map_err(unusable)?;
+        if !path.join(LOCK).exists() && fs::read_dir(&path).map_err(unusable)?.next().is_some() {
+            return Err(DataDirectoryError::Foreign(directory));
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path.join(LOCK))
+            .map_err(unusable)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut lock) => {
+                lock.set_len(0)
+                    .and_then(|()| write!(&mut *lock, "{}", std::process::id()))
+                    .map_err(unusable)?;
+                Ok(Self { path, _lock: lock })
+            }
+            Err((mut file, Errno::EWOULDBLOCK)) => {
+                let mut pid = String::new();
+                file.read_to_string(&mut pid).map_err(unusable)?;
+                Err(DataDirectoryError::InUse { pid, directory })
+            }
+            Err((_, errno)) => Err(unusable(errno.into())),
+        }
+    }
+
+    /// Deletes everything in it but the lock.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_name() == LOCK {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory itself, absolute.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where running processes leave their traces.
+    pub(crate) fn run_directory(&self) -> PathBuf {
+        self.path.join("run")
+    }
+
+    /// Where the scheduler keeps its schedules.
+    pub(crate) fn schedules(&self) -> PathBuf {
+        self.path.join("schedules")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_emulator_is_told_which_process_holds_the_directory() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        let first = DataDirectory::open(&path).unwrap();
+        let message = DataDirectory::open(&path).unwrap_err().to_string();
+        assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
+        drop(first);
+        DataDirectory::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_with_somebody_else_s_files_is_refused_and_left_alone() {
+        let foreign = tempfile::tempdir().unwrap();
+        let precious = foreign.path().join("thesis.txt");
+        fs::write(&precious, "years of work").unwrap();
+        let error = DataDirectory::open(foreign.path()).unwrap_err();
+        assert!(matches!(error, DataDirectoryError::Foreign(_)), "{error}");
+        assert_eq!(fs::read_dir(foreign.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn clearing_deletes_what_is_inside_and_follows_no_links() {
+        let parent = tempfile::tempdir().unwrap();
+        let outside = parent.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("kept"), "").unwrap();
+        let data = DataDirectory::open(&parent.path().join("data")).unwrap();
+        fs::create_dir_all(data.path().join("postgres/base")).unwrap();
+        std::os::unix::fs::symlink(&outside, data.path().join("link")).unwrap();
+        data.clear().unwrap();
+        assert!(outside.join("kept").exists());
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1);
+    }
+}

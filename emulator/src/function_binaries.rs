@@ -1,0 +1,54 @@
+//! The function binaries: built by the cargo that built the emulator, with the same profile.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+
+/// The profile of this very binary, so that `cargo run --release` runs optimised functions.
+const PROFILE: &str = if cfg!(debug_assertions) { "dev" } else { "release" };
+
+/// What cargo tells about each thing it built, of which only the programs matter.
+#[derive(Debug, Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+}
+
+/// Builds every binary of the project and tells where `binary` lies. Cargo shows its progress itself.
+pub(crate) async fn build(cargo: &str, project: &Path, binary: &str) -> anyhow::Result<PathBuf> {
+    let mut child = Command::new(cargo)
+        .args(["build", "--workspace", "--bins", "--profile", PROFILE])
+        .arg("--message-format=json-render-diagnostics")
+        .arg("--manifest-path")
+        .arg(project.join("Cargo.toml"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot run {cargo} to build the functions; --bin-dir takes built ones"))?;
+    let _compilers = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Group);
+    let mut messages = BufReader::new(child.stdout.take().context("no standard output")?).lines();
+    let mut directory = None;
+    while let Some(line) = messages.next_line().await? {
+        let executable = serde_json::from_str(&line).ok().and_then(|message: Message| message.executable);
+        if let Some(executable) = executable.filter(|path| path.file_name().is_some_and(|name| name == binary)) {
+            directory = executable.parent().map(Path::to_owned);
+        }
+    }
+    anyhow::ensure!(child.wait().await?.success(), "the functions do not build; cargo says above why");
+    directory.with_context(|| format!("the project in {} has no binary named {binary}", project.display()))
+}
+
+/// Cargo and the compilers it started, ended when nobody waits for them any more.
+struct Group(i32);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ended = killpg(Pid::from_raw(self.0), Signal::SIGTERM);
+    }
+}

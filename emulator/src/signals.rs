@@ -1,0 +1,68 @@
+//! When to stop: Ctrl-C, SIGTERM, or the end of standard input.
+
+use std::io::Read as _;
+use std::thread;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The wish to stop, and the wish to do it faster.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StopRequest {
+    /// Somebody asked the emulator to stop.
+    pub(crate) stop: CancellationToken,
+    /// Somebody asked again.
+    pub(crate) hurry: CancellationToken,
+}
+
+impl StopRequest {
+    /// Listens for the signals, and for the end of standard input if that counts too.
+    pub(crate) fn listen(until_stdin_closes: bool) -> anyhow::Result<Self> {
+        let request = Self::default();
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+        let listener = request.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                listener.ask();
+            }
+        });
+        if until_stdin_closes {
+            let listener = request.clone();
+            // A thread of its own: a read that never ends would hold up the runtime's end.
+            thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+                let mut buffer = [0; 256];
+                let mut stdin = std::io::stdin().lock();
+                while matches!(stdin.read(&mut buffer), Ok(1..)) {}
+                listener.stop.cancel();
+            })?;
+        }
+        Ok(request)
+    }
+
+    fn ask(&self) {
+        if self.stop.is_cancelled() {
+            self.hurry.cancel();
+        }
+        self.stop.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_second_request_hurries() {
+        let request = StopRequest::default();
+        request.ask();
+        assert!(request.stop.is_cancelled() && !request.hurry.is_cancelled());
+        request.ask();
+        assert!(request.hurry.is_cancelled());
+    }
+}

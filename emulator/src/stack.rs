@@ -1,0 +1,62 @@
+//! The whole stack: what is started, in which order, when it is ready, and how it ends.
+
+mod current_host;
+mod default_provider;
+mod deployment;
+mod first_steps;
+mod prepare;
+mod sources;
+mod start;
+mod stop;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::announcements::Announcements;
+use crate::backing::broker::Broker;
+use crate::backing::postgres::Postgres;
+use crate::cli::StackArguments;
+use crate::data_directory;
+use crate::settings::Settings;
+use crate::signals::StopRequest;
+use current_host::CurrentHost;
+
+/// What runs. Whatever was started is here, so that a start that fails or is broken off leaves nothing behind.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    announcements: Announcements,
+    request: StopRequest,
+    postgres: Option<Postgres>,
+    broker: Option<Broker>,
+    host: Option<std::sync::Arc<CurrentHost>>,
+    /// Gateway, scheduler and event source mappings, which bring work to the functions.
+    sources: TaskTracker,
+    no_new_work: CancellationToken,
+}
+
+/// Runs the stack until it is asked to stop.
+pub(crate) async fn run(arguments: &StackArguments, settings: &Settings) -> anyhow::Result<()> {
+    let announcements = Announcements::new(arguments.common.output);
+    let request = StopRequest::listen(arguments.common.until_stdin_closes)?;
+    let data_directory = data_directory::open(&arguments.common).await?;
+    let mut stack = Stack {
+        announcements,
+        request: request.clone(),
+        postgres: None,
+        broker: None,
+        host: None,
+        sources: TaskTracker::new(),
+        no_new_work: CancellationToken::new(),
+    };
+    let outcome = tokio::select! {
+        started = Box::pin(stack.start(arguments, settings, &data_directory)) => started,
+        () = request.stop.cancelled() => Ok(()),
+    };
+    if outcome.is_ok() {
+        request.stop.cancelled().await;
+        announcements.stopping();
+    }
+    stack.stop().await;
+    announcements.stopped();
+    outcome
+}

@@ -1,0 +1,18 @@
+//! What a person sees when everything is ready: where it is, and what to try.
+
+/// The text for people, with commands that work as they stand.
+pub(super) fn text(url: &str, provider: &str) -> String {
+    format!(
+        "
+Ready: {url}   (interactive documentation: {url}/docs)
+Prices come from '{provider}' unless a request names another provider.
+
+Try next:
+  curl '{url}/prices/latest?symbol=AAPL'
+  curl -X POST {url}/prices/poll -H 'content-type: application/json' \\
+       -d '{{\"symbols\":[\"AAPL\",\"MSFT\"],\"interval\":10}}'
+  curl '{url}/prices/average?symbol=AAPL'
+
+Ctrl-C stops everything."
+    )
+}
