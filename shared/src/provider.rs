@@ -7,11 +7,15 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::Utc;
 
 use crate::market::{ProviderName, Quote, Symbol, Timestamp};
 
+mod registry;
 pub mod replay;
 pub mod yahoo;
+
+pub use registry::Providers;
 
 /// Name of the provider that asks Yahoo Finance.
 pub const YAHOO: &str = "yahoo";
@@ -22,6 +26,11 @@ pub const NAMES: [&str; 2] = [YAHOO, REPLAY];
 
 /// Longest that one request to a provider may take, connecting and reading included.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest that [`Provider::probe`] waits.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// What [`Provider::probe`] asks for: every provider of ours is likely to know it.
+const PROBE_SYMBOL: &str = "AAPL";
 
 /// A source of quotes.
 #[async_trait]
@@ -38,6 +47,21 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// # Errors
     /// When nothing at all was had; a single symbol's trouble stands beside it in [`Answer::quotes`].
     async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError>;
+
+    /// Whether the provider answers at all, within [`PROBE_TIMEOUT`]. This is a request like any other: callers
+    /// remember its outcome for a while.
+    ///
+    /// # Errors
+    /// When it does not answer, or limits us.
+    async fn probe(&self) -> Result<(), ProviderError> {
+        let symbols = [PROBE_SYMBOL.parse().expect("the probe's symbol is a symbol")];
+        let asked = tokio::time::timeout(PROBE_TIMEOUT, self.fetch(&symbols, Utc::now()));
+        let late = || ProviderError::Unavailable {
+            provider: self.name().clone(),
+            reason: format!("no answer within {} s", PROBE_TIMEOUT.as_secs()),
+        };
+        asked.await.unwrap_or_else(|_| Err(late())).map(|_| ())
+    }
 }
 
 /// One request's worth of quotes.

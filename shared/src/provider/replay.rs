@@ -1,1 +1,107 @@
-//! To be written.
+//! Plays recorded prices at present times.
+//!
+//! The clock alone picks the row, so that functions without memory agree: time is cut into steps, each step has the
+//! next recorded price of every symbol, and after the last row comes the first again. A quote carries the start of
+//! its step as its time, and `replay` as its provider; when the price was really recorded stands in the raw response.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{Answer, Provider, ProviderError};
+use crate::market::{ProviderName, Quote, Symbol, Timestamp, to_microseconds};
+use crate::price::Price;
+
+mod tape;
+
+use tape::{Row, TAPE};
+
+/// As many as one job may poll.
+const MAX_SYMBOLS: usize = 500;
+
+/// The provider `replay`.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    name: ProviderName,
+    step_seconds: i64,
+}
+
+/// What stands for the raw response: the recorded rows that were played.
+#[derive(Serialize)]
+struct Played<'a> {
+    provider: &'a ProviderName,
+    step_seconds: i64,
+    step: i64,
+    rows: Vec<PlayedRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct PlayedRow<'a> {
+    symbol: &'a Symbol,
+    recorded_at: &'static str,
+    source_field: &'static str,
+    price: Price,
+}
+
+impl Replay {
+    /// A replay whose prices last `step` each; whole seconds, at least one.
+    #[must_use]
+    pub fn new(step: Duration) -> Self {
+        let step_seconds = i64::try_from(step.as_secs()).unwrap_or(i64::MAX).max(1);
+        Self { name: super::name(super::REPLAY), step_seconds }
+    }
+
+    fn quote(&self, symbol: &Symbol, row: &Row, step: i64) -> Result<Quote, ProviderError> {
+        let start =
+            step.checked_mul(self.step_seconds).and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+        let timestamp = start.ok_or_else(|| ProviderError::NoPrice {
+            symbol: symbol.clone(),
+            provider: self.name.clone(),
+            reason: "the time asked for is out of range".to_owned(),
+        })?;
+        Ok(Quote {
+            symbol: symbol.clone(),
+            price: row.price,
+            currency: Some(row.currency.clone()),
+            timestamp,
+        })
+    }
+}
+
+#[async_trait]
+impl Provider for Replay {
+    fn name(&self) -> &ProviderName {
+        &self.name
+    }
+
+    fn max_symbols(&self) -> usize {
+        MAX_SYMBOLS
+    }
+
+    async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError> {
+        let step = at.timestamp().div_euclid(self.step_seconds);
+        let mut quotes = Vec::with_capacity(symbols.len());
+        let mut rows = Vec::new();
+        for symbol in symbols {
+            let Some(row) = tape::row_at(&TAPE, symbol, step) else {
+                let (symbol, provider) = (symbol.clone(), self.name.clone());
+                quotes.push((symbol.clone(), Err(ProviderError::UnknownSymbol { symbol, provider })));
+                continue;
+            };
+            let (recorded_at, source_field) = (row.recorded_at, row.source_field);
+            rows.push(PlayedRow { symbol, recorded_at, source_field, price: row.price });
+            quotes.push((symbol.clone(), self.quote(symbol, row, step)));
+        }
+        let played = Played { provider: &self.name, step_seconds: self.step_seconds, step, rows };
+        let body = serde_json::to_string(&played).map_err(|error| ProviderError::Malformed {
+            provider: self.name.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(Answer { received_at: to_microseconds(Utc::now()), body, quotes })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,148 @@
-//! To be written.
+//! Yahoo Finance, by the two addresses that need neither account nor cookie: the chart of one symbol, and sparklines
+//! of up to twenty. Of both only the present price, its time and its currency are read.
+//!
+//! Yahoo limits by address and without telling how long. After an answer that says so, requests are refused here until
+//! that time is over: asking on would only prolong it.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use chrono::Utc;
+use reqwest::{Client, Url};
+
+use super::{Answer, Provider, ProviderError, REQUEST_TIMEOUT};
+use crate::market::{ProviderName, Quote, Symbol, Timestamp, to_microseconds};
+
+mod answer;
+mod rate_limit;
+mod transport;
+
+use answer::Fault;
+use rate_limit::RateLimit;
+
+/// Yahoo refuses more in one request.
+const MAX_SYMBOLS: usize = 20;
+
+/// The provider `yahoo`.
+#[derive(Debug)]
+pub struct Yahoo {
+    name: ProviderName,
+    /// Where its API is, and the client to ask it; a fault where they could not be made.
+    endpoint: Result<(Url, Client), Fault>,
+    rate_limit: RateLimit,
+}
+
+impl Yahoo {
+    /// A client of the API at `base_url`; it calls itself `user_agent`. Nothing is connected to before the first
+    /// request.
+    #[must_use]
+    pub fn new(base_url: &str, user_agent: &str) -> Self {
+        Self::with_timeout(base_url, user_agent, REQUEST_TIMEOUT)
+    }
+
+    fn with_timeout(base_url: &str, user_agent: &str, timeout: Duration) -> Self {
+        let endpoint = transport::endpoint(base_url, user_agent, timeout);
+        Self { name: super::name(super::YAHOO), endpoint, rate_limit: RateLimit::default() }
+    }
+
+    async fn ask(&self, symbols: &[&Symbol]) -> Result<Body, Fault> {
+        if let Some(rest) = self.rate_limit.remaining(Instant::now()) {
+            return Err(Fault::RateLimited { retry_after: Some(rest) });
+        }
+        let (base_url, client) = self.endpoint.as_ref().map_err(Clone::clone)?;
+        let response = transport::get(client, address(base_url, symbols)).await?;
+        let received_at = to_microseconds(Utc::now());
+        let quotes = match answer::read(response.status, &response.body) {
+            Ok(metas) => metas.into_iter().filter_map(|meta| meta.quote(received_at)).collect(),
+            Err(Fault::RateLimited { .. }) => {
+                let wait = rate_limit::wait(response.retry_after.as_deref(), received_at);
+                self.rate_limit.begin(Instant::now(), wait);
+                return Err(Fault::RateLimited { retry_after: Some(wait) });
+            }
+            Err(fault) => return Err(fault),
+        };
+        Ok(Body { received_at, text: response.body, quotes })
+    }
+
+    fn error(&self, fault: Fault) -> ProviderError {
+        let provider = self.name.clone();
+        match fault {
+            Fault::RateLimited { retry_after } => ProviderError::RateLimited {
+                provider,
+                retry_after: retry_after.unwrap_or(rate_limit::UNTOLD),
+            },
+            Fault::TimedOut => ProviderError::TimedOut { provider },
+            Fault::Unavailable(reason) => ProviderError::Unavailable { provider, reason },
+            Fault::Malformed(reason) => ProviderError::Malformed { provider, reason },
+        }
+    }
+
+    /// What `body` says of `symbol`: what it leaves out, Yahoo does not know.
+    fn verdict(&self, symbol: &Symbol, body: &Body) -> Result<Quote, ProviderError> {
+        let (provider, symbol) = (self.name.clone(), symbol.clone());
+        match body.quotes.get(&symbol) {
+            Some(Ok(quote)) => Ok(quote.clone()),
+            Some(Err(reason)) => Err(ProviderError::NoPrice { symbol, provider, reason: reason.clone() }),
+            None => Err(ProviderError::UnknownSymbol { symbol, provider }),
+        }
+    }
+}
+
+/// A complete response, read.
+struct Body {
+    received_at: Timestamp,
+    text: String,
+    quotes: HashMap<Symbol, Result<Quote, String>>,
+}
+
+#[async_trait]
+impl Provider for Yahoo {
+    fn name(&self) -> &ProviderName {
+        &self.name
+    }
+
+    fn max_symbols(&self) -> usize {
+        MAX_SYMBOLS
+    }
+
+    async fn fetch(&self, symbols: &[Symbol], _at: Timestamp) -> Result<Answer, ProviderError> {
+        let askable: Vec<&Symbol> = symbols.iter().filter(|symbol| may_exist(symbol.as_str())).collect();
+        let body = if askable.is_empty() {
+            Body { received_at: to_microseconds(Utc::now()), text: String::new(), quotes: HashMap::new() }
+        } else {
+            self.ask(&askable).await.map_err(|fault| self.error(fault))?
+        };
+        let quotes = symbols.iter().map(|symbol| (symbol.clone(), self.verdict(symbol, &body))).collect();
+        Ok(Answer { received_at: body.received_at, body: body.text, quotes })
+    }
+}
+
+/// Whether Yahoo could know such a symbol. Others are never asked for: a comma would make two symbols of one, and
+/// `..` or a slash another address.
+fn may_exist(symbol: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".^=_&-".contains(&byte);
+    symbol.bytes().all(fits) && symbol.bytes().any(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// The smallest answer that holds the present prices.
+fn address(base_url: &Url, symbols: &[&Symbol]) -> Url {
+    let mut url = base_url.clone();
+    // An http or https URL always has segments to add to.
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty();
+        match symbols {
+            [symbol] => path.extend(["v8", "finance", "chart", symbol.as_str()]),
+            _ => path.extend(["v7", "finance", "spark"]),
+        };
+    }
+    if symbols.len() > 1 {
+        let list = symbols.iter().map(|symbol| symbol.as_str()).collect::<Vec<_>>().join(",");
+        url.query_pairs_mut().append_pair("symbols", &list);
+    }
+    url.query_pairs_mut().append_pair("range", "1d").append_pair("interval", "1d");
+    url
+}
+
+#[cfg(test)]
+mod tests;

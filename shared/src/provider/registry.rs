@@ -1,0 +1,73 @@
+//! The providers that requests and jobs may name.
+
+use std::sync::Arc;
+
+use super::Provider;
+use super::replay::Replay;
+use super::yahoo::Yahoo;
+use crate::config;
+use crate::market::ProviderName;
+
+/// Every provider by its name, and which of them is asked where none is named.
+#[derive(Clone, Debug)]
+pub struct Providers {
+    known: Vec<Arc<dyn Provider>>,
+    default: ProviderName,
+}
+
+impl Providers {
+    /// The providers of [`super::NAMES`], as configured. Nothing is connected to before it is needed.
+    #[must_use]
+    pub fn new(config: &config::Providers) -> Self {
+        let yahoo = Yahoo::new(&config.yahoo_base_url, &config.yahoo_user_agent);
+        let replay = Replay::new(config.replay_step);
+        Self::of(vec![Arc::new(yahoo), Arc::new(replay)], config.default.clone())
+    }
+
+    /// The given providers, for tests.
+    #[must_use]
+    pub fn of(known: Vec<Arc<dyn Provider>>, default: ProviderName) -> Self {
+        Self { known, default }
+    }
+
+    /// The provider of that name, if there is one.
+    #[must_use]
+    pub fn get(&self, name: &ProviderName) -> Option<Arc<dyn Provider>> {
+        self.known.iter().find(|provider| provider.name() == name).map(Arc::clone)
+    }
+
+    /// The names of all, the preferred one first.
+    pub fn names(&self) -> impl Iterator<Item = &ProviderName> {
+        self.known.iter().map(|provider| provider.name())
+    }
+
+    /// The name of the provider that is asked where none is named.
+    #[must_use]
+    pub fn default_name(&self) -> &ProviderName {
+        &self.default
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::provider::{NAMES, name};
+
+    #[test]
+    fn every_known_name_has_its_provider_and_no_other_name_has_one() {
+        let providers = Providers::new(&config::Providers {
+            default: name(NAMES[0]),
+            yahoo_base_url: "http://127.0.0.1:9".to_owned(),
+            yahoo_user_agent: "test".to_owned(),
+            replay_step: Duration::from_secs(10),
+        });
+        assert!(providers.names().map(ProviderName::as_str).eq(NAMES));
+        for known in NAMES.map(name) {
+            assert_eq!(providers.get(&known).unwrap().name(), &known);
+        }
+        assert!(providers.get(&"bloomberg".parse().unwrap()).is_none());
+        assert_eq!(providers.default_name().as_str(), "yahoo");
+    }
+}

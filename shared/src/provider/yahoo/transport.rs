@@ -1,0 +1,83 @@
+//! The HTTP request itself, limited in time and size.
+
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, StatusCode, Url};
+
+use super::answer::Fault;
+
+/// An address that does not even connect within this time is not going to answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Twenty sparklines take some tens of kilobytes.
+const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// Most redirections followed for one request.
+const MAX_REDIRECTS: usize = 3;
+
+/// A response whose body is complete.
+pub(super) struct Response {
+    pub(super) status: StatusCode,
+    pub(super) retry_after: Option<String>,
+    pub(super) body: String,
+}
+
+/// The address and a client for it that gives each request `timeout`, reading included.
+pub(super) fn endpoint(base_url: &str, user_agent: &str, timeout: Duration) -> Result<(Url, Client), Fault> {
+    let url = Url::parse(base_url).map_err(|_| Fault::Unavailable("its address is not a URL".to_owned()))?;
+    let mut client = Client::builder()
+        .user_agent(user_agent)
+        .timeout(timeout)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(Policy::custom(stay_at_home));
+    if matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]")) {
+        client = client.no_proxy();
+    }
+    match client.build() {
+        Ok(client) => Ok((url, client)),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "no HTTP client for Yahoo");
+            Err(Fault::Unavailable("the HTTP client could not be set up".to_owned()))
+        }
+    }
+}
+
+/// Follows redirections within one host only: elsewhere wait pages that ask for consent.
+fn stay_at_home(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let from = attempt.previous();
+    let at_home = from.last().is_some_and(|from| from.origin() == attempt.url().origin());
+    if at_home && from.len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
+}
+
+/// Asks for `url` and reads the whole answer.
+pub(super) async fn get(client: &Client, url: Url) -> Result<Response, Fault> {
+    let mut response = client.get(url).send().await.map_err(fault)?;
+    let status = response.status();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.map(str::to_owned);
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(fault)? {
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(Fault::Malformed("more than 4 MB".to_owned()));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let body = match String::from_utf8(body) {
+        Ok(body) => body,
+        Err(_) if status.is_success() => return Err(Fault::Malformed("not UTF-8 text".to_owned())),
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    };
+    Ok(Response { status, retry_after, body })
+}
+
+fn fault(error: reqwest::Error) -> Fault {
+    let error = error.without_url();
+    tracing::debug!(error = &error as &dyn std::error::Error, "a request to Yahoo failed");
+    if error.is_connect() {
+        Fault::Unavailable("no connection to it".to_owned())
+    } else if error.is_timeout() {
+        Fault::TimedOut
+    } else {
+        Fault::Unavailable("the connection broke off".to_owned())
+    }
+}
