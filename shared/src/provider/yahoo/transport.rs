@@ -1,5 +1,6 @@
 //! The HTTP request itself, limited in time and size.
 
+use std::error::Error;
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
@@ -36,7 +37,7 @@ pub(super) fn endpoint(base_url: &str, user_agent: &str, timeout: Duration) -> R
     match client.build() {
         Ok(client) => Ok((url, client)),
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "no HTTP client for Yahoo");
+            tracing::warn!(error = &error as &dyn Error, "no HTTP client for Yahoo");
             Err(Fault::Unavailable("the HTTP client could not be set up".to_owned()))
         }
     }
@@ -72,7 +73,8 @@ pub(super) async fn get(client: &Client, url: Url) -> Result<Response, Fault> {
 
 fn fault(error: reqwest::Error) -> Fault {
     let error = error.without_url();
-    tracing::debug!(error = &error as &dyn std::error::Error, "a request to Yahoo failed");
+    let cause = std::iter::successors(error.source(), |&cause| cause.source()).last();
+    tracing::debug!(%error, cause = cause.map(tracing::field::display), "a request to Yahoo failed");
     if error.is_connect() {
         Fault::Unavailable("no connection to it".to_owned())
     } else if error.is_timeout() {
