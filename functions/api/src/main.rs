@@ -1,1 +1,29 @@
-fn main() {}
+//! Wires the API: configuration, clients, router, Lambda.
+
+use std::sync::Arc;
+
+use api::{AppState, Observed};
+use shared::config;
+use shared::price_log::kafka::KafkaPriceLog;
+use shared::provider::Providers;
+use shared::schedules::Schedules;
+use shared::{repository, telemetry};
+
+/// A Lambda instance answers one request at a time; `symbols=` lists store a few responses at once.
+const MAX_CONNECTIONS: u32 = 4;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_http::Error> {
+    telemetry::init();
+    let config = config::or_exit(config::Api::from_environment());
+    let state = AppState {
+        db: repository::connect(&config.database.url, MAX_CONNECTIONS)?,
+        providers: Providers::new(&config.providers),
+        log: Arc::new(KafkaPriceLog::new(&config.kafka)),
+        schedules: Schedules::from_config(&config.schedules).await,
+        polling_interval: config.polling_interval,
+        max_relay_jobs: config.max_relay_jobs,
+        observed: Observed::default(),
+    };
+    lambda_http::run(api::router(state)).await
+}

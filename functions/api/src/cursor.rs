@@ -1,0 +1,80 @@
+//! Opaque cursors: where the next page begins, as words that have no spaces, in URL-safe Base64.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::DateTime;
+use shared::market::Timestamp;
+
+/// Longest text that can be one of our cursors.
+const MAX_LENGTH: usize = 200;
+
+/// A text that is no cursor of this list.
+pub(crate) const NOT_A_CURSOR: &str = "must be the next_cursor of an answer of this list";
+
+/// Writes a position of two words.
+pub(crate) fn encode(first: impl std::fmt::Display, second: impl std::fmt::Display) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{first} {second}"))
+}
+
+/// Reads a position back into its two words by `parse`.
+pub(crate) fn decode<T>(text: &str, parse: impl FnOnce(&str, &str) -> Option<T>) -> Result<T, &'static str> {
+    let read = || {
+        let bytes = URL_SAFE_NO_PAD.decode(Some(text).filter(|text| text.len() <= MAX_LENGTH)?).ok()?;
+        let words = String::from_utf8(bytes).ok()?;
+        let (first, second) = words.split_once(' ')?;
+        parse(first, second)
+    };
+    read().ok_or(NOT_A_CURSOR)
+}
+
+/// A time as cursors hold it: microseconds since 1970, as Postgres stores it.
+pub(crate) fn time(word: &str) -> Option<Timestamp> {
+    DateTime::from_timestamp_micros(word.parse().ok()?)
+        .filter(|time| (-4_000..10_000).contains(&chrono::Datelike::year(time)))
+}
+
+/// Cuts the one item that was read beyond the page, and says where the next page begins.
+pub(crate) fn page<T>(
+    mut items: Vec<T>,
+    limit: usize,
+    cursor: impl FnOnce(&T) -> String,
+) -> (Vec<T>, Option<String>) {
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next_cursor = if more { items.last().map(cursor) } else { None };
+    (items, next_cursor)
+}
+
+/// How many rows to read for a page: one more, which tells whether there is a next page.
+pub(crate) fn rows(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_reads_back() {
+        let text = encode(-1_500_000, "replay");
+        let position = decode(&text, |first, second| Some((time(first)?, second.to_owned())));
+        let expected = "1969-12-31T23:59:58.500Z".parse().unwrap();
+        assert_eq!(position, Ok((expected, "replay".to_owned())));
+    }
+
+    #[test]
+    fn what_is_not_a_cursor_is_told_apart() {
+        for text in
+            ["", "abc", "%%%", "AAAA", &"A".repeat(4_000), &encode("soon", "x"), &encode(i64::MAX, "x")]
+        {
+            assert_eq!(decode(text, |first, _| time(first)), Err(NOT_A_CURSOR), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_full_page_with_more_behind_it_has_a_cursor() {
+        let cursor = |item: &u32| item.to_string();
+        assert_eq!(page(vec![1, 2, 3], 2, cursor), (vec![1, 2], Some("2".to_owned())));
+        assert_eq!(page(vec![1, 2], 2, cursor), (vec![1, 2], None));
+    }
+}

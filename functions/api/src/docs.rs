@@ -1,0 +1,58 @@
+//! `GET /docs`: the contract as an interactive page. All of it comes from here; nothing is fetched from elsewhere.
+
+use axum::extract::Path;
+use axum::http::{HeaderName, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::problem::{AlwaysProblems, PathNotFound, Problem};
+
+/// The page may run and show what we serve, and call this API; `data:` pictures are Swagger UI's icons, and
+/// it sets styles on its elements.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const PAGE: &str = include_str!("../assets/docs/index.html");
+const START: &str = include_str!("../assets/docs/start.js");
+const BUNDLE: &str = include_str!("../assets/swagger-ui/swagger-ui-bundle.js");
+const STYLES: &str = include_str!("../assets/swagger-ui/swagger-ui.css");
+
+/// The contract as an interactive page
+#[utoipa::path(
+    get,
+    path = "/docs",
+    tag = "contract",
+    responses((status = OK, body = String, content_type = "text/html"), AlwaysProblems)
+)]
+pub(crate) async fn page() -> Response {
+    file("text/html; charset=utf-8", PAGE)
+}
+
+/// A file of the interactive page
+#[utoipa::path(
+    get,
+    path = "/docs/{file}",
+    tag = "contract",
+    params(("file" = String, Path, description = "The file's name", example = "start.js")),
+    responses(
+        (status = OK, body = String, content_type = "text/javascript"),
+        PathNotFound, AlwaysProblems
+    )
+)]
+pub(crate) async fn part(Path(name): Path<String>) -> Response {
+    match name.as_str() {
+        "start.js" => file("text/javascript; charset=utf-8", START),
+        "swagger-ui-bundle.js" => file("text/javascript; charset=utf-8", BUNDLE),
+        "swagger-ui.css" => file("text/css; charset=utf-8", STYLES),
+        _ => Problem::no_path().into_response(),
+    }
+}
+
+fn file(content_type: &'static str, content: &'static str) -> Response {
+    let headers: [(HeaderName, &str); 4] = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "public, max-age=3600"),
+    ];
+    (headers, content).into_response()
+}

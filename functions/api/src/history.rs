@@ -1,0 +1,145 @@
+//! `GET /prices/history`: the stored points of one series, newest first.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use shared::market::{ProviderName, Symbol, Timestamp};
+use shared::price::{Price, exact_number};
+use shared::repository::price_points::{self, PricePoint, Range};
+use utoipa::ToSchema;
+
+use crate::cursor;
+use crate::problem::{AlwaysProblems, DatabaseProblems, NoSeries, Problem, QueryProblems};
+use crate::query::{QueryParameters, time};
+use crate::state::{AppState, postgres};
+use crate::stored::find_series;
+
+/// What `GET /prices/history` takes.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the contract's side of the parameters, which `Request::read` reads")]
+pub(crate) struct HistoryParameters {
+    /// The symbol, as its provider spells it; case does not matter.
+    #[param(min_length = 1, max_length = 32, example = "AAPL")]
+    symbol: String,
+    /// Whose series; where it is absent, the default provider's or, if it has none, the one polled last.
+    #[param(required = false, min_length = 1, max_length = 32, example = "replay")]
+    provider: String,
+    /// Earliest market time, included: RFC 3339 with its zone.
+    #[param(required = false, format = DateTime, example = "2024-03-20T10:00:00Z")]
+    from: String,
+    /// Latest market time, excluded: RFC 3339 with its zone.
+    #[param(required = false, format = DateTime, example = "2024-03-20T11:00:00Z")]
+    to: String,
+    /// Most points of one answer.
+    #[param(required = false, minimum = 1, maximum = 1_000, default = 100)]
+    limit: usize,
+    /// `next_cursor` of the page before; it stays with that page's provider.
+    #[param(required = false)]
+    cursor: String,
+}
+
+/// Points of one series, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct History {
+    /// What is priced.
+    #[schema(value_type = String, example = "AAPL")]
+    symbol: Symbol,
+    /// Whose series it is.
+    #[schema(value_type = String, example = "replay")]
+    provider: ProviderName,
+    /// The points of this page.
+    items: Vec<HistoryPoint>,
+    /// Where the next page begins; null at the end.
+    next_cursor: Option<String>,
+}
+
+/// A stored quote with its average.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HistoryPoint {
+    /// Market time of the quote.
+    #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:00Z")]
+    timestamp: Timestamp,
+    /// The price with all its digits.
+    #[schema(value_type = f64, example = 150.25)]
+    price: Price,
+    /// The mean of this point and the up to four before it, with all its digits.
+    #[serde(with = "exact_number")]
+    #[schema(value_type = f64, example = 150.118)]
+    moving_average: Decimal,
+    /// Points that the average is of.
+    #[schema(minimum = 1, maximum = 5, example = 5)]
+    points: u8,
+    /// When the provider last gave this quote.
+    #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:02.114Z")]
+    polled_at: Timestamp,
+}
+
+impl From<PricePoint> for HistoryPoint {
+    fn from(point: PricePoint) -> Self {
+        let PricePoint { timestamp, price, moving_average, points, polled_at } = point;
+        Self { timestamp, price, moving_average, points, polled_at }
+    }
+}
+
+/// The stored points of a series, newest first
+#[utoipa::path(
+    get,
+    path = "/prices/history",
+    tag = "prices",
+    params(HistoryParameters),
+    responses((status = OK, body = History), QueryProblems, NoSeries, DatabaseProblems, AlwaysProblems)
+)]
+pub(crate) async fn history(State(state): State<Arc<AppState>>, uri: Uri) -> Result<Json<History>, Problem> {
+    let Request { symbol, provider, range, limit } = Request::read(&uri)?;
+    let (series, points) = postgres(async {
+        let series = find_series(&state, &symbol, provider.as_ref()).await?;
+        let points = price_points::history(&state.db, series.series_id, range, cursor::rows(limit)).await?;
+        Ok::<_, Problem>((series, points))
+    })
+    .await?;
+    let (points, next_cursor) = cursor::page(points, limit, |last| {
+        cursor::encode(last.timestamp.timestamp_micros(), &series.provider)
+    });
+    let items = points.into_iter().map(HistoryPoint::from).collect();
+    Ok(Json(History { symbol: series.symbol, provider: series.provider, items, next_cursor }))
+}
+
+struct Request {
+    symbol: Symbol,
+    provider: Option<ProviderName>,
+    range: Range,
+    limit: usize,
+}
+
+impl Request {
+    fn read(uri: &Uri) -> Result<Self, Problem> {
+        let mut query = QueryParameters::read::<HistoryParameters>(uri);
+        let symbol = query.required("symbol", str::parse::<Symbol>);
+        let mut provider = query.optional("provider", str::parse::<ProviderName>);
+        let mut range = Range { from: query.optional("from", time), to: query.optional("to", time) };
+        if let (Some(from), Some(to)) = (range.from, range.to)
+            && from >= to
+        {
+            query.fault("to", "must be later than from");
+        }
+        let limit = query.limit();
+        if let Some((before, of)) = query.optional("cursor", position) {
+            if provider.as_ref().is_some_and(|provider| *provider != of) {
+                query.fault("cursor", format_args!("is of another provider: {of}"));
+            }
+            range.to = Some(range.to.map_or(before, |to| to.min(before)));
+            provider = Some(of);
+        }
+        Ok(Self { symbol: query.finish(symbol)?, provider, range, limit })
+    }
+}
+
+/// A page begins before the last point of the page before it, in the same series.
+fn position(text: &str) -> Result<(Timestamp, ProviderName), &'static str> {
+    cursor::decode(text, |before, provider| Some((cursor::time(before)?, provider.parse().ok()?)))
+}

@@ -1,0 +1,25 @@
+//! The HTTP API as a Lambda function: an axum router on `lambda_http`.
+//!
+//! `main` only wires; tests call the [`router`] in process. `GET /prices/latest` asks providers and publishes to the
+//! log ([`AppState::log`]); everything else reads Postgres, or writes polling jobs and their schedules. It never
+//! writes price points: only the averager does.
+
+mod average;
+mod contract;
+mod cursor;
+mod docs;
+mod health;
+mod history;
+mod latest;
+mod names;
+mod polling_jobs;
+mod problem;
+mod query;
+mod quotes;
+mod router;
+mod state;
+mod stored;
+mod symbols;
+
+pub use router::router;
+pub use state::{AppState, Observed};

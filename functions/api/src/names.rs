@@ -1,0 +1,73 @@
+//! Lists of symbols as requests give them.
+
+use std::collections::HashSet;
+
+use shared::market::Symbol;
+
+use crate::problem::Fault;
+
+/// Reads 1 to `most` different symbols, noting each fault with its place in the list; `None` stands for something
+/// that is no text.
+pub(crate) fn distinct_symbols(
+    texts: &[Option<&str>],
+    location: &str,
+    most: usize,
+    faults: &mut Vec<Fault>,
+) -> Vec<Symbol> {
+    if texts.is_empty() || texts.len() > most {
+        let message = format!("must have 1 to {most} symbols, not {}", texts.len());
+        faults.push(Fault { location: location.to_owned(), message });
+        return Vec::new();
+    }
+    let mut seen = HashSet::new();
+    let mut symbols = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        let message = match text.map(str::parse::<Symbol>) {
+            None => "must be a string".to_owned(),
+            Some(Err(error)) => error.to_string(),
+            Some(Ok(symbol)) if seen.insert(symbol.clone()) => {
+                symbols.push(symbol);
+                continue;
+            }
+            Some(Ok(symbol)) => format!("{symbol} is in the list twice"),
+        };
+        faults.push(Fault { location: format!("{location}[{index}]"), message });
+    }
+    symbols
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(texts: &[Option<&str>]) -> (Vec<String>, Vec<String>) {
+        let mut faults = Vec::new();
+        let symbols = distinct_symbols(texts, "body.symbols", 3, &mut faults);
+        let symbols = symbols.iter().map(ToString::to_string).collect();
+        (symbols, faults.into_iter().map(|fault| fault.location).collect())
+    }
+
+    #[test]
+    fn symbols_keep_their_order_and_are_upper_cased() {
+        assert_eq!(read(&[Some("msft"), Some("AAPL")]).0, ["MSFT", "AAPL"]);
+    }
+
+    #[test]
+    fn each_fault_has_its_place() {
+        assert_eq!(
+            read(&[Some(""), None, Some("A B")]).1,
+            ["body.symbols[0]", "body.symbols[1]", "body.symbols[2]"]
+        );
+    }
+
+    #[test]
+    fn the_same_symbol_in_another_case_is_a_duplicate() {
+        assert_eq!(read(&[Some("AAPL"), Some("aapl")]).1, ["body.symbols[1]"]);
+    }
+
+    #[test]
+    fn an_empty_list_and_one_too_long_are_one_fault_each() {
+        assert_eq!(read(&[]).1, ["body.symbols"]);
+        assert_eq!(read(&[Some("A"), Some("A"), Some("A"), None]).1, ["body.symbols"]);
+    }
+}

@@ -1,0 +1,158 @@
+//! Polling jobs over HTTP: create, list, look at, delete.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use chrono::Utc;
+use shared::market::Timestamp;
+use shared::repository::polling_jobs::{self, InsertError, PollingJob};
+use shared::schedules::ScheduleError;
+use uuid::Uuid;
+
+use crate::cursor;
+use crate::problem::{
+    AlwaysProblems, BodyProblems, DatabaseProblems, Fault, JobNotFound, Problem, QueryProblems,
+    ScheduleProblems, TooManyJobs,
+};
+use crate::query::{PageParameters, QueryParameters};
+use crate::state::{AppState, postgres};
+
+mod answer;
+mod request;
+
+use answer::{AcceptedJob, JobAnswer, JobList};
+use request::PollRequest;
+
+/// Poll symbols at an interval
+///
+/// The first tick is at the next whole second. Symbols are not checked with the provider: what it does not know shows
+/// in the job's `last_run`. The body is read as JSON whatever its `Content-Type`.
+#[utoipa::path(
+    post,
+    path = "/prices/poll",
+    tag = "polling jobs",
+    request_body(content = PollRequest, content_type = "application/json"),
+    responses(
+        (
+            status = ACCEPTED,
+            body = AcceptedJob,
+            headers(("Location" = String, description = "Path of the job"))
+        ),
+        BodyProblems, TooManyJobs, ScheduleProblems, AlwaysProblems
+    )
+)]
+pub(crate) async fn create(
+    State(state): State<Arc<AppState>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let request = request::read(&state, &body?)?;
+    let job = request.into_job(Uuid::new_v4(), Utc::now());
+    let job = postgres(polling_jobs::insert(&state.db, &job, state.max_relay_jobs)).await?;
+    schedule(&state, &job).await?;
+    let location = format!("/prices/poll/{}", job.job_id);
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(AcceptedJob::from(job))).into_response())
+}
+
+/// Creates the job's schedule. Where that fails, the job goes again; should even that fail, reconciliation gives the
+/// job its schedule later.
+async fn schedule(state: &AppState, job: &PollingJob) -> Result<(), Problem> {
+    let created = state.schedules.create(job.job_id, job.interval_seconds, job.start_at).await;
+    if let Err(error) = &created {
+        postgres(polling_jobs::delete(&state.db, job.job_id)).await?;
+        return Err(schedules_away(job.job_id, error));
+    }
+    Ok(())
+}
+
+fn schedules_away(job_id: Uuid, error: &ScheduleError) -> Problem {
+    tracing::warn!(%job_id, %error, reason = error.reason, "a job and its schedule could not be changed together");
+    Problem::schedules_away()
+}
+
+impl From<InsertError> for Problem {
+    fn from(error: InsertError) -> Self {
+        match error {
+            InsertError::TooManyRelayJobs { limit } => Self::too_many_relay_jobs(limit),
+            InsertError::Repository(error) => error.into(),
+        }
+    }
+}
+
+/// All polling jobs, in the order of their creation
+#[utoipa::path(
+    get,
+    path = "/prices/poll",
+    tag = "polling jobs",
+    params(PageParameters),
+    responses((status = OK, body = JobList), QueryProblems, DatabaseProblems, AlwaysProblems)
+)]
+pub(crate) async fn list(State(state): State<Arc<AppState>>, uri: Uri) -> Result<Json<JobList>, Problem> {
+    let mut query = QueryParameters::read::<PageParameters>(&uri);
+    let limit = query.limit();
+    let after = query.optional("cursor", position);
+    query.finish(Some(()))?;
+    let jobs = postgres(polling_jobs::list(&state.db, after, cursor::rows(limit))).await?;
+    let (jobs, next_cursor) =
+        cursor::page(jobs, limit, |last| cursor::encode(last.created_at.timestamp_micros(), last.job_id));
+    let now = Utc::now();
+    let items = jobs.into_iter().map(|job| JobAnswer::of(job, now)).collect();
+    Ok(Json(JobList { items, next_cursor }))
+}
+
+fn position(text: &str) -> Result<(Timestamp, Uuid), &'static str> {
+    cursor::decode(text, |created_at, job_id| Some((cursor::time(created_at)?, job_id.parse().ok()?)))
+}
+
+/// One polling job and how it goes
+#[utoipa::path(
+    get,
+    path = "/prices/poll/{job_id}",
+    tag = "polling jobs",
+    params(("job_id" = String, Path, format = "uuid", description = "The job's id")),
+    responses((status = OK, body = JobAnswer), QueryProblems, JobNotFound, DatabaseProblems, AlwaysProblems)
+)]
+pub(crate) async fn get(
+    State(state): State<Arc<AppState>>,
+    Path(job_id): Path<String>,
+) -> Result<Json<JobAnswer>, Problem> {
+    let job_id = job_id_of(&job_id)?;
+    let job = postgres(polling_jobs::get(&state.db, job_id)).await?;
+    let job = job.ok_or_else(|| Problem::no_job(job_id))?;
+    Ok(Json(JobAnswer::of(job, Utc::now())))
+}
+
+/// Stop a polling job and delete it
+///
+/// Its prices stay.
+#[utoipa::path(
+    delete,
+    path = "/prices/poll/{job_id}",
+    tag = "polling jobs",
+    params(("job_id" = String, Path, format = "uuid", description = "The job's id")),
+    responses(
+        (status = NO_CONTENT, description = "The job and its schedule are gone"),
+        QueryProblems, JobNotFound, ScheduleProblems, AlwaysProblems
+    )
+)]
+pub(crate) async fn delete(
+    State(state): State<Arc<AppState>>,
+    Path(job_id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let job_id = job_id_of(&job_id)?;
+    postgres(polling_jobs::get(&state.db, job_id)).await?.ok_or_else(|| Problem::no_job(job_id))?;
+    state.schedules.delete(job_id).await.map_err(|error| schedules_away(job_id, &error))?;
+    postgres(polling_jobs::delete(&state.db, job_id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn job_id_of(text: &str) -> Result<Uuid, Problem> {
+    text.parse().map_err(|_| {
+        let message = "must be a UUID".to_owned();
+        Problem::invalid(vec![Fault { location: "path.job_id".to_owned(), message }])
+    })
+}

@@ -1,0 +1,121 @@
+//! Jobs as the API shows them.
+
+use serde::Serialize;
+use shared::market::{ProviderName, Symbol, Timestamp};
+use shared::repository::polling_jobs::{JobStatus, PollingJob};
+use shared::repository::polling_runs::{self, RunStatus};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A job that was created.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AcceptedJob {
+    /// Names the job from now on.
+    #[schema(value_type = String, format = "uuid", example = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")]
+    job_id: Uuid,
+    /// Always `accepted`.
+    #[schema(example = "accepted")]
+    status: &'static str,
+    /// What was accepted.
+    config: JobConfig,
+}
+
+impl From<PollingJob> for AcceptedJob {
+    fn from(job: PollingJob) -> Self {
+        Self {
+            job_id: job.job_id,
+            status: "accepted",
+            config: JobConfig::of(job.symbols, job.interval_seconds, job.provider),
+        }
+    }
+}
+
+/// What a job polls.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"symbols": ["AAPL", "MSFT"], "interval": 60, "provider": "replay"}))]
+pub(crate) struct JobConfig {
+    /// The symbols, upper-cased.
+    #[schema(value_type = Vec<String>)]
+    symbols: Vec<Symbol>,
+    /// Seconds between ticks.
+    interval: u32,
+    /// Who is asked.
+    #[schema(value_type = String)]
+    provider: ProviderName,
+}
+
+impl JobConfig {
+    fn of(symbols: Vec<Symbol>, interval: u32, provider: ProviderName) -> Self {
+        Self { symbols, interval, provider }
+    }
+}
+
+/// A job and how it goes.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobAnswer {
+    /// The job's id.
+    #[schema(value_type = String, format = "uuid", example = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")]
+    job_id: Uuid,
+    /// `active`, or `backing_off` while it waits longer than its interval because its last runs failed.
+    #[schema(value_type = String, example = "active")]
+    status: JobStatus,
+    /// What it polls.
+    config: JobConfig,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:29:31.5Z")]
+    created_at: Timestamp,
+    /// The next tick that will be polled.
+    #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:32Z")]
+    next_tick_at: Timestamp,
+    /// The newest run that is over; null before the first.
+    last_run: Option<LastRun>,
+}
+
+/// The record of a tick.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LastRun {
+    /// The tick.
+    #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:29:32Z")]
+    tick_time: Timestamp,
+    /// How it ended, such as `succeeded`, `failed`, `abandoned` or `missed`.
+    #[schema(value_type = String, example = "succeeded")]
+    status: RunStatus,
+    /// Symbols whose quote was published.
+    #[schema(example = 2)]
+    published: u32,
+    /// Symbols that gave no quote.
+    #[schema(example = 0)]
+    failed: u32,
+    /// What went wrong; null where nothing did.
+    error: Option<String>,
+}
+
+impl From<polling_runs::LastRun> for LastRun {
+    fn from(run: polling_runs::LastRun) -> Self {
+        let polling_runs::LastRun { tick_time, status, published, failed, error } = run;
+        Self { tick_time, status, published, failed, error }
+    }
+}
+
+impl JobAnswer {
+    /// The job as it stands at `now`.
+    pub(super) fn of(job: PollingJob, now: Timestamp) -> Self {
+        Self {
+            job_id: job.job_id,
+            status: job.status(now),
+            created_at: job.created_at,
+            next_tick_at: job.next_tick_at(now),
+            config: JobConfig::of(job.symbols, job.interval_seconds, job.provider),
+            last_run: job.last_run.map(LastRun::from),
+        }
+    }
+}
+
+/// Jobs in the order of their creation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobList {
+    /// The jobs of this page.
+    pub(super) items: Vec<JobAnswer>,
+    /// Where the next page begins; null at the end.
+    pub(super) next_cursor: Option<String>,
+}

@@ -1,0 +1,122 @@
+//! The body of `POST /prices/poll`, read by hand so that every fault is found and named, not only the first.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use shared::market::{ProviderName, Symbol, Timestamp};
+use shared::repository::polling_jobs::NewJob;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::names;
+use crate::problem::{Fault, Problem};
+use crate::state::AppState;
+
+/// Most symbols of one job.
+const MAX_SYMBOLS: usize = 500;
+/// Longest interval, in seconds.
+const MAX_INTERVAL: u32 = 86_400;
+/// The fields there are; any other is a fault.
+const FIELDS: [&str; 3] = ["symbols", "interval", "provider"];
+
+/// What to poll. Other fields are faults.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"symbols": ["AAPL", "MSFT"], "interval": 60, "provider": "replay"}))]
+#[expect(dead_code, reason = "the contract's side of the body, which `read` reads")]
+pub(crate) struct PollRequest {
+    /// 1 to 500 different symbols, as the provider spells them; case does not matter.
+    #[schema(min_items = 1, max_items = 500)]
+    symbols: Vec<String>,
+    /// Whole seconds between ticks; by default what `POLLING_INTERVAL` says.
+    #[schema(minimum = 1, maximum = 86_400)]
+    interval: Option<u32>,
+    /// Who is asked; the default provider where it is absent.
+    #[schema(min_length = 1, max_length = 32)]
+    provider: Option<String>,
+}
+
+/// A job that may be created.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    symbols: Vec<Symbol>,
+    interval: u32,
+    provider: ProviderName,
+}
+
+impl Accepted {
+    pub(super) fn into_job(self, job_id: Uuid, created_at: Timestamp) -> NewJob {
+        let Self { symbols, interval, provider } = self;
+        NewJob { job_id, symbols, provider, interval_seconds: interval, created_at }
+    }
+}
+
+/// Reads and judges the body.
+pub(super) fn read(state: &AppState, body: &[u8]) -> Result<Accepted, Problem> {
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| Problem::broken_json(format!("the body is not JSON: {error}")))?;
+    let Value::Object(fields) = value else {
+        return Err(Problem::invalid(vec![fault("body", "must be an object")]));
+    };
+    let mut faults = unknown_fields(&fields);
+    let symbols = symbols(fields.get("symbols"), &mut faults);
+    let interval = interval(present(&fields, "interval"), state.polling_interval, &mut faults);
+    let name = match provider_name(present(&fields, "provider")) {
+        Ok(name) => name,
+        Err(message) => {
+            faults.push(fault("body.provider", &message));
+            None
+        }
+    };
+    match state.provider(name.as_ref()) {
+        Ok(provider) if faults.is_empty() => {
+            Ok(Accepted { symbols, interval, provider: provider.name().clone() })
+        }
+        Err(message) if faults.is_empty() => Err(Problem::unknown_provider(fault("body.provider", &message))),
+        Err(message) => {
+            faults.push(fault("body.provider", &message));
+            Err(Problem::invalid(faults))
+        }
+        Ok(_) => Err(Problem::invalid(faults)),
+    }
+}
+
+fn fault(location: &str, message: &str) -> Fault {
+    Fault { location: location.to_owned(), message: message.to_owned() }
+}
+
+/// A field that is there; many clients write `null` for one that they leave out.
+fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    fields.get(name).filter(|value| !value.is_null())
+}
+
+fn unknown_fields(fields: &Map<String, Value>) -> Vec<Fault> {
+    let unknown = fields.keys().filter(|name| !FIELDS.contains(&name.as_str()));
+    let message = format!("is not a field here; these are: {}", FIELDS.join(", "));
+    unknown.map(|name| fault(&format!("body.{name}"), &message)).collect()
+}
+
+fn symbols(value: Option<&Value>, faults: &mut Vec<Fault>) -> Vec<Symbol> {
+    match value {
+        None => faults.push(fault("body.symbols", "is required")),
+        Some(Value::Array(items)) => {
+            let texts: Vec<_> = items.iter().map(Value::as_str).collect();
+            return names::distinct_symbols(&texts, "body.symbols", MAX_SYMBOLS, faults);
+        }
+        Some(_) => faults.push(fault("body.symbols", "must be a list of strings")),
+    }
+    Vec::new()
+}
+
+fn interval(value: Option<&Value>, default: u32, faults: &mut Vec<Fault>) -> u32 {
+    let Some(value) = value else { return default };
+    let seconds = value.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
+    seconds.filter(|seconds| (1..=MAX_INTERVAL).contains(seconds)).unwrap_or_else(|| {
+        faults.push(fault("body.interval", &format!("must be a whole number from 1 to {MAX_INTERVAL}")));
+        default
+    })
+}
+
+fn provider_name(value: Option<&Value>) -> Result<Option<ProviderName>, String> {
+    let Some(value) = value else { return Ok(None) };
+    let text = value.as_str().ok_or("must be a string")?;
+    text.parse().map(Some).map_err(|error: shared::market::NameError| error.to_string())
+}

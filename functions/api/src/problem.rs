@@ -1,0 +1,201 @@
+//! Problem details (RFC 9457): every error answer, and the only place that knows their status codes.
+//!
+//! Clients of the original service read `detail`; others can tell the kinds apart by `type`.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+mod answers;
+mod causes;
+
+pub(crate) use answers::{
+    AlwaysProblems, BodyProblems, DatabaseProblems, JobNotFound, NoSeries, PathNotFound, ProviderProblems,
+    QueryProblems, ScheduleProblems, TooManyJobs,
+};
+
+/// Most bytes of a request's body.
+pub(crate) const MAX_BODY_BYTES: usize = 1_000_000;
+/// Faults named in one answer; those beyond are left out, so that a hostile body does not grow an answer without end.
+const MAX_FAULTS: usize = 100;
+/// When to try again after a part of ours was away.
+const AWAY_RETRY: Duration = Duration::from_secs(5);
+
+/// What went wrong, told to the client (RFC 9457, `application/problem+json`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Tells kinds of problems apart; a reference relative to this API.
+    #[serde(rename = "type")]
+    #[schema(example = "/docs#unknown-symbol")]
+    kind: &'static str,
+    /// The kind in words.
+    #[schema(example = "Unknown symbol")]
+    title: &'static str,
+    /// The HTTP status of the answer; within a list, that of the item.
+    #[schema(example = 404)]
+    status: u16,
+    /// This case in words.
+    #[schema(example = "yahoo does not know the symbol NOPE")]
+    detail: String,
+    /// Each fault of the request with its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<Fault>,
+    /// Seconds after which to try again, as the `Retry-After` header says too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    retry_after: Option<u64>,
+}
+
+/// One fault of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Fault {
+    /// Where it is: `query.symbol`, `path.job_id`, `body`, `body.symbols[3]`.
+    #[schema(example = "query.symbol")]
+    pub(crate) location: String,
+    /// What is wrong there.
+    #[schema(example = "is required")]
+    pub(crate) message: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    /// A kind of its own adds nothing to the status.
+    fn plain(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::new(status, "about:blank", status.canonical_reason().unwrap_or_default(), detail)
+    }
+
+    fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1));
+        self
+    }
+
+    /// The request itself is at fault, in all these places.
+    pub(crate) fn invalid(mut faults: Vec<Fault>) -> Self {
+        faults.truncate(MAX_FAULTS);
+        let detail =
+            faults.iter().map(|fault| format!("{} {}", fault.location, fault.message)).collect::<Vec<_>>();
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        let problem = Self::new(status, "/docs#invalid-request", "Invalid request", detail.join("; "));
+        Self { errors: faults, ..problem }
+    }
+
+    pub(crate) fn broken_json(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "/docs#broken-json", "Broken JSON", detail)
+    }
+
+    pub(crate) fn unknown_provider(fault: Fault) -> Self {
+        let detail = format!("{} {}", fault.location, fault.message);
+        let problem =
+            Self::new(StatusCode::BAD_REQUEST, "/docs#unknown-provider", "Unknown provider", detail);
+        Self { errors: vec![fault], ..problem }
+    }
+
+    pub(crate) fn no_series(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "/docs#no-series", "No such series", detail)
+    }
+
+    pub(crate) fn no_job(job_id: uuid::Uuid) -> Self {
+        let detail = format!("there is no polling job {job_id}");
+        Self::new(StatusCode::NOT_FOUND, "/docs#no-polling-job", "No such polling job", detail)
+    }
+
+    pub(crate) fn no_path() -> Self {
+        Self::plain(StatusCode::NOT_FOUND, "there is nothing at this path; /docs shows what there is")
+    }
+
+    pub(crate) fn wrong_method() -> Self {
+        Self::plain(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this path does not take this method; the Allow header says which",
+        )
+    }
+
+    pub(crate) fn body_too_large(limit: usize) -> Self {
+        Self::plain(StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have at most {limit} bytes"))
+    }
+
+    pub(crate) fn too_many_relay_jobs(limit: u32) -> Self {
+        let detail = format!(
+            "there are already {limit} polling jobs whose interval is not a multiple of 60 s, which is the most; \
+             delete one, or use a multiple of 60"
+        );
+        Self::new(
+            StatusCode::CONFLICT,
+            "/docs#too-many-relay-jobs",
+            "Too many jobs with such intervals",
+            detail,
+        )
+    }
+
+    pub(crate) fn internal() -> Self {
+        Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong on our side")
+    }
+
+    pub(crate) fn postgres_away() -> Self {
+        Self::away("/docs#postgres-away", "Postgres is not available")
+    }
+
+    pub(crate) fn kafka_away() -> Self {
+        Self::away("/docs#kafka-away", "Kafka is not available")
+    }
+
+    pub(crate) fn schedules_away() -> Self {
+        Self::away("/docs#schedules-away", "The scheduler is not available")
+    }
+
+    fn away(kind: &'static str, title: &'static str) -> Self {
+        let detail = format!("{title}; please try again later");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail).after(AWAY_RETRY)
+    }
+}
+
+/// The status of the health answer, which is no problem but an answer either way.
+pub(crate) fn health_status(working: bool) -> StatusCode {
+    if working { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_names_at_most_a_hundred_faults() {
+        let fault = Fault { location: "body".to_owned(), message: "is wrong".to_owned() };
+        assert_eq!(Problem::invalid(vec![fault; 5_000]).errors.len(), MAX_FAULTS);
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_rounded_up() {
+        assert_eq!(Problem::internal().after(Duration::from_millis(1_200)).retry_after, Some(2));
+        assert_eq!(Problem::internal().after(Duration::ZERO).retry_after, Some(1));
+    }
+}

@@ -1,0 +1,100 @@
+//! The error answers as the contract lists them, grouped by what an endpoint does.
+
+#![expect(
+    dead_code,
+    reason = "these types describe the contract; the answers themselves are made by `Problem`"
+)]
+
+use utoipa::IntoResponses;
+
+use super::Problem;
+
+macro_rules! problems {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $status:literal, $description:literal;)+ }) => {
+        $(#[$doc])*
+        #[derive(IntoResponses)]
+        pub(crate) enum $name {
+            $(
+                #[response(status = $status, description = $description, content_type = "application/problem+json")]
+                $variant(Problem),
+            )+
+        }
+    };
+}
+
+problems! {
+    /// What any endpoint may answer.
+    AlwaysProblems {
+        BodyTooLarge = 413, "The body is larger than 1 MB";
+        Internal = 500, "Something went wrong on our side";
+    }
+}
+
+problems! {
+    /// Endpoints with parameters.
+    QueryProblems {
+        Invalid = 422, "Parameters are missing, malformed, unknown or given twice: `errors` names each with its place";
+    }
+}
+
+problems! {
+    /// Endpoints that read a body.
+    BodyProblems {
+        BadRequest = 400, "The body is not JSON, or the provider is not known: `detail` lists those that are";
+        Invalid = 422, "Fields are missing, malformed or unknown: `errors` names each with its place";
+    }
+}
+
+problems! {
+    /// Endpoints that need Postgres alone.
+    DatabaseProblems {
+        Unavailable = 503, "Postgres is away: try again after `Retry-After` seconds";
+    }
+}
+
+problems! {
+    /// Endpoints that write jobs and their schedules.
+    ScheduleProblems {
+        Unavailable = 503, "Postgres or the scheduler is away: try again after `Retry-After` seconds";
+    }
+}
+
+problems! {
+    /// Endpoints that read stored series.
+    NoSeries {
+        BadRequest = 400, "The provider is not known: `detail` lists those that are";
+        NotFound = 404, "No such series is stored";
+    }
+}
+
+problems! {
+    /// Endpoints that ask a provider and publish its quotes.
+    ProviderProblems {
+        BadRequest = 400, "The provider is not known: `detail` lists those that are";
+        NotFound = 404, "The provider does not know the symbol";
+        BadGateway = 502, "The provider is away, or its answer is not usable";
+        Unavailable = 503, "The provider limits us, or Postgres or Kafka is away: try again after `Retry-After` seconds";
+        GatewayTimeout = 504, "The provider did not answer within 10 s";
+    }
+}
+
+problems! {
+    /// Endpoints below which there may be nothing.
+    PathNotFound {
+        NotFound = 404, "There is nothing at this path";
+    }
+}
+
+problems! {
+    /// Endpoints about one job.
+    JobNotFound {
+        NotFound = 404, "There is no such job";
+    }
+}
+
+problems! {
+    /// The endpoint that adds jobs.
+    TooManyJobs {
+        Conflict = 409, "There are as many jobs as there may be whose interval is not a multiple of 60 s";
+    }
+}

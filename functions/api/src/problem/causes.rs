@@ -1,0 +1,62 @@
+//! What the trouble of our ports means to a client. Causes are logged, without SQL; answers do not tell them.
+
+use axum::extract::rejection::BytesRejection;
+use shared::provider::ProviderError;
+use shared::repository;
+use sqlx::error::DatabaseError;
+
+use super::{MAX_BODY_BYTES, Problem, StatusCode};
+
+impl From<repository::Error> for Problem {
+    fn from(error: repository::Error) -> Self {
+        // Postgres' own code tells the cause without the statement or its values.
+        let (repository::Error::Unavailable(cause) | repository::Error::Rejected(cause)) = &error;
+        let code = cause.as_database_error().and_then(DatabaseError::code);
+        tracing::error!(%error, code = code.as_deref(), "a read or write in Postgres failed");
+        if error.is_transient() { Self::postgres_away() } else { Self::internal() }
+    }
+}
+
+impl From<ProviderError> for Problem {
+    fn from(error: ProviderError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ProviderError::UnknownSymbol { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "/docs#unknown-symbol", "Unknown symbol", detail)
+            }
+            ProviderError::NoPrice { .. } => {
+                Self::new(StatusCode::BAD_GATEWAY, "/docs#no-price", "No usable price", detail)
+            }
+            ProviderError::RateLimited { retry_after, .. } => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::new(status, "/docs#provider-limits", "The provider limits us", detail)
+                    .after(retry_after)
+            }
+            ProviderError::TimedOut { .. } => {
+                let status = StatusCode::GATEWAY_TIMEOUT;
+                Self::new(status, "/docs#provider-timeout", "The provider is too slow", detail)
+            }
+            ProviderError::Unavailable { .. } => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "/docs#provider-away",
+                "The provider is not available",
+                detail,
+            ),
+            ProviderError::Malformed { .. } => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "/docs#provider-nonsense",
+                "The provider is not readable",
+                detail,
+            ),
+        }
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::body_too_large(MAX_BODY_BYTES),
+            _ => Self::broken_json("the body could not be read"),
+        }
+    }
+}

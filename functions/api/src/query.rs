@@ -1,0 +1,174 @@
+//! Query parameters, read by hand so that every fault is found and named, not only the first.
+//!
+//! Strict on purpose: a parameter that the contract does not list, or that is given twice, is a fault, since a
+//! misspelt one would otherwise quietly mean its default.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use axum::extract::Query;
+use axum::http::Uri;
+use chrono::{DateTime, Utc};
+use shared::market::{Timestamp, to_microseconds};
+use utoipa::IntoParams;
+
+use crate::problem::{Fault, Problem};
+
+/// Items of a page where the request does not say.
+pub(crate) const DEFAULT_LIMIT: usize = 100;
+/// Most items of a page.
+pub(crate) const MAX_LIMIT: usize = 1_000;
+
+/// What every paged list takes.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the contract's side of the parameters, which the handlers read")]
+pub(crate) struct PageParameters {
+    /// Most items of one answer.
+    #[param(required = false, minimum = 1, maximum = 1_000, default = 100)]
+    limit: usize,
+    /// `next_cursor` of the page before.
+    #[param(required = false)]
+    cursor: String,
+}
+
+/// The parameters of one request, and the faults found so far.
+#[derive(Debug)]
+pub(crate) struct QueryParameters {
+    values: BTreeMap<String, String>,
+    pub(crate) faults: Vec<Fault>,
+}
+
+impl QueryParameters {
+    /// Reads the parameters that `P` documents; any others are faults.
+    pub(crate) fn read<P: IntoParams>(uri: &Uri) -> Self {
+        let known: Vec<String> =
+            P::into_params(|| None).into_iter().map(|parameter| parameter.name).collect();
+        let mut query = Self { values: BTreeMap::new(), faults: Vec::new() };
+        let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
+            query.faults.push(Fault { location: "query".to_owned(), message: "cannot be read".to_owned() });
+            return query;
+        };
+        for (name, value) in pairs {
+            if !known.contains(&name) {
+                query.fault(&name, format_args!("is not a parameter here; these are: {}", known.join(", ")));
+            } else if let Some(first) = query.values.insert(name.clone(), value) {
+                query.fault(&name, "is given twice");
+                query.values.insert(name, first);
+            }
+        }
+        query
+    }
+
+    /// Notes a fault of the parameter `name`.
+    pub(crate) fn fault(&mut self, name: &str, message: impl Display) {
+        self.faults.push(Fault { location: format!("query.{name}"), message: message.to_string() });
+    }
+
+    /// The parameter's text, if it is there.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// The parameter read by `parse`; `None` when it is absent or at fault.
+    pub(crate) fn optional<T, E: Display>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        match parse(self.text(name)?) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.fault(name, message);
+                None
+            }
+        }
+    }
+
+    /// As [`Self::optional`], and its absence is a fault.
+    pub(crate) fn required<T, E: Display>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        if self.text(name).is_none() {
+            self.fault(name, "is required");
+        }
+        self.optional(name, parse)
+    }
+
+    /// The page size: `limit`, or its default.
+    pub(crate) fn limit(&mut self) -> usize {
+        self.optional("limit", |text| whole_number(text, 1, MAX_LIMIT)).unwrap_or(DEFAULT_LIMIT)
+    }
+
+    /// Ends the reading: `required`, unless there were faults.
+    pub(crate) fn finish<T>(self, required: Option<T>) -> Result<T, Problem> {
+        match required {
+            Some(value) if self.faults.is_empty() => Ok(value),
+            _ => Err(Problem::invalid(self.faults)),
+        }
+    }
+}
+
+/// A whole number within bounds, written in plain digits.
+pub(crate) fn whole_number<T>(text: &str, least: T, most: T) -> Result<T, String>
+where
+    T: std::str::FromStr + PartialOrd + Display + Copy,
+{
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse::<T>() {
+        Ok(number) if digits && number >= least && number <= most => Ok(number),
+        _ => Err(format!("must be a whole number from {least} to {most}")),
+    }
+}
+
+/// An RFC 3339 time with its zone.
+pub(crate) fn time(text: &str) -> Result<Timestamp, &'static str> {
+    let time = DateTime::parse_from_rfc3339(text).map_err(
+        |_| "must be an RFC 3339 time with its zone, such as 2024-03-20T10:30:00Z (write + as %2B)",
+    )?;
+    Ok(to_microseconds(time.with_timezone(&Utc)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(IntoParams)]
+    #[into_params(names("limit", "from"))]
+    struct Known(
+        #[expect(dead_code, reason = "names only")] u32,
+        #[expect(dead_code, reason = "names only")] String,
+    );
+
+    fn faults(query: &str) -> Vec<String> {
+        let uri = format!("/?{query}").parse().unwrap();
+        let mut parameters = QueryParameters::read::<Known>(&uri);
+        parameters.limit();
+        parameters.optional("from", time);
+        parameters.faults.into_iter().map(|fault| fault.location).collect()
+    }
+
+    #[test]
+    fn every_fault_is_found_not_only_the_first() {
+        assert_eq!(
+            faults("limit=0&from=yesterday&form=1&limit=3"),
+            ["query.form", "query.limit", "query.limit", "query.from"]
+        );
+    }
+
+    #[test]
+    fn whole_numbers_are_plain_digits_within_bounds() {
+        for text in ["", "0", "+5", "-1", "1.0", "1e2", "%205", "1001", "99999999999999999999999"] {
+            assert_eq!(faults(&format!("limit={text}")).len(), 1, "{text:?}");
+        }
+        assert!(faults("limit=1000").is_empty());
+    }
+
+    #[test]
+    fn times_need_a_zone() {
+        assert_eq!(faults("from=2024-03-20T10:30:00").len(), 1);
+        assert!(faults("from=2024-03-20T10:30:00%2B01:00").is_empty());
+    }
+}

@@ -1,0 +1,86 @@
+//! `GET /symbols`: every stored series with its newest point.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use shared::market::{ProviderName, Symbol, Timestamp};
+use shared::price::{Price, exact_number};
+use shared::repository::series::{self, Series, SeriesKey};
+use utoipa::ToSchema;
+
+use crate::cursor;
+use crate::problem::{AlwaysProblems, DatabaseProblems, Problem, QueryProblems};
+use crate::query::{PageParameters, QueryParameters};
+use crate::state::{AppState, postgres};
+
+/// Stored series by symbol and provider.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SymbolList {
+    /// The series of this page.
+    items: Vec<SymbolItem>,
+    /// Where the next page begins; null at the end.
+    next_cursor: Option<String>,
+}
+
+/// A series with its newest point.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SymbolItem {
+    /// What is priced.
+    #[schema(value_type = String, example = "AAPL")]
+    symbol: Symbol,
+    /// Whose series it is.
+    #[schema(value_type = String, example = "replay")]
+    provider: ProviderName,
+    /// Market time of the newest point.
+    #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:00Z")]
+    timestamp: Timestamp,
+    /// Its price with all its digits.
+    #[schema(value_type = f64, example = 150.25)]
+    price: Price,
+    /// The mean of this point and the up to four before it, with all its digits.
+    #[serde(with = "exact_number")]
+    #[schema(value_type = f64, example = 150.118)]
+    moving_average: Decimal,
+    /// Points that the average is of.
+    #[schema(minimum = 1, maximum = 5, example = 5)]
+    points: u8,
+}
+
+impl From<Series> for SymbolItem {
+    fn from(series: Series) -> Self {
+        let Series { symbol, provider, timestamp, price, moving_average, points, .. } = series;
+        Self { symbol, provider, timestamp, price, moving_average, points }
+    }
+}
+
+/// Every stored series
+#[utoipa::path(
+    get,
+    path = "/symbols",
+    tag = "prices",
+    params(PageParameters),
+    responses((status = OK, body = SymbolList), QueryProblems, DatabaseProblems, AlwaysProblems)
+)]
+pub(crate) async fn symbols(
+    State(state): State<Arc<AppState>>,
+    uri: Uri,
+) -> Result<Json<SymbolList>, Problem> {
+    let mut query = QueryParameters::read::<PageParameters>(&uri);
+    let limit = query.limit();
+    let after = query.optional("cursor", position);
+    query.finish(Some(()))?;
+    let found = postgres(series::list(&state.db, after.as_ref(), cursor::rows(limit))).await?;
+    let (found, next_cursor) =
+        cursor::page(found, limit, |last| cursor::encode(&last.symbol, &last.provider));
+    Ok(Json(SymbolList { items: found.into_iter().map(SymbolItem::from).collect(), next_cursor }))
+}
+
+fn position(text: &str) -> Result<SeriesKey, &'static str> {
+    cursor::decode(text, |symbol, provider| {
+        Some(SeriesKey { symbol: symbol.parse().ok()?, provider: provider.parse().ok()? })
+    })
+}

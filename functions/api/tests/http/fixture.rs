@@ -1,0 +1,125 @@
+//! The API over parts that are away, and one request to it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use api::{AppState, Observed};
+use async_trait::async_trait;
+use aws_config::{BehaviorVersion, SdkConfig};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use serde_json::Value;
+use shared::config;
+use shared::market::{ProviderName, Symbol, Timestamp};
+use shared::price_log::memory::MemoryPriceLog;
+use shared::provider::{Answer, Provider, ProviderError, Providers};
+use shared::schedules::Schedules;
+use sqlx::postgres::PgPoolOptions;
+use tower::ServiceExt;
+
+/// A provider that counts how often it is asked and never has an answer.
+#[derive(Debug)]
+pub(crate) struct Silent {
+    name: ProviderName,
+    asked: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Provider for Silent {
+    fn name(&self) -> &ProviderName {
+        &self.name
+    }
+
+    fn max_symbols(&self) -> usize {
+        20
+    }
+
+    async fn fetch(&self, _: &[Symbol], _: Timestamp) -> Result<Answer, ProviderError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Err(ProviderError::Unavailable { provider: self.name.clone(), reason: "told to fail".to_owned() })
+    }
+}
+
+/// The API and what can be seen behind it.
+pub(crate) struct Fixture {
+    pub(crate) router: Router,
+    pub(crate) log: Arc<MemoryPriceLog>,
+    asked: Arc<AtomicUsize>,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answered {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The places of the faults that the problem names.
+    pub(crate) fn places(&self) -> Vec<String> {
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status.as_u16());
+        let faults = problem["errors"].as_array().cloned().unwrap_or_default();
+        faults.iter().map(|fault| fault["location"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let provider = |name: &str| -> Arc<dyn Provider> {
+            Arc::new(Silent { name: name.parse().unwrap(), asked: Arc::clone(&asked) })
+        };
+        let log = Arc::new(MemoryPriceLog::new());
+        let sdk = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+        let schedules = config::Schedules {
+            group: "test".to_owned(),
+            target_arn: "arn:aws:lambda:eu-central-1:000000000000:function:poller".to_owned(),
+            role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
+        };
+        let pool = PgPoolOptions::new().acquire_timeout(Duration::from_millis(200));
+        let state = AppState {
+            db: pool.connect_lazy("postgres://nobody:secret@127.0.0.1:1/nothing").unwrap(),
+            providers: Providers::of(vec![provider("yahoo"), provider("replay")], "yahoo".parse().unwrap()),
+            log: Arc::<MemoryPriceLog>::clone(&log),
+            schedules: Schedules::new(&sdk, &schedules),
+            polling_interval: 10,
+            max_relay_jobs: 50,
+            observed: Observed::default(),
+        };
+        Self { router: api::router(state), log, asked }
+    }
+
+    /// How often any provider was asked.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    pub(crate) async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answered {
+        let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, 10_000_000).await.unwrap().to_vec();
+        Answered { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answered {
+        self.send("GET", path, Body::empty()).await
+    }
+
+    pub(crate) async fn poll(&self, body: &str) -> Answered {
+        self.send("POST", "/prices/poll", body.to_owned()).await
+    }
+}

@@ -1,0 +1,48 @@
+//! What no handler answers is a problem too.
+
+use axum::http::StatusCode;
+
+use crate::fixture::Fixture;
+
+#[tokio::test]
+async fn an_unknown_path_is_a_404_problem() {
+    let api = Fixture::new();
+    for path in
+        ["/", "/prices", "/prices/latest/", "/prices/poll/1/2", "/docs/other.js", "/docs/..%2fstart.js"]
+    {
+        let answered = api.get(path).await;
+        assert_eq!(answered.status, StatusCode::NOT_FOUND, "{path}");
+        assert!(answered.places().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_a_405_problem_that_says_which_are_right() {
+    let api = Fixture::new();
+    for (method, path, allowed) in [
+        ("POST", "/prices/latest", "GET,HEAD"),
+        ("DELETE", "/prices/poll", "POST,GET,HEAD"),
+        ("PUT", "/prices/poll/6f9619ff-8b86-4d01-b42d-00cf4fc964ff", "GET,HEAD,DELETE"),
+    ] {
+        let answered = api.send(method, path, "").await;
+        assert_eq!(answered.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        assert!(answered.places().is_empty());
+        let sorted = |list: &str| {
+            let mut methods: Vec<_> = list.split(',').map(str::trim).map(str::to_owned).collect();
+            methods.sort();
+            methods
+        };
+        assert_eq!(sorted(answered.header("allow")), sorted(allowed), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_a_413_problem_on_every_path() {
+    let api = Fixture::new();
+    for (method, path) in [("POST", "/prices/poll"), ("GET", "/symbols"), ("POST", "/nothing")] {
+        let answered = api.send(method, path, vec![b' '; 1_000_001]).await;
+        assert_eq!(answered.status, StatusCode::PAYLOAD_TOO_LARGE, "{method} {path}");
+        assert!(answered.places().is_empty());
+    }
+    assert_eq!(api.poll(&" ".repeat(1_000_000)).await.status, StatusCode::BAD_REQUEST);
+}

@@ -1,0 +1,71 @@
+//! Reads of the price points: the history of one series.
+
+use rust_decimal::Decimal;
+use sqlx::postgres::PgRow;
+use sqlx::{PgExecutor, Row};
+
+use super::{Error, series};
+use crate::market::Timestamp;
+use crate::price::Price;
+
+/// A stored quote with its average.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PricePoint {
+    /// Market time of the quote.
+    pub timestamp: Timestamp,
+    /// Its price.
+    pub price: Price,
+    /// Average of this point and the up to four before it.
+    pub moving_average: Decimal,
+    /// How many points the average is of.
+    pub points: u8,
+    /// When the quote was last polled.
+    pub polled_at: Timestamp,
+}
+
+/// Which points to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// Earliest quote time, included.
+    pub from: Option<Timestamp>,
+    /// Latest quote time, excluded.
+    pub to: Option<Timestamp>,
+}
+
+/// Up to `limit` points of a series within `range`, newest first.
+///
+/// A page ends at its last point's time; the next one is the range up to that time, which `to` excludes.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn history(
+    executor: impl PgExecutor<'_>,
+    series_id: i32,
+    range: Range,
+    limit: i64,
+) -> Result<Vec<PricePoint>, Error> {
+    let rows = sqlx::query(
+        "select quoted_at, price, moving_average, points, polled_at
+         from price_points
+         where series_id = $1 and quoted_at >= coalesce($2, '-infinity') and quoted_at < coalesce($3, 'infinity')
+         order by quoted_at desc
+         limit $4",
+    )
+    .bind(series_id)
+    .bind(range.from)
+    .bind(range.to)
+    .bind(limit)
+    .fetch_all(executor)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &PgRow) -> Result<PricePoint, Error> {
+    Ok(PricePoint {
+        timestamp: row.try_get("quoted_at")?,
+        price: series::price(row.try_get("price")?)?,
+        moving_average: row.try_get::<Decimal, _>("moving_average")?.normalize(),
+        points: series::points(row.try_get("points")?)?,
+        polled_at: row.try_get("polled_at")?,
+    })
+}

@@ -1,0 +1,163 @@
+//! Reads of the series: their newest points with the averages.
+
+use rust_decimal::Decimal;
+use sqlx::postgres::PgRow;
+use sqlx::{PgExecutor, Row};
+
+use super::Error;
+use crate::market::{Currency, NameError, ProviderName, Symbol, Timestamp};
+use crate::price::Price;
+
+/// A series with its newest point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// Key under which the points of the series are stored.
+    pub series_id: i32,
+    /// What is priced.
+    pub symbol: Symbol,
+    /// Who quotes it.
+    pub provider: ProviderName,
+    /// Market time of the newest point.
+    pub timestamp: Timestamp,
+    /// When the newest point was last polled.
+    pub polled_at: Timestamp,
+    /// Its price.
+    pub price: Price,
+    /// Unit of the price, where known.
+    pub currency: Option<Currency>,
+    /// Average of the newest point and the up to four before it.
+    pub moving_average: Decimal,
+    /// How many points the average is of.
+    pub points: u8,
+}
+
+/// Position in the list of all series: the last one seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesKey {
+    /// Symbol of the series.
+    pub symbol: Symbol,
+    /// Provider of the series.
+    pub provider: ProviderName,
+}
+
+/// The series of `symbols` at one provider, in no particular order; those without a point are left out.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn of_provider(
+    executor: impl PgExecutor<'_>,
+    symbols: &[Symbol],
+    provider: &ProviderName,
+) -> Result<Vec<Series>, Error> {
+    let rows = sqlx::query(
+        "select series_id, symbol, provider, last_at, last_polled_at, last_price, last_currency, last_average, last_points
+         from series
+         where symbol = any($1) and provider = $2 and last_at is not null",
+    )
+    .bind(symbols.iter().map(Symbol::as_str).collect::<Vec<_>>())
+    .bind(provider.as_str())
+    .fetch_all(executor)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+/// One series of a symbol: at `provider`, or, where none is named, at `preferred`, or else the one polled last.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn find(
+    executor: impl PgExecutor<'_>,
+    symbol: &Symbol,
+    provider: Option<&ProviderName>,
+    preferred: &ProviderName,
+) -> Result<Option<Series>, Error> {
+    let row = sqlx::query(
+        "select series_id, symbol, provider, last_at, last_polled_at, last_price, last_currency, last_average, last_points
+         from series
+         where symbol = $1 and ($2::text is null or provider = $2) and last_at is not null
+         order by provider = $3 desc, last_polled_at desc, provider
+         limit 1",
+    )
+    .bind(symbol.as_str())
+    .bind(provider.map(ProviderName::as_str))
+    .bind(preferred.as_str())
+    .fetch_optional(executor)
+    .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Up to `limit` series by symbol and provider, those behind `after`.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn list(
+    executor: impl PgExecutor<'_>,
+    after: Option<&SeriesKey>,
+    limit: i64,
+) -> Result<Vec<Series>, Error> {
+    let rows = sqlx::query(
+        "select series_id, symbol, provider, last_at, last_polled_at, last_price, last_currency, last_average, last_points
+         from series
+         where ($1::text is null or (symbol, provider) > ($1, $2)) and last_at is not null
+         order by symbol, provider
+         limit $3",
+    )
+    .bind(after.map(|key| key.symbol.as_str()))
+    .bind(after.map(|key| key.provider.as_str()))
+    .bind(limit)
+    .fetch_all(executor)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Whether any series is quoted by `provider`, which may be a foreign producer that we cannot ask.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn has_provider(executor: impl PgExecutor<'_>, provider: &ProviderName) -> Result<bool, Error> {
+    let exists = sqlx::query_scalar("select exists (select from series where provider = $1)")
+        .bind(provider.as_str())
+        .fetch_one(executor)
+        .await?;
+    Ok(exists)
+}
+
+/// Whether Postgres answers and has our schema.
+///
+/// # Errors
+/// When it does not.
+pub async fn check(executor: impl PgExecutor<'_>) -> Result<(), Error> {
+    sqlx::query("select from series limit 1").fetch_optional(executor).await?;
+    Ok(())
+}
+
+fn read(row: &PgRow) -> Result<Series, Error> {
+    Ok(Series {
+        series_id: row.try_get("series_id")?,
+        symbol: name(row.try_get("symbol")?)?,
+        provider: name(row.try_get("provider")?)?,
+        timestamp: row.try_get("last_at")?,
+        polled_at: row.try_get("last_polled_at")?,
+        price: price(row.try_get("last_price")?)?,
+        currency: row.try_get::<Option<String>, _>("last_currency")?.map(name).transpose()?,
+        moving_average: row.try_get::<Decimal, _>("last_average")?.normalize(),
+        points: points(row.try_get("last_points")?)?,
+    })
+}
+
+fn name<T: TryFrom<String, Error = NameError>>(text: String) -> Result<T, Error> {
+    text.try_into().map_err(unreadable)
+}
+
+pub(super) fn price(value: Decimal) -> Result<Price, Error> {
+    value.try_into().map_err(unreadable)
+}
+
+pub(super) fn points(count: i16) -> Result<u8, Error> {
+    count.try_into().map_err(unreadable)
+}
+
+/// A stored value that breaks the rules of the domain, such as one written by hand.
+fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Rejected(sqlx::Error::Decode(Box::new(error)))
+}
