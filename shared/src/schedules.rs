@@ -9,6 +9,8 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_scheduler::error::{BuildError, DisplayErrorContext, SdkError};
+use aws_sdk_scheduler::operation::create_schedule::CreateScheduleError;
+use aws_sdk_scheduler::operation::delete_schedule::DeleteScheduleError;
 use aws_sdk_scheduler::primitives::DateTime;
 use aws_sdk_scheduler::types::{FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, Target};
 use aws_sdk_scheduler::{Client, Config};
@@ -49,7 +51,7 @@ pub struct Schedules {
     config: config::Schedules,
 }
 
-/// EventBridge did not do what was asked. The cause is for logs, not for answers.
+/// EventBridge did not do what was asked. The reason is for logs, not for answers.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("EventBridge Scheduler did not {action}")]
 pub struct ScheduleError {
@@ -124,7 +126,9 @@ impl Schedules {
             .await;
         match created {
             Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_conflict_exception()) => {
+            Err(error)
+                if error.as_service_error().is_some_and(CreateScheduleError::is_conflict_exception) =>
+            {
                 Ok(())
             }
             Err(error) => Err(ScheduleError::from_sdk("create the schedule", &error)),
@@ -145,7 +149,11 @@ impl Schedules {
             .await;
         match deleted {
             Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DeleteScheduleError::is_resource_not_found_exception) =>
+            {
                 Ok(())
             }
             Err(error) => Err(ScheduleError::from_sdk("delete the schedule", &error)),

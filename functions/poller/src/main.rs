@@ -1,1 +1,57 @@
-fn main() {}
+//! The poller's Lambda function: invoked by the schedules of polling jobs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lambda_runtime::layers::TracingLayer;
+use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn, spawn_graceful_shutdown_handler};
+use poller::clock::WallClock;
+use poller::{Firing, Poller, deadline};
+use shared::price_log::kafka::KafkaPriceLog;
+use shared::provider::Providers;
+use shared::{config, repository, telemetry};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::util::MapFutureLayer;
+
+/// Connections to Postgres: a relay works on one thing at a time.
+const CONNECTIONS: u32 = 1;
+/// Longest that a poll under way delays the end of the process.
+const LAST_POLL: Duration = Duration::from_secs(20);
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let config = config::or_exit(config::Poller::from_environment());
+    let stopping = CancellationToken::new();
+    let poller = Poller {
+        pool: repository::connect(&config.database.url, CONNECTIONS)?,
+        providers: Providers::new(&config.providers),
+        price_log: Arc::new(KafkaPriceLog::new(&config.kafka)),
+        clock: Arc::new(WallClock),
+        stopping: stopping.clone(),
+    };
+    let in_flight = TaskTracker::new();
+    end_gracefully(stopping, in_flight.clone()).await;
+    let handler = service_fn(move |event: LambdaEvent<Firing>| {
+        let poller = poller.clone();
+        async move { poller.serve(&event.payload, deadline(event.context.deadline)).await }
+    });
+    // The outermost layer: an invocation is in flight until its answer is posted.
+    Runtime::new(handler)
+        .layer(TracingLayer::new())
+        .layer(MapFutureLayer::new(move |invocation| in_flight.track_future(invocation)))
+        .run()
+        .await
+}
+
+/// On SIGTERM a relay that waits answers an error at once, so that its firing comes again; a poll is finished first.
+async fn end_gracefully(stopping: CancellationToken, in_flight: TaskTracker) {
+    spawn_graceful_shutdown_handler(move || async move {
+        stopping.cancel();
+        in_flight.close();
+        // Past this time the process ends anyway.
+        let _ = tokio::time::timeout(LAST_POLL, in_flight.wait()).await;
+    })
+    .await;
+}

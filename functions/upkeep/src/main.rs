@@ -1,1 +1,29 @@
-fn main() {}
+//! The upkeep function: invoked at deploy, and regularly from then on.
+
+use futures::future::BoxFuture;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::Value;
+use shared::schedules::Schedules;
+use shared::{config, repository, telemetry};
+use upkeep::Upkeep;
+
+/// Connections to Postgres: tasks come one after another, and migrating takes one of its own.
+const CONNECTIONS: u32 = 2;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let config = config::or_exit(config::Upkeep::from_environment());
+    let upkeep = Upkeep {
+        pool: repository::connect(&config.database.url, CONNECTIONS)?,
+        schedules: Schedules::from_config(&config.schedules).await,
+        kafka: config.kafka,
+    };
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
+        let upkeep = upkeep.clone();
+        // Boxed, because the compiler follows nested futures to a limited depth only.
+        let handling: BoxFuture<'_, _> = Box::pin(async move { upkeep.handle(&event.payload).await });
+        handling
+    }))
+    .await
+}

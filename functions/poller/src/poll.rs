@@ -1,0 +1,193 @@
+//! One tick polled: quotes from the provider, raw response stored, one event per quote, the run recorded.
+
+use std::ops::ControlFlow;
+
+use chrono::TimeDelta;
+use shared::market::{Symbol, Timestamp};
+use shared::price_event::PriceEvent;
+use shared::provider::{Answer, Provider, ProviderError};
+use shared::repository::polling_jobs::PollingJob;
+use shared::repository::polling_runs::{self, Claim, RunResult};
+use shared::repository::raw_responses::{self, RawResponse};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::{FiringError, Poller};
+
+/// Requests in a row that failed as a whole, after which the provider counts as away and is left alone.
+const FAILURES_TO_GIVE_UP: u32 = 2;
+/// How long Postgres may be away in the middle of a poll; a claim's lease is not much longer.
+const POSTGRES_PATIENCE: TimeDelta = TimeDelta::seconds(15);
+
+/// A poll under way.
+struct Run<'a> {
+    claim: &'a Claim,
+    provider: &'a dyn Provider,
+    result: RunResult,
+    failures_in_a_row: u32,
+}
+
+/// Why a poll ends before all symbols were asked for.
+enum Ending {
+    /// The claim holds: what was had so far is recorded.
+    Recorded,
+    /// Somebody else took the tick over, or the job is deleted.
+    ClaimLost,
+}
+
+impl Poller {
+    /// Polls the claimed tick. No request is begun after `last_start`, nor once the process is to end: the symbols
+    /// left over count as failed.
+    pub(crate) async fn poll(
+        &self,
+        job: &PollingJob,
+        claim: &Claim,
+        last_start: Timestamp,
+    ) -> Result<(), FiringError> {
+        let result = match self.providers.get(&job.provider) {
+            Some(provider) => {
+                let provider = &*provider;
+                let mut run = Run { claim, provider, result: RunResult::default(), failures_in_a_row: 0 };
+                match self.request_all(&job.symbols, &mut run, last_start).await {
+                    Ok(ControlFlow::Break(Ending::ClaimLost)) => {
+                        warn!(job_id = %job.job_id, tick = %claim.tick_time, "lost the claim");
+                        return Ok(());
+                    }
+                    Ok(_) => {}
+                    Err(FiringError::Repository(error)) if !error.is_transient() => run.note(&error),
+                    Err(error) => return Err(error),
+                }
+                run.result
+            }
+            None => RunResult {
+                error: Some(format!("there is no provider {}", job.provider)),
+                ..RunResult::default()
+            },
+        };
+        self.record(job, claim, result).await
+    }
+
+    async fn record(
+        &self,
+        job: &PollingJob,
+        claim: &Claim,
+        mut result: RunResult,
+    ) -> Result<(), FiringError> {
+        result.failed = u32::try_from(job.symbols.len()).unwrap_or(u32::MAX).saturating_sub(result.published);
+        let patience = self.clock.now() + POSTGRES_PATIENCE;
+        let finish = || polling_runs::finish(&self.pool, claim, &result, self.clock.now());
+        let held = self.patiently(patience, finish).await?;
+        let RunResult { published, failed, error, .. } = &result;
+        info!(job_id = %job.job_id, tick = %claim.tick_time, published, failed, error, held, "polled");
+        Ok(())
+    }
+
+    async fn request_all(
+        &self,
+        symbols: &[Symbol],
+        run: &mut Run<'_>,
+        last_start: Timestamp,
+    ) -> Result<ControlFlow<Ending>, FiringError> {
+        for symbols in symbols.chunks(run.provider.max_symbols().max(1)) {
+            if self.stopping.is_cancelled() || self.clock.now() > last_start {
+                run.note(&"the poller ran out of time");
+                return Ok(ControlFlow::Break(Ending::Recorded));
+            }
+            if let ControlFlow::Break(ending) = self.request(symbols, run).await? {
+                return Ok(ControlFlow::Break(ending));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// One request to the provider, and what follows from its answer.
+    async fn request(
+        &self,
+        symbols: &[Symbol],
+        run: &mut Run<'_>,
+    ) -> Result<ControlFlow<Ending>, FiringError> {
+        let answer = run.provider.fetch(symbols, run.claim.tick_time).await;
+        if !self.renew(run.claim).await? {
+            return Ok(ControlFlow::Break(Ending::ClaimLost));
+        }
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Ok(run.failed_request(&error)),
+        };
+        run.failures_in_a_row = 0;
+        let acknowledged = self.publish(symbols, answer, run).await?;
+        if !self.renew(run.claim).await? {
+            return Ok(ControlFlow::Break(Ending::ClaimLost));
+        }
+        Ok(if acknowledged { ControlFlow::Continue(()) } else { ControlFlow::Break(Ending::Recorded) })
+    }
+
+    /// Stores the raw response, then publishes its quotes; returns false when the log took none of them.
+    async fn publish(
+        &self,
+        symbols: &[Symbol],
+        answer: Answer,
+        run: &mut Run<'_>,
+    ) -> Result<bool, FiringError> {
+        let provider = run.provider.name();
+        let raw_response_id = Uuid::now_v7();
+        let raw = RawResponse {
+            raw_response_id,
+            provider,
+            symbols,
+            received_at: answer.received_at,
+            body: &answer.body,
+        };
+        let patience = self.clock.now() + POSTGRES_PATIENCE;
+        self.patiently(patience, || raw_responses::insert(&self.pool, &raw)).await?;
+        let mut events = Vec::with_capacity(symbols.len());
+        for (_, quote) in answer.quotes {
+            match quote {
+                Ok(quote) => events.push(PriceEvent::of_quote(
+                    quote,
+                    provider.clone(),
+                    answer.received_at,
+                    raw_response_id,
+                )),
+                Err(error) => run.note(&error),
+            }
+        }
+        if events.is_empty() {
+            return Ok(true);
+        }
+        let mut acknowledged = 0;
+        for result in self.price_log.append(&events).await {
+            match result {
+                Ok(()) => acknowledged += 1,
+                Err(error) => run.note(&error),
+            }
+        }
+        run.result.published += acknowledged;
+        Ok(acknowledged > 0)
+    }
+
+    async fn renew(&self, claim: &Claim) -> Result<bool, FiringError> {
+        let patience = self.clock.now() + POSTGRES_PATIENCE;
+        self.patiently(patience, || polling_runs::renew(&self.pool, claim, self.clock.now())).await
+    }
+}
+
+impl Run<'_> {
+    /// Keeps the first trouble of the run; all errors that come here are safe to show.
+    fn note(&mut self, error: &dyn std::fmt::Display) {
+        self.result.error.get_or_insert_with(|| error.to_string());
+    }
+
+    fn failed_request(&mut self, error: &ProviderError) -> ControlFlow<Ending> {
+        self.note(error);
+        self.failures_in_a_row += 1;
+        if let ProviderError::RateLimited { retry_after, .. } = error {
+            self.result.retry_after = Some(*retry_after);
+            return ControlFlow::Break(Ending::Recorded);
+        }
+        if self.failures_in_a_row >= FAILURES_TO_GIVE_UP {
+            return ControlFlow::Break(Ending::Recorded);
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,131 @@
+//! Serving the ticks that lie between two firings of a schedule.
+
+use chrono::TimeDelta;
+use shared::market::Timestamp;
+use shared::repository::polling_jobs::{self, PollingJob};
+use shared::repository::polling_runs::{self, ClaimOutcome};
+
+use crate::{Ended, Firing, FiringError, Poller, Served};
+
+/// Before a wait shorter than this the database connection is kept: making a new one costs more than holding it.
+const KEEP_CONNECTION: TimeDelta = TimeDelta::seconds(1);
+
+impl Poller {
+    /// Polls the newest past tick, then each as it comes, until a later firing is noted on the job or no tick comes
+    /// before `until`.
+    pub(crate) async fn relay(
+        &self,
+        firing: &Firing,
+        until: Timestamp,
+        last_start: Timestamp,
+    ) -> Result<Served, FiringError> {
+        let mut served = Served { job_id: firing.job_id, polled: 0, ended: Ended::Done };
+        let mut newest = None;
+        let mut begun = false;
+        loop {
+            let job = self.patiently(until, || polling_jobs::get(&self.pool, firing.job_id)).await?;
+            let Some(job) = job else { return Ok(Served { ended: Ended::NoSuchJob, ..served }) };
+            let now = self.clock.now();
+            if begun && job.last_firing_at > Some(firing.scheduled_time) {
+                return Ok(Served { ended: Ended::Relieved, ..served });
+            }
+            if begun && now > until {
+                return Ok(served);
+            }
+            begun = true;
+            if let Some(tick) = due_tick(&job, newest, now) {
+                served.polled += u32::from(self.serve_tick(&job, tick, until, last_start).await?);
+                newest = Some(tick);
+                continue;
+            }
+            let next = job.next_tick_at(now);
+            if next > until {
+                return Ok(served);
+            }
+            self.wait_for_tick(next).await?;
+        }
+    }
+
+    /// Polls a tick unless somebody else does or did; returns whether we did.
+    pub(crate) async fn serve_tick(
+        &self,
+        job: &PollingJob,
+        tick: Timestamp,
+        until: Timestamp,
+        last_start: Timestamp,
+    ) -> Result<bool, FiringError> {
+        if self.stopping.is_cancelled() {
+            return Err(FiringError::Stopping);
+        }
+        let claim = || polling_runs::claim(&self.pool, job.job_id, tick, self.clock.now());
+        match self.patiently(until, claim).await? {
+            ClaimOutcome::Claimed(claim) => self.poll(job, &claim, last_start).await.map(|()| true),
+            ClaimOutcome::Taken | ClaimOutcome::BackingOff(_) | ClaimOutcome::NoSuchJob => Ok(false),
+        }
+    }
+
+    async fn wait_for_tick(&self, tick: Timestamp) -> Result<(), FiringError> {
+        if tick - self.clock.now() >= KEEP_CONNECTION {
+            while let Some(connection) = self.pool.try_acquire() {
+                // It is not needed any more, and neither is what comes of closing it.
+                let _ = connection.close().await;
+            }
+        }
+        self.wait_until(tick).await
+    }
+}
+
+/// The newest past tick, unless it was served already or lies in the back-off.
+fn due_tick(job: &PollingJob, served: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    job.grid().newest_at(now).filter(|tick| Some(*tick) > served && Some(*tick) >= job.backing_off_until)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::tick::Grid;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
+    }
+
+    fn job(backing_off_until: Option<Timestamp>) -> PollingJob {
+        let job = PollingJob {
+            job_id: Uuid::nil(),
+            symbols: vec![],
+            provider: "replay".parse().unwrap(),
+            interval_seconds: 10,
+            start_at: at(0),
+            created_at: at(-1),
+            last_firing_at: None,
+            consecutive_failures: 0,
+            backing_off_until,
+            last_run: None,
+        };
+        assert_eq!(job.grid(), Grid::new(at(0), 10));
+        job
+    }
+
+    #[test]
+    fn the_newest_past_tick_is_due_and_older_ones_never() {
+        assert_eq!(due_tick(&job(None), None, at(-1)), None);
+        assert_eq!(due_tick(&job(None), None, at(35)), Some(at(30)));
+        assert_eq!(due_tick(&job(None), Some(at(0)), at(35)), Some(at(30)));
+    }
+
+    #[test]
+    fn a_tick_is_due_once() {
+        assert_eq!(due_tick(&job(None), Some(at(30)), at(35)), None);
+        assert_eq!(due_tick(&job(None), Some(at(30)), at(40)), Some(at(40)));
+    }
+
+    #[test]
+    fn ticks_before_the_end_of_the_back_off_are_not_due() {
+        assert_eq!(due_tick(&job(Some(at(40))), None, at(39)), None);
+        assert_eq!(due_tick(&job(Some(at(40))), None, at(40)), Some(at(40)));
+        assert_eq!(due_tick(&job(Some(at(35))), None, at(39)), None);
+        assert_eq!(job(Some(at(35))).next_tick_at(at(39)), at(40));
+    }
+}

@@ -1,0 +1,8 @@
+//! Polling on a real Postgres: jobs, claims, relays and the reconciliation of schedules. Time is set by the tests.
+
+mod claims;
+mod jobs;
+mod reconciliation;
+mod relay;
+mod ticks;
+mod world;

@@ -1,0 +1,86 @@
+//! Schedules follow jobs; EventBridge is a stub.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_scheduler::config::{Credentials, SharedCredentialsProvider};
+use e2e::postgres::database;
+use serde_json::{Value, json};
+use shared::config;
+use shared::repository::polling_jobs::{self, NewJob};
+use shared::schedules::Schedules;
+use upkeep::reconciliation::{Mended, reconcile};
+use uuid::Uuid;
+use wiremock::matchers::{method, path, path_regex};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::world::{at, new_job};
+
+async fn event_bridge(names: &[String]) -> MockServer {
+    let server = MockServer::start().await;
+    let schedules: Vec<Value> = names.iter().map(|name| json!({"Name": name})).collect();
+    let list = ResponseTemplate::new(200).set_body_json(json!({"Schedules": schedules}));
+    Mock::given(method("GET")).and(path("/schedules")).respond_with(list).mount(&server).await;
+    let done = ResponseTemplate::new(200).set_body_json(json!({"ScheduleArn": "arn"}));
+    Mock::given(path_regex("^/schedules/.+")).respond_with(done).mount(&server).await;
+    server
+}
+
+fn schedules(server: &MockServer) -> Schedules {
+    let sdk = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("x", "x", None, None, "test")))
+        .endpoint_url(server.uri())
+        .build();
+    let config = config::Schedules {
+        group: "jobs".to_owned(),
+        target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
+        role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
+    };
+    Schedules::new(&sdk, &config)
+}
+
+/// What was asked of EventBridge besides the list: the method and the schedule, and when a new one starts.
+async fn changes(server: &MockServer) -> Vec<(String, String, Value)> {
+    let requests = server.received_requests().await.expect("requests");
+    let changes = requests.iter().filter(|request| request.method.as_str() != "GET").map(|request| {
+        let body: Value = request.body_json().unwrap_or_default();
+        (request.method.to_string(), request.url.path().replace("/schedules/", ""), body["StartDate"].clone())
+    });
+    changes.collect()
+}
+
+#[tokio::test]
+async fn a_job_without_a_schedule_gets_it_back_from_the_next_grid_instant_on() -> anyhow::Result<()> {
+    let pool = database().await?;
+    let minutes = polling_jobs::insert(&pool, &new_job(120), 50).await?.job_id;
+    let relayed = polling_jobs::insert(&pool, &NewJob { created_at: at(10), ..new_job(7) }, 50).await?.job_id;
+    let server = event_bridge(&[]).await;
+    let mended = reconcile(&pool, &schedules(&server), at(130)).await?;
+    assert_eq!(mended, Mended { created: 2, removed: 0 });
+    let start = |seconds| json!(at(seconds).timestamp());
+    let post = |job_id: Uuid, seconds| ("POST".to_owned(), job_id.to_string(), start(seconds));
+    assert_eq!(changes(&server).await, [post(minutes, 240), post(relayed, 131)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schedule_without_a_job_is_removed_and_one_that_is_no_job_s_is_left_alone() -> anyhow::Result<()> {
+    let pool = database().await?;
+    let job_id = polling_jobs::insert(&pool, &new_job(60), 50).await?.job_id;
+    let orphan = Uuid::now_v7();
+    let server = event_bridge(&[job_id.to_string(), orphan.to_string(), "nightly-report".to_owned()]).await;
+    let mended = reconcile(&pool, &schedules(&server), at(0)).await?;
+    assert_eq!(mended, Mended { created: 0, removed: 1 });
+    assert_eq!(changes(&server).await, [("DELETE".to_owned(), orphan.to_string(), Value::Null)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn with_event_bridge_away_nothing_is_changed() -> anyhow::Result<()> {
+    let pool = database().await?;
+    polling_jobs::insert(&pool, &new_job(60), 50).await?;
+    let server = MockServer::start().await;
+    assert!(reconcile(&pool, &schedules(&server), at(0)).await.is_err());
+    assert!(changes(&server).await.is_empty());
+    Ok(())
+}

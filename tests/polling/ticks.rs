@@ -1,0 +1,192 @@
+//! Firings that are one tick each, and how a job fares when its polls fail.
+
+use chrono::TimeDelta;
+use poller::Ended;
+use shared::repository::polling_jobs::{self, JobStatus};
+use shared::repository::polling_runs::{ClaimOutcome, LastRun, RunStatus, claim};
+use uuid::Uuid;
+
+use crate::world::{Act, World, at, rows};
+
+#[tokio::test]
+async fn a_firing_of_a_whole_minute_s_job_is_one_tick_at_its_scheduled_time() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    world.clock.set(at(61));
+    assert_eq!(world.fire(&job, 0).await?.polled, 1);
+    assert_eq!(world.runs(&job).await?, rows(&[(0, 1, "succeeded")]));
+    assert!(world.price_log.events().iter().all(|event| event.timestamp == at(0)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_quote_is_published_with_the_raw_response_it_was_read_from() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    world.fire(&job, 0).await?;
+    let stored: Vec<Uuid> =
+        sqlx::query_scalar("select raw_response_id from raw_responses").fetch_all(&world.pool).await?;
+    let events = world.price_log.events();
+    assert_eq!((stored.len(), events.len()), (2, 3));
+    assert!(events.iter().all(|event| event.raw_response_id.is_some_and(|id| stored.contains(&id))));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_same_firing_again_polls_nothing() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    world.fire(&job, 0).await?;
+    assert_eq!(world.fire(&job, 0).await?.polled, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_firing_within_another_s_lease_polls_nothing_and_past_it_takes_over() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    assert!(matches!(claim(&world.pool, job.job_id, at(0), at(0)).await?, ClaimOutcome::Claimed(_)));
+    world.clock.set(at(29));
+    assert_eq!(world.fire(&job, 0).await?.polled, 0);
+    world.clock.set(at(30));
+    assert_eq!(world.fire(&job, 0).await?.polled, 1);
+    assert_eq!(world.runs(&job).await?, rows(&[(0, 1, "succeeded")]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_that_was_not_heard_of_again_is_closed_by_the_next_tick() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    claim(&world.pool, job.job_id, at(0), at(0)).await?;
+    world.fire(&job, 60).await?;
+    assert_eq!(world.runs(&job).await?, rows(&[(0, 1, "abandoned"), (60, 1, "succeeded")]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_poller_whose_claim_was_taken_over_records_nothing() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    let (pool, job_id) = (world.pool.clone(), job.job_id);
+    world.clock.happens_at(at(31), async move {
+        let outcome = claim(&pool, job_id, at(0), at(31)).await.expect("answered");
+        assert!(matches!(outcome, ClaimOutcome::Claimed(_)));
+    });
+    world.provider.will([Act::Slow(TimeDelta::seconds(40))]);
+    world.fire(&job, 0).await?;
+    assert_eq!(world.runs(&job).await?, rows(&[(0, 1, "running")]));
+    assert!(world.price_log.events().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_firing_that_was_only_late_still_polls_the_tick_recorded_as_missed() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    world.fire(&job, 0).await?;
+    world.fire(&job, 120).await?;
+    assert_eq!(world.runs(&job).await?[1], (60, 1, "missed".to_owned()));
+    assert_eq!(world.fire(&job, 60).await?.polled, 1);
+    assert_eq!(world.runs(&job).await?[1], (60, 1, "succeeded".to_owned()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn firings_of_the_future_of_no_job_and_before_the_start_are_harmless() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    let firing = |seconds| poller::Firing { job_id: job.job_id, scheduled_time: at(seconds) };
+    assert_eq!(world.poller.serve(&firing(3_600), None).await?.ended, Ended::NotDue);
+    assert_eq!(world.poller.serve(&firing(-1), None).await?.polled, 0);
+    let nobody = poller::Firing { job_id: Uuid::nil(), scheduled_time: at(0) };
+    assert_eq!(world.poller.serve(&nobody, None).await?.ended, Ended::NoSuchJob);
+    assert_eq!(world.runs(&job).await?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_symbol_that_fails_does_not_stop_the_others() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    world.provider.will([Act::NotTheFirst]);
+    world.fire(&job, 0).await?;
+    let job = world.job(&job).await?;
+    let expected = LastRun {
+        tick_time: at(0),
+        status: RunStatus::Partial,
+        published: 2,
+        failed: 1,
+        error: Some("script does not know the symbol AAPL".to_owned()),
+    };
+    assert_eq!(job.last_run, Some(expected));
+    assert_eq!(job.status(at(1)), JobStatus::Active);
+    Ok(())
+}
+
+#[tokio::test]
+async fn with_kafka_away_the_tick_is_a_failed_run_and_no_more_is_asked() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    world.price_log.fail_next(2);
+    world.fire(&job, 0).await?;
+    let last_run = world.job(&job).await?.last_run.expect("a run");
+    assert_eq!((last_run.status, last_run.published, last_run.failed), (RunStatus::Failed, 0, 3));
+    assert!(last_run.error.expect("an error").contains("Kafka"));
+    assert_eq!(world.provider.ticks(), [0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failing_job_backs_off_and_returns_to_its_interval_by_itself() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(10).await?;
+    world.provider.will((0..6).map(|_| Act::Fail(world.provider.away())));
+    world.fire(&job, 0).await?;
+    // Three failed runs of two requests each: at 0, at 10, and at 30 after a pause of two intervals; then a pause of four.
+    assert_eq!(
+        world.runs(&job).await?,
+        rows(&[
+            (0, 1, "failed"),
+            (10, 1, "failed"),
+            (20, 1, "skipped"),
+            (30, 1, "failed"),
+            (40, 3, "skipped"),
+            (70, 1, "succeeded"),
+            (80, 1, "succeeded"),
+            (90, 1, "succeeded"),
+            (100, 1, "succeeded"),
+            (110, 1, "succeeded"),
+            (120, 1, "succeeded"),
+        ])
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_provider_that_limits_us_is_left_alone_for_as_long_as_it_asked() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    world.provider.will([Act::Fail(world.provider.limit(900))]);
+    world.fire(&job, 0).await?;
+    assert_eq!(world.provider.ticks().len(), 1, "not asked for the rest");
+    let limited = world.job(&job).await?;
+    assert_eq!(limited.status(at(899)), JobStatus::BackingOff);
+    assert_eq!(limited.next_tick_at(at(1)), at(900));
+    assert_eq!(world.fire(&job, 840).await?.polled, 0);
+    assert_eq!(world.fire(&job, 900).await?.polled, 1);
+    assert_eq!(
+        world.runs(&job).await?,
+        rows(&[(0, 1, "failed"), (60, 14, "skipped"), (900, 1, "succeeded")])
+    );
+    assert_eq!(world.job(&job).await?.status(at(901)), JobStatus::Active);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_whose_provider_is_gone_fails_and_says_so() -> anyhow::Result<()> {
+    let (mut world, job) = World::with_job(60).await?;
+    world.poller.providers = shared::provider::Providers::of(vec![], "script".parse()?);
+    world.fire(&job, 0).await?;
+    let last_run = world.job(&job).await?.last_run.expect("a run");
+    assert_eq!(last_run.error.as_deref(), Some("there is no provider script"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn deleting_a_job_takes_its_runs_along() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    world.fire(&job, 0).await?;
+    assert!(polling_jobs::delete(&world.pool, job.job_id).await?);
+    assert!(!polling_jobs::delete(&world.pool, job.job_id).await?);
+    assert_eq!(world.runs(&job).await?, []);
+    Ok(())
+}

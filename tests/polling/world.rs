@@ -1,0 +1,235 @@
+//! A poller in a world of its own: a clock that jumps to whatever is waited for, and a provider with a script.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use poller::clock::Clock;
+use poller::{Firing, FiringError, Poller, Served};
+use shared::market::{ProviderName, Quote, Symbol, Timestamp};
+use shared::price_log::memory::MemoryPriceLog;
+use shared::provider::{Answer, Provider, ProviderError, Providers};
+use shared::repository::polling_jobs::{self, NewJob, PollingJob};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+type Event = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The second that a job's first tick lies at.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_timestamp(1_700_000_000 + seconds, 0).expect("a time")
+}
+
+pub(crate) fn symbols(names: &[&str]) -> Vec<Symbol> {
+    names.iter().map(|name| name.parse().expect("a symbol")).collect()
+}
+
+/// A job whose first tick is at second 0.
+pub(crate) fn new_job(interval_seconds: u32) -> NewJob {
+    NewJob {
+        job_id: Uuid::now_v7(),
+        symbols: symbols(&["AAPL", "MSFT", "GOOG"]),
+        provider: "script".parse().expect("a name"),
+        interval_seconds,
+        created_at: at(0) - TimeDelta::milliseconds(300),
+    }
+}
+
+/// Time that passes only when it is waited for. Events happen on the way.
+pub(crate) struct JumpingClock {
+    now: Mutex<Timestamp>,
+    events: Mutex<BTreeMap<Timestamp, Event>>,
+}
+
+impl fmt::Debug for JumpingClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JumpingClock").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+impl JumpingClock {
+    pub(crate) fn set(&self, time: Timestamp) {
+        let mut now = self.now.lock().expect("the clock");
+        *now = time.max(*now);
+    }
+
+    /// Lets `event` happen once the clock reaches `time`.
+    pub(crate) fn happens_at(&self, time: Timestamp, event: impl Future<Output = ()> + Send + 'static) {
+        self.events.lock().expect("the events").insert(time, Box::pin(event));
+    }
+
+    fn next_event(&self, until: Timestamp) -> Option<(Timestamp, Event)> {
+        let mut events = self.events.lock().expect("the events");
+        let first = events.first_entry()?;
+        (*first.key() <= until).then(|| first.remove_entry())
+    }
+}
+
+#[async_trait]
+impl Clock for JumpingClock {
+    fn now(&self) -> Timestamp {
+        *self.now.lock().expect("the clock")
+    }
+
+    async fn wait_until(&self, time: Timestamp) {
+        while let Some((when, event)) = self.next_event(time) {
+            self.set(when);
+            event.await;
+            // Whoever else waits for what just happened goes first.
+            tokio::task::yield_now().await;
+        }
+        self.set(time);
+    }
+}
+
+/// What the provider does with a request; without a script it answers at once.
+pub(crate) enum Act {
+    /// It takes this long.
+    Slow(TimeDelta),
+    /// It fails.
+    Fail(ProviderError),
+    /// It does not know the first symbol.
+    NotTheFirst,
+}
+
+#[derive(Debug)]
+pub(crate) struct ScriptedProvider {
+    name: ProviderName,
+    clock: Arc<JumpingClock>,
+    script: Mutex<VecDeque<Act>>,
+    requests: Mutex<Vec<(Timestamp, usize)>>,
+}
+
+impl fmt::Debug for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Act")
+    }
+}
+
+impl ScriptedProvider {
+    pub(crate) fn will(&self, acts: impl IntoIterator<Item = Act>) {
+        self.script.lock().expect("the script").extend(acts);
+    }
+
+    /// The tick of each request so far, in seconds.
+    pub(crate) fn ticks(&self) -> Vec<i64> {
+        let requests = self.requests.lock().expect("the requests");
+        requests.iter().map(|(tick, _)| (*tick - at(0)).num_seconds()).collect()
+    }
+
+    pub(crate) fn away(&self) -> ProviderError {
+        ProviderError::Unavailable { provider: self.name.clone(), reason: "as told".to_owned() }
+    }
+
+    pub(crate) fn limit(&self, seconds: u64) -> ProviderError {
+        ProviderError::RateLimited { provider: self.name.clone(), retry_after: Duration::from_secs(seconds) }
+    }
+}
+
+#[async_trait]
+impl Provider for ScriptedProvider {
+    fn name(&self) -> &ProviderName {
+        &self.name
+    }
+
+    fn max_symbols(&self) -> usize {
+        2
+    }
+
+    async fn fetch(&self, symbols: &[Symbol], tick: Timestamp) -> Result<Answer, ProviderError> {
+        self.requests.lock().expect("the requests").push((tick, symbols.len()));
+        let act = self.script.lock().expect("the script").pop_front();
+        let mut unknown = None;
+        match act {
+            Some(Act::Fail(error)) => return Err(error),
+            Some(Act::Slow(duration)) => self.clock.wait_until(self.clock.now() + duration).await,
+            Some(Act::NotTheFirst) => unknown = symbols.first(),
+            None => {}
+        }
+        let quote = |symbol: &Symbol| match unknown {
+            Some(unknown) if unknown == symbol => {
+                Err(ProviderError::UnknownSymbol { symbol: symbol.clone(), provider: self.name.clone() })
+            }
+            _ => Ok(Quote {
+                symbol: symbol.clone(),
+                price: "1.5".parse().expect("a price"),
+                currency: None,
+                timestamp: tick,
+            }),
+        };
+        Ok(Answer {
+            received_at: self.clock.now(),
+            body: "{}".to_owned(),
+            quotes: symbols.iter().map(|symbol| (symbol.clone(), quote(symbol))).collect(),
+        })
+    }
+}
+
+/// A poller and what surrounds it.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) pool: PgPool,
+    pub(crate) clock: Arc<JumpingClock>,
+    pub(crate) provider: Arc<ScriptedProvider>,
+    pub(crate) price_log: Arc<MemoryPriceLog>,
+    pub(crate) poller: Poller,
+}
+
+impl World {
+    /// A world at second 0 with one job.
+    pub(crate) async fn with_job(interval_seconds: u32) -> anyhow::Result<(Self, PollingJob)> {
+        let pool = e2e::postgres::database().await?;
+        let clock = Arc::new(JumpingClock { now: Mutex::new(at(0)), events: Mutex::default() });
+        let provider = Arc::new(ScriptedProvider {
+            name: "script".parse()?,
+            clock: Arc::clone(&clock),
+            script: Mutex::default(),
+            requests: Mutex::default(),
+        });
+        let price_log = Arc::new(MemoryPriceLog::new());
+        let job = polling_jobs::insert(&pool, &new_job(interval_seconds), 50).await?;
+        let poller = Poller {
+            pool: pool.clone(),
+            providers: Providers::of(vec![Arc::clone(&provider) as Arc<dyn Provider>], "script".parse()?),
+            price_log: Arc::clone(&price_log) as _,
+            clock: Arc::clone(&clock) as _,
+            stopping: CancellationToken::new(),
+        };
+        Ok((Self { pool, clock, provider, price_log, poller }, job))
+    }
+
+    /// Serves the firing of that second, which arrives then unless the clock is past it.
+    pub(crate) async fn fire(&self, job: &PollingJob, seconds: i64) -> Result<Served, FiringError> {
+        self.clock.set(at(seconds));
+        let firing = Firing { job_id: job.job_id, scheduled_time: at(seconds) };
+        self.poller.serve(&firing, None).await
+    }
+
+    /// Every run of a job: its tick's second, how many ticks it stands for, its status.
+    pub(crate) async fn runs(&self, job: &PollingJob) -> anyhow::Result<Vec<(i64, i64, String)>> {
+        let rows: Vec<(Timestamp, i64, String)> = sqlx::query_as(
+            "select tick_time, ticks, status from polling_runs where job_id = $1 order by tick_time",
+        )
+        .bind(job.job_id)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(tick, ticks, status)| ((tick - at(0)).num_seconds(), ticks, status))
+            .collect())
+    }
+
+    pub(crate) async fn job(&self, job: &PollingJob) -> anyhow::Result<PollingJob> {
+        Ok(polling_jobs::get(&self.pool, job.job_id).await?.expect("the job"))
+    }
+}
+
+/// Rows as [`World::runs`] gives them.
+pub(crate) fn rows(expected: &[(i64, i64, &str)]) -> Vec<(i64, i64, String)> {
+    expected.iter().map(|(tick, ticks, status)| (*tick, *ticks, (*status).to_owned())).collect()
+}
