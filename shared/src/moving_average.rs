@@ -69,7 +69,10 @@ mod tests {
         let most = "99999999999.999999999999999";
         assert_eq!(average_of(&[most; 5]), most);
         assert_eq!(average_of(&[most; 4]), most);
-        assert_eq!(average_of(&[most, most, most, "99999999999.999999999999998"]), "99999999999.99999999999999875");
+        assert_eq!(
+            average_of(&[most, most, most, "99999999999.999999999999998"]),
+            "99999999999.99999999999999875"
+        );
         assert_eq!(average_of(&[most; 3]), most);
     }
 

@@ -174,7 +174,10 @@ mod tests {
         for text in ["100000000000", "1e11", "0.0000000000000001", "1e-16", "1e2147483647", "1e-2147483648"] {
             assert_eq!(price(text), Err(PriceError::TooPrecise), "{text}");
         }
-        assert_eq!(price("1.00000000000000000000000000000000000000000000000001"), Err(PriceError::TooPrecise));
+        assert_eq!(
+            price("1.00000000000000000000000000000000000000000000000001"),
+            Err(PriceError::TooPrecise)
+        );
     }
 
     #[test]

@@ -61,8 +61,13 @@ fn check<T: std::fmt::Debug>(
     println!("seed {seed}; repeat with PROPTEST_RNG_SEED={seed}");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let pool = runtime.block_on(e2e::postgres::database()).unwrap();
-    let config =
-        Config { cases, failure_persistence: None, rng_seed: RngSeed::Fixed(seed), ..Config::default() };
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 64,
+        rng_seed: RngSeed::Fixed(seed),
+        ..Config::default()
+    };
     TestRunner::new(config)
         .run(&strategy, |input| {
             runtime.block_on(async {

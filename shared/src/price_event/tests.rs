@@ -63,7 +63,10 @@ fn verdicts_on_times_are_taken_against_the_record_not_the_clock() {
         ))
     };
     assert!(at("2024-03-21T10:30:05Z", "2024-03-20T10:35:05Z").is_ok());
-    assert_eq!(at("2024-03-21T10:30:05.000001Z", "2024-03-20T10:30:05Z"), Err(Rejection::TimestampOutOfRange));
+    assert_eq!(
+        at("2024-03-21T10:30:05.000001Z", "2024-03-20T10:30:05Z"),
+        Err(Rejection::TimestampOutOfRange)
+    );
     assert_eq!(at("1969-12-31T23:59:59Z", "2024-03-20T10:30:05Z"), Err(Rejection::TimestampOutOfRange));
     assert_eq!(at("2024-03-20T10:30:00Z", "2024-03-20T10:35:05.000001Z"), Err(Rejection::PolledAtOutOfRange));
 }
@@ -86,7 +89,8 @@ fn what_can_never_be_right_is_rejected_with_its_reason() {
     }
     assert!(matches!(PriceEvent::decode(Some(b"\xff\xfe"), &record()), Err(Rejection::Malformed(_))));
     for price in ["\"150.25\"", "null", "0", "-3", "1e99"] {
-        let value = format!(r#"{{"symbol":"A","price":{price},"timestamp":"2024-03-20T10:30:00Z","source":"x"}}"#);
+        let value =
+            format!(r#"{{"symbol":"A","price":{price},"timestamp":"2024-03-20T10:30:00Z","source":"x"}}"#);
         assert!(matches!(decode(&value), Err(Rejection::Price(_))), "{price}");
     }
     let spaced = r#"{"symbol":"A B","price":1,"timestamp":"2024-03-20T10:30:00Z","source":"x"}"#;
