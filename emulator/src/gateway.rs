@@ -1,0 +1,167 @@
+//! The HTTP gateway: API Gateway's HTTP API with payload format 2.0, in front of the functions.
+//!
+//! A request becomes the event that its route's function expects, and the function's answer becomes the response.
+//! Where no function answers, the gateway does, in API Gateway's own words: `{"message": "…"}`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::serve::ListenerExt as _;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::invoker::{InvokeError, Invoker, Outcome};
+use crate::template::HttpRoute;
+
+mod answer;
+mod event;
+mod route;
+
+use route::RouteTable;
+
+/// Largest request body that API Gateway takes.
+const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
+
+/// Largest event that Lambda takes; a large binary body reaches it before the gateway's own limit.
+const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
+
+/// How long a client may take to send its body, and a function to answer it.
+const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most requests at a time.
+const MAX_CONCURRENT_REQUESTS: usize = 1_000;
+
+#[derive(Debug)]
+struct Gateway {
+    routes: RouteTable,
+    invoker: Arc<dyn Invoker>,
+    permits: Semaphore,
+    timeout: Duration,
+}
+
+/// Serves `routes` on `listener` until `stop`, then finishes what is in flight.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    routes: Vec<HttpRoute>,
+    invoker: Arc<dyn Invoker>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    serve_within(INTEGRATION_TIMEOUT, listener, routes, invoker, stop).await
+}
+
+async fn serve_within(
+    timeout: Duration,
+    listener: TcpListener,
+    routes: Vec<HttpRoute>,
+    invoker: Arc<dyn Invoker>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let permits = Semaphore::new(MAX_CONCURRENT_REQUESTS);
+    let gateway = Arc::new(Gateway { routes: RouteTable::new(routes), invoker, permits, timeout });
+    let service = Router::new().fallback(handle).with_state(gateway);
+    let listener = listener.tap_io(|stream| {
+        // Without it a large answer may wait for the acknowledgement of its first packet.
+        let _ = stream.set_nodelay(true);
+    });
+    let service = service.into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    tokio::select! {
+        served = served.into_future() => served.context("the HTTP gateway failed"),
+        // A client that never ends its request must not keep the gateway from ending.
+        () = async { stop.cancelled().await; sleep(timeout * 2).await } => Ok(()),
+    }
+}
+
+async fn handle(
+    State(gateway): State<Arc<Gateway>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let request_id = Uuid::new_v4().to_string();
+    let mut response = match gateway.permits.try_acquire() {
+        Ok(_permit) => gateway.answer(request, client, &request_id).await,
+        Err(_) => refusal(StatusCode::TOO_MANY_REQUESTS),
+    };
+    if let Ok(id) = request_id.parse() {
+        response.headers_mut().insert("apigw-requestid", id);
+    }
+    response
+}
+
+impl Gateway {
+    async fn answer(&self, request: Request, client: SocketAddr, request_id: &str) -> Response {
+        let (head, body) = request.into_parts();
+        let Some(path) = event::path(&head) else { return refusal(StatusCode::BAD_REQUEST) };
+        if event::is_head_too_large(&head) {
+            return refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        }
+        let Some(route) = self.routes.find(head.method.as_str(), &path) else {
+            return refusal(StatusCode::NOT_FOUND);
+        };
+        let body = match timeout(self.timeout, to_bytes(body, MAX_BODY_BYTES)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(_)) => return refusal(StatusCode::PAYLOAD_TOO_LARGE),
+            Err(_elapsed) => return refusal(StatusCode::REQUEST_TIMEOUT),
+        };
+        let request = event::Received { head: &head, path: &path, body: &body, client, request_id };
+        let event = event::of_request(&request, &route);
+        if event.len() > MAX_EVENT_BYTES {
+            return refusal(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        match timeout(self.timeout, self.invoker.invoke(route.function, event.into())).await {
+            Ok(Ok(outcome)) => of_outcome(route.function, outcome),
+            Ok(Err(error)) => of_invoke_error(&error),
+            Err(_elapsed) => refusal(StatusCode::SERVICE_UNAVAILABLE),
+        }
+    }
+}
+
+fn of_outcome(function: &str, outcome: Outcome) -> Response {
+    match outcome {
+        Outcome::Success(payload) => answer::response(payload).unwrap_or_else(|| {
+            tracing::warn!(function, "the function's answer is not an HTTP response");
+            refusal(StatusCode::INTERNAL_SERVER_ERROR)
+        }),
+        Outcome::FunctionError(error) => {
+            tracing::warn!(
+                function,
+                error_type = error.error_type,
+                "the function failed to answer a request"
+            );
+            refusal(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    }
+}
+
+fn of_invoke_error(error: &InvokeError) -> Response {
+    match error {
+        InvokeError::Throttled(_) | InvokeError::Stopping => refusal(StatusCode::SERVICE_UNAVAILABLE),
+        InvokeError::NoSuchFunction(function) => {
+            tracing::warn!(function, "a route leads to a function that is not there");
+            refusal(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    }
+}
+
+/// The gateway's own answer.
+fn refusal(status: StatusCode) -> Response {
+    let message = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "Request Entity Too Large",
+        other => other.canonical_reason().unwrap_or_default(),
+    };
+    (status, axum::Json(json!({ "message": message }))).into_response()
+}
+
+#[cfg(test)]
+mod tests;

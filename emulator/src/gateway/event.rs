@@ -1,0 +1,178 @@
+//! A request as the event that functions get: payload format 2.0.
+//!
+//! `rawPath` is percent-decoded, though its name does not say so, and ends at a decoded question mark; `rawQueryString`
+//! stays as the client wrote it. That is what API Gateway does, and what `lambda_http` builds its URI from.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use axum::body::Bytes;
+use axum::http::header::{CONTENT_TYPE, COOKIE, HOST, HeaderMap, USER_AGENT};
+use axum::http::request::Parts;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::Utc;
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
+use serde_json::{Value, json};
+
+use super::route::RouteMatch;
+
+/// Most bytes of request line and headers together.
+const MAX_HEAD_BYTES: usize = 10_240;
+
+/// What concerns one connection only, and the lengths, which are set anew.
+const NOT_PASSED_ON: [&str; 10] = [
+    "connection",
+    "content-length",
+    "cookie",
+    "expect",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// A request that was received whole.
+pub(super) struct Received<'a> {
+    pub(super) head: &'a Parts,
+    pub(super) path: &'a str,
+    pub(super) body: &'a Bytes,
+    pub(super) client: SocketAddr,
+    pub(super) request_id: &'a str,
+}
+
+/// The decoded path; nothing if path and host do not make a URL, which would make the function's runtime panic.
+pub(super) fn path(head: &Parts) -> Option<String> {
+    let decoded = percent_decode_str(head.uri.path()).decode_utf8().ok()?;
+    let path = decoded.split('?').next().filter(|path| path.starts_with('/'))?;
+    let url = Url::parse(&format!("http://{}{path}", host(&head.headers)?)).ok()?;
+    url.has_host().then(|| path.to_owned())
+}
+
+/// Whether request line and headers are larger than API Gateway takes.
+pub(super) fn is_head_too_large(head: &Parts) -> bool {
+    let line = head.uri.path().len() + head.uri.query().map_or(0, str::len);
+    let headers = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    line + headers.sum::<usize>() > MAX_HEAD_BYTES
+}
+
+/// The event's JSON.
+pub(super) fn of_request(request: &Received<'_>, route: &RouteMatch<'_>) -> Vec<u8> {
+    let head = request.head;
+    let mut event = json!({
+        "version": "2.0",
+        "routeKey": route.key,
+        "rawPath": request.path,
+        "rawQueryString": head.uri.query().unwrap_or_default(),
+        "headers": headers(request),
+        "requestContext": context(request, route.key),
+        "isBase64Encoded": false,
+    });
+    let cookies: Vec<_> = head.headers.get_all(COOKIE).iter().map(|value| text(value.as_bytes())).collect();
+    if !cookies.is_empty() {
+        event["cookies"] = cookies.iter().flat_map(|line| line.split(';')).map(str::trim).collect();
+    }
+    if let Some(query) = head.uri.query().filter(|query| !query.is_empty()) {
+        event["queryStringParameters"] = query_parameters(query);
+    }
+    if !route.path_parameters.is_empty() {
+        event["pathParameters"] = json!(route.path_parameters);
+    }
+    if !request.body.is_empty() {
+        let as_text = is_text(&head.headers).then(|| std::str::from_utf8(request.body).ok()).flatten();
+        event["isBase64Encoded"] = as_text.is_none().into();
+        event["body"] = as_text.map_or_else(|| STANDARD.encode(request.body), str::to_owned).into();
+    }
+    event.to_string().into_bytes()
+}
+
+fn context(request: &Received<'_>, route_key: &str) -> Value {
+    let now = Utc::now();
+    let head = request.head;
+    let url = host(&head.headers).and_then(|host| Url::parse(&format!("http://{host}/")).ok());
+    let domain = url.as_ref().and_then(Url::host_str).unwrap_or("localhost");
+    json!({
+        "accountId": "000000000000",
+        "apiId": "local",
+        "domainName": domain,
+        "domainPrefix": domain.split('.').next(),
+        "http": {
+            "method": head.method.as_str(),
+            "path": request.path,
+            "protocol": format!("{:?}", head.version),
+            "sourceIp": request.client.ip().to_string(),
+            "userAgent": head.headers.get(USER_AGENT).map(|value| text(value.as_bytes())).unwrap_or_default(),
+        },
+        "requestId": request.request_id,
+        "routeKey": route_key,
+        "stage": "$default",
+        "time": now.format("%d/%b/%Y:%H:%M:%S +0000").to_string(),
+        "timeEpoch": now.timestamp_millis(),
+    })
+}
+
+/// Names in lower case, repeated ones joined, and what a proxy adds.
+fn headers(request: &Received<'_>) -> BTreeMap<String, String> {
+    let mut headers = BTreeMap::<String, String>::new();
+    let own = &request.head.headers;
+    for (name, value) in own.iter().filter(|(name, _)| !NOT_PASSED_ON.contains(&name.as_str())) {
+        append(&mut headers, name.as_str(), &text(value.as_bytes()));
+    }
+    if let Some(host) = host(own) {
+        headers.insert("host".to_owned(), host);
+    }
+    if !request.body.is_empty() || own.contains_key("content-length") {
+        headers.insert("content-length".to_owned(), request.body.len().to_string());
+    }
+    append(&mut headers, "x-forwarded-for", &request.client.ip().to_string());
+    headers.insert("x-forwarded-proto".to_owned(), "http".to_owned());
+    headers
+}
+
+fn append(headers: &mut BTreeMap<String, String>, name: &str, value: &str) {
+    headers
+        .entry(name.to_owned())
+        .and_modify(|joined| {
+            joined.push(',');
+            joined.push_str(value);
+        })
+        .or_insert_with(|| value.to_owned());
+}
+
+/// Decoded, repeated ones joined.
+fn query_parameters(query: &str) -> Value {
+    let mut parameters = BTreeMap::new();
+    if let Ok(mut url) = Url::parse("http://localhost/") {
+        url.set_query(Some(query));
+        for (name, value) in url.query_pairs() {
+            append(&mut parameters, &name, &value);
+        }
+    }
+    json!(parameters)
+}
+
+/// The host that the client named; HTTP/1.0 may name none.
+fn host(headers: &HeaderMap) -> Option<String> {
+    let Some(host) = headers.get(HOST) else { return Some("localhost".to_owned()) };
+    let host = host.to_str().ok()?;
+    // Anything else could smuggle a path or a user into the URL.
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    (!host.is_empty() && host.bytes().all(legal)).then(|| host.to_owned())
+}
+
+/// Bodies of these types go into the event as they are, all others as Base64.
+fn is_text(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind.starts_with("text/")
+        || kind.ends_with("+json")
+        || kind.ends_with("+xml")
+        || ["application/json", "application/javascript", "application/xml"].contains(&kind.as_str())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
