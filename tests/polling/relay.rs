@@ -1,6 +1,7 @@
 //! Firings that relay the ticks of an interval which is no whole minute.
 
 use chrono::TimeDelta;
+use poller::clock::Clock;
 use poller::{Ended, Firing, FiringError};
 use shared::repository::polling_jobs;
 
@@ -109,9 +110,20 @@ async fn a_relay_ends_when_its_job_is_deleted() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_poller_stopped_while_it_waits_leaves_its_firing_unanswered() -> anyhow::Result<()> {
     let (world, job) = World::with_job(7).await?;
+    let stopping = world.poller.stopping.clone();
+    world.clock.happens_at(at(10), async move { stopping.cancel() });
+    assert!(matches!(world.fire(&job, 0).await, Err(FiringError::Stopping)));
+    assert_eq!(world.runs(&job).await?, rows(&[(0, 1, "succeeded"), (7, 1, "succeeded")]));
+    assert_eq!(world.clock.now(), at(10), "at once, not at the next tick");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_poller_that_is_being_stopped_begins_no_tick() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(7).await?;
     world.poller.stopping.cancel();
     assert!(matches!(world.fire(&job, 0).await, Err(FiringError::Stopping)));
-    assert_eq!(world.provider.ticks(), Vec::<i64>::new());
+    assert_eq!(world.runs(&job).await?, []);
     Ok(())
 }
 
