@@ -162,7 +162,7 @@ impl Pool {
         let cancelled = timeout(pause, ordered_to_end).await.is_ok();
         let ending = if cancelled { Ending::Cancelled } else { self.run_process(id, &mut orders).await };
         let mut state = self.state();
-        state.remove(id, ending);
+        state.remove(id, &ending);
         self.dispatch(&mut state);
     }
 

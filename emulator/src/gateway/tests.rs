@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use reqwest::{Client, Response};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;

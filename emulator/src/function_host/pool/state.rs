@@ -214,7 +214,7 @@ impl State {
     }
 
     /// The instance is gone: what it was at fails, or goes to another.
-    pub(super) fn remove(&mut self, id: InstanceId, ending: Ending) {
+    pub(super) fn remove(&mut self, id: InstanceId, ending: &Ending) {
         self.idle.retain(|other| *other != id);
         let Some(instance) = self.instances.remove(&id) else { return };
         match instance.phase {
@@ -292,3 +292,6 @@ impl Ending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

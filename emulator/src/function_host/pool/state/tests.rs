@@ -1,0 +1,130 @@
+//! Hand-overs that no real process can be made to show on demand. Every instance here claims to be this process.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::{Assignment, Ending, InstanceId, Request, State, Waiting};
+use crate::invoker::{InvokeError, Outcome};
+use crate::template::FunctionDefinition;
+
+type Answered = oneshot::Receiver<Result<Outcome, InvokeError>>;
+
+fn function() -> FunctionDefinition {
+    FunctionDefinition {
+        name: "f".to_owned(),
+        binary: "f".to_owned(),
+        arn: "arn:aws:lambda:us-east-1:000000000000:function:f".to_owned(),
+        timeout: Duration::from_secs(60),
+        memory_mb: 128,
+        reserved_concurrency: None,
+        environment: BTreeMap::new(),
+        async_retry_attempts: 0,
+        async_max_age: Duration::from_secs(60),
+    }
+}
+
+fn killed() -> Ending {
+    Ending::Exited(ExitStatus::from_raw(9))
+}
+
+impl State {
+    /// An instance that waits for work.
+    fn idle_instance(&mut self) -> (InstanceId, oneshot::Receiver<Assignment>) {
+        let (id, _orders) = self.add();
+        self.started(id, Some(std::process::id()));
+        let work = self.park(id).expect("it may ask");
+        (id, work)
+    }
+
+    fn request(&mut self, id: &str) -> Answered {
+        let (answer, answered) = oneshot::channel();
+        self.waiting.push_back(Waiting::Request(Request {
+            id: id.to_owned(),
+            payload: Bytes::from_static(b"{}"),
+            answer,
+        }));
+        self.match_up(&function(), |_, _| tokio::spawn(std::future::pending::<()>()).abort_handle());
+        answered
+    }
+}
+
+#[tokio::test]
+async fn the_most_recently_used_instance_is_taken_first() {
+    let mut state = State::default();
+    let (_, mut first) = state.idle_instance();
+    let (_, mut second) = state.idle_instance();
+    let _answered = state.request("r");
+    assert_eq!(second.try_recv().unwrap().request_id, "r");
+    assert_eq!(first.try_recv().unwrap_err(), TryRecvError::Empty);
+}
+
+#[tokio::test]
+async fn a_request_whose_instance_died_before_taking_it_goes_to_another() {
+    let mut state = State::default();
+    let (id, _work) = state.idle_instance();
+    let mut answered = state.request("r");
+    state.remove(id, &killed());
+    assert_eq!(answered.try_recv().unwrap_err(), TryRecvError::Empty);
+    assert_eq!(state.missing(1), 1);
+    let (_, mut work) = state.idle_instance();
+    let _other = state.request("later");
+    assert_eq!(work.try_recv().unwrap().request_id, "r");
+}
+
+#[tokio::test]
+async fn a_request_whose_instance_died_after_taking_it_fails_since_it_may_have_done_its_work() {
+    let mut state = State::default();
+    let (id, _work) = state.idle_instance();
+    let mut answered = state.request("r");
+    state.fetched(id);
+    state.remove(id, &killed());
+    let Ok(Ok(Outcome::FunctionError(error))) = answered.try_recv() else { panic!("no function error") };
+    assert_eq!(error.message, "RequestId: r Error: Runtime exited with error: signal: killed");
+}
+
+#[tokio::test]
+async fn an_instance_that_hung_up_gets_no_request() {
+    let mut state = State::default();
+    let (_, mut first) = state.idle_instance();
+    let (_, second) = state.idle_instance();
+    drop(second);
+    let _answered = state.request("r");
+    assert_eq!(first.try_recv().unwrap().request_id, "r");
+}
+
+#[tokio::test]
+async fn an_answer_to_another_request_is_refused() {
+    let mut state = State::default();
+    let (id, _work) = state.idle_instance();
+    let mut answered = state.request("r");
+    assert!(!state.answer(id, "other", Outcome::Success(Bytes::new())));
+    assert!(state.answer(id, "r", Outcome::Success(Bytes::new())));
+    assert!(!state.answer(id, "r", Outcome::Success(Bytes::new())));
+    assert_eq!(answered.try_recv(), Ok(Ok(Outcome::Success(Bytes::new()))));
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_waits_for_any_more_starts_nothing() {
+    let mut state = State::default();
+    drop(state.request("gone"));
+    let _answered = state.request("r");
+    assert_eq!(state.missing(64), 1);
+}
+
+#[tokio::test]
+async fn an_instance_about_to_ask_again_saves_a_start() {
+    let mut state = State::default();
+    let (id, _work) = state.idle_instance();
+    let _first = state.request("1");
+    state.answer(id, "1", Outcome::Success(Bytes::new()));
+    let _second = state.request("2");
+    assert_eq!(state.missing(64), 0);
+    let _third = state.request("3");
+    assert_eq!(state.missing(64), 1);
+}
