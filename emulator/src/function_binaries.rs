@@ -36,7 +36,9 @@ pub(crate) async fn build(cargo: &str, project: &Path, binary: &str) -> anyhow::
     let mut directory = None;
     while let Some(line) = messages.next_line().await? {
         let executable = serde_json::from_str(&line).ok().and_then(|message: Message| message.executable);
-        if let Some(executable) = executable.filter(|path| path.file_name().is_some_and(|name| name == binary)) {
+        if let Some(executable) =
+            executable.filter(|path| path.file_name().is_some_and(|name| name == binary))
+        {
             directory = executable.parent().map(Path::to_owned);
         }
     }

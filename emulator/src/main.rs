@@ -9,11 +9,14 @@ mod announcements;
 mod backing;
 mod cli;
 mod data_directory;
+mod function_binaries;
 mod log;
 mod postgres_command;
 mod settings;
 mod signals;
+mod stack;
 
+mod event_source_mapping;
 mod function_host;
 mod gateway;
 mod invoker;
@@ -56,15 +59,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
     let outcome = match cli.command {
         Some(Command::Postgres(arguments)) => runtime.block_on(postgres_command::run(&arguments, &settings)),
-        None => todo_stack(),
+        None => runtime.block_on(stack::run(&cli.stack, &settings)),
     };
     // Nothing that matters still runs; what blocks must not hold up the end.
     runtime.shutdown_background();
     outcome
-}
-
-fn todo_stack() -> anyhow::Result<()> {
-    Ok(())
 }
 
 /// Flags that cannot be understood, in one line as everything else that is wrong.

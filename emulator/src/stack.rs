@@ -57,6 +57,5 @@ pub(crate) async fn run(arguments: &StackArguments, settings: &Settings) -> anyh
         announcements.stopping();
     }
     stack.stop().await;
-    announcements.stopped();
-    outcome
+    outcome.inspect(|()| announcements.stopped())
 }

@@ -4,6 +4,8 @@ mod account;
 mod binaries;
 mod cluster;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +17,7 @@ use crate::announcements::Announcements;
 use crate::cli::PostgresSource;
 use crate::settings::Settings;
 use account::Account;
-use cluster::Cluster;
+use cluster::{Cluster, Identity};
 use server::Server;
 
 /// How to start it.
@@ -36,7 +38,6 @@ pub(crate) struct Postgres {
     version: String,
     data: PathBuf,
     stop: CancellationToken,
-    hurry: CancellationToken,
     watch: JoinHandle<()>,
 }
 
@@ -46,34 +47,14 @@ impl Postgres {
         settings: PostgresSettings<'_>,
         hurry: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let PostgresSettings { data_directory, source, port, environment, announcements } = settings;
-        let account = Account::needed(data_directory)?;
-        let cluster = Cluster::of(data_directory, account.clone());
-        if let Some(account) = &account {
-            announcements.notice(&format!(
-                "PostgreSQL refuses to run as root: running it as {}, with its data in {}",
-                account.name,
-                cluster.data.display()
-            ));
-        }
-        let binaries =
-            binaries::choose(source, cluster.major(), account.as_ref(), environment, announcements).await?;
-        server::end_leftover(&cluster.data).await?;
-        let identity = cluster.ensure(&binaries, &environment.postgres).await?;
-        let port = match port {
-            Some(port) => port,
-            None => server::free_port(identity.port)?,
-        };
-        let url = identity.url(port)?;
-        let (version, data) = (binaries.version.clone(), cluster.data.clone());
-        let log = data_directory.join("postgres.log");
-        let _first_start = std::fs::remove_file(&log);
-        let server = Server { cluster, binaries, port, log };
+        let (server, identity) = prepare(settings).await?;
+        let url = identity.url(server.port)?;
+        let (version, data) = (server.binaries.version.clone(), server.cluster.data.clone());
         let child = server.start().await?;
-        server.cluster.remember_port(&identity, port)?;
+        server.cluster.remember_port(&identity, server.port)?;
         let stop = CancellationToken::new();
-        let watch = tokio::spawn(server.watch(child, stop.clone(), hurry.clone()));
-        Ok(Self { url, version, data, stop, hurry, watch })
+        let watch = tokio::spawn(server.watch(child, stop.clone(), hurry));
+        Ok(Self { url, version, data, stop, watch })
     }
 
     /// Where to connect, password included.
@@ -90,9 +71,34 @@ impl Postgres {
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         if let Err(error) = self.watch.await {
-            tracing::error!(hurried = self.hurry.is_cancelled(), "PostgreSQL's watch failed: {error}");
+            tracing::error!("PostgreSQL's watch failed: {error}");
         }
     }
+}
+
+/// Finds the programs, the cluster and a port, and frees the cluster of whoever still runs on it.
+async fn prepare(settings: PostgresSettings<'_>) -> anyhow::Result<(Server, Identity)> {
+    let PostgresSettings { data_directory, source, port, environment, announcements } = settings;
+    let account = Account::needed(data_directory)?;
+    let cluster = Cluster::of(data_directory, account);
+    let account = cluster.account.as_ref();
+    if let Some(account) = account {
+        announcements.notice(&format!(
+            "PostgreSQL refuses to run as root: running it as {}, with its data in {}",
+            account.name,
+            cluster.data.display()
+        ));
+    }
+    let binaries = binaries::choose(source, cluster.major(), account, environment, announcements).await?;
+    server::end_leftover(&cluster.data).await?;
+    let identity = cluster.ensure(&binaries, &environment.postgres).await?;
+    let port = match port {
+        Some(port) => port,
+        None => server::free_port(identity.port)?,
+    };
+    let log = data_directory.join("postgres.log");
+    let _first_start = std::fs::remove_file(&log);
+    Ok((Server { cluster, binaries, port, log }, identity))
 }
 
 /// Deletes the data of the Postgres that belongs to `data_directory`, ending one that still runs on them.

@@ -52,7 +52,9 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Unusable> {
         std::io::ErrorKind::AddrInUse => {
             Unusable(format!("port {} is taken; choose another with --port", address.port()))
         }
-        _ => Unusable(format!("cannot listen on {address}: {error}; choose another with --listen and --port")),
+        _ => {
+            Unusable(format!("cannot listen on {address}: {error}; choose another with --listen and --port"))
+        }
     })
 }
 
@@ -72,7 +74,8 @@ pub(super) fn overrides(
     settings: &Settings,
     addresses: &Addresses,
 ) -> BTreeMap<String, String> {
-    let named = template.functions.iter().flat_map(|function| function.environment.keys().map(String::as_str));
+    let named =
+        template.functions.iter().flat_map(|function| function.environment.keys().map(String::as_str));
     let mut overrides = settings.passed_on(named);
     for (variable, value) in [
         ("DATABASE_URL", addresses.database_url.as_str()),
@@ -136,7 +139,9 @@ impl Stack {
         let kafka = async {
             match &settings.bootstrap_servers {
                 Some(servers) => Ok(servers.clone()),
-                None => Ok(broker.insert(Broker::start(topics(template)).await?).bootstrap_servers().to_owned()),
+                None => {
+                    Ok(broker.insert(Broker::start(topics(template)).await?).bootstrap_servers().to_owned())
+                }
             }
         };
         let (database_url, bootstrap_servers, binaries) =

@@ -21,7 +21,12 @@ use crate::{event_source_mapping, gateway};
 const JOINING: Duration = Duration::from_secs(20);
 
 impl Stack {
-    pub(super) fn serve_gateway(&self, listener: TcpListener, template: &Template, invoker: &Arc<dyn Invoker>) {
+    pub(super) fn serve_gateway(
+        &self,
+        listener: TcpListener,
+        template: &Template,
+        invoker: &Arc<dyn Invoker>,
+    ) {
         let routes = template.http_routes.clone();
         let stop = self.no_new_work.clone();
         let served = gateway::serve(listener, routes, Arc::clone(invoker), stop);
@@ -104,13 +109,15 @@ impl Stack {
             });
         }
         if timeout(JOINING, futures::future::join_all(joined)).await.is_err() {
-            self.announcements.warning("The price topic is not being read yet: Kafka does not answer. It is tried on.");
+            self.announcements
+                .warning("The price topic is not being read yet: Kafka does not answer. It is tried on.");
         }
     }
 
     /// The table of what runs and where.
     pub(super) fn tell_what_runs(&self, template: &Template, addresses: &Addresses, functions: &CurrentHost) {
-        let tell = |part: &str, address: &str, detail: &str| self.announcements.started(part, address, detail);
+        let tell =
+            |part: &str, address: &str, detail: &str| self.announcements.started(part, address, detail);
         let own = self.postgres.as_ref().map(postgres::Postgres::describe);
         let database = postgres::masked(&addresses.database_url);
         tell("postgres", &database, own.as_deref().unwrap_or("yours, from DATABASE_URL"));
@@ -123,7 +130,11 @@ impl Stack {
         tell("functions", &functions.get().address().to_string(), &names.join(", "));
         tell("scheduler", &addresses.scheduler, "EventBridge Scheduler's API");
         if addresses.scheduler != addresses.scheduler_of_functions {
-            tell("scheduler of jobs", &addresses.scheduler_of_functions, "yours, from AWS_ENDPOINT_URL_SCHEDULER");
+            tell(
+                "scheduler of jobs",
+                &addresses.scheduler_of_functions,
+                "yours, from AWS_ENDPOINT_URL_SCHEDULER",
+            );
         }
         for mapping in &template.event_source_mappings {
             let detail = format!("group {}, to {}", mapping.consumer_group, mapping.function);

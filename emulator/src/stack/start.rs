@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::future::try_join_all;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -55,12 +56,8 @@ impl Stack {
 
         let client = reqwest::Client::builder().no_proxy().timeout(REQUEST).build()?;
         let wanted = default_provider(&host, &template);
-        let (deployed, trouble) = tokio::join!(
-            self.deploy(&template, &invoker, &addresses),
-            default_provider::trouble_with(&wanted, &client, &addresses.gateway),
-        );
-        deployed?;
-        let provider = match trouble.filter(|_| wanted != REPLAY) {
+        let trouble = self.deploy(&template, &invoker, &addresses, &wanted, &client).await?;
+        let provider = match trouble {
             Some(trouble) => {
                 self.warn_of_replay(&wanted, &trouble);
                 host.overrides.insert(DEFAULT_PROVIDER.to_owned(), REPLAY.to_owned());
@@ -69,6 +66,7 @@ impl Stack {
             }
             None => wanted,
         };
+        warm(&template, &functions.get()).await?;
         self.run_schedules(&template, schedules)?;
         goes_through(&client, &addresses.gateway).await?;
         self.tell_what_runs(&template, &addresses, &functions);
@@ -76,27 +74,32 @@ impl Stack {
         Ok(())
     }
 
-    /// Deploys, then feeds the functions from their topics, which the deployment may have had to make.
+    /// Deploys, asks after the default provider, and feeds the functions from their topics: at once where the topics
+    /// are there, since joining a group takes seconds; else after the deployment, which makes them.
     async fn deploy(
         &self,
         template: &Template,
         invoker: &Arc<dyn Invoker>,
         addresses: &Addresses,
-    ) -> anyhow::Result<()> {
-        let created = async {
+        provider: &str,
+        client: &reqwest::Client,
+    ) -> anyhow::Result<Option<String>> {
+        let deployed = async {
             for function in &template.custom_resources {
                 deployment::create(function, invoker.as_ref()).await?;
             }
-            Ok(())
+            match provider {
+                REPLAY => Ok(None),
+                other => Ok(default_provider::trouble_with(other, client, &addresses.gateway).await),
+            }
         };
         if self.broker.is_some() {
-            // Its topics are there, and joining a group takes seconds.
-            let (created, ()) = tokio::join!(created, self.map_event_sources(template, invoker, addresses));
-            return created;
+            tokio::join!(deployed, self.map_event_sources(template, invoker, addresses)).0
+        } else {
+            let trouble = deployed.await?;
+            self.map_event_sources(template, invoker, addresses).await;
+            Ok(trouble)
         }
-        created.await?;
-        self.map_event_sources(template, invoker, addresses).await;
-        Ok(())
     }
 
     fn warn_of_replay(&self, wanted: &str, trouble: &str) {
@@ -125,6 +128,14 @@ impl Stack {
 fn default_provider(host: &HostSettings, template: &Template) -> String {
     let declared = template.functions.iter().find_map(|function| function.environment.get(DEFAULT_PROVIDER));
     host.overrides.get(DEFAULT_PROVIDER).or(declared).cloned().unwrap_or_default()
+}
+
+/// Starts an instance of every function, so that one that cannot start is told now.
+async fn warm(template: &Template, functions: &FunctionHost) -> anyhow::Result<()> {
+    let started = template.functions.iter().map(|function| async move {
+        functions.warm(&function.name).await.with_context(|| format!("{} does not start", function.binary))
+    });
+    try_join_all(started).await.map(drop)
 }
 
 /// Waits until a request makes it through the gateway, the api and what it needs.

@@ -55,7 +55,10 @@ impl Identity {
     pub(super) fn url(&self, port: u16) -> anyhow::Result<Url> {
         let mut url = Url::parse(&format!("postgres://127.0.0.1:{port}"))?;
         url.path_segments_mut().ok().context("not a base URL")?.push(&self.database);
-        let set = url.set_username(&self.role).and_then(|()| url.set_password(Some(&self.password)));
+        // Of all that must be escaped the percent sign is the one that the setters leave alone.
+        let escaped = |text: &str| text.replace('%', "%25");
+        let set = url.set_username(&escaped(&self.role));
+        let set = set.and_then(|()| url.set_password(Some(&escaped(&self.password))));
         set.ok().context("not a URL with a user")?;
         Ok(url)
     }

@@ -99,21 +99,22 @@ impl Server {
             if started.elapsed() > LONGEST_BACK_OFF * 2 {
                 back_off = BACK_OFF;
             }
-            child = loop {
-                tracing::warn!("PostgreSQL ended unexpectedly, starting it again");
-                tokio::select! {
-                    () = sleep(back_off) => {}
-                    () = stop.cancelled() => return,
-                }
-                back_off = (back_off * 2).min(LONGEST_BACK_OFF);
-                tokio::select! {
-                    started = self.start() => match started {
-                        Ok(child) => break child,
-                        Err(error) => tracing::error!("{error:#}"),
-                    },
-                    () = stop.cancelled() => return,
-                }
-            };
+            tokio::select! {
+                again = self.start_again(&mut back_off) => child = again,
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn start_again(&self, back_off: &mut Duration) -> Child {
+        tracing::warn!("PostgreSQL ended unexpectedly, starting it again");
+        loop {
+            sleep(*back_off).await;
+            *back_off = (*back_off * 2).min(LONGEST_BACK_OFF);
+            match self.start().await {
+                Ok(child) => return child,
+                Err(error) => tracing::error!("{error:#}"),
+            }
         }
     }
 }
