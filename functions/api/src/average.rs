@@ -12,6 +12,7 @@ use shared::moving_average::WINDOW;
 use shared::price::exact_number;
 use utoipa::ToSchema;
 
+use crate::contract::ExactNumber;
 use crate::problem::{AlwaysProblems, DatabaseProblems, NoSeries, Problem, QueryProblems};
 use crate::query::QueryParameters;
 use crate::state::{AppState, postgres};
@@ -48,9 +49,9 @@ pub(crate) struct Average {
     /// Points that this average is of: fewer than the window while the series is young.
     #[schema(minimum = 1, maximum = 5, example = 5)]
     points: u8,
-    /// The mean of these points' prices with all its digits; read it as a decimal, not as a float.
+    /// The mean of these points' prices.
     #[serde(with = "exact_number")]
-    #[schema(value_type = f64, example = 150.118)]
+    #[schema(value_type = ExactNumber)]
     moving_average: Decimal,
     /// Market time of the newest point.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:00Z")]
@@ -63,9 +64,10 @@ pub(crate) struct Average {
 #[utoipa::path(
     get,
     path = "/prices/average",
+    operation_id = "getAverage",
     tag = "prices",
     params(AverageParameters),
-    responses((status = OK, body = Average), QueryProblems, NoSeries, DatabaseProblems, AlwaysProblems)
+    responses((status = OK, body = Average, description = "The average and how many points it is of"), QueryProblems, NoSeries, DatabaseProblems, AlwaysProblems)
 )]
 pub(crate) async fn average(State(state): State<Arc<AppState>>, uri: Uri) -> Result<Json<Average>, Problem> {
     let mut query = QueryParameters::read::<AverageParameters>(&uri);

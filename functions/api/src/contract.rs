@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use utoipa::OpenApi;
+use serde_json::json;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{OpenApi, PartialSchema, ToSchema};
 
 use crate::problem::AlwaysProblems;
 
@@ -35,8 +38,26 @@ pub(crate) struct Document(pub(crate) Arc<str>);
     get,
     path = "/openapi.json",
     tag = "contract",
-    responses((status = OK, body = Object, content_type = "application/json"), AlwaysProblems)
+    operation_id = "getContract",
+    responses((status = OK, body = Object, description = "OpenAPI 3.1"), AlwaysProblems)
 )]
 pub(crate) async fn document(axum::Extension(Document(text)): axum::Extension<Document>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response()
 }
+
+/// Prices and averages in the contract: a JSON number without the format that would make clients read a float.
+#[derive(Debug)]
+pub(crate) struct ExactNumber;
+
+impl PartialSchema for ExactNumber {
+    fn schema() -> RefOr<Schema> {
+        let description = "A decimal with all its digits. Read it as one: a float may lose some.";
+        ObjectBuilder::new()
+            .schema_type(Type::Number)
+            .description(Some(description))
+            .examples([json!(150.25)])
+            .into()
+    }
+}
+
+impl ToSchema for ExactNumber {}

@@ -21,7 +21,8 @@ const STYLES: &str = include_str!("../assets/swagger-ui/swagger-ui.css");
     get,
     path = "/docs",
     tag = "contract",
-    responses((status = OK, body = String, content_type = "text/html"), AlwaysProblems)
+    operation_id = "showContract",
+    responses((status = OK, body = String, content_type = "text/html", description = "The page"), AlwaysProblems)
 )]
 pub(crate) async fn page() -> Response {
     file("text/html; charset=utf-8", PAGE)
@@ -31,10 +32,11 @@ pub(crate) async fn page() -> Response {
 #[utoipa::path(
     get,
     path = "/docs/{file}",
+    operation_id = "getContractFile",
     tag = "contract",
     params(("file" = String, Path, description = "The file's name", example = "start.js")),
     responses(
-        (status = OK, body = String, content_type = "text/javascript"),
+        (status = OK, body = String, content_type = "text/javascript", description = "The file"),
         PathNotFound, AlwaysProblems
     )
 )]

@@ -26,6 +26,17 @@ const PROBE_AGE: Duration = Duration::from_secs(30);
 
 /// Whether the api can do its work.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "status": "ok",
+    "checks": {
+        "postgres": {"status": "ok"},
+        "kafka": {"status": "ok"},
+        "providers": {
+            "yahoo": {"status": "unavailable", "detail": "yahoo did not answer within 10 s"},
+            "replay": {"status": "ok"}
+        }
+    }
+}))]
 pub(crate) struct Health {
     /// `unavailable` when Postgres or Kafka is.
     status: Status,
@@ -78,6 +89,7 @@ impl Check {
 #[utoipa::path(
     get,
     path = "/health",
+    operation_id = "getHealth",
     tag = "operation",
     responses(
         (status = OK, body = Health, description = "Postgres and Kafka answer"),

@@ -12,6 +12,7 @@ use shared::price::{Price, exact_number};
 use shared::repository::price_points::{self, PricePoint, Range};
 use utoipa::ToSchema;
 
+use crate::contract::ExactNumber;
 use crate::cursor;
 use crate::problem::{AlwaysProblems, DatabaseProblems, NoSeries, Problem, QueryProblems};
 use crate::query::{QueryParameters, time};
@@ -55,6 +56,7 @@ pub(crate) struct History {
     /// The points of this page.
     items: Vec<HistoryPoint>,
     /// Where the next page begins; null at the end.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
@@ -64,12 +66,12 @@ pub(crate) struct HistoryPoint {
     /// Market time of the quote.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:00Z")]
     timestamp: Timestamp,
-    /// The price with all its digits.
-    #[schema(value_type = f64, example = 150.25)]
+    /// The price.
+    #[schema(value_type = ExactNumber)]
     price: Price,
-    /// The mean of this point and the up to four before it, with all its digits.
+    /// The mean of this point and the up to four before it.
     #[serde(with = "exact_number")]
-    #[schema(value_type = f64, example = 150.118)]
+    #[schema(value_type = ExactNumber)]
     moving_average: Decimal,
     /// Points that the average is of.
     #[schema(minimum = 1, maximum = 5, example = 5)]
@@ -90,9 +92,10 @@ impl From<PricePoint> for HistoryPoint {
 #[utoipa::path(
     get,
     path = "/prices/history",
+    operation_id = "getHistory",
     tag = "prices",
     params(HistoryParameters),
-    responses((status = OK, body = History), QueryProblems, NoSeries, DatabaseProblems, AlwaysProblems)
+    responses((status = OK, body = History, description = "A page of points"), QueryProblems, NoSeries, DatabaseProblems, AlwaysProblems)
 )]
 pub(crate) async fn history(State(state): State<Arc<AppState>>, uri: Uri) -> Result<Json<History>, Problem> {
     let Request { symbol, provider, range, limit } = Request::read(&uri)?;

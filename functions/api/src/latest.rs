@@ -86,9 +86,10 @@ pub(crate) struct LatestTrouble {
 #[utoipa::path(
     get,
     path = "/prices/latest",
+    operation_id = "getLatest",
     tag = "prices",
     params(LatestParameters),
-    responses((status = OK, body = LatestAnswer), QueryProblems, ProviderProblems, AlwaysProblems)
+    responses((status = OK, body = LatestAnswer, description = "A quote, or a list to `symbols`"), QueryProblems, ProviderProblems, AlwaysProblems)
 )]
 pub(crate) async fn latest(
     State(state): State<Arc<AppState>>,

@@ -29,7 +29,7 @@ pub(crate) fn distinct_symbols(
                 symbols.push(symbol);
                 continue;
             }
-            Some(Ok(symbol)) => format!("{symbol} is in the list twice"),
+            Some(Ok(symbol)) => format!("repeats {symbol}"),
         };
         faults.push(Fault { location: format!("{location}[{index}]"), message });
     }

@@ -35,12 +35,14 @@ use request::PollRequest;
 #[utoipa::path(
     post,
     path = "/prices/poll",
+    operation_id = "createPollingJob",
     tag = "polling jobs",
     request_body(content = PollRequest, content_type = "application/json"),
     responses(
         (
             status = ACCEPTED,
             body = AcceptedJob,
+            description = "The job is stored and has its schedule",
             headers(("Location" = String, description = "Path of the job"))
         ),
         BodyProblems, TooManyJobs, ScheduleProblems, AlwaysProblems
@@ -63,8 +65,9 @@ pub(crate) async fn create(
 async fn schedule(state: &AppState, job: &PollingJob) -> Result<(), Problem> {
     let created = state.schedules.create(job.job_id, job.interval_seconds, job.start_at).await;
     if let Err(error) = &created {
+        let problem = schedules_away(job.job_id, error);
         postgres(polling_jobs::delete(&state.db, job.job_id)).await?;
-        return Err(schedules_away(job.job_id, error));
+        return Err(problem);
     }
     Ok(())
 }
@@ -87,9 +90,10 @@ impl From<InsertError> for Problem {
 #[utoipa::path(
     get,
     path = "/prices/poll",
+    operation_id = "listPollingJobs",
     tag = "polling jobs",
     params(PageParameters),
-    responses((status = OK, body = JobList), QueryProblems, DatabaseProblems, AlwaysProblems)
+    responses((status = OK, body = JobList, description = "A page of jobs"), QueryProblems, DatabaseProblems, AlwaysProblems)
 )]
 pub(crate) async fn list(State(state): State<Arc<AppState>>, uri: Uri) -> Result<Json<JobList>, Problem> {
     let mut query = QueryParameters::read::<PageParameters>(&uri);
@@ -112,9 +116,10 @@ fn position(text: &str) -> Result<(Timestamp, Uuid), &'static str> {
 #[utoipa::path(
     get,
     path = "/prices/poll/{job_id}",
+    operation_id = "getPollingJob",
     tag = "polling jobs",
     params(("job_id" = String, Path, format = "uuid", description = "The job's id")),
-    responses((status = OK, body = JobAnswer), QueryProblems, JobNotFound, DatabaseProblems, AlwaysProblems)
+    responses((status = OK, body = JobAnswer, description = "The job"), QueryProblems, JobNotFound, DatabaseProblems, AlwaysProblems)
 )]
 pub(crate) async fn get(
     State(state): State<Arc<AppState>>,
@@ -132,6 +137,7 @@ pub(crate) async fn get(
 #[utoipa::path(
     delete,
     path = "/prices/poll/{job_id}",
+    operation_id = "deletePollingJob",
     tag = "polling jobs",
     params(("job_id" = String, Path, format = "uuid", description = "The job's id")),
     responses(

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::contract::ExactNumber;
 use crate::problem::Problem;
 use crate::state::{AppState, postgres};
 
@@ -33,11 +34,11 @@ pub(crate) struct LatestQuote {
     /// What is priced.
     #[schema(value_type = String, example = "AAPL")]
     pub(crate) symbol: Symbol,
-    /// The price with all its digits; read it as a decimal, not as a float.
-    #[schema(value_type = f64, example = 150.25)]
+    /// The price.
+    #[schema(value_type = ExactNumber)]
     price: Price,
     /// Unit of the price as the provider writes it, such as `USD`, and `GBp` for pence; null where it does not tell.
-    #[schema(value_type = Option<String>, example = "USD")]
+    #[schema(value_type = Option<String>, required, example = "USD")]
     currency: Option<Currency>,
     /// Market time of the quote.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:00Z")]

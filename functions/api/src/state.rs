@@ -65,7 +65,7 @@ impl AppState {
         let name = name.unwrap_or_else(|| self.providers.default_name());
         self.providers.get(name).ok_or_else(|| {
             let known = self.providers.names().map(ProviderName::as_str).collect::<Vec<_>>();
-            format!("{name} is not a known provider; the known ones are: {}", known.join(", "))
+            format!("is not a known provider: {name}; the known ones are: {}", known.join(", "))
         })
     }
 }

@@ -12,6 +12,7 @@ use shared::price::{Price, exact_number};
 use shared::repository::series::{self, Series, SeriesKey};
 use utoipa::ToSchema;
 
+use crate::contract::ExactNumber;
 use crate::cursor;
 use crate::problem::{AlwaysProblems, DatabaseProblems, Problem, QueryProblems};
 use crate::query::{PageParameters, QueryParameters};
@@ -23,6 +24,7 @@ pub(crate) struct SymbolList {
     /// The series of this page.
     items: Vec<SymbolItem>,
     /// Where the next page begins; null at the end.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
@@ -38,12 +40,12 @@ pub(crate) struct SymbolItem {
     /// Market time of the newest point.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:00Z")]
     timestamp: Timestamp,
-    /// Its price with all its digits.
-    #[schema(value_type = f64, example = 150.25)]
+    /// Its price.
+    #[schema(value_type = ExactNumber)]
     price: Price,
-    /// The mean of this point and the up to four before it, with all its digits.
+    /// The mean of this point and the up to four before it.
     #[serde(with = "exact_number")]
-    #[schema(value_type = f64, example = 150.118)]
+    #[schema(value_type = ExactNumber)]
     moving_average: Decimal,
     /// Points that the average is of.
     #[schema(minimum = 1, maximum = 5, example = 5)]
@@ -61,9 +63,10 @@ impl From<Series> for SymbolItem {
 #[utoipa::path(
     get,
     path = "/symbols",
+    operation_id = "listSymbols",
     tag = "prices",
     params(PageParameters),
-    responses((status = OK, body = SymbolList), QueryProblems, DatabaseProblems, AlwaysProblems)
+    responses((status = OK, body = SymbolList, description = "A page of series"), QueryProblems, DatabaseProblems, AlwaysProblems)
 )]
 pub(crate) async fn symbols(
     State(state): State<Arc<AppState>>,

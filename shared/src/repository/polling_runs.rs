@@ -19,7 +19,7 @@ pub const LEASE: Duration = Duration::from_secs(30);
 const MAX_ERROR_LENGTH: usize = 500;
 
 /// What became of a tick.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
     /// It is being polled.

@@ -57,7 +57,7 @@ pub(crate) struct JobAnswer {
     #[schema(value_type = String, format = "uuid", example = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")]
     job_id: Uuid,
     /// `active`, or `backing_off` while it waits longer than its interval because its last runs failed.
-    #[schema(value_type = String, example = "active")]
+    #[schema(example = "active")]
     status: JobStatus,
     /// What it polls.
     config: JobConfig,
@@ -68,6 +68,7 @@ pub(crate) struct JobAnswer {
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:32Z")]
     next_tick_at: Timestamp,
     /// The newest run that is over; null before the first.
+    #[schema(required)]
     last_run: Option<LastRun>,
 }
 
@@ -78,7 +79,7 @@ pub(crate) struct LastRun {
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:29:32Z")]
     tick_time: Timestamp,
     /// How it ended, such as `succeeded`, `failed`, `abandoned` or `missed`.
-    #[schema(value_type = String, example = "succeeded")]
+    #[schema(example = "succeeded")]
     status: RunStatus,
     /// Symbols whose quote was published.
     #[schema(example = 2)]
@@ -87,6 +88,7 @@ pub(crate) struct LastRun {
     #[schema(example = 0)]
     failed: u32,
     /// What went wrong; null where nothing did.
+    #[schema(required)]
     error: Option<String>,
 }
 
@@ -117,5 +119,6 @@ pub(crate) struct JobList {
     /// The jobs of this page.
     pub(super) items: Vec<JobAnswer>,
     /// Where the next page begins; null at the end.
+    #[schema(required)]
     pub(super) next_cursor: Option<String>,
 }

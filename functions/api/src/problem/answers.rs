@@ -10,12 +10,17 @@ use utoipa::IntoResponses;
 use super::Problem;
 
 macro_rules! problems {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident = $status:literal, $description:literal;)+ }) => {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $status:literal, $description:literal $(, $header:literal)?;)+ }) => {
         $(#[$doc])*
         #[derive(IntoResponses)]
         pub(crate) enum $name {
             $(
-                #[response(status = $status, description = $description, content_type = "application/problem+json")]
+                #[response(
+                    status = $status,
+                    description = $description,
+                    content_type = "application/problem+json",
+                    $(headers(($header = u64, description = "Seconds")),)?
+                )]
                 $variant(Problem),
             )+
         }
@@ -48,14 +53,14 @@ problems! {
 problems! {
     /// Endpoints that need Postgres alone.
     DatabaseProblems {
-        Unavailable = 503, "Postgres is away: try again after `Retry-After` seconds";
+        Unavailable = 503, "Postgres is away: try again after `Retry-After` seconds", "Retry-After";
     }
 }
 
 problems! {
     /// Endpoints that write jobs and their schedules.
     ScheduleProblems {
-        Unavailable = 503, "Postgres or the scheduler is away: try again after `Retry-After` seconds";
+        Unavailable = 503, "Postgres or the scheduler is away: try again after `Retry-After` seconds", "Retry-After";
     }
 }
 
@@ -73,7 +78,7 @@ problems! {
         BadRequest = 400, "The provider is not known: `detail` lists those that are";
         NotFound = 404, "The provider does not know the symbol";
         BadGateway = 502, "The provider is away, or its answer is not usable";
-        Unavailable = 503, "The provider limits us, or Postgres or Kafka is away: try again after `Retry-After` seconds";
+        Unavailable = 503, "The provider limits us, or Postgres or Kafka is away: try again after `Retry-After` seconds", "Retry-After";
         GatewayTimeout = 504, "The provider did not answer within 10 s";
     }
 }

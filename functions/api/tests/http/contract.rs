@@ -56,6 +56,9 @@ async fn every_operation_lists_its_problems_and_every_reference_resolves() {
             let responses = operation["responses"].as_object().unwrap();
             let problem = &responses["500"]["content"]["application/problem+json"]["schema"]["$ref"];
             assert_eq!(problem, "#/components/schemas/Problem", "{method} {path}");
+            for response in responses.values() {
+                assert!(response["description"].is_string(), "{method} {path}: {response}");
+            }
         }
     }
     let text = contract.to_string();
