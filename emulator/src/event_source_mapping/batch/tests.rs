@@ -1,0 +1,93 @@
+use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn message(partition: i32, offset: i64, value: Option<&[u8]>) -> OwnedMessage {
+    let (key, time) = (Some(b"AAPL".to_vec()), Timestamp::CreateTime(1_545_084_650_987));
+    OwnedMessage::new(value.map(<[u8]>::to_vec), key, "prices".to_owned(), time, partition, offset, None)
+}
+
+fn event(batch: &Batch, numbers: &[usize]) -> Value {
+    let head = EventHead::new("arn:aws:kafka:us-east-1:1:cluster/c/1", "127.0.0.1:9092");
+    serde_json::from_str(&batch.event(&head, "prices", numbers)).unwrap()
+}
+
+#[test]
+fn the_event_has_the_shape_that_msk_sends() {
+    let headers = OwnedHeaders::new()
+        .insert(Header { key: "tête\"", value: Some("é") })
+        .insert(Header { key: "tête\"", value: None::<&str> });
+    let mut batch = Batch::default();
+    let (key, value) = (Some(b"AAPL".to_vec()), Some(b"{}".to_vec()));
+    let time = Timestamp::CreateTime(1_545_084_650_987);
+    let first = OwnedMessage::new(value, key, "prices".to_owned(), time, 0, 15, Some(headers));
+    let time = Timestamp::LogAppendTime(7);
+    let tombstone = OwnedMessage::new(None, None, "prices".to_owned(), time, 3, 9, None);
+    assert!(batch.append(&first, 1) && batch.append(&tombstone, 1));
+    let expected = json!({
+        "eventSource": "aws:kafka",
+        "eventSourceArn": "arn:aws:kafka:us-east-1:1:cluster/c/1",
+        "bootstrapServers": "127.0.0.1:9092",
+        "records": {
+            "prices-0": [{ "topic": "prices", "partition": 0, "offset": 15, "timestamp": 1_545_084_650_987_i64,
+                "timestampType": "CREATE_TIME", "key": "QUFQTA==", "value": "e30=",
+                "headers": [{ "tête\"": [-61, -87] }, { "tête\"": [] }] }],
+            "prices-3": [{ "topic": "prices", "partition": 3, "offset": 9, "timestamp": 7,
+                "timestampType": "LOG_APPEND_TIME", "key": null, "value": null, "headers": [] }],
+        },
+    });
+    assert_eq!(event(&batch, &[0, 1]), expected);
+}
+
+#[test]
+fn an_event_of_some_records_holds_just_these() {
+    let mut batch = Batch::default();
+    for (partition, offset) in [(0, 10), (1, 20), (0, 11), (1, 21), (0, 12), (1, 22)] {
+        batch.append(&message(partition, offset, Some(b"x")), 1);
+    }
+    let offsets = |numbers: &[usize]| {
+        let event = event(&batch, numbers);
+        let of = |name: &str| {
+            let records = event["records"][name].as_array().cloned().unwrap_or_default();
+            records.iter().map(|record| record["offset"].as_i64().unwrap()).collect::<Vec<_>>()
+        };
+        (of("prices-0"), of("prices-1"))
+    };
+    assert_eq!(offsets(&[0, 1, 2, 3, 4, 5]), (vec![10, 11, 12], vec![20, 21, 22]));
+    assert_eq!(offsets(&[0, 2, 5]), (vec![10, 12], vec![22]));
+    assert_eq!(offsets(&[4]), (vec![], vec![21]));
+    assert_eq!(batch.record(4).map(|(_, record)| record.offset), Some(21));
+}
+
+#[test]
+fn a_batch_stays_within_the_largest_payload() {
+    let value = vec![b'x'; 1024 * 1024];
+    let mut batch = Batch::default();
+    let taken = (0..9).take_while(|offset| batch.append(&message(0, *offset, Some(&value)), 1)).count();
+    assert_eq!((taken, batch.len()), (4, 4));
+    let head = EventHead::new("arn", "127.0.0.1:9092");
+    let numbers: Vec<usize> = (0..4).collect();
+    assert!(batch.event(&head, "prices", &numbers).len() <= LARGEST_PAYLOAD);
+    assert_eq!(event(&batch, &numbers)["records"]["prices-0"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_record_too_large_for_any_payload_is_alone_in_its_batch() {
+    let value = vec![b'x'; LARGEST_PAYLOAD];
+    let mut batch = Batch::default();
+    assert!(batch.append(&message(0, 1, Some(&value)), 1));
+    assert!(!batch.append(&message(1, 1, Some(b"x")), 1));
+    assert_eq!((batch.len(), batch.partitions.len()), (1, 1));
+}
+
+#[test]
+fn partitions_that_were_taken_away_leave_the_batch() {
+    let mut batch = Batch::default();
+    batch.append(&message(0, 1, Some(b"x")), 1);
+    batch.append(&message(1, 5, Some(b"x")), 2);
+    batch.retain(|records| records.epoch == 2);
+    assert_eq!(batch.len(), 1);
+    assert_eq!(batch.partitions[0].offset_after(1), Some(6));
+    assert_eq!(batch.partitions[0].offset_after(0), None);
+}

@@ -1,0 +1,179 @@
+//! The Kafka consumer and what it holds at present.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rdkafka::ClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use tokio::sync::oneshot;
+
+use super::batch::PartitionRecords;
+use crate::template::{EventSourceMapping, StartingPosition};
+
+/// A consumer that knows which partitions it holds.
+pub(super) type Consumer = BaseConsumer<Assignment>;
+
+/// The same trouble is told again after this long.
+const REPEAT_COMPLAINT: Duration = Duration::from_secs(300);
+
+/// Joins the group; partitions come with the first polls.
+pub(super) fn join(
+    definition: &EventSourceMapping,
+    bootstrap_servers: &str,
+    ready: oneshot::Sender<()>,
+) -> anyhow::Result<Consumer> {
+    let reset = match definition.starting_position {
+        StartingPosition::TrimHorizon => "earliest",
+        StartingPosition::Latest => "latest",
+    };
+    let consumer: Consumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("group.id", &definition.consumer_group)
+        .set("client.id", &definition.id)
+        .set("auto.offset.reset", reset)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("allow.auto.create.topics", "false")
+        // The group notices a killed member after the session: the shortest that brokers take by default.
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "2000")
+        // A topic that is made later is seen within this long.
+        .set("topic.metadata.refresh.interval.ms", "5000")
+        .set("fetch.wait.max.ms", "20")
+        .set("fetch.queue.backoff.ms", "5")
+        .set("queued.max.messages.kbytes", "32768")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("socket.timeout.ms", "10000")
+        .create_with_context(Assignment::new(definition, ready))
+        .context("cannot make the Kafka consumer")?;
+    consumer.subscribe(&[&definition.topic]).context("cannot subscribe to the topic")?;
+    Ok(consumer)
+}
+
+/// The partitions held, each under the epoch in which it was assigned.
+#[derive(Debug)]
+pub(super) struct Assignment {
+    id: String,
+    topic: String,
+    held: Mutex<HashMap<i32, u64>>,
+    changes: AtomicU64,
+    paused: AtomicBool,
+    ready: Mutex<Option<oneshot::Sender<()>>>,
+    complaint: Mutex<Option<(RDKafkaErrorCode, Instant)>>,
+}
+
+impl Assignment {
+    fn new(definition: &EventSourceMapping, ready: oneshot::Sender<()>) -> Self {
+        Self {
+            id: definition.id.clone(),
+            topic: definition.topic.clone(),
+            held: Mutex::default(),
+            changes: AtomicU64::new(0),
+            paused: AtomicBool::new(false),
+            ready: Mutex::new(Some(ready)),
+            complaint: Mutex::new(None),
+        }
+    }
+
+    /// The topic that is read.
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// How often partitions were assigned or revoked.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// The epoch of a partition that is held.
+    pub(super) fn epoch(&self, partition: i32) -> Option<u64> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).copied()
+    }
+
+    /// Whether the records' partition was held ever since they were read.
+    pub(super) fn holds(&self, records: &PartitionRecords) -> bool {
+        self.epoch(records.partition) == Some(records.epoch)
+    }
+
+    /// Whether partitions assigned from now on are paused at once.
+    pub(super) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
+    }
+
+    /// Tells of trouble once, not each time that the client meets it.
+    pub(super) fn complain(&self, error: &KafkaError) {
+        let Some(code) = error.rdkafka_error_code() else { return };
+        if self.was_told(code) {
+            return;
+        }
+        let reason = match code {
+            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+                "the topic does not exist".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        tracing::warn!(
+            id = self.id,
+            topic = self.topic,
+            reason,
+            "trouble with Kafka; going on when it is over"
+        );
+    }
+
+    /// Whether this was the last trouble told, not long ago; if not, it is now.
+    fn was_told(&self, code: RDKafkaErrorCode) -> bool {
+        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = complaint.is_some_and(|(told, when)| told == code && when.elapsed() < REPEAT_COMPLAINT);
+        if !told {
+            *complaint = Some((code, Instant::now()));
+        }
+        told
+    }
+}
+
+impl ClientContext for Assignment {
+    fn error(&self, error: KafkaError, _reason: &str) {
+        self.complain(&error);
+    }
+}
+
+impl ConsumerContext for Assignment {
+    fn pre_rebalance(&self, _consumer: &Consumer, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(partitions) = rebalance {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            for element in partitions.elements() {
+                held.remove(&element.partition());
+            }
+            self.changes.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &Consumer, rebalance: &Rebalance<'_>) {
+        let Rebalance::Assign(partitions) = rebalance else { return };
+        let epoch = self.changes.fetch_add(1, Ordering::AcqRel) + 1;
+        let held_now = {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.extend(partitions.elements().iter().map(|element| (element.partition(), epoch)));
+            held.len()
+        };
+        if self.is_paused()
+            && let Err(error) = consumer.pause(partitions)
+        {
+            self.complain(&error);
+        }
+        tracing::info!(id = self.id, topic = self.topic, partitions = held_now, "partitions assigned");
+        if let Some(ready) = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _gone = ready.send(());
+        }
+    }
+}

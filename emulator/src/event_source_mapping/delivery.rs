@@ -1,0 +1,163 @@
+//! Hands batches to the function, one after the other, and commits what is resolved.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use rdkafka::consumer::Consumer as _;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::batch::{Batch, EventHead};
+use super::commit::{Commits, until_the_end};
+use super::consumer::Consumer;
+use super::dead_letters::DeadLetters;
+use super::invocation::Answer;
+use super::retry::{Condition, LONGEST_WAIT, RetryLimits, RetryPlan, Step};
+use crate::invoker::Invoker;
+use crate::template::EventSourceMapping;
+
+/// Wait before the first repetition of what failed through no fault of the function's.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+/// What delivering needs.
+pub(super) struct Delivery {
+    pub(super) definition: EventSourceMapping,
+    pub(super) head: EventHead,
+    pub(super) invoker: Arc<dyn Invoker>,
+    pub(super) consumer: Arc<Consumer>,
+    pub(super) dead_letters: Option<DeadLetters>,
+    pub(super) stop: CancellationToken,
+}
+
+impl Delivery {
+    /// Takes batches until stopped. What is in flight then is waited for, and committed if it succeeded.
+    pub(super) async fn run(&self, mut batches: mpsc::Receiver<Batch>, idle: &AtomicBool) {
+        loop {
+            idle.store(true, Ordering::Release);
+            let Some(Some(batch)) = self.stop.run_until_cancelled(batches.recv()).await else { return };
+            idle.store(false, Ordering::Release);
+            self.deliver(&batch).await;
+        }
+    }
+
+    /// Returns when every record is processed or a dead letter, when the partitions are lost, or at the stop.
+    async fn deliver(&self, batch: &Batch) {
+        let limits = RetryLimits {
+            max_retry_attempts: self.definition.max_retry_attempts,
+            bisect_on_error: self.definition.bisect_on_error,
+        };
+        let mut plan = RetryPlan::new(batch.len(), limits);
+        let mut commits = Commits::new(batch);
+        let mut not_run = Backoff::default();
+        loop {
+            self.drop_revoked(batch, &mut plan);
+            self.give_up_too_old(batch, &mut plan);
+            let goes_on = match plan.step() {
+                Step::Done => break,
+                Step::GiveUp { records, condition, attempts } => {
+                    let sent = self.send_dead_letters(batch, records, condition, attempts).await;
+                    if sent {
+                        plan.resolved();
+                    }
+                    sent || self.wait(not_run.next()).await
+                }
+                Step::Invoke { records, wait } => {
+                    let on_time = self.wait(wait).await;
+                    let answer = if on_time { self.invoke(batch, records).await } else { Answer::Stopping };
+                    self.apply(answer, &mut plan, &mut not_run).await
+                }
+            };
+            commits.commit(&self.consumer, batch, &plan, &self.stop).await;
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Notes what the answer means; false at the stop.
+    async fn apply(&self, answer: Answer, plan: &mut RetryPlan, not_run: &mut Backoff) -> bool {
+        match answer {
+            Answer::TooLarge => plan.give_up(Condition::MaximumPayloadSizeExceeded, |_| true),
+            Answer::Success => plan.resolved(),
+            Answer::PartialFailure(failed) => plan.partly_failed(failed),
+            Answer::Failure => plan.failed(),
+            Answer::NotRun => return self.wait(not_run.next()).await,
+            Answer::Stopping => return false,
+        }
+        *not_run = Backoff::default();
+        true
+    }
+
+    /// True once the records are acknowledged as dead letters, or let go where there is no place for them.
+    async fn send_dead_letters(
+        &self,
+        batch: &Batch,
+        numbers: &[usize],
+        condition: Condition,
+        attempts: u32,
+    ) -> bool {
+        let reason = condition.as_str();
+        let Some(dead_letters) = &self.dead_letters else {
+            self.report(batch, numbers, reason, "records were given up and are lost");
+            return true;
+        };
+        let sending = dead_letters.send(batch, numbers, condition, attempts);
+        let Some(sent) = until_the_end(&self.stop, sending).await else { return false };
+        match &sent {
+            Ok(()) => self.report(batch, numbers, reason, "records became dead letters"),
+            Err(error) => {
+                let reason = error.to_string();
+                self.report(batch, numbers, &reason, "dead letters were not acknowledged; trying again");
+            }
+        }
+        sent.is_ok()
+    }
+
+    /// Tells what became of records, with the coordinates of the first.
+    pub(super) fn report(&self, batch: &Batch, numbers: &[usize], reason: &str, what: &'static str) {
+        let EventSourceMapping { id, function, .. } = &self.definition;
+        let first = numbers.first().and_then(|number| batch.record(*number));
+        let (partition, offset) = first.map(|(records, record)| (records.partition, record.offset)).unzip();
+        tracing::warn!(id, function, records = numbers.len(), partition, offset, reason, "{what}");
+    }
+
+    fn drop_revoked(&self, batch: &Batch, plan: &mut RetryPlan) {
+        let assignment = self.consumer.context();
+        for (records, range) in batch.ranges() {
+            if !assignment.holds(records) {
+                plan.retain(|number| !range.contains(&number));
+            }
+        }
+    }
+
+    fn give_up_too_old(&self, batch: &Batch, plan: &mut RetryPlan) {
+        let Some(age) = self.definition.max_record_age.and_then(|age| TimeDelta::from_std(age).ok()) else {
+            return;
+        };
+        let oldest = (Utc::now() - age).timestamp_millis();
+        let too_old = |number| batch.record(number).is_some_and(|(_, record)| record.timestamp < oldest);
+        plan.give_up(Condition::RecordAgeExceeded, too_old);
+    }
+
+    /// False at the stop.
+    async fn wait(&self, wait: Duration) -> bool {
+        if wait.is_zero() {
+            return !self.stop.is_cancelled();
+        }
+        self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some()
+    }
+}
+
+/// Waits that double, for what is tried until it works.
+#[derive(Debug, Default)]
+pub(super) struct Backoff(Option<Duration>);
+
+impl Backoff {
+    pub(super) fn next(&mut self) -> Duration {
+        let wait = self.0.map_or(FIRST_WAIT, |wait| LONGEST_WAIT.min(wait * 2));
+        self.0 = Some(wait);
+        wait
+    }
+}

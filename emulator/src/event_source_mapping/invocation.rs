@@ -1,0 +1,64 @@
+//! One invocation of the function, and what its answer means for the records.
+
+use axum::body::Bytes;
+
+use super::batch::{Batch, LARGEST_PAYLOAD};
+use super::delivery::Delivery;
+use super::response;
+use crate::invoker::{InvokeError, Outcome};
+
+/// What became of one invocation.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Every record was processed.
+    Success,
+    /// These records failed, the others succeeded.
+    PartialFailure(Vec<usize>),
+    /// The whole batch failed.
+    Failure,
+    /// A single record makes a larger payload than a function takes.
+    TooLarge,
+    /// The function was not run; try again.
+    NotRun,
+    /// The emulator stops.
+    Stopping,
+}
+
+impl Delivery {
+    /// Invokes the function with these records and waits for its answer.
+    pub(super) async fn invoke(&self, batch: &Batch, numbers: &[usize]) -> Answer {
+        let event = batch.event(&self.head, &self.definition.topic, numbers);
+        if event.len() > LARGEST_PAYLOAD && numbers.len() == 1 {
+            return Answer::TooLarge;
+        }
+        match self.invoker.invoke(&self.definition.function, Bytes::from(event)).await {
+            Ok(Outcome::Success(answer)) => self.read(&answer, batch, numbers),
+            Ok(Outcome::FunctionError(error)) => {
+                self.report(batch, numbers, &error.error_type, "the function failed on a batch");
+                Answer::Failure
+            }
+            Err(InvokeError::Stopping) => Answer::Stopping,
+            Err(error) => {
+                self.report(batch, numbers, &error.to_string(), "a batch waits for its function");
+                Answer::NotRun
+            }
+        }
+    }
+
+    fn read(&self, answer: &[u8], batch: &Batch, numbers: &[usize]) -> Answer {
+        if !self.definition.report_batch_item_failures {
+            return Answer::Success;
+        }
+        match response::failures(answer, batch, &self.definition.topic, numbers) {
+            None => {
+                self.report(batch, numbers, "unreadable batchItemFailures", "the function failed on a batch");
+                Answer::Failure
+            }
+            Some(failed) if failed.is_empty() => Answer::Success,
+            Some(failed) => {
+                self.report(batch, &failed, "batchItemFailures", "the function failed on some records");
+                Answer::PartialFailure(failed)
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The function's answer, where it may name the records that failed.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use super::batch::Batch;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Response {
+    batch_item_failures: Option<Vec<Failure>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure {
+    item_identifier: ItemIdentifier,
+}
+
+#[derive(Debug, Deserialize)]
+struct ItemIdentifier {
+    /// `topic-0`. An older form of AWS's documentation has the other name.
+    #[serde(alias = "topic-partition")]
+    partition: String,
+    offset: i64,
+}
+
+/// The numbers of the failed records, ascending. None when the answer cannot be read or names a record that was not
+/// sent: then AWS takes the whole batch as failed.
+pub(super) fn failures(answer: &[u8], batch: &Batch, topic: &str, sent: &[usize]) -> Option<Vec<usize>> {
+    let response = match answer {
+        b"" => Response::default(),
+        answer => serde_json::from_slice::<Option<Response>>(answer).ok()?.unwrap_or_default(),
+    };
+    let named = response.batch_item_failures.unwrap_or_default();
+    if named.is_empty() {
+        return Some(Vec::new());
+    }
+    let by_name = batch.ranges().map(|(records, range)| (format!("{topic}-{}", records.partition), range));
+    let ranges: HashMap<String, _> = by_name.collect();
+    let number_of = |item: &ItemIdentifier| {
+        let range = ranges.get(&item.partition)?;
+        let (records, _) = batch.record(range.start)?;
+        let place = records.records.binary_search_by_key(&item.offset, |record| record.offset).ok()?;
+        let number = range.start + place;
+        sent.binary_search(&number).ok().map(|_| number)
+    };
+    let mut failed =
+        named.iter().map(|failure| number_of(&failure.item_identifier)).collect::<Option<Vec<_>>>()?;
+    failed.sort_unstable();
+    failed.dedup();
+    Some(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::Timestamp;
+    use rdkafka::message::OwnedMessage;
+
+    use super::*;
+
+    fn failed(answer: &str) -> Option<Vec<usize>> {
+        let mut batch = Batch::default();
+        for (partition, offset) in [(0, 10), (0, 12), (1, 10), (1, 11)] {
+            let time = Timestamp::NotAvailable;
+            batch.append(
+                &OwnedMessage::new(None, None, "prices".to_owned(), time, partition, offset, None),
+                1,
+            );
+        }
+        failures(answer.as_bytes(), &batch, "prices", &[0, 1, 2])
+    }
+
+    #[test]
+    fn an_answer_that_names_none_is_success() {
+        for answer in ["", "null", "{}", r#"{"batchItemFailures":null}"#, r#"{"batchItemFailures":[]}"#] {
+            assert_eq!(failed(answer), Some(vec![]), "{answer}");
+        }
+    }
+
+    #[test]
+    fn named_records_have_failed_whichever_name_their_partition_has() {
+        let answer = r#"{"batchItemFailures":[{"itemIdentifier":{"partition":"prices-1","offset":10}},
+            {"itemIdentifier":{"topic-partition":"prices-0","offset":12}},
+            {"itemIdentifier":{"partition":"prices-0","offset":12}}]}"#;
+        assert_eq!(failed(answer), Some(vec![1, 2]));
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_or_names_what_was_not_sent_fails_the_batch() {
+        let item = |partition: &str, offset: i64| {
+            format!(
+                r#"{{"batchItemFailures":[{{"itemIdentifier":{{"partition":"{partition}","offset":{offset}}}}}]}}"#
+            )
+        };
+        let answers = [
+            item("prices-0", 11),
+            item("prices-1", 11),
+            item("prices-7", 10),
+            "[]".to_owned(),
+            r#"{"batchItemFailures":[{}]}"#.to_owned(),
+            "nonsense".to_owned(),
+        ];
+        for answer in answers {
+            assert_eq!(failed(&answer), None, "{answer}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What a batch holds, and when its offsets are committed.
+
+use super::*;
+
+#[tokio::test]
+async fn offsets_are_committed_only_after_the_function_succeeded() {
+    let broker = broker();
+    let (servers, function) = (broker.bootstrap_servers(), FakeFunction::closed());
+    produce(&servers, 0, &["a", "b", "c"]).await;
+    let running = Running::start(definition(), &servers, &function).await;
+    function.calls(|calls| !calls.is_empty()).await;
+    assert_eq!(committed(&servers, 0).await, None);
+    function.gate.add_permits(100);
+    until_committed(&servers, 0, 3).await;
+    assert_eq!(function.calls(|_| true).await.concat(), ["a", "b", "c"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_goes_as_soon_as_it_has_its_size_and_never_above_it() {
+    let broker = broker();
+    let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&[]));
+    produce(&servers, 0, &["a", "b", "c", "d", "e"]).await;
+    let sized = EventSourceMapping { batch_size: 2, batching_window: DEADLINE, ..definition() };
+    let running = Running::start(sized, &servers, &function).await;
+    let calls = function.calls(|calls| calls.len() == 2).await;
+    assert_eq!(calls, [["a", "b"], ["c", "d"]]);
+    until_committed(&servers, 0, 4).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_batching_window_that_ends_sends_what_there_is() {
+    let broker = broker();
+    let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&[]));
+    let window = EventSourceMapping { batching_window: Duration::from_millis(300), ..definition() };
+    let running = Running::start(window, &servers, &function).await;
+    produce(&servers, 0, &["a"]).await;
+    assert_eq!(function.calls(|calls| !calls.is_empty()).await, [["a"]]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn records_of_a_busy_time_wait_and_go_together_in_order() {
+    let broker = broker();
+    let (servers, function) = (broker.bootstrap_servers(), FakeFunction::closed());
+    let running = Running::start(definition(), &servers, &function).await;
+    produce(&servers, 0, &["a"]).await;
+    function.calls(|calls| !calls.is_empty()).await;
+    produce(&servers, 0, &["b", "c", "d"]).await;
+    function.gate.add_permits(100);
+    let calls = function.calls(|calls| calls.concat().len() == 4).await;
+    assert_eq!(calls.concat(), ["a", "b", "c", "d"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_that_stays_busy_stops_the_reading_and_nothing_is_lost() {
+    let broker = broker();
+    let servers = broker.bootstrap_servers();
+    let (ready, _joined) = oneshot::channel();
+    let consumer = Arc::new(consumer::join(&definition(), &servers, ready).unwrap());
+    let (sender, mut batches) = mpsc::channel(1);
+    let (stop, done) = (CancellationToken::new(), CancellationToken::new());
+    let collector = Collector {
+        consumer: Arc::clone(&consumer),
+        batch_size: 3,
+        batching_window: Duration::ZERO,
+        batches: sender,
+        idle: Arc::new(AtomicBool::new(true)),
+        stop: stop.clone(),
+        done: done.clone(),
+    };
+    let gathering = tokio::task::spawn_blocking(move || collector.run());
+    produce(&servers, 0, &["x"; 40]).await;
+    let paused = async {
+        while !consumer.context().is_paused() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, paused).await.expect("reading went on");
+    let mut offsets = Vec::new();
+    while offsets.len() < 40 {
+        let batch = tokio::time::timeout(DEADLINE, batches.recv()).await.unwrap().unwrap();
+        offsets.extend(batch.partitions[0].records.iter().map(|record| record.offset));
+    }
+    assert_eq!(offsets, (0..40).collect::<Vec<i64>>());
+    drop(consumer);
+    stop.cancel();
+    done.cancel();
+    gathering.await.unwrap();
+}
