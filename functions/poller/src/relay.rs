@@ -66,9 +66,12 @@ impl Poller {
 
     async fn wait_for_tick(&self, tick: Timestamp) -> Result<(), FiringError> {
         if tick - self.clock.now() >= KEEP_CONNECTION {
-            while let Some(connection) = self.pool.try_acquire() {
-                // It is not needed any more, and neither is what comes of closing it.
-                let _ = connection.close().await;
+            // Acquired, since a connection just used is on its way back to the pool for a moment still.
+            for _ in 0..self.pool.size() {
+                if let Ok(connection) = self.pool.acquire().await {
+                    // What comes of closing it does not matter any more.
+                    let _ = connection.close().await;
+                }
             }
         }
         self.wait_until(tick).await
