@@ -146,7 +146,11 @@ impl Invoker for FunctionHost {
 
 impl fmt::Debug for FunctionHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FunctionHost").field("address", &self.address).finish_non_exhaustive()
+        let instances = self.instances();
+        f.debug_struct("FunctionHost")
+            .field("address", &self.address)
+            .field("instances", &instances)
+            .finish_non_exhaustive()
     }
 }
 
