@@ -13,7 +13,7 @@ use shared::price_event::PriceEvent;
 use shared::provider::{Answer, Provider, ProviderError};
 use shared::repository::raw_responses::{self, RawResponse};
 use shared::repository::series::{self, Series};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -118,7 +118,7 @@ async fn fetch_and_publish(
     batch: &[Symbol],
     now: Timestamp,
 ) -> Result<Vec<(Symbol, Outcome)>, Problem> {
-    if state.observed.log_is_away() {
+    if state.observed.log_is_away(Instant::now()) {
         return Err(Problem::kafka_away());
     }
     let answer = timeout(FETCH_TIMEOUT, provider.fetch(batch, now))
@@ -160,7 +160,7 @@ async fn publish(state: &AppState, events: Vec<PriceEvent>) -> Vec<(Symbol, Outc
     let results = timeout(PUBLISH_TIMEOUT, state.log.append(&events)).await.unwrap_or_default();
     let acknowledged = |index: usize| matches!(results.get(index), Some(Ok(())));
     let failed = (0..events.len()).any(|index| !acknowledged(index));
-    state.observed.published(failed);
+    state.observed.published(failed, Instant::now());
     if failed {
         let error = results.iter().find_map(|result| result.as_ref().err()).map(ToString::to_string);
         tracing::warn!(error, "price events were not acknowledged");

@@ -48,14 +48,14 @@ pub struct Observed {
 
 impl Observed {
     /// Notes whether the log took what was published.
-    pub(crate) fn published(&self, failed: bool) {
-        *self.last_failed_publish.lock().unwrap_or_else(PoisonError::into_inner) = failed.then(Instant::now);
+    pub(crate) fn published(&self, failed: bool, now: Instant) {
+        *self.last_failed_publish.lock().unwrap_or_else(PoisonError::into_inner) = failed.then_some(now);
     }
 
     /// Whether the log failed so lately that publishing is not tried again yet.
-    pub(crate) fn log_is_away(&self) -> bool {
+    pub(crate) fn log_is_away(&self, now: Instant) -> bool {
         let last = *self.last_failed_publish.lock().unwrap_or_else(PoisonError::into_inner);
-        last.is_some_and(|last| last.elapsed() < LOG_PAUSE)
+        last.is_some_and(|last| now.duration_since(last) < LOG_PAUSE)
     }
 }
 
@@ -83,4 +83,22 @@ where
         },
         |result| result.map_err(Problem::from),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_publish_pauses_the_log_for_five_seconds_and_a_good_one_ends_the_pause() {
+        let observed = Observed::default();
+        let start = Instant::now();
+        assert!(!observed.log_is_away(start));
+        observed.published(true, start);
+        assert!(observed.log_is_away(start + Duration::from_millis(4_999)));
+        assert!(!observed.log_is_away(start + Duration::from_secs(5)));
+        observed.published(true, start);
+        observed.published(false, start);
+        assert!(!observed.log_is_away(start));
+    }
 }

@@ -19,11 +19,12 @@ use shared::schedules::Schedules;
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
 
-/// A provider that counts how often it is asked and never has an answer.
+/// A provider that counts how often it is asked, and never has an answer or even panics.
 #[derive(Debug)]
 pub(crate) struct Silent {
     name: ProviderName,
     asked: Arc<AtomicUsize>,
+    panics: bool,
 }
 
 #[async_trait]
@@ -38,6 +39,7 @@ impl Provider for Silent {
 
     async fn fetch(&self, _: &[Symbol], _: Timestamp) -> Result<Answer, ProviderError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
+        assert!(!self.panics, "told to panic");
         Err(ProviderError::Unavailable { provider: self.name.clone(), reason: "told to fail".to_owned() })
     }
 }
@@ -78,9 +80,18 @@ impl Answered {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
+        Self::with_providers(false)
+    }
+
+    /// The API with providers that panic when asked.
+    pub(crate) fn with_panicking_providers() -> Self {
+        Self::with_providers(true)
+    }
+
+    fn with_providers(panics: bool) -> Self {
         let asked = Arc::new(AtomicUsize::new(0));
         let provider = |name: &str| -> Arc<dyn Provider> {
-            Arc::new(Silent { name: name.parse().unwrap(), asked: Arc::clone(&asked) })
+            Arc::new(Silent { name: name.parse().unwrap(), asked: Arc::clone(&asked), panics })
         };
         let log = Arc::new(MemoryPriceLog::new());
         let sdk = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();

@@ -46,3 +46,11 @@ async fn a_body_over_the_limit_is_a_413_problem_on_every_path() {
     }
     assert_eq!(api.poll(&" ".repeat(1_000_000)).await.status, StatusCode::BAD_REQUEST);
 }
+
+#[tokio::test]
+async fn a_panic_is_a_500_problem_that_tells_nothing_of_it() {
+    let answered = Fixture::with_panicking_providers().get("/health").await;
+    assert_eq!(answered.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(answered.places().is_empty());
+    assert_eq!(answered.json()["detail"], "something went wrong on our side");
+}
