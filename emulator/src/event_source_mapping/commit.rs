@@ -14,7 +14,7 @@ use super::delivery::Backoff;
 use super::retry::RetryPlan;
 
 /// Longest wait for Kafka once the emulator stops: an uncommitted batch is merely delivered again.
-const AT_THE_END: Duration = Duration::from_secs(3);
+const AT_THE_END: Duration = Duration::from_millis(1_500);
 
 /// How far each partition of a batch is committed.
 #[derive(Debug)]
