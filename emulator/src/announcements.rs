@@ -9,7 +9,8 @@ use crate::cli::OutputFormat;
 /// Where announcements go. A reader that went away is no reason to stop, so failures to write are ignored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Announcements {
-    format: OutputFormat,
+    /// Nothing is told without one.
+    format: Option<OutputFormat>,
 }
 
 impl Announcements {
@@ -17,7 +18,13 @@ impl Announcements {
     pub(crate) fn new(format: Option<OutputFormat>) -> Self {
         let terminal = std::io::stdout().is_terminal();
         let usual = if terminal { OutputFormat::Text } else { OutputFormat::Json };
-        Self { format: format.unwrap_or(usual) }
+        Self { format: Some(format.unwrap_or(usual)) }
+    }
+
+    /// Tells nobody.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Self {
+        Self { format: None }
     }
 
     /// A part that runs, where, and what is to know about it.
@@ -58,8 +65,9 @@ impl Announcements {
 
     fn tell(self, fields: &Value, text: impl FnOnce() -> String) {
         let line = match self.format {
-            OutputFormat::Text => text(),
-            OutputFormat::Json => fields.to_string(),
+            Some(OutputFormat::Text) => text(),
+            Some(OutputFormat::Json) => fields.to_string(),
+            None => return,
         };
         let mut stdout = std::io::stdout().lock();
         let _gone = writeln!(stdout, "{line}").and_then(|()| stdout.flush());

@@ -23,6 +23,8 @@ pub(crate) fn start(filter: Option<&str>) {
         progress = progress.with_progress_style(style);
     }
     let lines = tracing_subscriber::fmt::layer()
+        .compact()
+        .with_target(false)
         .with_writer(progress.get_stderr_writer())
         .with_ansi(std::io::stderr().is_terminal())
         // A reader of standard error that went away is no reason to panic.

@@ -1,4 +1,4 @@
-//! When to stop: Ctrl-C, SIGTERM, or the end of standard input.
+//! When to stop: Ctrl-C, SIGTERM, the end of the terminal, or the end of standard input.
 
 use std::io::Read as _;
 use std::thread;
@@ -20,18 +20,15 @@ impl StopRequest {
     /// Listens for the signals, and for the end of standard input if that counts too.
     pub(crate) fn listen(until_stdin_closes: bool) -> anyhow::Result<Self> {
         let request = Self::default();
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
-        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
-        let listener = request.clone();
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            let mut signals = signal(kind).context("cannot listen for signals")?;
+            let listener = request.clone();
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    listener.ask();
                 }
-                listener.ask();
-            }
-        });
+            });
+        }
         if until_stdin_closes {
             let listener = request.clone();
             // A thread of its own: a read that never ends would hold up the runtime's end.

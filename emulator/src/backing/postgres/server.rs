@@ -111,11 +111,14 @@ impl Server {
         loop {
             sleep(*back_off).await;
             *back_off = (*back_off * 2).min(LONGEST_BACK_OFF);
-            match self.start().await {
-                Ok(child) => return child,
-                Err(error) => tracing::error!("{error:#}"),
+            if let Some(child) = self.try_to_start().await {
+                return child;
             }
         }
+    }
+
+    async fn try_to_start(&self) -> Option<Child> {
+        self.start().await.inspect_err(|error| tracing::error!("{error:#}")).ok()
     }
 }
 

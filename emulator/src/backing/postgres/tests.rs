@@ -10,7 +10,6 @@ use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::cli::OutputFormat;
 use crate::settings::PostgresIdentity;
 
 /// A data directory that the user who runs Postgres can reach.
@@ -21,7 +20,7 @@ fn data_directory() -> tempfile::TempDir {
 }
 
 fn settings<'a>(directory: &'a Path, environment: &'a Settings) -> PostgresSettings<'a> {
-    let announcements = Announcements::new(Some(OutputFormat::Json));
+    let announcements = Announcements::silent();
     PostgresSettings { data_directory: directory, source: None, port: None, environment, announcements }
 }
 
