@@ -2,3 +2,7 @@
 
 pub mod binaries;
 pub mod postgres;
+pub mod processes;
+pub mod stack;
+pub mod topic;
+pub mod waiting;

@@ -30,11 +30,23 @@ pub async fn database() -> anyhow::Result<PgPool> {
 /// When there is no Postgres to be had.
 pub async fn database_url() -> anyhow::Result<String> {
     let server = server().await?;
+    create(server, &server.template).await
+}
+
+/// The URL of a new database without a schema.
+///
+/// # Errors
+/// When there is no Postgres to be had.
+pub async fn empty_database_url() -> anyhow::Result<String> {
+    create(server().await?, "template0").await
+}
+
+async fn create(server: &Server, template: &str) -> anyhow::Result<String> {
     let name = format!("test_{}", Uuid::new_v4().simple());
     let mut connection =
         PgConnectOptions::from_str(&server.url)?.disable_statement_logging().connect().await?;
     // Cloning a template takes a lock on it; concurrent tests wait for each other here.
-    let create = format!("create database {name} template {}", server.template);
+    let create = format!("create database {name} template {template}");
     sqlx::query("select pg_advisory_lock(81)").execute(&mut connection).await?;
     sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.context("creating a test database")?;
     with_database(&server.url, &name)

@@ -1,0 +1,61 @@
+//! The processes of a stack: found by the emulator's pid files, and by their parents.
+
+use std::path::Path;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Pids of the running instances of a function ("averager") of the stack that keeps its data in `data_directory`.
+#[must_use]
+pub fn instances(data_directory: &Path, function: &str) -> Vec<u32> {
+    let prefix = format!("market-data-{function}-");
+    noted(data_directory)
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(&prefix))
+        .map(|(_, pid)| pid)
+        .collect()
+}
+
+/// The pid of the stack's own Postgres, if it runs.
+#[must_use]
+pub fn postgres(data_directory: &Path) -> Option<u32> {
+    let file = std::fs::read_to_string(data_directory.join("postgres/data/postmaster.pid")).ok()?;
+    file.lines().next()?.trim().parse().ok().filter(|pid| is_running(*pid))
+}
+
+/// All running processes of a stack, its own Postgres included.
+#[must_use]
+pub fn all(data_directory: &Path) -> Vec<u32> {
+    noted(data_directory).into_iter().map(|(_, pid)| pid).chain(postgres(data_directory)).collect()
+}
+
+/// What the emulator's pid files tell of, as far as it runs.
+fn noted(data_directory: &Path) -> Vec<(String, u32)> {
+    let Ok(entries) = std::fs::read_dir(data_directory.join("run")) else { return Vec::new() };
+    let files = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let read = files.filter_map(|file| {
+        let pid = file.strip_suffix(".pid")?.rsplit_once('-')?.1.parse().ok()?;
+        Some((file, pid))
+    });
+    read.filter(|(_, pid)| is_running(*pid)).collect()
+}
+
+/// Whether a process runs: a zombie, which waits for its parent only, does not.
+#[must_use]
+pub fn is_running(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    !matches!(state, None | Some('Z' | 'X'))
+}
+
+/// Ends a process as `kill -9` does.
+pub fn kill_9(pid: u32) {
+    signal(pid, Signal::SIGKILL);
+}
+
+/// Sends a signal; a process that is gone already is no error.
+pub fn signal(pid: u32, signal: Signal) {
+    if let Ok(pid) = i32::try_from(pid) {
+        let _gone = kill(Pid::from_raw(pid), signal);
+    }
+}

@@ -1,0 +1,185 @@
+//! The stack as a person starts it: the emulator's binary, its own process, everything real.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::sys::signal::Signal;
+use serde::Deserialize;
+use serde_json::Value;
+use sqlx::postgres::PgPool;
+
+use crate::topic::Producer;
+use crate::{binaries, processes, waiting};
+
+/// A running stack; it is stopped when dropped, and its data directory with it unless kept.
+#[derive(Debug)]
+pub struct Stack {
+    /// What the emulator said when it was ready.
+    pub ready: Ready,
+    child: Child,
+    // The emulator stops when this closes, also when the test's process is killed.
+    stdin: Option<ChildStdin>,
+    client: reqwest::Client,
+}
+
+/// The emulator's ready line.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Ready {
+    /// Where the HTTP API answers.
+    pub url: String,
+    /// The database in use.
+    pub database_url: String,
+    /// The broker in use.
+    pub kafka_bootstrap_servers: String,
+    /// `EventBridge` Scheduler's API.
+    pub scheduler_url: String,
+    /// The provider asked where a request names none.
+    pub default_provider: String,
+    /// Where everything is kept.
+    pub data_directory: PathBuf,
+}
+
+/// How to start a stack.
+#[derive(Debug, Default)]
+pub struct Options<'a> {
+    /// Where it keeps its data.
+    pub data_directory: PathBuf,
+    /// Variables, besides `DEFAULT_PROVIDER=replay`.
+    pub environment: &'a [(&'a str, &'a str)],
+    /// Flags besides those every test needs.
+    pub flags: &'a [&'a str],
+}
+
+impl Stack {
+    /// Starts the emulator and waits for its ready line.
+    ///
+    /// # Errors
+    /// When it ends before.
+    pub async fn start(options: Options<'_>) -> anyhow::Result<Self> {
+        let mut command =
+            Command::new(tokio::task::spawn_blocking(binaries::directory).await??.join("emulator"));
+        command
+            .args(["--output", "json", "--port", "0", "--until-stdin-closes", "--bin-dir"])
+            .arg(binaries::directory()?)
+            .arg("--data-dir")
+            .arg(&options.data_directory)
+            .args(options.flags)
+            .current_dir(binaries::workspace())
+            .env("DEFAULT_PROVIDER", "replay")
+            .env_remove("DATABASE_URL")
+            .envs(options.environment.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        tokio::task::spawn_blocking(move || Self::wait_until_ready(command)).await?
+    }
+
+    fn wait_until_ready(mut command: Command) -> anyhow::Result<Self> {
+        let mut child = command.spawn().context("starting the emulator")?;
+        let stdin = child.stdin.take();
+        let mut lines =
+            BufReader::new(child.stdout.take().context("the emulator's standard output")?).lines();
+        for line in lines.by_ref() {
+            let event: Value = serde_json::from_str(&line?).context("a line that is not JSON")?;
+            if event["event"] == "ready" {
+                // What comes later must be read, or the emulator would stand still at a full pipe.
+                std::thread::spawn(move || lines.for_each(drop));
+                let client =
+                    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
+                return Ok(Self { ready: serde_json::from_value(event)?, child, stdin, client });
+            }
+        }
+        anyhow::bail!("the emulator ended before it was ready: {}", child.wait()?)
+    }
+
+    /// The answer to a request: status and JSON body (null when there is none).
+    ///
+    /// # Panics
+    /// When there is no answer at all.
+    pub async fn request(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let mut request = self.client.request(method, format!("{}{path}", self.ready.url));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let response = request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"));
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap_or_default();
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// `GET path`.
+    pub async fn get(&self, path: &str) -> (u16, Value) {
+        self.request(reqwest::Method::GET, path, None).await
+    }
+
+    /// Posts a polling job for replayed prices; gives its id.
+    ///
+    /// # Panics
+    /// When it is not accepted.
+    pub async fn poll(&self, symbols: &[&str], interval: u32) -> String {
+        let body = serde_json::json!({"symbols": symbols, "interval": interval, "provider": "replay"});
+        let (status, job) = self.request(reqwest::Method::POST, "/prices/poll", Some(&body)).await;
+        assert_eq!((status, &job["status"]), (202, &Value::from("accepted")), "{job}");
+        job["job_id"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The stack's database.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub fn database(&self) -> anyhow::Result<PgPool> {
+        Ok(shared::repository::connect(&self.ready.database_url, 2)?)
+    }
+
+    /// A producer for the stack's topic.
+    ///
+    /// # Errors
+    /// When the broker's address is malformed.
+    pub fn producer(&self) -> anyhow::Result<Producer> {
+        Producer::connect(&self.ready.kafka_bootstrap_servers)
+    }
+
+    /// All processes of the stack but the emulator itself.
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        processes::all(&self.ready.data_directory)
+    }
+
+    /// The pid of the emulator itself.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until an instance of `function` runs; gives its pid.
+    pub async fn instance(&self, function: &str) -> u32 {
+        let running = async || processes::instances(&self.ready.data_directory, function).first().copied();
+        waiting::until(&format!("instance of {function}"), Duration::from_secs(10), running).await
+    }
+
+    /// Waits until the stack's own Postgres runs; gives its pid.
+    pub async fn postgres(&self) -> u32 {
+        let running = async || processes::postgres(&self.ready.data_directory);
+        waiting::until("Postgres", Duration::from_secs(10), running).await
+    }
+
+    /// Stops the emulator with `signal` and waits for its end; gives its exit code, if it has one.
+    ///
+    /// # Panics
+    /// When it does not end within 12 s.
+    pub async fn stop(mut self, signal: Signal) -> Option<i32> {
+        processes::signal(self.child.id(), signal);
+        let child = &mut self.child;
+        let ended = async || child.try_wait().ok().flatten();
+        waiting::until("end of the emulator", Duration::from_secs(12), ended).await.code()
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let _ended = self.child.wait();
+    }
+}

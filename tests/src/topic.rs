@@ -1,0 +1,47 @@
+//! Records put on the topic by hand, as a foreign producer would.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+
+/// The topic of price events.
+pub const PRICE_EVENTS: &str = "price-events";
+
+/// A producer of any bytes.
+#[derive(Clone)]
+pub struct Producer(FutureProducer);
+
+impl std::fmt::Debug for Producer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Producer")
+    }
+}
+
+impl Producer {
+    /// Connects to the broker.
+    ///
+    /// # Errors
+    /// When the address is malformed.
+    pub fn connect(bootstrap_servers: &str) -> anyhow::Result<Self> {
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap_servers)
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "1")
+            .create()?;
+        Ok(Self(producer))
+    }
+
+    /// Appends a record and waits for its acknowledgement; gives partition and offset.
+    ///
+    /// # Errors
+    /// When the broker does not acknowledge.
+    pub async fn send(&self, key: &str, value: &[u8]) -> anyhow::Result<(i32, i64)> {
+        let record = FutureRecord::to(PRICE_EVENTS).key(key).payload(value);
+        let delivery = self.0.send(record, Duration::from_secs(10)).await;
+        let delivery = delivery.map_err(|(error, _)| error).context("the broker did not acknowledge")?;
+        Ok((delivery.partition, delivery.offset))
+    }
+}
