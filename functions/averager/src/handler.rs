@@ -83,7 +83,7 @@ pub async fn handle(pool: &PgPool, event: &str, give_up_at: Instant) -> Result<S
         )
         .when(repository::Error::is_transient)
         .notify(|error, pause| {
-            tracing::warn!(error = detail(error), ?pause, "batch not stored, trying again")
+            tracing::warn!(error = detail(error), ?pause, "batch not stored, trying again");
         });
     let stored = tokio::time::timeout_at(give_up_at, attempts).await.map_err(|_| BatchError::TimedOut)??;
     let summary = Summary {
