@@ -52,10 +52,11 @@ fn batches(events: &[PriceEvent], delivery: &[(usize, bool)]) -> Vec<Vec<PriceEv
 }
 
 /// Runs `case` on random input in a database that is emptied before each; a failure prints its seed.
+#[expect(clippy::print_stdout, reason = "the seed of a run is part of what a test tells")]
 fn check<T: std::fmt::Debug>(
     cases: u32,
     strategy: impl Strategy<Value = T>,
-    case: impl AsyncFn(&PgPool, T) -> Result<(), TestCaseError>,
+    case: &impl AsyncFn(&PgPool, T) -> Result<(), TestCaseError>,
 ) {
     let seed = rand_seed();
     println!("seed {seed}; repeat with PROPTEST_RNG_SEED={seed}");
@@ -96,7 +97,7 @@ async fn verify(pool: &PgPool, events: &[PriceEvent]) -> Result<(), TestCaseErro
 
 #[test]
 fn whatever_the_order_and_repetition_every_quote_is_one_point_and_every_average_is_exact() {
-    check(60, (events(4, 300), delivery()), async |pool, (events, delivery)| {
+    check(60, (events(4, 300), delivery()), &async |pool, (events, delivery)| {
         for batch in batches(&events, &delivery) {
             store_batch(pool, &batch, &[]).await.unwrap();
         }
@@ -106,7 +107,7 @@ fn whatever_the_order_and_repetition_every_quote_is_one_point_and_every_average_
 
 #[test]
 fn four_concurrent_writers_on_the_same_series_leave_the_same_points_as_one() {
-    check(25, (events(6, 400), delivery()), async |pool, (events, delivery)| {
+    check(25, (events(6, 400), delivery()), &async |pool, (events, delivery)| {
         let mut writers = tokio::task::JoinSet::new();
         let batches = batches(&events, &delivery);
         for writer in 0..4 {
@@ -125,7 +126,7 @@ fn four_concurrent_writers_on_the_same_series_leave_the_same_points_as_one() {
 
 #[test]
 fn large_batches_take_the_copy_path_and_end_the_same() {
-    check(6, (events(3, 2), events(40, 3_000)), async |pool, (first, events)| {
+    check(6, (events(3, 2), events(40, 3_000)), &async |pool, (first, events)| {
         let all: Vec<_> = first.into_iter().chain(events).collect();
         for batch in all.chunks(2_000) {
             store_batch(pool, batch, &[]).await.unwrap();

@@ -1,6 +1,6 @@
 //! The HTTP API as a Lambda function: an axum router on `lambda_http`.
 //!
-//! `main` only wires; tests call the [`router`] in process. `GET /prices/latest` asks providers and publishes to the
+//! `main` only wires; tests call the [`router()`] in process. `GET /prices/latest` asks providers and publishes to the
 //! log ([`AppState::log`]); everything else reads Postgres, or writes polling jobs and their schedules. It never
 //! writes price points: only the averager does.
 

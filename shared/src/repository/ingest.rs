@@ -6,9 +6,9 @@
 //! 1. Lock the batch's series, in the order of their ids, in a statement of its own. It returns their tails as the
 //!    last writer left them, and nobody else adds points to them until we commit.
 //! 2. Points at or before a series' newest one (late, repeated or revised) are merged with their stored neighbours,
-//!    read by a later statement and so from a fresh snapshot ([`late`]).
+//!    read by a later statement and so from a fresh snapshot (`late`).
 //! 3. Points after the newest are certainly new: their averages follow from the tail, and they are appended without
-//!    looking at what is stored ([`append`]).
+//!    looking at what is stored (`append`).
 //! 4. The series get their new tails; then the rejects are written; then COMMIT.
 //!
 //! Locks are always taken in this order: series by id, then points, then rejected events.
