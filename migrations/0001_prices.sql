@@ -23,6 +23,16 @@ create table series (
     unique (symbol, provider)
 ) with (fillfactor = 50);
 
+-- Fences: a lock on a share of all series, and a count of the batches stored behind it. A writer of points locks the
+-- fences of the series it writes; the count tells it whether the tails it remembers are still the stored ones. The
+-- number of rows is fixed by the averager, which gives a symbol its fence.
+create table ingest_fences (
+    shard_id         int4 primary key,
+    version          int8 not null
+) with (fillfactor = 10);
+
+insert into ingest_fences (shard_id, version) select shard_id, 0 from generate_series(0, 47) as shard_id;
+
 -- One row per distinct quote. No foreign key to `series`: it made loading 2 to 3 times slower, and the averager
 -- alone writes both. Columns are ordered against padding. There is no DEFAULT partition: it would slow the reads of
 -- neighbours and block later partitions; the first starts at MINVALUE, the last ends at MAXVALUE and is kept empty.

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use shared::price_event::PriceEvent;
-use shared::repository::ingest::store_batch;
+use shared::repository::ingest::Ingest;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -98,8 +98,9 @@ async fn verify(pool: &PgPool, events: &[PriceEvent]) -> Result<(), TestCaseErro
 #[test]
 fn whatever_the_order_and_repetition_every_quote_is_one_point_and_every_average_is_exact() {
     check(60, (events(4, 300), delivery()), &async |pool, (events, delivery)| {
+        let ingest = Ingest::new(pool.clone());
         for batch in batches(&events, &delivery) {
-            store_batch(pool, &batch, &[]).await.unwrap();
+            ingest.store(&batch, &[]).await.unwrap();
         }
         verify(pool, &events).await
     });
@@ -112,10 +113,10 @@ fn four_concurrent_writers_on_the_same_series_leave_the_same_points_as_one() {
         let batches = batches(&events, &delivery);
         for writer in 0..4 {
             let mine: Vec<_> = batches.iter().skip(writer).step_by(4).cloned().collect();
-            let pool = pool.clone();
+            let ingest = Ingest::new(pool.clone());
             writers.spawn(async move {
                 for batch in mine {
-                    store_batch(&pool, &batch, &[]).await.unwrap();
+                    ingest.store(&batch, &[]).await.unwrap();
                 }
             });
         }
@@ -128,8 +129,9 @@ fn four_concurrent_writers_on_the_same_series_leave_the_same_points_as_one() {
 fn large_batches_take_the_copy_path_and_end_the_same() {
     check(6, (events(3, 2), events(40, 3_000)), &async |pool, (first, events)| {
         let all: Vec<_> = first.into_iter().chain(events).collect();
+        let ingest = Ingest::new(pool.clone());
         for batch in all.chunks(2_000) {
-            store_batch(pool, batch, &[]).await.unwrap();
+            ingest.store(batch, &[]).await.unwrap();
         }
         verify(pool, &all).await
     });

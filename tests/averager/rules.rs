@@ -6,6 +6,7 @@ use averager::handler::{Summary, handle};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use shared::repository;
+use shared::repository::ingest::Ingest;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
@@ -33,7 +34,7 @@ fn quote(price: &str, second: u8, polled: u8) -> String {
 }
 
 async fn run(pool: &PgPool, event: &str) -> Summary {
-    handle(pool, event, Instant::now() + Duration::from_secs(20)).await.unwrap()
+    handle(&Ingest::new(pool.clone()), event, Instant::now() + Duration::from_secs(20)).await.unwrap()
 }
 
 async fn prices_and_averages(pool: &PgPool) -> Vec<(String, String, i16)> {
@@ -108,7 +109,7 @@ async fn a_late_point_repairs_its_own_average_and_the_four_after_it() {
 async fn with_postgres_away_the_batch_fails_when_its_time_is_up_and_says_so() {
     let pool = repository::connect("postgres://nobody@127.0.0.1:1/none", 1).unwrap();
     let give_up_at = Instant::now() + Duration::from_millis(300);
-    let error = handle(&pool, &batch(0, &[&quote("1", 0, 0)]), give_up_at).await.unwrap_err();
+    let error = handle(&Ingest::new(pool), &batch(0, &[&quote("1", 0, 0)]), give_up_at).await.unwrap_err();
     assert_eq!(error.to_string(), "Postgres did not answer before the invocation's time ran out");
 }
 
@@ -126,10 +127,11 @@ async fn a_batch_waits_for_postgres_within_the_invocation() {
     assert_eq!(summary.added, 1);
 }
 
-/// Waits until another connection to this database has tried the batch's first statement, and failed.
+/// Waits until another connection to this database has tried the batch, and failed.
 async fn wait_until_refused(admin: &PgPool) {
-    let tried = "select exists (select from pg_stat_activity where datname = current_database()
-                 and state = 'idle' and query like 'insert into series%')";
+    let tried = "select exists (select from pg_stat_activity
+                 where datname = current_database() and pid <> pg_backend_pid()
+                 and (state = 'idle in transaction (aborted)' or query ilike 'rollback%'))";
     let deadline = Instant::now() + Duration::from_secs(10);
     while !sqlx::query_scalar::<_, bool>(tried).fetch_one(admin).await.unwrap() {
         assert!(Instant::now() < deadline, "the averager did not try the batch");

@@ -5,9 +5,8 @@ use std::time::{Duration, SystemTime};
 use backon::{ExponentialBuilder, Retryable};
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
-use shared::repository::ingest::{Stored, store_batch};
-use shared::repository::{self};
-use sqlx::PgPool;
+use shared::repository;
+use shared::repository::ingest::{Ingest, Stored};
 use tokio::time::Instant;
 
 use crate::batch::{self, Batch, EventError};
@@ -72,9 +71,9 @@ pub fn deadline(deadline_ms: u64) -> Instant {
 ///
 /// # Errors
 /// When the batch was not stored.
-pub async fn handle(pool: &PgPool, event: &str, give_up_at: Instant) -> Result<Summary, BatchError> {
+pub async fn handle(ingest: &Ingest, event: &str, give_up_at: Instant) -> Result<Summary, BatchError> {
     let batch = batch::decode(event)?;
-    let attempts = (|| store(pool, &batch))
+    let attempts = (|| store(ingest, &batch))
         .retry(
             ExponentialBuilder::default()
                 .with_min_delay(FIRST_PAUSE)
@@ -96,8 +95,8 @@ pub async fn handle(pool: &PgPool, event: &str, give_up_at: Instant) -> Result<S
     Ok(summary)
 }
 
-async fn store(pool: &PgPool, batch: &Batch) -> Result<Stored, repository::Error> {
-    store_batch(pool, &batch.events, &batch.rejected).await
+async fn store(ingest: &Ingest, batch: &Batch) -> Result<Stored, repository::Error> {
+    ingest.store(&batch.events, &batch.rejected).await
 }
 
 /// The error with its cause, for the log.

@@ -3,16 +3,16 @@
 use averager::handler::{deadline, handle};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
+use shared::repository::ingest::Ingest;
 use shared::{config, repository, telemetry};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = config::or_exit(config::Averager::from_environment());
-    let pool = repository::connect(&config.database.url, 1)?;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
-        let pool = pool.clone();
-        async move { handle(&pool, event.payload.get(), deadline(event.context.deadline)).await }
+    let ingest = &Ingest::new(repository::connect(&config.database.url, 1)?);
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
+        handle(ingest, event.payload.get(), deadline(event.context.deadline)).await
     }))
     .await
 }

@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::series::{LockedSeries, Newest};
+use super::series::{Newest, Series};
 use super::{Error, Indexed, Point, Stored, append, rank};
 use crate::market::Timestamp;
 use crate::moving_average::{WINDOW, average};
@@ -34,17 +34,17 @@ type Neighbourhood = BTreeMap<Timestamp, Row>;
 /// tails of their series.
 pub(super) async fn merge(
     connection: &mut PgConnection,
-    locked: &mut [LockedSeries],
+    series: &mut [Series],
     late: &Indexed<'_>,
     stored: &mut Stored,
 ) -> Result<(), Error> {
     if late.is_empty() {
         return Ok(());
     }
-    let mut neighbourhoods = read(connection, locked, late).await?;
+    let mut neighbourhoods = read(connection, series, late).await?;
     let mut points = Vec::new();
     for events in late.chunk_by(|(a, _), (b, _)| a == b) {
-        let series = &mut locked[events[0].0];
+        let series = &mut series[events[0].0];
         let rows = neighbourhoods.entry(series.series_id).or_default();
         let changed = apply(rows, events.iter().map(|(_, event)| *event), stored);
         if changed.is_empty() {
@@ -69,7 +69,7 @@ struct NeighbourRow {
 /// Reads the stored rows around each late point: bounded work, however late it is.
 async fn read(
     connection: &mut PgConnection,
-    locked: &[LockedSeries],
+    series: &[Series],
     late: &Indexed<'_>,
 ) -> Result<BTreeMap<i32, Neighbourhood>, Error> {
     let rows: Vec<NeighbourRow> = sqlx::query_as(
@@ -83,7 +83,7 @@ async fn read(
               where p.series_id = l.series_id and p.quoted_at >= l.quoted_at order by p.quoted_at limit 5)
          ) n",
     )
-    .bind(late.iter().map(|(index, _)| locked[*index].series_id).collect::<Vec<_>>())
+    .bind(late.iter().map(|(index, _)| series[*index].series_id).collect::<Vec<_>>())
     .bind(late.iter().map(|(_, event)| event.timestamp).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
@@ -154,12 +154,7 @@ fn repaired_points(series_id: i32, rows: &Neighbourhood, changed: &BTreeMap<Time
 ///
 /// Only when the newest point is among the rows can a late one have changed anything there: a set that does not reach
 /// it has four stored successors of each late point, which lie between that point and the tail.
-fn move_tail(
-    series: &mut LockedSeries,
-    rows: &Neighbourhood,
-    repaired: &[Point],
-    events: &[(usize, &PriceEvent)],
-) {
+fn move_tail(series: &mut Series, rows: &Neighbourhood, repaired: &[Point], events: &[(usize, &PriceEvent)]) {
     let Some(newest) = &mut series.newest else { return };
     if !rows.contains_key(&newest.quoted_at) {
         return;

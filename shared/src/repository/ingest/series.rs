@@ -1,19 +1,38 @@
-//! The series rows of a batch: made when missing, locked, read and written back.
+//! The series rows of a batch: read, made when missing, and written back.
+
+use std::collections::HashMap;
 
 use rust_decimal::Decimal;
 use sqlx::postgres::PgConnection;
 
-use super::{Error, Point};
+use super::tails::Slot;
+use super::{Error, Point, shard};
 use crate::market::{Currency, ProviderName, Symbol, Timestamp};
 use crate::moving_average::{MovingAverage, WINDOW, average};
 use crate::price::Price;
 use crate::price_event::PriceEvent;
 
-/// A locked series: what it is, and the tail from which its next average follows.
+/// The names of a series, and the fence they put it behind.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key<'a> {
+    pub(super) symbol: &'a Symbol,
+    pub(super) provider: &'a ProviderName,
+    pub(super) shard: i32,
+}
+
+impl<'a> Key<'a> {
+    pub(super) fn new(symbol: &'a Symbol, provider: &'a ProviderName) -> Self {
+        Self { symbol, provider, shard: shard::of(symbol) }
+    }
+}
+
+/// A series whose fence is held: what it is, and the tail from which its next average follows.
 #[derive(Clone, Debug)]
-pub(super) struct LockedSeries {
+pub(super) struct Series {
     pub(super) series_id: i32,
-    pub(super) key: (Symbol, ProviderName),
+    pub(super) symbol: Symbol,
+    pub(super) provider: ProviderName,
+    pub(super) shard: i32,
     /// The newest point by quote time.
     pub(super) newest: Option<Newest>,
     /// The newest prices, oldest first: one less than a window at most.
@@ -31,7 +50,7 @@ pub(super) struct Newest {
     pub(super) currency: Option<Currency>,
 }
 
-impl LockedSeries {
+impl Series {
     /// Adds a point after the newest one and moves the tail along.
     pub(super) fn extend(&mut self, event: &PriceEvent) -> Point {
         let mut window = std::mem::take(&mut self.tail);
@@ -59,29 +78,61 @@ impl LockedSeries {
     }
 }
 
-fn names<'a>(keys: impl Iterator<Item = &'a (&'a Symbol, &'a ProviderName)>) -> (Vec<&'a str>, Vec<&'a str>) {
-    keys.map(|(symbol, provider)| (symbol.as_str(), provider.as_str())).unzip()
+/// Fills in the series that are not known: reads those that exist, and makes the others. Nobody else can make them
+/// meanwhile, since their fences are held.
+pub(super) async fn read_or_insert(
+    connection: &mut PgConnection,
+    slots: &mut [Slot<'_>],
+) -> Result<(), Error> {
+    read(connection, slots, READ).await?;
+    read(connection, slots, INSERT).await?;
+    match slots.iter().find(|slot| matches!(slot, Slot::Unknown(_))) {
+        Some(slot) => {
+            Err(Error::Rejected(sqlx::Error::decode(format!("{slot:?} can be neither read nor made"))))
+        }
+        None => Ok(()),
+    }
 }
 
-/// Makes the series that do not exist yet, in a transaction of its own and in the order of their names: inside the
-/// batch's transaction the insert would block or deadlock concurrent writers. Only missing ones are inserted, since
-/// each conflict would burn an id.
-pub(super) async fn insert_missing<'a>(
+const READ: &str = "select s.series_id, s.symbol, s.provider, s.last_at, s.last_polled_at, s.last_price,
+            s.last_average, s.last_points, s.last_currency, s.price_before_3, s.price_before_2, s.price_before_1
+     from unnest($1::text[], $2::text[]) as k(symbol, provider)
+     join series s on s.symbol = k.symbol and s.provider = k.provider";
+
+const INSERT: &str = "insert into series (symbol, provider)
+     select k.symbol, k.provider from unnest($1::text[], $2::text[]) as k(symbol, provider)
+     returning series_id, symbol, provider, last_at, last_polled_at, last_price,
+            last_average, last_points, last_currency, price_before_3, price_before_2, price_before_1";
+
+/// Runs `statement` for the unknown series and fills in the rows it returns.
+async fn read(
     connection: &mut PgConnection,
-    keys: impl Iterator<Item = &'a (&'a Symbol, &'a ProviderName)>,
+    slots: &mut [Slot<'_>],
+    statement: &'static str,
 ) -> Result<(), Error> {
-    let (symbols, providers) = names(keys);
-    sqlx::query(
-        "insert into series (symbol, provider)
-         select k.symbol, k.provider from unnest($1::text[], $2::text[]) as k(symbol, provider)
-         where not exists (select from series s where s.symbol = k.symbol and s.provider = k.provider)
-         order by k.symbol, k.provider
-         on conflict do nothing",
-    )
-    .bind(symbols)
-    .bind(providers)
-    .execute(connection)
-    .await?;
+    let unknown = |slot: &Slot<'_>| match slot {
+        Slot::Known(_) => None,
+        Slot::Unknown(key) => Some((key.symbol.as_str().to_owned(), key.provider.as_str().to_owned())),
+    };
+    let names: Vec<(String, String)> = slots.iter().filter_map(unknown).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let (symbols, providers): (Vec<_>, Vec<_>) = names.into_iter().unzip();
+    let rows: Vec<SeriesRow> =
+        sqlx::query_as(statement).bind(symbols).bind(providers).fetch_all(connection).await?;
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let series = row.into_series().map_err(|fault| Error::Rejected(sqlx::Error::decode(fault)))?;
+        found.insert((series.symbol.clone(), series.provider.clone()), series);
+    }
+    for slot in slots {
+        if let Slot::Unknown(key) = slot
+            && let Some(series) = found.remove(&(key.symbol.clone(), key.provider.clone()))
+        {
+            *slot = Slot::Known(series);
+        }
+    }
     Ok(())
 }
 
@@ -101,31 +152,8 @@ struct SeriesRow {
     price_before_1: Option<Decimal>,
 }
 
-/// Locks the series in the order of their ids and reads them as their last writer left them.
-pub(super) async fn lock<'a>(
-    connection: &mut PgConnection,
-    keys: impl Iterator<Item = &'a (&'a Symbol, &'a ProviderName)>,
-) -> Result<Vec<LockedSeries>, Error> {
-    let (symbols, providers) = names(keys);
-    let rows: Vec<SeriesRow> = sqlx::query_as(
-        "select s.series_id, s.symbol, s.provider, s.last_at, s.last_polled_at, s.last_price, s.last_average,
-                s.last_points, s.last_currency, s.price_before_3, s.price_before_2, s.price_before_1
-         from unnest($1::text[], $2::text[]) as k(symbol, provider)
-         join series s on s.symbol = k.symbol and s.provider = k.provider
-         order by s.series_id
-         for no key update of s",
-    )
-    .bind(symbols)
-    .bind(providers)
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| row.into_locked().map_err(|fault| Error::Rejected(sqlx::Error::decode(fault))))
-        .collect()
-}
-
 impl SeriesRow {
-    fn into_locked(self) -> Result<LockedSeries, Box<dyn std::error::Error + Send + Sync>> {
+    fn into_series(self) -> Result<Series, Box<dyn std::error::Error + Send + Sync>> {
         let before = [self.price_before_3, self.price_before_2, self.price_before_1, self.last_price];
         let tail = before.into_iter().flatten().map(Price::try_from).collect::<Result<Vec<_>, _>>()?;
         let newest = match (self.last_at, self.last_polled_at, self.last_average, self.last_points) {
@@ -137,14 +165,15 @@ impl SeriesRow {
             }),
             _ => None,
         };
-        let key = (self.symbol.parse()?, self.provider.parse()?);
-        Ok(LockedSeries { series_id: self.series_id, key, newest, tail, changed: false })
+        let symbol: Symbol = self.symbol.parse()?;
+        let (shard, provider) = (shard::of(&symbol), self.provider.parse()?);
+        Ok(Series { series_id: self.series_id, symbol, provider, shard, newest, tail, changed: false })
     }
 }
 
 /// Writes back the series that changed, in one statement.
-pub(super) async fn update(connection: &mut PgConnection, locked: &[LockedSeries]) -> Result<(), Error> {
-    let changed: Vec<(&LockedSeries, &Newest)> = locked
+pub(super) async fn update(connection: &mut PgConnection, series: &[Series]) -> Result<(), Error> {
+    let changed: Vec<(&Series, &Newest)> = series
         .iter()
         .filter(|series| series.changed)
         .filter_map(|series| Some((series, series.newest.as_ref()?)))
@@ -153,11 +182,10 @@ pub(super) async fn update(connection: &mut PgConnection, locked: &[LockedSeries
         return Ok(());
     }
     let tail = |from_end: usize| -> Vec<Option<Decimal>> {
-        let price =
-            |series: &LockedSeries| Some(series.tail[series.tail.len().checked_sub(from_end)?].value());
+        let price = |series: &Series| Some(series.tail[series.tail.len().checked_sub(from_end)?].value());
         changed.iter().map(|(series, _)| price(series)).collect()
     };
-    sqlx::query(
+    let updated = sqlx::query(
         "update series s
          set last_at = u.last_at, last_polled_at = u.last_polled_at, last_price = u.last_price,
              last_average = u.last_average, last_points = u.last_points, last_currency = u.last_currency,
@@ -180,5 +208,8 @@ pub(super) async fn update(connection: &mut PgConnection, locked: &[LockedSeries
     .bind(tail(2))
     .execute(connection)
     .await?;
+    if updated.rows_affected() != changed.len() as u64 {
+        return Err(Error::Rejected(sqlx::Error::decode("series that were just read are gone")));
+    }
     Ok(())
 }

@@ -1,0 +1,62 @@
+//! A batch of events grouped by series.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::series::{Key, Series};
+use super::{Indexed, rank};
+use crate::price_event::PriceEvent;
+
+/// Events with the index of their series among the keys.
+#[derive(Debug)]
+pub(super) struct Batch<'a> {
+    keys: Vec<Key<'a>>,
+    events: Indexed<'a>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn of(events: &'a [PriceEvent]) -> Self {
+        let mut keys = Vec::new();
+        let mut indices = HashMap::with_capacity(events.len());
+        let events = events
+            .iter()
+            .map(|event| {
+                let index = *indices.entry((&event.symbol, &event.provider)).or_insert_with(|| {
+                    keys.push(Key::new(&event.symbol, &event.provider));
+                    keys.len() - 1
+                });
+                (index, event)
+            })
+            .collect();
+        Self { keys, events }
+    }
+
+    pub(super) fn keys(&self) -> &[Key<'a>] {
+        &self.keys
+    }
+
+    /// The fences of all series, in the order in which they must be locked.
+    pub(super) fn shards(&self) -> Vec<i32> {
+        self.keys.iter().map(|key| key.shard).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Sorts the series by id, and gives the events by series and quote time, keeping for each quote the answer polled
+    /// last. Written in this order, rows of one series lie together, and the index is walked once.
+    pub(super) fn newest_answers(&mut self, series: &mut [Series]) -> Indexed<'a> {
+        let mut order: Vec<usize> = (0..series.len()).collect();
+        order.sort_unstable_by_key(|index| series[*index].series_id);
+        let mut position = vec![0; order.len()];
+        for (new, old) in order.iter().enumerate() {
+            position[*old] = new;
+        }
+        series.sort_unstable_by_key(|series| series.series_id);
+        let mut events = std::mem::take(&mut self.events);
+        for (index, _) in &mut events {
+            *index = position[*index];
+        }
+        events.sort_unstable_by(|(a, left), (b, right)| {
+            (a, left.timestamp).cmp(&(b, right.timestamp)).then_with(|| rank(right).cmp(&rank(left)))
+        });
+        events.dedup_by(|(a, left), (b, right)| a == b && left.timestamp == right.timestamp);
+        events
+    }
+}

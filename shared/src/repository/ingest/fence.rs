@@ -1,0 +1,42 @@
+//! Fences: a lock on a share of all series, and a count of the batches that were stored behind it.
+//!
+//! One row lock guards hundreds of series, where a lock on each of their rows would cost as much as writing them. The
+//! version tells a writer whether the tails it remembers are still the stored ones. Every writer of points takes the
+//! fences of all series it writes.
+
+use std::collections::BTreeMap;
+
+use sqlx::postgres::PgConnection;
+
+use super::Error;
+
+/// Locked fences: shard and version.
+pub(super) type Fences = BTreeMap<i32, i64>;
+
+/// Locks the fences in order, so that writers cannot deadlock, and reads them as their last holder left them.
+pub(super) async fn lock(connection: &mut PgConnection, shards: &[i32]) -> Result<Fences, Error> {
+    let rows: Vec<(i32, i64)> = sqlx::query_as(
+        "select shard_id, version from ingest_fences where shard_id = any($1) order by shard_id for no key update",
+    )
+    .bind(shards)
+    .fetch_all(connection)
+    .await?;
+    if rows.len() < shards.len() {
+        return Err(Error::Rejected(sqlx::Error::decode(
+            "ingest_fences lacks rows that the schema puts there",
+        )));
+    }
+    Ok(rows.into_iter().collect())
+}
+
+/// Counts the batch at each of its fences.
+pub(super) async fn advance(connection: &mut PgConnection, fences: &Fences) -> Result<(), Error> {
+    if fences.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("update ingest_fences set version = version + 1 where shard_id = any($1)")
+        .bind(fences.keys().copied().collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
