@@ -1,0 +1,164 @@
+//! The API over a database of its own, a log in memory, a stub of `EventBridge` and two providers.
+
+use std::sync::Arc;
+
+use api::{AppState, Observed};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_scheduler::config::{Credentials, SharedCredentialsProvider};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use chrono::TimeDelta;
+use serde_json::Value;
+use shared::config;
+use shared::market::{Quote, Timestamp};
+use shared::price_event::PriceEvent;
+use shared::price_log::memory::MemoryPriceLog;
+use shared::provider::{Provider, Providers};
+use shared::repository::ingest::Ingest;
+use shared::schedules::Schedules;
+use sqlx::PgPool;
+use tower::ServiceExt;
+use uuid::Uuid;
+use wiremock::matchers::path_regex;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::quoter::Quoter;
+
+/// Most jobs that have to be relayed.
+pub(crate) const RELAY_JOBS: u32 = 2;
+
+/// The API and what stands behind it.
+pub(crate) struct Api {
+    pub(crate) pool: PgPool,
+    pub(crate) log: Arc<MemoryPriceLog>,
+    /// The default provider, named `quoter`; there is another one, `spare`.
+    pub(crate) quoter: Arc<Quoter>,
+    pub(crate) event_bridge: MockServer,
+    router: Router,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    pub(crate) text: String,
+    /// `Retry-After`.
+    pub(crate) retry_after: Option<String>,
+    /// `Location`.
+    pub(crate) location: Option<String>,
+}
+
+impl Answered {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// One field of each of the list's items.
+    pub(crate) fn each(&self, field: &str) -> Vec<Value> {
+        let body = self.json();
+        let items = body["items"].as_array().unwrap_or_else(|| panic!("no list: {body}"));
+        items.iter().map(|item| item[field].clone()).collect()
+    }
+
+    /// Asserts that this is the problem of a part that is away, with a time to try again.
+    pub(crate) fn assert_away(&self, kind: &str) {
+        let problem = self.json();
+        let kind = Value::from(format!("/docs#{kind}"));
+        assert_eq!((self.status, &problem["type"]), (503, &kind), "{problem}");
+        assert_eq!(self.retry_after.as_deref(), Some("5"), "{problem}");
+    }
+}
+
+impl Api {
+    /// Everything works.
+    pub(crate) async fn start() -> Self {
+        Self::over(e2e::postgres::database().await.expect("a database")).await
+    }
+
+    /// Over a pool of the test's own.
+    pub(crate) async fn over(pool: PgPool) -> Self {
+        let event_bridge = MockServer::start().await;
+        let done = ResponseTemplate::new(200).set_body_json(serde_json::json!({"ScheduleArn": "arn"}));
+        Mock::given(path_regex("^/schedules/.+")).respond_with(done).mount(&event_bridge).await;
+        let (quoter, log) = (Arc::new(Quoter::new("quoter")), Arc::new(MemoryPriceLog::new()));
+        let default: Arc<dyn Provider> = Arc::<Quoter>::clone(&quoter);
+        let state = AppState {
+            db: pool.clone(),
+            providers: Providers::of(
+                vec![default, Arc::new(Quoter::new("spare"))],
+                "quoter".parse().expect("a name"),
+            ),
+            log: Arc::<MemoryPriceLog>::clone(&log),
+            schedules: schedules(&event_bridge.uri()),
+            polling_interval: 10,
+            max_relay_jobs: RELAY_JOBS,
+            observed: Observed::default(),
+        };
+        Self { pool, log, quoter, event_bridge, router: api::router(state) }
+    }
+
+    pub(crate) async fn send(&self, method: &str, path: &str, body: String) -> Answered {
+        let request = Request::builder().method(method).uri(path).body(Body::from(body)).expect("a request");
+        let (parts, body) = self.router.clone().oneshot(request).await.expect("an answer").into_parts();
+        let header = |name| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
+        let body = to_bytes(body, 10_000_000).await.expect("its body");
+        Answered {
+            status: parts.status.as_u16(),
+            text: String::from_utf8(body.to_vec()).expect("text"),
+            retry_after: header("retry-after"),
+            location: header("location"),
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answered {
+        self.send("GET", path, String::new()).await
+    }
+
+    /// Makes points of the events, as the averager does with a batch.
+    pub(crate) async fn store(&self, events: &[PriceEvent]) {
+        Ingest::new(self.pool.clone()).store(events, &[]).await.expect("a stored batch");
+    }
+}
+
+fn schedules(endpoint: &str) -> Schedules {
+    let sdk = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("x", "x", None, None, "test")))
+        .endpoint_url(endpoint)
+        .build();
+    let config = config::Schedules {
+        group: "jobs".to_owned(),
+        target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
+        role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
+    };
+    Schedules::new(&sdk, &config)
+}
+
+/// A second of an hour of the past.
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_timestamp(1_700_000_000 + second, 0).expect("a time")
+}
+
+/// A quote of that second, polled a second later.
+pub(crate) fn event(symbol: &str, provider: &str, price: &str, second: i64) -> PriceEvent {
+    polled(symbol, provider, price, at(second), at(second) + TimeDelta::seconds(1))
+}
+
+/// A quote with both of its times.
+pub(crate) fn polled(
+    symbol: &str,
+    provider: &str,
+    price: &str,
+    timestamp: Timestamp,
+    polled_at: Timestamp,
+) -> PriceEvent {
+    let quote = Quote {
+        symbol: symbol.parse().expect("a symbol"),
+        price: price.parse().expect("a price"),
+        currency: Some("USD".parse().expect("a currency")),
+        timestamp,
+    };
+    PriceEvent::of_quote(quote, provider.parse().expect("a provider"), polled_at, Uuid::now_v7())
+}

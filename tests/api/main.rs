@@ -1,0 +1,12 @@
+//! The api's router in process, on a real Postgres that the averager's own code fills.
+
+mod digits;
+mod fixture;
+mod history;
+mod kafka_away;
+mod latest;
+mod polling_jobs;
+mod postgres_away;
+mod quoter;
+mod series;
+mod symbols;

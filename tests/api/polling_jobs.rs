@@ -1,0 +1,165 @@
+//! Polling jobs: the job in Postgres first, its schedule second, and never one without the other for long.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use shared::repository::polling_jobs::{self, NewJob};
+use uuid::Uuid;
+use wiremock::{Mock, ResponseTemplate};
+
+use crate::fixture::{Answered, Api, RELAY_JOBS, at};
+
+async fn post(api: &Api, body: &Value) -> Answered {
+    api.send("POST", "/prices/poll", body.to_string()).await
+}
+
+async fn jobs(api: &Api) -> usize {
+    api.get("/prices/poll").await.each("job_id").len()
+}
+
+/// What was asked of `EventBridge`: the method and the schedule's name.
+async fn asked_of_event_bridge(api: &Api) -> Vec<(String, String)> {
+    let requests = api.event_bridge.received_requests().await.expect("requests");
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    requests.iter().map(|request| (request.method.to_string(), name(request.url.path()))).collect()
+}
+
+/// From now on `EventBridge` answers so.
+async fn event_bridge_answers(api: &Api, answer: ResponseTemplate) {
+    api.event_bridge.reset().await;
+    Mock::given(wiremock::matchers::any()).respond_with(answer).mount(&api.event_bridge).await;
+}
+
+#[tokio::test]
+async fn a_job_is_accepted_scheduled_shown_listed_and_deleted() {
+    let api = Api::start().await;
+    let accepted = post(&api, &json!({"symbols": ["msft", "AAPL"], "interval": 120})).await;
+    assert_eq!(accepted.status, 202, "{}", accepted.text);
+    let config = json!({"symbols": ["MSFT", "AAPL"], "interval": 120, "provider": "quoter"});
+    let job_id = accepted.json()["job_id"].as_str().unwrap().to_owned();
+    assert_eq!(accepted.json(), json!({"job_id": job_id, "status": "accepted", "config": config}));
+    let path = format!("/prices/poll/{job_id}");
+    assert_eq!(accepted.location.as_ref(), Some(&path));
+    assert_eq!(asked_of_event_bridge(&api).await, [("POST".to_owned(), job_id.clone())]);
+
+    let job = api.get(&path).await.json();
+    assert_eq!((&job["job_id"], &job["config"]), (&json!(job_id), &config));
+    assert_eq!((&job["status"], &job["last_run"]), (&json!("active"), &Value::Null));
+    let time = |field: &str| job[field].as_str().unwrap().parse::<shared::market::Timestamp>().unwrap();
+    assert!(time("next_tick_at") > time("created_at"));
+    assert_eq!(api.get("/prices/poll").await.json()["items"], json!([job]));
+
+    assert_eq!(api.send("DELETE", &path, String::new()).await.status, 204);
+    assert_eq!(asked_of_event_bridge(&api).await[1], ("DELETE".to_owned(), job_id));
+    assert_eq!((api.get(&path).await.status, jobs(&api).await), (404, 0));
+    assert_eq!(api.send("DELETE", &path, String::new()).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_job_that_names_no_interval_gets_the_configured_one() {
+    let api = Api::start().await;
+    let accepted = post(&api, &json!({"symbols": ["A"], "interval": null, "provider": "spare"})).await.json();
+    assert_eq!(
+        (&accepted["config"]["interval"], &accepted["config"]["provider"]),
+        (&json!(10), &json!("spare"))
+    );
+}
+
+#[tokio::test]
+async fn without_a_schedule_there_is_no_job_either() {
+    let api = Api::start().await;
+    event_bridge_answers(&api, ResponseTemplate::new(500)).await;
+    post(&api, &json!({"symbols": ["A"], "interval": 60})).await.assert_away("schedules-away");
+    assert!(!asked_of_event_bridge(&api).await.is_empty());
+    assert_eq!(jobs(&api).await, 0);
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_there_already_is_as_good() {
+    let api = Api::start().await;
+    let conflict = ResponseTemplate::new(409)
+        .insert_header("x-amzn-errortype", "ConflictException")
+        .set_body_json(json!({"Message": "there is one"}));
+    event_bridge_answers(&api, conflict).await;
+    assert_eq!(post(&api, &json!({"symbols": ["A"], "interval": 60})).await.status, 202);
+    assert_eq!(jobs(&api).await, 1);
+}
+
+#[tokio::test]
+async fn a_job_stays_until_its_schedule_is_gone() {
+    let api = Api::start().await;
+    let path = post(&api, &json!({"symbols": ["A"], "interval": 60})).await.location.unwrap();
+    event_bridge_answers(&api, ResponseTemplate::new(500)).await;
+    api.send("DELETE", &path, String::new()).await.assert_away("schedules-away");
+    assert_eq!(api.get(&path).await.status, 200);
+
+    let gone = ResponseTemplate::new(404)
+        .insert_header("x-amzn-errortype", "ResourceNotFoundException")
+        .set_body_json(json!({"Message": "there is none"}));
+    event_bridge_answers(&api, gone).await;
+    assert_eq!(
+        api.send("DELETE", &path, String::new()).await.status,
+        204,
+        "a schedule that is gone is as good"
+    );
+    assert_eq!(api.get(&path).await.status, 404);
+}
+
+#[tokio::test]
+async fn jobs_that_are_relayed_have_a_limit_that_the_refusal_names_and_others_have_none() {
+    let api = Api::start().await;
+    let job = |interval: u32| json!({"symbols": ["A"], "interval": interval});
+    for _ in 0..RELAY_JOBS {
+        assert_eq!(post(&api, &job(61)).await.status, 202);
+    }
+    let refused = post(&api, &job(1)).await;
+    assert_eq!(refused.status, 409);
+    assert!(
+        refused.json()["detail"].as_str().unwrap().contains("already 2 polling jobs"),
+        "{}",
+        refused.text
+    );
+    assert_eq!(post(&api, &job(180)).await.status, 202);
+
+    let relayed = api.get("/prices/poll").await.each("job_id")[0].as_str().unwrap().to_owned();
+    api.send("DELETE", &format!("/prices/poll/{relayed}"), String::new()).await;
+    assert_eq!(post(&api, &job(1)).await.status, 202, "a deleted job makes room");
+}
+
+#[tokio::test]
+async fn pages_have_every_job_once_in_the_order_of_creation_also_among_jobs_of_one_moment() {
+    let api = Api::start().await;
+    for second in [3, 1, 1, 1, 2] {
+        let job = NewJob {
+            job_id: Uuid::new_v4(),
+            symbols: vec!["A".parse().unwrap()],
+            provider: "quoter".parse().unwrap(),
+            interval_seconds: 60,
+            created_at: at(second) + TimeDelta::microseconds(1),
+        };
+        polling_jobs::insert(&api.pool, &job, 0).await.unwrap();
+    }
+    let whole = api.get("/prices/poll").await;
+    assert!(whole.each("created_at").is_sorted_by_key(ToString::to_string), "{}", whole.text);
+    for limit in 1..=6 {
+        let mut seen = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let answered = api.get(&format!("/prices/poll?limit={limit}{cursor}")).await;
+            seen.extend(answered.each("job_id"));
+            match answered.json()["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(seen, whole.each("job_id"), "limit {limit}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_does_not_exist_is_a_404_and_touches_no_schedule() {
+    let api = Api::start().await;
+    let path = format!("/prices/poll/{}", Uuid::new_v4());
+    assert_eq!(api.get(&path).await.status, 404);
+    assert_eq!(api.send("DELETE", &path, String::new()).await.status, 404);
+    assert!(asked_of_event_bridge(&api).await.is_empty());
+}

@@ -1,0 +1,92 @@
+//! While Postgres is away, does not answer, or has no schema yet.
+
+use std::time::Duration;
+
+use e2e::link::Link;
+use e2e::waiting::until;
+use shared::repository;
+
+use crate::fixture::{Api, event};
+
+/// Every request that needs Postgres.
+const REQUESTS: [(&str, &str); 9] = [
+    ("GET", "/prices/latest?symbol=AAPL&max_age=600"),
+    ("GET", "/prices/latest?symbols=AAPL,IBM"),
+    ("GET", "/prices/average?symbol=AAPL"),
+    ("GET", "/prices/history?symbol=AAPL"),
+    ("GET", "/symbols"),
+    ("GET", "/prices/poll"),
+    ("GET", "/prices/poll/6f9619ff-8b86-4d01-b42d-00cf4fc964ff"),
+    ("DELETE", "/prices/poll/6f9619ff-8b86-4d01-b42d-00cf4fc964ff"),
+    ("POST", "/prices/poll"),
+];
+/// The promise is 5 s; what is beyond it is for a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(7);
+
+/// Sends them all at once, since each may wait for seconds, and asserts that every one is told to come again.
+async fn assert_all_away(api: &Api) {
+    let answers = REQUESTS.map(|(method, path)| async move {
+        let body = if method == "POST" { r#"{"symbols":["AAPL"]}"# } else { "" };
+        let answered = tokio::time::timeout(PATIENCE, api.send(method, path, body.to_owned())).await;
+        answered.unwrap_or_else(|_| panic!("{method} {path} was not answered")).assert_away("postgres-away");
+    });
+    futures::future::join_all(answers).await;
+    assert!(api.quoter.asked().is_empty() && api.log.events().is_empty(), "nothing was asked in vain");
+    let health = tokio::time::timeout(PATIENCE, api.get("/health")).await.expect("an answer");
+    assert_eq!((health.status, &health.json()["checks"]["postgres"]["status"]), (503, &"unavailable".into()));
+}
+
+/// An API behind a link to its database, which has a point.
+async fn linked() -> (Api, Link) {
+    let url = e2e::postgres::database_url().await.expect("a database");
+    let link = Link::open(&url).await.expect("a link");
+    let api = Api::over(repository::connect(link.url(), 4).expect("a pool")).await;
+    api.store(&[event("AAPL", "quoter", "1", 0)]).await;
+    assert_eq!(api.get("/prices/average?symbol=AAPL").await.status, 200);
+    (api, link)
+}
+
+async fn assert_recovers(api: &Api) {
+    for path in ["/prices/average?symbol=AAPL", "/prices/latest?symbol=AAPL", "/prices/poll", "/health"] {
+        until(&format!("answer to {path}"), Duration::from_secs(10), async || {
+            (api.get(path).await.status == 200).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn without_its_schema_everything_that_needs_it_is_503() {
+    let url = e2e::postgres::empty_database_url().await.unwrap();
+    let api = Api::over(repository::connect(&url, 4).unwrap()).await;
+    assert_all_away(&api).await;
+    repository::MIGRATOR.run(&api.pool).await.unwrap();
+    assert_eq!(api.get("/symbols").await.status, 200, "upkeep has brought it");
+}
+
+#[tokio::test]
+async fn a_postgres_that_is_gone_is_told_in_time_and_used_again_when_it_is_back() {
+    let (api, mut link) = linked().await;
+    link.cut().await;
+    assert_all_away(&api).await;
+    link.mend().await.unwrap();
+    assert_recovers(&api).await;
+}
+
+#[tokio::test]
+async fn a_postgres_that_does_not_answer_is_told_in_time_and_used_again_when_it_does() {
+    let (api, link) = linked().await;
+    link.stall();
+    assert_all_away(&api).await;
+    link.go_on();
+    assert_recovers(&api).await;
+}
+
+#[tokio::test]
+async fn an_answer_about_postgres_tells_no_cause() {
+    let (api, mut link) = linked().await;
+    link.cut().await;
+    let answered = api.get("/symbols").await;
+    let expected = "Postgres is not available; please try again later";
+    assert_eq!((answered.status, &answered.json()["detail"]), (503, &expected.into()));
+}

@@ -1,0 +1,76 @@
+//! A provider that remembers what it was asked for.
+
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use chrono::Utc;
+use shared::market::{ProviderName, Quote, Symbol, Timestamp, to_microseconds};
+use shared::provider::{Answer, Provider, ProviderError};
+
+/// It quotes 101 to its first request, 102 to its second and so on; it does not know `NOPE`, and has no price for
+/// `IDLE`.
+#[derive(Debug)]
+pub(crate) struct Quoter {
+    name: ProviderName,
+    asked: Mutex<Vec<Vec<Symbol>>>,
+    trouble: Mutex<Option<ProviderError>>,
+}
+
+impl Quoter {
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.parse().expect("a name"), asked: Mutex::default(), trouble: Mutex::default() }
+    }
+
+    /// The symbols of each request so far.
+    pub(crate) fn asked(&self) -> Vec<Vec<String>> {
+        self.requests().iter().map(|symbols| symbols.iter().map(ToString::to_string).collect()).collect()
+    }
+
+    /// The next request fails.
+    pub(crate) fn will_fail(&self, error: ProviderError) {
+        *self.trouble.lock().expect("the trouble") = Some(error);
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Vec<Vec<Symbol>>> {
+        self.asked.lock().expect("the requests")
+    }
+
+    fn quote(&self, symbol: &Symbol, price: usize, timestamp: Timestamp) -> Result<Quote, ProviderError> {
+        let (symbol, provider) = (symbol.clone(), self.name.clone());
+        match symbol.as_str() {
+            "NOPE" => Err(ProviderError::UnknownSymbol { symbol, provider }),
+            "IDLE" => Err(ProviderError::NoPrice { symbol, provider, reason: "not traded".to_owned() }),
+            _ => Ok(Quote {
+                symbol,
+                price: price.to_string().parse().expect("a price"),
+                currency: Some("USD".parse().expect("a currency")),
+                timestamp,
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for Quoter {
+    fn name(&self) -> &ProviderName {
+        &self.name
+    }
+
+    fn max_symbols(&self) -> usize {
+        2
+    }
+
+    async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError> {
+        let count = {
+            let mut asked = self.requests();
+            asked.push(symbols.to_vec());
+            asked.len()
+        };
+        if let Some(error) = self.trouble.lock().expect("the trouble").take() {
+            return Err(error);
+        }
+        let quotes = symbols.iter().map(|symbol| (symbol.clone(), self.quote(symbol, 100 + count, at)));
+        let quotes = quotes.collect();
+        Ok(Answer { received_at: to_microseconds(Utc::now()), body: format!("answer {count}"), quotes })
+    }
+}
