@@ -45,7 +45,7 @@ pub(crate) async fn part(Path(name): Path<String>) -> Response {
         "start.js" => file("text/javascript; charset=utf-8", START),
         "swagger-ui-bundle.js" => file("text/javascript; charset=utf-8", BUNDLE),
         "swagger-ui.css" => file("text/css; charset=utf-8", STYLES),
-        _ => Problem::no_path().into_response(),
+        _ => Problem::no_path(&format!("/docs/{name}")).into_response(),
     }
 }
 

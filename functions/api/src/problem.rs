@@ -22,6 +22,8 @@ pub(crate) use answers::{
 pub(crate) const MAX_BODY_BYTES: usize = 1_000_000;
 /// Faults named in one answer; those beyond are left out, so that a hostile body does not grow an answer without end.
 const MAX_FAULTS: usize = 100;
+/// Characters of an unknown path that its answer repeats.
+const MAX_SHOWN_PATH: usize = 200;
 /// When to try again after a part of ours was away.
 const AWAY_RETRY: Duration = Duration::from_secs(5);
 
@@ -114,8 +116,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "/docs#no-polling-job", "No such polling job", detail)
     }
 
-    pub(crate) fn no_path() -> Self {
-        Self::plain(StatusCode::NOT_FOUND, "there is nothing at this path; /docs shows what there is")
+    pub(crate) fn no_path(path: &str) -> Self {
+        let shown: String = path.chars().take(MAX_SHOWN_PATH).collect();
+        let cut = if shown.len() < path.len() { "…" } else { "" };
+        let detail = format!("there is nothing at {shown}{cut}; /docs shows what there is");
+        Self::plain(StatusCode::NOT_FOUND, detail)
     }
 
     pub(crate) fn wrong_method() -> Self {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::body::HttpBody;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
@@ -26,7 +27,7 @@ pub fn router(state: AppState) -> Router {
     routes
         .with_state(Arc::new(state))
         .layer(Extension(Document(document.into())))
-        .fallback(async || Problem::no_path())
+        .fallback(async |uri: Uri| Problem::no_path(uri.path()))
         .method_not_allowed_fallback(async || Problem::wrong_method())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(limit_body))

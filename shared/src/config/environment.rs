@@ -22,6 +22,9 @@ const MAX_TOPIC_LENGTH: usize = 249;
 /// EventBridge's own limit on the names of schedule groups.
 const MAX_GROUP_LENGTH: usize = 64;
 
+/// Without Postgres's notices, which tell that what should be there is there.
+const DEFAULT_LOG_FILTER: &str = "info,sqlx::postgres::notice=warn";
+
 /// A variable of the process; an odd byte in it shows as `U+FFFD`, which no check lets pass unseen.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub(super) fn process_variable(name: &str) -> Option<String> {
@@ -112,7 +115,7 @@ impl<'a> Environment<'a> {
 
     pub(super) fn log_filter(&mut self) -> String {
         let expected = "log filter directives such as info or info,shared=debug";
-        self.or_default("RUST_LOG", "info", expected, |text| EnvFilter::try_new(text).is_ok())
+        self.or_default("RUST_LOG", DEFAULT_LOG_FILTER, expected, |text| EnvFilter::try_new(text).is_ok())
     }
 
     pub(super) fn log_json(&mut self) -> bool {

@@ -5,15 +5,24 @@ use axum::http::StatusCode;
 use crate::fixture::Fixture;
 
 #[tokio::test]
-async fn an_unknown_path_is_a_404_problem() {
+async fn an_unknown_path_is_a_404_problem_that_names_it() {
     let api = Fixture::new();
-    for path in
-        ["/", "/prices", "/prices/latest/", "/prices/poll/1/2", "/docs/other.js", "/docs/..%2fstart.js"]
-    {
+    for (path, shown) in [
+        ("/", "/;"),
+        ("/prices?symbol=AAPL", "/prices;"),
+        ("/prices/latest/", "/prices/latest/;"),
+        ("/prices/poll/1/2", "/prices/poll/1/2;"),
+        ("/docs/other.js", "/docs/other.js;"),
+        ("/docs/..%2fstart.js", "/docs/../start.js;"),
+    ] {
         let answered = api.get(path).await;
         assert_eq!(answered.status, StatusCode::NOT_FOUND, "{path}");
         assert!(answered.places().is_empty());
+        let detail = answered.json()["detail"].to_string();
+        assert!(detail.contains(&format!("nothing at {shown}")), "{path}: {detail}");
     }
+    let long = api.get(&format!("/{}", "x".repeat(5_000))).await;
+    assert!((200..300).contains(&long.json()["detail"].as_str().unwrap().len()), "a long path is cut");
 }
 
 #[tokio::test]
