@@ -60,6 +60,17 @@ pub struct Schedules {
     pub role_arn: String,
 }
 
+/// How long things are kept, in days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Price points; for ever if none.
+    pub points_days: Option<u32>,
+    /// Raw responses.
+    pub raw_responses_days: u32,
+    /// Records of the ticks of jobs.
+    pub runs_days: u32,
+}
+
 /// Configuration of the api function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Api {
@@ -104,6 +115,15 @@ pub struct Upkeep {
     pub kafka: Kafka,
     /// Schedules to reconcile with the jobs.
     pub schedules: Schedules,
+    /// How long things are kept.
+    pub retention: Retention,
+}
+
+/// Configuration of the command that sends dead letters back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redrive {
+    /// Kafka.
+    pub kafka: Kafka,
 }
 
 /// What is logged, and how.
@@ -164,7 +184,13 @@ read_from_environment!(Api {
 });
 read_from_environment!(Poller { database: database, kafka: kafka, providers: providers });
 read_from_environment!(Averager { database: database });
-read_from_environment!(Upkeep { database: database, kafka: kafka, schedules: schedules });
+read_from_environment!(Upkeep {
+    database: database,
+    kafka: kafka,
+    schedules: schedules,
+    retention: retention,
+});
+read_from_environment!(Redrive { kafka: kafka });
 read_from_environment!(Logging { filter: log_filter, json: log_json });
 
 /// The configuration, or the end of the process: its faults on stderr and exit status 2.

@@ -6,10 +6,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
+use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 pub mod ingest;
+pub mod partitions;
 pub mod polling_jobs;
 pub mod polling_runs;
 pub mod price_points;
@@ -56,12 +58,20 @@ impl From<sqlx::Error> for Error {
             // table, column or privilege included: upkeep or an operator brings them.
             sqlx::Error::Database(database) => database.code().is_none_or(|code| {
                 let stays = ["22", "23", "42"].iter().any(|class| code.starts_with(class));
-                !stays || ["42P01", "42703", "42501"].contains(&code.as_ref())
+                !stays
+                    || ["42P01", "42703", "42501"].contains(&code.as_ref())
+                    || lost_its_partition(database.as_ref())
             }),
             _ => false,
         };
         if transient { Self::Unavailable(error) } else { Self::Rejected(error) }
     }
+}
+
+/// Whether a point's partition was dropped while its batch was written: a check violation by a table without checks.
+/// The next attempt finds the point expired.
+fn lost_its_partition(error: &dyn DatabaseError) -> bool {
+    error.kind() == ErrorKind::CheckViolation && error.table() == Some(partitions::PRICE_POINTS.name)
 }
 
 /// Opens a pool lazily: no connection is made before the first statement.

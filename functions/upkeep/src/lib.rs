@@ -1,4 +1,5 @@
-//! Upkeep: brings the schema up to date, makes missing topics, and reconciles schedules with jobs.
+//! Upkeep: brings the schema up to date, makes and drops partitions, makes missing topics, and reconciles schedules
+//! with jobs.
 //!
 //! A custom resource invokes it at deploy ([`custom_resource`]) and a schedule afterwards. Every task may run at any
 //! time and any number of times, also twice at once.
@@ -10,7 +11,8 @@ use chrono::Utc;
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use serde_json::Value;
-use shared::config::Kafka;
+use shared::config::{Kafka, Retention};
+use shared::market::Timestamp;
 use shared::price_log::topics::ensure_topics;
 use shared::repository::MIGRATOR;
 use shared::schedules::{ScheduleError, Schedules};
@@ -18,9 +20,11 @@ use sqlx::PgPool;
 use tracing::{error, info};
 
 use crate::custom_resource::CustomResource;
+use crate::growth::{Trimmed, trim};
 use crate::reconciliation::{Mended, ReconciliationError, reconcile};
 
 pub mod custom_resource;
+pub mod growth;
 pub mod reconciliation;
 
 /// Partitions of the price topic: as many averagers can work at once.
@@ -43,6 +47,8 @@ pub struct Upkeep {
     pub kafka: Kafka,
     /// The schedules of the jobs.
     pub schedules: Schedules,
+    /// How long things are kept.
+    pub retention: Retention,
 }
 
 /// What an invocation did.
@@ -50,6 +56,12 @@ pub struct Upkeep {
 pub struct Summary {
     /// The version that the schema now has.
     pub migrated: Option<i64>,
+    /// Partitions made ahead of need.
+    pub partitions_made: usize,
+    /// Partitions dropped for their age.
+    pub partitions_dropped: usize,
+    /// Runs deleted for their age.
+    pub runs_deleted: u64,
     /// Topics that were missing.
     pub topics_created: Vec<String>,
     /// Jobs that lacked their schedule.
@@ -92,19 +104,37 @@ impl Upkeep {
             (self.kafka.price_topic.as_str(), PRICE_PARTITIONS),
             (self.kafka.dead_letter_topic.as_str(), DEAD_LETTER_PARTITIONS),
         ];
-        let ((migrated, mended), topics_created) = tokio::join!(
-            async { (self.migrate().await, self.reconcile().await) },
+        let now = Utc::now();
+        let ((migrated, trimmed, mended), topics_created) = tokio::join!(
+            async {
+                let migrated = self.migrate().await;
+                let trimmed = match migrated {
+                    Ok(_) => trim(&self.pool, &self.retention, now).await,
+                    // There may be nothing to trim; that the schema is not there is told already.
+                    Err(_) => Ok(Trimmed::default()),
+                };
+                (migrated, trimmed, self.reconcile(now).await)
+            },
             ensure_topics(&self.kafka.bootstrap_servers, &topics),
         );
         let mut failures = Vec::new();
         let migrated = done("schema", migrated, &mut failures);
+        let Trimmed { partitions_made, partitions_dropped, runs_deleted } =
+            done("partitions", trimmed, &mut failures).unwrap_or_default();
         let topics_created = done("topics", topics_created, &mut failures).unwrap_or_default();
         let Mended { created, removed } = done("schedules", mended, &mut failures).unwrap_or_default();
         if !failures.is_empty() {
             return Err(UpkeepError(failures));
         }
-        let summary =
-            Summary { migrated, topics_created, schedules_created: created, schedules_removed: removed };
+        let summary = Summary {
+            migrated,
+            partitions_made,
+            partitions_dropped,
+            runs_deleted,
+            topics_created,
+            schedules_created: created,
+            schedules_removed: removed,
+        };
         info!(?summary, "upkeep done");
         Ok(summary)
     }
@@ -119,8 +149,8 @@ impl Upkeep {
         Ok(MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0))
     }
 
-    async fn reconcile(&self) -> Result<Mended, ReconciliationError> {
-        reconcile(&self.pool, &self.schedules, Utc::now()).await.inspect_err(|error| {
+    async fn reconcile(&self, now: Timestamp) -> Result<Mended, ReconciliationError> {
+        reconcile(&self.pool, &self.schedules, now).await.inspect_err(|error| {
             if let ReconciliationError::Schedules(ScheduleError { action, reason }) = error {
                 error!(action, reason, "EventBridge failed us");
             }

@@ -18,6 +18,7 @@ async fn main() -> Result<(), Error> {
         pool: repository::connect(&config.database.url, CONNECTIONS)?,
         schedules: Schedules::from_config(&config.schedules).await,
         kafka: config.kafka,
+        retention: config.retention,
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
         let upkeep = upkeep.clone();

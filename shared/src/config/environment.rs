@@ -9,12 +9,14 @@ use reqwest::header::HeaderValue;
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::EnvFilter;
 
-use super::{ConfigError, Database, Kafka, Providers, Schedules};
+use super::{ConfigError, Database, Kafka, Providers, Retention, Schedules};
 use crate::market::ProviderName;
 use crate::provider;
 
 /// A day: the longest interval and replay step.
 const DAY_SECONDS: u32 = 86_400;
+/// A century, in days.
+const LONGEST_RETENTION: u32 = 36_500;
 /// Far more relayed jobs than one account would run.
 const MOST_RELAY_JOBS: u32 = 10_000;
 /// Kafka's own limit on topic names.
@@ -102,6 +104,18 @@ impl<'a> Environment<'a> {
             group: self.required("SCHEDULE_GROUP", group, |text| is_name(text, MAX_GROUP_LENGTH)),
             target_arn: self.required("SCHEDULE_TARGET_ARN", "the poller's ARN", is_arn),
             role_arn: self.required("SCHEDULE_ROLE_ARN", "the ARN of an IAM role", is_arn),
+        }
+    }
+
+    pub(super) fn retention(&mut self) -> Retention {
+        const DAYS: RangeInclusive<u32> = 1..=LONGEST_RETENTION;
+        Retention {
+            points_days: self.value("POINTS_RETENTION_DAYS").map(|_| {
+                // Set, so the default only stands in for a faulty value.
+                self.number("POINTS_RETENTION_DAYS", LONGEST_RETENTION, DAYS)
+            }),
+            raw_responses_days: self.number("RAW_RESPONSES_RETENTION_DAYS", 7, DAYS),
+            runs_days: self.number("RUNS_RETENTION_DAYS", 30, DAYS),
         }
     }
 

@@ -32,6 +32,20 @@ fn what_is_not_set_has_the_documented_default() {
 }
 
 #[test]
+fn points_are_kept_for_ever_unless_told_otherwise() {
+    let kept = |changes| Upkeep::from_lookup(&lookup_with(changes)).map(|upkeep| upkeep.retention);
+    let usual = Retention { points_days: None, raw_responses_days: 7, runs_days: 30 };
+    assert_eq!(kept(&[]), Ok(usual));
+    assert_eq!(kept(&[("POINTS_RETENTION_DAYS", "90")]), Ok(Retention { points_days: Some(90), ..usual }));
+    for variable in ["POINTS_RETENTION_DAYS", "RAW_RESPONSES_RETENTION_DAYS", "RUNS_RETENTION_DAYS"] {
+        let lookup =
+            |name: &str| if name == variable { Some("0".to_owned()) } else { lookup_with(&[])(name) };
+        let faults = Upkeep::from_lookup(&lookup).unwrap_err().to_string();
+        assert_eq!(faults, format!("{variable} is not a whole number from 1 to 36500"));
+    }
+}
+
+#[test]
 fn an_empty_variable_counts_as_unset() {
     assert_eq!(Api::from_lookup(&lookup_with(&[("POLLING_INTERVAL", " ")])).unwrap().polling_interval, 10);
     assert!(faults(&[("DATABASE_URL", "")]).starts_with("DATABASE_URL is not set: expected a Postgres URL"));

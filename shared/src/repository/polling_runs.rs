@@ -13,6 +13,10 @@ use super::Error;
 use crate::market::{Timestamp, to_microseconds};
 use crate::tick::{self, Gap, Grid};
 
+mod expiry;
+
+pub use expiry::delete_before;
+
 /// How long a claim is good without being renewed.
 pub const LEASE: Duration = Duration::from_secs(30);
 /// Longest error text that is kept, in characters.

@@ -1,0 +1,202 @@
+//! Partitions by time: made ahead of need, dropped by age.
+//!
+//! A table's partitions cover all of time: the first starts at MINVALUE (until retention drops it), the last ends at
+//! MAXVALUE, and there is no DEFAULT. Making partitions ahead therefore means cutting the last one. It is empty or
+//! nearly so, hence what is done under the table's lock takes milliseconds; that lock, which stops readers and writers
+//! alike, is waited for briefly, because everybody else queues behind the one who waits.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, Postgres, Transaction};
+
+use super::Error;
+use crate::market::Timestamp;
+
+mod period;
+
+pub use period::Period;
+
+/// Longest that a table's lock is waited for.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A table that is partitioned by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionedTable {
+    /// Its name, with which the names of its partitions begin.
+    pub(super) name: &'static str,
+    /// The column that says where a row belongs.
+    column: &'static str,
+    /// What one partition holds.
+    period: Period,
+    /// How many periods after the present one have their partition.
+    ahead: u32,
+}
+
+/// The price points, by quote time.
+pub const PRICE_POINTS: PartitionedTable =
+    PartitionedTable { name: "price_points", column: "quoted_at", period: Period::Month, ahead: 3 };
+/// The raw responses, by their arrival.
+pub const RAW_RESPONSES: PartitionedTable =
+    PartitionedTable { name: "raw_responses", column: "received_at", period: Period::Day, ahead: 7 };
+
+/// A partition and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+struct Partition {
+    /// Its name, quoted as SQL wants it.
+    name: String,
+    /// The first moment it holds; none is MINVALUE.
+    lower: Option<Timestamp>,
+    /// The first moment after it; none is MAXVALUE.
+    upper: Option<Timestamp>,
+}
+
+/// Makes the partitions of the periods up to some after `now`, and returns how many. Rows that the last partition
+/// holds all the same end up where they belong.
+///
+/// # Errors
+/// When Postgres is away, or the table was not to be locked; then nothing was changed, and it may be tried again.
+pub async fn make_ahead(pool: &PgPool, table: PartitionedTable, now: Timestamp) -> Result<usize, Error> {
+    let horizon = table.period.start_after(now, table.ahead + 1);
+    let mut connection = pool.acquire().await?;
+    if table.uncut(&mut connection, horizon).await?.is_none() {
+        return Ok(0);
+    }
+    let mut transaction = table.lock(&mut connection).await?;
+    // Read again: somebody else may have been faster.
+    let Some(last) = table.uncut(&mut transaction, horizon).await? else { return Ok(0) };
+    let made = table.cut(&mut transaction, &last, now, horizon).await?;
+    transaction.commit().await?;
+    Ok(made)
+}
+
+/// Drops the partitions that hold nothing younger than `cutoff`, and returns how many. Points that come for a dropped
+/// partition are expired from then on.
+///
+/// # Errors
+/// When Postgres is away, or the table was not to be locked; then nothing was changed, and it may be tried again.
+pub async fn drop_before(pool: &PgPool, table: PartitionedTable, cutoff: Timestamp) -> Result<usize, Error> {
+    let mut connection = pool.acquire().await?;
+    if table.older(&mut connection, cutoff).await?.is_empty() {
+        return Ok(0);
+    }
+    let mut transaction = table.lock(&mut connection).await?;
+    let old = table.older(&mut transaction, cutoff).await?;
+    if table == PRICE_POINTS {
+        sqlx::query("update retention set points_from = greatest(points_from, $1)")
+            .bind(old.iter().filter_map(|partition| partition.upper).max())
+            .execute(&mut *transaction)
+            .await?;
+    }
+    for partition in &old {
+        run(&mut transaction, format!("drop table {}", partition.name)).await?;
+    }
+    transaction.commit().await?;
+    Ok(old.len())
+}
+
+impl PartitionedTable {
+    /// A transaction that has the table to itself. The lock is the parent's: whoever uses a partition has that first.
+    async fn lock<'c>(&self, connection: &'c mut PgConnection) -> Result<Transaction<'c, Postgres>, Error> {
+        let mut transaction = connection.begin_with("begin isolation level read committed").await?;
+        run(&mut transaction, format!("set local lock_timeout = {}", LOCK_TIMEOUT.as_millis())).await?;
+        run(&mut transaction, format!("lock table only {} in access exclusive mode", self.name)).await?;
+        Ok(transaction)
+    }
+
+    /// All partitions, in the order of time.
+    async fn partitions(&self, connection: &mut PgConnection) -> Result<Vec<Partition>, Error> {
+        let partitions = sqlx::query_as(
+            r"select part.oid::regclass::text as name,
+                     (regexp_match(bound, 'FROM \(''([^'']+)''\)'))[1]::timestamptz as lower,
+                     (regexp_match(bound, 'TO \(''([^'']+)''\)'))[1]::timestamptz as upper
+              from pg_inherits
+              join pg_class part on part.oid = inhrelid
+              cross join lateral pg_get_expr(part.relpartbound, part.oid) as bound
+              where inhparent = $1::regclass
+              order by lower nulls first",
+        )
+        .bind(self.name)
+        .fetch_all(connection)
+        .await?;
+        Ok(partitions)
+    }
+
+    /// The last partition, unless it begins at the horizon or later: then there is nothing to cut.
+    async fn uncut(
+        &self,
+        connection: &mut PgConnection,
+        horizon: Timestamp,
+    ) -> Result<Option<Partition>, Error> {
+        let last = self.partitions(connection).await?.pop();
+        Ok(last.filter(|last| last.upper.is_none() && last.lower.is_none_or(|lower| lower < horizon)))
+    }
+
+    /// The partitions that end at `cutoff` or before; never the last, which has no end.
+    async fn older(&self, connection: &mut PgConnection, cutoff: Timestamp) -> Result<Vec<Partition>, Error> {
+        let mut partitions = self.partitions(connection).await?;
+        partitions.retain(|partition| partition.upper.is_some_and(|upper| upper <= cutoff));
+        Ok(partitions)
+    }
+
+    /// Lets the last partition end after its newest row before the horizon, and makes one for each period from there
+    /// on and a new last one. Rows from the horizon on (foreign clocks may be far ahead) move to that.
+    async fn cut(
+        &self,
+        connection: &mut PgConnection,
+        last: &Partition,
+        now: Timestamp,
+        horizon: Timestamp,
+    ) -> Result<usize, Error> {
+        let Self { name: table, column, period, .. } = self;
+        run(connection, format!("alter table {table} detach partition {}", last.name)).await?;
+        let newest = format!("select max({column}) from {} where {column} < $1", last.name);
+        let newest: Option<Timestamp> =
+            sqlx::query_scalar(AssertSqlSafe(newest)).bind(horizon).fetch_one(&mut *connection).await?;
+        // The very first partition takes all that is older than the present period.
+        let least = last.lower.map_or(period.start_of(now), |lower| period.start_after(lower, 1));
+        let end = newest.map_or(least, |newest| period.start_after(newest, 1).max(least)).min(horizon);
+
+        let mut made = 0;
+        let mut start = end;
+        while start < horizon {
+            let next = period.start_after(start, 1);
+            self.create(connection, start, &literal(next)).await?;
+            start = next;
+            made += 1;
+        }
+        self.create(connection, horizon, "maxvalue").await?;
+        let moved = format!(
+            "with moved as (delete from {} where {column} >= {} returning *) insert into {table} select * from moved",
+            last.name,
+            literal(end),
+        );
+        run(connection, moved).await?;
+        let lower = last.lower.map_or_else(|| "minvalue".to_owned(), literal);
+        let bounds = format!("from ({lower}) to ({})", literal(end));
+        run(connection, format!("alter table {table} attach partition {} for values {bounds}", last.name))
+            .await?;
+        Ok(made + 1)
+    }
+
+    async fn create(
+        &self,
+        connection: &mut PgConnection,
+        lower: Timestamp,
+        upper: &str,
+    ) -> Result<(), Error> {
+        let name = format!("{}_from_{}", self.name, lower.format("%Y%m%d"));
+        let bounds = format!("from ({}) to ({upper})", literal(lower));
+        run(connection, format!("create table {name} partition of {} for values {bounds}", self.name)).await
+    }
+}
+
+fn literal(moment: Timestamp) -> String {
+    format!("'{}'", moment.to_rfc3339())
+}
+
+/// Runs a statement of ours: there are no parameters in such statements, and nothing in it comes from outside.
+async fn run(connection: &mut PgConnection, statement: String) -> Result<(), Error> {
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await?;
+    Ok(())
+}
