@@ -10,6 +10,7 @@ Examples:
   cargo run                                  build and start everything; the API on http://127.0.0.1:8080
   cargo run -- --port 8090 --fresh           another port, and forget everything stored so far
   cargo run -- --postgres fetched            do not use this machine's PostgreSQL: fetch one
+  cargo run -- --broker kafka                keep events through crashes: a real Kafka (Java 17 and Maven needed)
   DATABASE_URL=postgres://me:secret@127.0.0.1/prices cargo run
   KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092 cargo run
   DEFAULT_PROVIDER=replay cargo run          play recorded prices, ask nobody
@@ -48,6 +49,10 @@ pub(crate) struct StackArguments {
     /// Takes the function binaries from here instead of building them
     #[arg(long, value_name = "DIR")]
     pub(crate) bin_dir: Option<PathBuf>,
+    /// Which broker to run, unless the environment names one: the embedded one forgets what was not yet processed
+    /// when it stops; Apache Kafka keeps it, and needs Java and Maven
+    #[arg(long, value_enum, default_value_t = BrokerKind::Embedded, value_name = "WHICH")]
+    pub(crate) broker: BrokerKind,
     #[command(flatten)]
     pub(crate) common: CommonArguments,
 }
@@ -80,6 +85,15 @@ pub(crate) struct CommonArguments {
     /// Stops when standard input closes, as well as by Ctrl-C or SIGTERM
     #[arg(long)]
     pub(crate) until_stdin_closes: bool,
+}
+
+/// The emulator's own broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BrokerKind {
+    /// In this process: nothing to install, ready at once, not durable
+    Embedded,
+    /// Apache Kafka: durable, its data in the data directory; fetched once from Maven Central
+    Kafka,
 }
 
 /// Where the emulator's own PostgreSQL comes from.
@@ -117,6 +131,7 @@ mod tests {
         assert!(cli.command.is_none());
         assert_eq!((cli.stack.listen.to_string(), cli.stack.port), ("127.0.0.1".to_owned(), 8080));
         assert!(!cli.stack.common.fresh);
+        assert_eq!(cli.stack.broker, BrokerKind::Embedded);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::Unusable;
-use crate::backing::postgres;
+use crate::backing::{broker, postgres};
 use crate::cli::CommonArguments;
 use crate::function_host::leftovers;
 
@@ -41,6 +41,7 @@ pub(crate) async fn open(arguments: &CommonArguments) -> anyhow::Result<DataDire
     if arguments.fresh {
         let run_directory = directory.run_directory();
         tokio::task::spawn_blocking(move || leftovers::end_leftovers(&run_directory)).await?;
+        broker::end_leftover(directory.path()).await?;
         postgres::delete(directory.path()).await?;
         directory.clear().with_context(|| format!("cannot empty {}", path.display()))?;
     }

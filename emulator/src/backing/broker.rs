@@ -1,94 +1,78 @@
-//! The embedded broker: librdkafka's own mock cluster, which speaks Kafka's protocol and forgets everything at the end.
+//! The emulator's own broker: one in this process that forgets everything at the end, or a real Kafka.
 
-use std::sync::mpsc;
-use std::thread;
+mod embedded;
+mod kafka;
 
-use anyhow::Context as _;
-use rdkafka::mocking::MockCluster;
-use tokio::sync::oneshot;
+use std::path::{Path, PathBuf};
 
-/// A topic to be made at start: the embedded broker cannot make topics on request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Topic {
-    pub(crate) name: String,
-    pub(crate) partitions: i32,
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::BrokerKind;
+use embedded::Embedded;
+pub(crate) use embedded::Topic;
+use kafka::Kafka;
+pub(crate) use kafka::end_leftover;
+
+/// How to start it.
+#[derive(Debug)]
+pub(crate) struct BrokerSettings<'a> {
+    pub(crate) kind: BrokerKind,
+    /// The emulator's data directory.
+    pub(crate) data_directory: &'a Path,
+    /// The project that brings the script which runs Kafka.
+    pub(crate) project: PathBuf,
+    /// What an embedded broker must have from the start, since it cannot make topics on request.
+    pub(crate) topics: Vec<Topic>,
 }
 
-/// A broker on a free loopback port, running until it is dropped.
+/// A broker that runs until it is stopped.
 #[derive(Debug)]
-pub(crate) struct Broker {
-    bootstrap_servers: String,
-    _running: mpsc::Sender<()>,
+pub(crate) enum Broker {
+    Embedded(Embedded),
+    Kafka(Kafka),
 }
 
 impl Broker {
-    /// Starts a broker that has `topics`.
-    pub(crate) async fn start(topics: Vec<Topic>) -> anyhow::Result<Self> {
-        let (running, until_dropped) = mpsc::channel();
-        let (started, bootstrap_servers) = oneshot::channel();
-        // The cluster cannot move between threads, so one thread makes it, keeps it and ends it.
-        thread::Builder::new()
-            .name("broker".to_owned())
-            .spawn(move || {
-                let cluster = match cluster(&topics) {
-                    Ok(cluster) => cluster,
-                    Err(error) => return drop(started.send(Err(error))),
-                };
-                if started.send(Ok(cluster.bootstrap_servers())).is_ok() {
-                    let _dropped = until_dropped.recv();
-                }
-            })
-            .context("cannot start the broker's thread")?;
-        let bootstrap_servers = bootstrap_servers.await.context("the broker's thread ended")??;
-        Ok(Self { bootstrap_servers, _running: running })
+    /// Starts it; `hurry` shortens its stop.
+    pub(crate) async fn start(
+        settings: BrokerSettings<'_>,
+        hurry: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        match settings.kind {
+            BrokerKind::Embedded => Embedded::start(settings.topics).await.map(Self::Embedded),
+            BrokerKind::Kafka => {
+                Kafka::start(&settings.project, settings.data_directory, hurry).await.map(Self::Kafka)
+            }
+        }
     }
 
     /// Its address, as clients take it.
     pub(crate) fn bootstrap_servers(&self) -> &str {
-        &self.bootstrap_servers
+        match self {
+            Self::Embedded(embedded) => embedded.bootstrap_servers(),
+            Self::Kafka(kafka) => kafka.bootstrap_servers(),
+        }
     }
-}
 
-fn cluster(
-    topics: &[Topic],
-) -> anyhow::Result<MockCluster<'static, rdkafka::producer::DefaultProducerContext>> {
-    let cluster = MockCluster::new(1).context("cannot start the embedded broker")?;
-    for topic in topics {
-        cluster
-            .create_topic(&topic.name, topic.partitions, 1)
-            .with_context(|| format!("cannot make topic {}", topic.name))?;
+    /// Whether the topics are there from the start. Those of a real Kafka are made by the deployment.
+    pub(crate) fn has_topics(&self) -> bool {
+        matches!(self, Self::Embedded(_))
     }
-    Ok(cluster)
-}
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
+    /// What it is, for people.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Embedded(_) => "embedded; NOT durable: events not yet processed are lost when it stops \
+                                  (--broker kafka keeps them)"
+                .to_owned(),
+            Self::Kafka(kafka) => kafka.describe(),
+        }
+    }
 
-    use rdkafka::ClientConfig;
-    use rdkafka::consumer::{BaseConsumer, Consumer as _};
-
-    use super::*;
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn the_topics_are_there_with_their_partitions_as_soon_as_it_is_started() {
-        let topics = vec![
-            Topic { name: "price-events".to_owned(), partitions: 6 },
-            Topic { name: "price-events.dlt".to_owned(), partitions: 1 },
-        ];
-        let broker = Broker::start(topics.clone()).await.unwrap();
-        assert!(broker.bootstrap_servers().starts_with("127.0.0.1:"));
-        let consumer: BaseConsumer =
-            ClientConfig::new().set("bootstrap.servers", broker.bootstrap_servers()).create().unwrap();
-        let metadata = tokio::task::spawn_blocking(move || {
-            consumer.fetch_metadata(None, Duration::from_secs(10)).map(|metadata| {
-                let mut found: Vec<_> =
-                    metadata.topics().iter().map(|t| (t.name().to_owned(), t.partitions().len())).collect();
-                found.sort();
-                found
-            })
-        });
-        let expected = [("price-events".to_owned(), 6), ("price-events.dlt".to_owned(), 1)];
-        assert_eq!(metadata.await.unwrap().unwrap(), expected);
+    /// Ends it, and waits for the end.
+    pub(crate) async fn stop(self) {
+        if let Self::Kafka(kafka) = self {
+            kafka.stop().await;
+        }
     }
 }

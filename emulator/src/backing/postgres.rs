@@ -10,9 +10,9 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::service::{self, Running, Service as _};
 use crate::announcements::Announcements;
 use crate::cli::PostgresSource;
 use crate::settings::Settings;
@@ -37,8 +37,7 @@ pub(crate) struct Postgres {
     url: Url,
     version: String,
     data: PathBuf,
-    stop: CancellationToken,
-    watch: JoinHandle<()>,
+    running: Running,
 }
 
 impl Postgres {
@@ -52,9 +51,7 @@ impl Postgres {
         let (version, data) = (server.binaries.version.clone(), server.cluster.data.clone());
         let child = server.start().await?;
         server.cluster.remember_port(&identity, server.port)?;
-        let stop = CancellationToken::new();
-        let watch = tokio::spawn(server.watch(child, stop.clone(), hurry));
-        Ok(Self { url, version, data, stop, watch })
+        Ok(Self { url, version, data, running: Running::keep(server, child, hurry) })
     }
 
     /// Where to connect, password included.
@@ -69,10 +66,7 @@ impl Postgres {
 
     /// Ends it, cutting connections, and waits for the end.
     pub(crate) async fn stop(self) {
-        self.stop.cancel();
-        if let Err(error) = self.watch.await {
-            tracing::error!("PostgreSQL's watch failed: {error}");
-        }
+        self.running.stop().await;
     }
 }
 
@@ -90,7 +84,7 @@ async fn prepare(settings: PostgresSettings<'_>) -> anyhow::Result<(Server, Iden
         ));
     }
     let binaries = binaries::choose(source, cluster.major(), account, environment, announcements).await?;
-    server::end_leftover(&cluster.data).await?;
+    end_leftover(&cluster.data).await?;
     let identity = cluster.ensure(&binaries, &environment.postgres).await?;
     let port = match port {
         Some(port) => port,
@@ -101,10 +95,14 @@ async fn prepare(settings: PostgresSettings<'_>) -> anyhow::Result<(Server, Iden
     Ok((Server { cluster, binaries, port, log }, identity))
 }
 
+async fn end_leftover(data: &Path) -> anyhow::Result<()> {
+    service::end_leftover::<Server>(&server::pid_file(data), data).await
+}
+
 /// Deletes the data of the Postgres that belongs to `data_directory`, ending one that still runs on them.
 pub(crate) async fn delete(data_directory: &Path) -> anyhow::Result<()> {
     let cluster = Cluster::of(data_directory, Account::needed(data_directory)?);
-    server::end_leftover(&cluster.data).await?;
+    end_leftover(&cluster.data).await?;
     Ok(cluster.delete()?)
 }
 

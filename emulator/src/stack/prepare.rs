@@ -9,7 +9,7 @@ use reqwest::Url;
 use tokio::net::TcpListener;
 
 use super::Stack;
-use crate::backing::broker::{Broker, Topic};
+use crate::backing::broker::{Broker, BrokerSettings, Topic};
 use crate::backing::postgres::{Postgres, PostgresSettings};
 use crate::cli::StackArguments;
 use crate::data_directory::{self, DataDirectory};
@@ -126,6 +126,12 @@ impl Stack {
             environment: settings,
             announcements: self.announcements,
         };
+        let broker_settings = BrokerSettings {
+            kind: arguments.broker,
+            data_directory: data.path(),
+            project: data_directory::project_directory()?,
+            topics: topics(template),
+        };
         let Self { postgres, broker, request, .. } = self;
         let database = async {
             match &settings.database_url {
@@ -140,7 +146,8 @@ impl Stack {
             match &settings.bootstrap_servers {
                 Some(servers) => Ok(servers.clone()),
                 None => {
-                    Ok(broker.insert(Broker::start(topics(template)).await?).bootstrap_servers().to_owned())
+                    let own = Broker::start(broker_settings, request.hurry.clone()).await?;
+                    Ok(broker.insert(own).bootstrap_servers().to_owned())
                 }
             }
         };

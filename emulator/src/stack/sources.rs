@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::Stack;
 use super::current_host::CurrentHost;
 use super::prepare::Addresses;
+use crate::backing::broker::Broker;
 use crate::backing::postgres;
 use crate::data_directory::DataDirectory;
 use crate::invoker::Invoker;
@@ -121,10 +122,8 @@ impl Stack {
         let own = self.postgres.as_ref().map(postgres::Postgres::describe);
         let database = postgres::masked(&addresses.database_url);
         tell("postgres", &database, own.as_deref().unwrap_or("yours, from DATABASE_URL"));
-        let broker = match self.broker {
-            Some(_) => "embedded; NOT durable: events not yet processed are lost when it stops",
-            None => "yours, from KAFKA_BOOTSTRAP_SERVERS",
-        };
+        let broker = self.broker.as_ref().map(Broker::describe);
+        let broker = broker.as_deref().unwrap_or("yours, from KAFKA_BOOTSTRAP_SERVERS");
         tell("broker", &addresses.bootstrap_servers, broker);
         let names: Vec<_> = template.functions.iter().map(|function| function.binary.as_str()).collect();
         tell("functions", &functions.get().address().to_string(), &names.join(", "));

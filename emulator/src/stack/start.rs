@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::current_host::CurrentHost;
 use super::prepare::{self, Addresses, Listeners};
 use super::{Stack, default_provider, deployment, first_steps};
+use crate::backing::broker::Broker;
 use crate::cli::StackArguments;
 use crate::data_directory::DataDirectory;
 use crate::function_host::{FunctionHost, HostSettings};
@@ -93,7 +94,7 @@ impl Stack {
                 other => Ok(default_provider::trouble_with(other, client, &addresses.gateway).await),
             }
         };
-        if self.broker.is_some() {
+        if self.broker.as_ref().is_some_and(Broker::has_topics) {
             tokio::join!(deployed, self.map_event_sources(template, invoker, addresses)).0
         } else {
             let trouble = deployed.await?;

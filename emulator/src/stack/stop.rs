@@ -27,7 +27,9 @@ impl Stack {
         }
         // What is broken off here was not answered, so it is delivered again by the next start.
         finish(&self.sources, REMAINDER, &hurry).await;
-        drop(self.broker);
+        if let Some(broker) = self.broker {
+            broker.stop().await;
+        }
         if let Some(postgres) = self.postgres {
             postgres.stop().await;
         }

@@ -1,0 +1,128 @@
+//! What Postgres and Kafka have in common as processes: kept running until they are stopped, found by the next start
+//! when their emulator was killed.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::Child;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Between restarts, doubled after each one that follows soon.
+const BACK_OFF: Duration = Duration::from_millis(100);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
+/// Between looks at a process.
+pub(super) const POLL: Duration = Duration::from_millis(20);
+
+/// How a backing service is started, the first time and again.
+pub(super) trait Service: Send + Sync + Sized + 'static {
+    /// What it is, for people.
+    const NAME: &'static str;
+    /// Signals that end it, from the gentlest, each with the time that it is given.
+    const ENDING: &'static [(Signal, Duration)];
+
+    /// Starts a process and waits until it answers.
+    fn start(&self) -> impl Future<Output = anyhow::Result<Child>> + Send;
+}
+
+/// A service that is kept running until it is stopped.
+#[derive(Debug)]
+pub(super) struct Running {
+    stop: CancellationToken,
+    watch: JoinHandle<()>,
+}
+
+impl Running {
+    /// Keeps `service`, whose process is `child`, running; `hurry` shortens its stop.
+    pub(super) fn keep<S: Service>(service: S, child: Child, hurry: CancellationToken) -> Self {
+        let stop = CancellationToken::new();
+        Self { watch: tokio::spawn(watch(service, child, stop.clone(), hurry)), stop }
+    }
+
+    /// Ends the service, and waits for the end.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        if let Err(error) = self.watch.await {
+            tracing::error!("the watch over a backing service failed: {error}");
+        }
+    }
+}
+
+async fn watch<S: Service>(service: S, mut child: Child, stop: CancellationToken, hurry: CancellationToken) {
+    let mut back_off = BACK_OFF;
+    loop {
+        let started = Instant::now();
+        tokio::select! {
+            _ = child.wait() => {}
+            () = stop.cancelled() => return end(&mut child, S::ENDING, &hurry).await,
+        }
+        if started.elapsed() > LONGEST_BACK_OFF * 2 {
+            back_off = BACK_OFF;
+        }
+        tokio::select! {
+            again = start_again(&service, &mut back_off) => child = again,
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn start_again<S: Service>(service: &S, back_off: &mut Duration) -> Child {
+    tracing::warn!("{} ended unexpectedly, starting it again", S::NAME);
+    loop {
+        sleep(*back_off).await;
+        *back_off = (*back_off * 2).min(LONGEST_BACK_OFF);
+        if let Some(child) = try_to_start(service).await {
+            return child;
+        }
+    }
+}
+
+async fn try_to_start<S: Service>(service: &S) -> Option<Child> {
+    service.start().await.inspect_err(|error| tracing::error!("{error:#}")).ok()
+}
+
+/// Ends a child of this process; in a hurry none but the last of the signals is waited for.
+async fn end(child: &mut Child, signals: &[(Signal, Duration)], hurry: &CancellationToken) {
+    let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) else { return };
+    for (position, (signal, patience)) in signals.iter().enumerate() {
+        let _ended = kill(Pid::from_raw(pid), *signal);
+        let is_last = position + 1 == signals.len();
+        tokio::select! {
+            ended = timeout(*patience, child.wait()) => if ended.is_ok() { return },
+            () = hurry.cancelled(), if !is_last => {}
+        }
+    }
+    let _ended = child.kill().await;
+}
+
+/// Ends the process that a killed emulator left running on `data`, whose pid is in `pid_file`.
+pub(super) async fn end_leftover<S: Service>(pid_file: &Path, data: &Path) -> anyhow::Result<()> {
+    let Some(pid) = running_on(pid_file, data) else { return Ok(()) };
+    tracing::info!(%pid, "ending the {} that an earlier emulator left running", S::NAME);
+    for (signal, patience) in S::ENDING.iter().chain(&[(Signal::SIGKILL, Duration::from_secs(2))]) {
+        let _ended = kill(pid, *signal);
+        let deadline = Instant::now() + *patience;
+        while Instant::now() < deadline {
+            if running_on(pid_file, data).is_none() {
+                return Ok(());
+            }
+            sleep(POLL).await;
+        }
+    }
+    anyhow::bail!("process {pid}, a {} of an earlier emulator, does not end", S::NAME)
+}
+
+/// The process named on the first line of `pid_file`, if it still runs and its command line speaks of `data`.
+fn running_on(pid_file: &Path, data: &Path) -> Option<Pid> {
+    let noted = fs::read_to_string(pid_file).ok()?;
+    let pid: i32 = noted.lines().next()?.trim().parse().ok()?;
+    let command_line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut arguments = command_line.split(|byte| *byte == 0).map(OsStr::from_bytes);
+    arguments.any(|argument| Path::new(argument).starts_with(data)).then(|| Pid::from_raw(pid))
+}
