@@ -49,9 +49,9 @@ async fn a_bad_record_is_quarantined_with_its_bytes_while_its_neighbours_are_sto
     let pool = e2e::postgres::database().await.unwrap();
     let event = batch(10, &[&quote("1", 0, 0), "{\"symbol\":", &quote("2", 1, 1)]);
     let first = run(&pool, &event).await;
-    assert_eq!(first, Summary { added: 2, revised: 0, superseded: 0, rejected: 1 });
+    assert_eq!(first, Summary { added: 2, revised: 0, superseded: 0, rejected: 1, expired: 0 });
     let again = run(&pool, &event).await;
-    assert_eq!(again, Summary { added: 0, revised: 0, superseded: 2, rejected: 1 });
+    assert_eq!(again, Summary { added: 0, revised: 0, superseded: 2, rejected: 1, expired: 0 });
 
     let kept: Vec<(String, i32, i64, Vec<u8>, String)> =
         sqlx::query_as("select topic, partition, record_offset, value, reason from rejected_events")

@@ -29,6 +29,8 @@ pub struct Summary {
     pub superseded: usize,
     /// Records in quarantine.
     pub rejected: usize,
+    /// Records of quotes older than what retention has left.
+    pub expired: usize,
 }
 
 /// Why a batch was not stored; the whole of it should come again.
@@ -90,6 +92,7 @@ pub async fn handle(ingest: &Ingest, event: &str, give_up_at: Instant) -> Result
         revised: stored.revised,
         superseded: stored.superseded,
         rejected: stored.rejected,
+        expired: stored.expired,
     };
     tracing::info!(?summary, "batch stored");
     Ok(summary)

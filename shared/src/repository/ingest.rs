@@ -39,7 +39,7 @@ mod series;
 mod shard;
 mod tails;
 
-/// What became of a batch; the sum of the four counts is the number of events given.
+/// What became of a batch; the sum of the counts is the number of events given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
     /// Events that became new points.
@@ -50,6 +50,8 @@ pub struct Stored {
     pub superseded: usize,
     /// Rejected events, stored now or before.
     pub rejected: usize,
+    /// Events of quotes older than what retention has left.
+    pub expired: usize,
 }
 
 /// A row of `price_points`, ready to be written.
@@ -112,7 +114,8 @@ async fn store(
     let mut stored = Stored { rejected: rejected.len(), ..Stored::default() };
     let mut batch = Batch::of(events);
     let mut transaction = connection.begin_with("begin isolation level read committed").await?;
-    let fences = fence::lock(&mut transaction, &batch.shards()).await?;
+    let (fences, points_from) = fence::lock(&mut transaction, &batch.shards()).await?;
+    stored.expired = batch.expire(points_from);
     tails.forget_unless(&fences);
     let mut series = tails.take(batch.keys());
     series::read_or_insert(&mut transaction, &mut series).await?;
@@ -130,7 +133,7 @@ async fn store(
 
     tails.keep(series, &fences);
     stored.added += points.len();
-    stored.superseded = events.len() - stored.added - stored.revised;
+    stored.superseded = events.len() - stored.expired - stored.added - stored.revised;
     Ok(stored)
 }
 

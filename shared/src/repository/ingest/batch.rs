@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::series::{Key, Series};
 use super::{Indexed, rank};
+use crate::market::Timestamp;
 use crate::price_event::PriceEvent;
 
 /// Events with the index of their series among the keys.
@@ -37,6 +38,15 @@ impl<'a> Batch<'a> {
     /// The fences of all series, in the order in which they must be locked.
     pub(super) fn shards(&self) -> Vec<i32> {
         self.keys.iter().map(|key| key.shard).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Leaves out the events of quotes before `oldest`, which have no partition any more, and tells how many they were.
+    pub(super) fn expire(&mut self, oldest: Option<Timestamp>) -> usize {
+        let before = self.events.len();
+        if let Some(oldest) = oldest {
+            self.events.retain(|(_, event)| event.timestamp >= oldest);
+        }
+        before - self.events.len()
     }
 
     /// Sorts the series by id, and gives the events by series and quote time, keeping for each quote the answer polled

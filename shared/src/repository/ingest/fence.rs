@@ -9,14 +9,21 @@ use std::collections::BTreeMap;
 use sqlx::postgres::PgConnection;
 
 use super::Error;
+use crate::market::Timestamp;
 
 /// Locked fences: shard and version.
 pub(super) type Fences = BTreeMap<i32, i64>;
 
-/// Locks the fences in order, so that writers cannot deadlock, and reads them as their last holder left them.
-pub(super) async fn lock(connection: &mut PgConnection, shards: &[i32]) -> Result<Fences, Error> {
-    let rows: Vec<(i32, i64)> = sqlx::query_as(
-        "select shard_id, version from ingest_fences where shard_id = any($1) order by shard_id for no key update",
+/// Locks the fences in order, so that writers cannot deadlock, and reads them as their last holder left them. Beside
+/// them stands the oldest quote time that still has a partition, if retention dropped any. Should it drop one right
+/// after this, writing to that fails the batch, and the next attempt reads it here.
+pub(super) async fn lock(
+    connection: &mut PgConnection,
+    shards: &[i32],
+) -> Result<(Fences, Option<Timestamp>), Error> {
+    let rows: Vec<(i32, i64, Option<Timestamp>)> = sqlx::query_as(
+        "select shard_id, version, (select points_from from retention)
+         from ingest_fences where shard_id = any($1) order by shard_id for no key update",
     )
     .bind(shards)
     .fetch_all(connection)
@@ -26,7 +33,8 @@ pub(super) async fn lock(connection: &mut PgConnection, shards: &[i32]) -> Resul
             "ingest_fences lacks rows that the schema puts there",
         )));
     }
-    Ok(rows.into_iter().collect())
+    let points_from = rows.first().and_then(|(_, _, points_from)| *points_from);
+    Ok((rows.into_iter().map(|(shard, version, _)| (shard, version)).collect(), points_from))
 }
 
 /// Counts the batch at each of its fences.
