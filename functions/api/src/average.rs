@@ -24,10 +24,10 @@ use crate::stored::find_series;
 #[expect(dead_code, reason = "the contract's side of the parameters, which the handler reads")]
 pub(crate) struct AverageParameters {
     /// The symbol, as its provider spells it; case does not matter.
-    #[param(min_length = 1, max_length = 32, example = "AAPL")]
+    #[param(min_length = 1, max_length = 32, pattern = "^[!-~]+$", example = "AAPL")]
     symbol: String,
     /// Whose series; where it is absent, the default provider's or, if it has none, the one polled last.
-    #[param(required = false, min_length = 1, max_length = 32, example = "replay")]
+    #[param(required = false, min_length = 1, max_length = 32, pattern = "^[!-~]+$", example = "replay")]
     provider: String,
     /// Points of a full window; other windows come later.
     #[param(required = false, minimum = 5, maximum = 5, default = 5)]

@@ -61,3 +61,22 @@ impl PartialSchema for ExactNumber {
 }
 
 impl ToSchema for ExactNumber {}
+
+/// A symbol in the contract, as bodies give it.
+#[derive(Debug)]
+pub(crate) struct SymbolText;
+
+impl PartialSchema for SymbolText {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("Printable ASCII without spaces."))
+            .min_length(Some(1))
+            .max_length(Some(32))
+            .pattern(Some("^[!-~]+$"))
+            .examples([json!("AAPL")])
+            .into()
+    }
+}
+
+impl ToSchema for SymbolText {}

@@ -25,10 +25,10 @@ use crate::stored::find_series;
 #[expect(dead_code, reason = "the contract's side of the parameters, which `Request::read` reads")]
 pub(crate) struct HistoryParameters {
     /// The symbol, as its provider spells it; case does not matter.
-    #[param(min_length = 1, max_length = 32, example = "AAPL")]
+    #[param(min_length = 1, max_length = 32, pattern = "^[!-~]+$", example = "AAPL")]
     symbol: String,
     /// Whose series; where it is absent, the default provider's or, if it has none, the one polled last.
-    #[param(required = false, min_length = 1, max_length = 32, example = "replay")]
+    #[param(required = false, min_length = 1, max_length = 32, pattern = "^[!-~]+$", example = "replay")]
     provider: String,
     /// Earliest market time, included: RFC 3339 with its zone.
     #[param(required = false, format = DateTime, example = "2024-03-20T10:00:00Z")]

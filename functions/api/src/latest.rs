@@ -30,13 +30,13 @@ const MAX_MAX_AGE: u32 = 86_400;
 #[expect(dead_code, reason = "the contract's side of the parameters, which `Request::read` reads")]
 pub(crate) struct LatestParameters {
     /// One symbol, as its provider spells it; case does not matter. The answer is its quote.
-    #[param(required = false, min_length = 1, max_length = 32, example = "AAPL")]
+    #[param(required = false, min_length = 1, max_length = 32, pattern = "^[!-~]+$", example = "AAPL")]
     symbol: String,
     /// Up to 100 different symbols with commas between them. The answer is a list in their order.
     #[param(required = false, example = "AAPL,MSFT")]
     symbols: String,
     /// Who is asked; the default provider where it is absent.
-    #[param(required = false, min_length = 1, max_length = 32, example = "replay")]
+    #[param(required = false, min_length = 1, max_length = 32, pattern = "^[!-~]+$", example = "replay")]
     provider: String,
     /// Seconds since a stored quote was polled within which it is fresh enough; with 0 the provider is always asked.
     #[param(required = false, minimum = 0, maximum = 86_400, default = 5)]

@@ -7,6 +7,7 @@ use shared::repository::polling_jobs::NewJob;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::contract::SymbolText;
 use crate::names;
 use crate::problem::{Fault, Problem};
 use crate::state::AppState;
@@ -24,13 +25,13 @@ const FIELDS: [&str; 3] = ["symbols", "interval", "provider"];
 #[expect(dead_code, reason = "the contract's side of the body, which `read` reads")]
 pub(crate) struct PollRequest {
     /// 1 to 500 different symbols, as the provider spells them; case does not matter.
-    #[schema(min_items = 1, max_items = 500)]
+    #[schema(value_type = Vec<SymbolText>, min_items = 1, max_items = 500)]
     symbols: Vec<String>,
     /// Whole seconds between ticks; by default what `POLLING_INTERVAL` says.
     #[schema(minimum = 1, maximum = 86_400)]
     interval: Option<u32>,
     /// Who is asked; the default provider where it is absent.
-    #[schema(min_length = 1, max_length = 32)]
+    #[schema(min_length = 1, max_length = 32, pattern = "^[!-~]+$")]
     provider: Option<String>,
 }
 
