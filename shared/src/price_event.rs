@@ -1,5 +1,7 @@
 //! A quote on the log: the wire format of the topic, and the rules a record must meet to become a price point.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -108,16 +110,26 @@ struct WireOut<'a> {
 #[derive(Deserialize)]
 struct WireIn<'a> {
     id: Option<Uuid>,
-    symbol: String,
+    #[serde(borrow)]
+    symbol: Text<'a>,
     #[serde(borrow)]
     price: &'a RawValue,
-    currency: Option<String>,
-    timestamp: DateTime<Utc>,
-    source: Option<String>,
-    provider: Option<String>,
-    polled_at: Option<DateTime<Utc>>,
+    #[serde(borrow)]
+    currency: Option<Text<'a>>,
+    #[serde(borrow)]
+    timestamp: Text<'a>,
+    #[serde(borrow)]
+    source: Option<Text<'a>>,
+    #[serde(borrow)]
+    provider: Option<Text<'a>>,
+    #[serde(borrow)]
+    polled_at: Option<Text<'a>>,
     raw_response_id: Option<Uuid>,
 }
+
+/// A JSON string, borrowed from the record where it has no escapes; serde borrows no plain `Option<Cow<str>>`.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl PriceEvent {
     /// The event that publishes `quote`, read at `polled_at` from the stored response `raw_response_id`.
@@ -167,15 +179,15 @@ impl PriceEvent {
         let value = value.ok_or(Rejection::NoValue)?;
         let wire: WireIn<'_> =
             serde_json::from_slice(value).map_err(|error| Rejection::Malformed(error.to_string()))?;
-        let symbol = name(&wire.symbol, "symbol")?;
+        let symbol = name(&wire.symbol.0, "symbol")?;
         let price = wire.price.get().parse::<Price>()?;
-        let currency = wire.currency.as_deref().map(|text| name(text, "currency")).transpose()?;
-        let provider = provider_of(wire.source.as_deref(), wire.provider.as_deref())?;
-        let timestamp = to_microseconds(wire.timestamp);
+        let currency = wire.currency.map(|text| name(&text.0, "currency")).transpose()?;
+        let provider = provider_of(wire.source.as_ref(), wire.provider.as_ref())?;
+        let timestamp = time(&wire.timestamp, "timestamp")?;
         if timestamp < DateTime::UNIX_EPOCH || timestamp > record.latest(QUOTE_TIME_TOLERANCE) {
             return Err(Rejection::TimestampOutOfRange);
         }
-        let polled_at = wire.polled_at.map_or(record.timestamp, to_microseconds);
+        let polled_at = wire.polled_at.map_or(Ok(record.timestamp), |text| time(&text, "polled_at"))?;
         if polled_at < DateTime::UNIX_EPOCH || polled_at > record.latest(POLL_TIME_TOLERANCE) {
             return Err(Rejection::PolledAtOutOfRange);
         }
@@ -197,14 +209,24 @@ fn name<T: std::str::FromStr<Err = NameError>>(text: &str, field: &'static str) 
     text.parse().map_err(|reason| Rejection::Name { field, reason })
 }
 
+fn time(text: &Text<'_>, field: &'static str) -> Result<Timestamp, Rejection> {
+    DateTime::parse_from_rfc3339(&text.0)
+        .map(|time| to_microseconds(time.to_utc()))
+        .map_err(|_| Rejection::Malformed(format!("{field} is not an RFC 3339 time with a zone")))
+}
+
 /// Both fields name the same thing; either may be absent, but not both, and they may not differ.
-fn provider_of(source: Option<&str>, provider: Option<&str>) -> Result<ProviderName, Rejection> {
-    let source = source.map(|text| name::<ProviderName>(text, "source")).transpose()?;
-    let provider = provider.map(|text| name::<ProviderName>(text, "provider")).transpose()?;
+fn provider_of(source: Option<&Text<'_>>, provider: Option<&Text<'_>>) -> Result<ProviderName, Rejection> {
     match (source, provider) {
         (None, None) => Err(Rejection::NoProvider),
-        (Some(source), Some(provider)) if source != provider => Err(Rejection::TwoProviders),
-        (Some(name), _) | (None, Some(name)) => Ok(name),
+        (Some(source), Some(provider)) if source.0 == provider.0 => name(&source.0, "source"),
+        (Some(source), Some(provider)) => {
+            let (source, provider) =
+                (name::<ProviderName>(&source.0, "source")?, name::<ProviderName>(&provider.0, "provider")?);
+            if source == provider { Ok(provider) } else { Err(Rejection::TwoProviders) }
+        }
+        (Some(source), None) => name(&source.0, "source"),
+        (None, Some(provider)) => name(&provider.0, "provider"),
     }
 }
 

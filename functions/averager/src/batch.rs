@@ -7,7 +7,7 @@ use shared::market::Timestamp;
 use shared::price_event::{PriceEvent, RecordCoordinates};
 use shared::repository::rejected_events::RejectedEvent;
 
-use crate::event::{KafkaEvent, KafkaRecord};
+use crate::event::{Base64, KafkaEvent, KafkaRecord};
 
 /// The verdicts on a batch's records.
 #[derive(Debug, Default)]
@@ -44,14 +44,16 @@ pub fn decode(event: &str) -> Result<Batch, EventError> {
     let event: KafkaEvent<'_> = serde_json::from_str(event).map_err(EventError::NotKafka)?;
     let mut batch = Batch::default();
     batch.events.reserve(event.records.values().map(Vec::len).sum());
+    let mut value = Vec::new();
     for record in event.records.values().flatten() {
-        judge(record, &mut batch)?;
+        judge(record, &mut value, &mut batch)?;
     }
     Ok(batch)
 }
 
-fn judge(record: &KafkaRecord<'_>, batch: &mut Batch) -> Result<(), EventError> {
-    let value = bytes(record.value.as_deref(), record)?;
+/// Judges one record; `buffer` is there to decode values into, one after the other.
+fn judge(record: &KafkaRecord<'_>, buffer: &mut Vec<u8>, batch: &mut Batch) -> Result<(), EventError> {
+    let value = bytes(record.value.as_ref(), buffer, record)?;
     let timestamp = record_time(record.timestamp);
     let coordinates = RecordCoordinates {
         topic: &record.topic,
@@ -59,27 +61,34 @@ fn judge(record: &KafkaRecord<'_>, batch: &mut Batch) -> Result<(), EventError> 
         offset: record.offset,
         timestamp,
     };
-    match PriceEvent::decode(value.as_deref(), &coordinates) {
+    match PriceEvent::decode(value, &coordinates) {
         Ok(event) => batch.events.push(event),
         Err(rejection) => batch.rejected.push(RejectedEvent {
             topic: record.topic.to_string(),
             partition: record.partition,
             offset: record.offset,
             timestamp,
-            key: bytes(record.key.as_deref(), record)?,
-            value,
+            value: value.map(<[u8]>::to_vec),
+            key: bytes(record.key.as_ref(), buffer, record)?.map(<[u8]>::to_vec),
             reason: rejection.to_string(),
         }),
     }
     Ok(())
 }
 
-fn bytes(base64: Option<&str>, record: &KafkaRecord<'_>) -> Result<Option<Vec<u8>>, EventError> {
-    base64.map(|text| STANDARD.decode(text)).transpose().map_err(|_| EventError::NotBase64 {
+fn bytes<'b>(
+    base64: Option<&Base64<'_>>,
+    buffer: &'b mut Vec<u8>,
+    record: &KafkaRecord<'_>,
+) -> Result<Option<&'b [u8]>, EventError> {
+    let Some(text) = base64 else { return Ok(None) };
+    buffer.clear();
+    STANDARD.decode_vec(text.0.as_bytes(), buffer).map_err(|_| EventError::NotBase64 {
         topic: record.topic.to_string(),
         partition: record.partition,
         offset: record.offset,
-    })
+    })?;
+    Ok(Some(buffer))
 }
 
 /// Kafka's milliseconds as a time; what lies outside the calendar is put at its nearer end.

@@ -30,8 +30,12 @@ pub struct KafkaRecord<'a> {
     pub timestamp: i64,
     /// The record's key.
     #[serde(borrow, default)]
-    pub key: Option<Cow<'a, str>>,
+    pub key: Option<Base64<'a>>,
     /// The record's value; `None` is a tombstone.
     #[serde(borrow, default)]
-    pub value: Option<Cow<'a, str>>,
+    pub value: Option<Base64<'a>>,
 }
+
+/// Bytes as base64, borrowed from the event; serde borrows no plain `Option<Cow<str>>`.
+#[derive(Debug, Deserialize)]
+pub struct Base64<'a>(#[serde(borrow)] pub Cow<'a, str>);
