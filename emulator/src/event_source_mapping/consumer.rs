@@ -65,7 +65,7 @@ pub(super) struct Assignment {
     changes: AtomicU64,
     paused: AtomicBool,
     ready: Mutex<Option<oneshot::Sender<()>>>,
-    complaint: Mutex<Option<(RDKafkaErrorCode, Instant)>>,
+    complaints: Mutex<Vec<(RDKafkaErrorCode, Instant)>>,
 }
 
 impl Assignment {
@@ -77,7 +77,7 @@ impl Assignment {
             changes: AtomicU64::new(0),
             paused: AtomicBool::new(false),
             ready: Mutex::new(Some(ready)),
-            complaint: Mutex::new(None),
+            complaints: Mutex::default(),
         }
     }
 
@@ -130,12 +130,13 @@ impl Assignment {
         );
     }
 
-    /// Whether this was the last trouble told, not long ago; if not, it is now.
+    /// Whether this trouble was told not long ago; if not, it is now.
     fn was_told(&self, code: RDKafkaErrorCode) -> bool {
-        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = complaint.is_some_and(|(told, when)| told == code && when.elapsed() < REPEAT_COMPLAINT);
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        complaints.retain(|(_, when)| when.elapsed() < REPEAT_COMPLAINT);
+        let told = complaints.iter().any(|(told, _)| *told == code);
         if !told {
-            *complaint = Some((code, Instant::now()));
+            complaints.push((code, Instant::now()));
         }
         told
     }

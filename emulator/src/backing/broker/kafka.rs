@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +46,7 @@ impl Kafka {
         }
         end_leftover(data_directory).await?;
         let data = data(data_directory);
-        let server = Server { script, data: data.clone(), address: OnceLock::new() };
+        let server = Server { script, data: data.clone(), address: OnceLock::new(), stdin: Mutex::default() };
         let child = server.start().await?;
         let bootstrap_servers = server.address.get().cloned().unwrap_or_default();
         Ok(Self { bootstrap_servers, data, running: Running::keep(server, child, hurry) })
@@ -82,6 +82,8 @@ struct Server {
     data: PathBuf,
     /// Where the first start found it; the others must be there too.
     address: OnceLock<String>,
+    /// The standard input of the latest: it closes with this process, however that ends, and Kafka ends then.
+    stdin: Mutex<Option<ChildStdin>>,
 }
 
 impl Service for Server {
@@ -95,13 +97,14 @@ impl Service for Server {
         let mut child = Command::new(&self.script)
             .args(["--until-stdin-closes", "--port", port, "--data-dir"])
             .arg(&self.data)
-            // Held open by the child's handle: it closes with this process, however that ends.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot run {}", self.script.display()))?;
+        // Waiting for the child would close it.
+        *self.stdin.lock().unwrap_or_else(PoisonError::into_inner) = child.stdin.take();
         let stdout = child.stdout.take().context("Kafka has no standard output")?;
         let mut lines = BufReader::new(stdout).lines();
         let ready = async {
