@@ -1,0 +1,154 @@
+//! The averager's code against a bare COPY, a bare UNNEST insert and the per-event way, interleaved in one run.
+//!
+//! Every contender first decodes the JSON that Lambda hands over, then writes the events in order of arrival into a
+//! table with the same key and the same partitions. A round gives each contender one slice; ratios are taken within a
+//! round, and their median counts, because the machine's speed changes between rounds, not within them.
+
+mod case;
+mod contender;
+mod copy;
+mod insert;
+mod lanes;
+mod memory;
+mod naive;
+mod small_batches;
+mod tables;
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use self::case::{Case, Outcome};
+use self::contender::Kind;
+pub(crate) use self::contender::{Averaging, Contender};
+pub(crate) use self::copy::rows;
+use self::lanes::Slice;
+use self::tables::Tables;
+pub(crate) use self::tables::{SeriesIds, copy_structure};
+use crate::cli::Cli;
+use crate::correctness;
+use crate::feed::Delivery;
+use crate::figures::median;
+use crate::postgres::Server;
+use crate::progress::Progress;
+use crate::report::{Report, Table, rounded};
+
+/// Numbers of symbols: a batch of 1,000 out of 5,000 has each event of another series, the worst case.
+const SYMBOLS: [usize; 2] = [200, 5_000];
+
+/// Measures every case and adds the tables to the report.
+pub(crate) async fn run(
+    cli: &Cli,
+    server: &mut Server,
+    binaries: &Path,
+    progress: &Progress,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let (mut speeds, mut thresholds) = (speed_table(), Table::of_thresholds("The averager's thresholds"));
+    let mut checks =
+        Table::new("The averager's tables", &["symbols", "points", "bytes per point", "averages"]);
+    let mut small = small_batches::table();
+    for symbols in SYMBOLS {
+        progress.tell(format!("averager: {symbols} symbols: filling the tables"));
+        server.new_database().await?;
+        let mut tables = Tables::fill(server, symbols).await?;
+        for case in Case::all(symbols, cli.quick) {
+            let outcome = case.measure(server, &mut tables, progress, cli.quick).await?;
+            speeds.row(speed_row(&case, &outcome));
+            hold(&mut thresholds, &case, &outcome);
+        }
+        small_batches::measure(server, &mut tables, &mut small).await?;
+        progress.tell(format!("averager: {symbols} symbols: checking every average"));
+        let stored = correctness::check(server, tables.expected_points).await?;
+        thresholds.at_most(
+            format!("bytes per point, {symbols} symbols"),
+            stored.bytes_per_point,
+            130.0,
+            130.0,
+        );
+        checks.row(vec![
+            json!(symbols),
+            json!(stored.points),
+            rounded(stored.bytes_per_point),
+            json!("all exact, none missing"),
+        ]);
+    }
+    progress.tell("averager: peak memory at a batch of 10,000");
+    let peak = memory::peak(server, binaries).await?;
+    thresholds.at_most("peak memory of the averager at a batch of 10,000, MiB", peak, 64.0, 64.0);
+    for table in [speeds, small, checks, thresholds] {
+        report.add(table);
+    }
+    Ok(())
+}
+
+fn speed_table() -> Table {
+    let mut table = Table::new(
+        "The averager and its limits (k/s: thousand events a second; µs: CPU time of client and server per event)",
+        &[
+            "symbols",
+            "batch",
+            "delivery",
+            "conn.",
+            "decode k/s",
+            "COPY k/s",
+            "COPY µs",
+            "UNNEST k/s",
+            "averager k/s",
+            "averager µs",
+            "of which client",
+            "of COPY: wall",
+            "of COPY: CPU",
+            "of UNNEST: wall",
+            "naive of COPY: wall",
+        ],
+    );
+    table.note("Every contender decodes the same JSON first; `decode` does nothing else. Medians of interleaved rounds.");
+    table.note(
+        "COPY and UNNEST always get clean events, since neither takes a repeated key; ratios are of events.",
+    );
+    table
+}
+
+fn speed_row(case: &Case, outcome: &Outcome) -> Vec<Value> {
+    let speed = |kind| rounded(outcome.median(kind, |slice| slice.rate() / 1e3));
+    let cpu = |kind| rounded(outcome.median(kind, Slice::cpu_micros));
+    vec![
+        json!(case.symbols),
+        json!(case.batch),
+        json!(case.delivery.describe()),
+        json!(case.connections),
+        speed(Kind::Decode),
+        speed(Kind::Copy),
+        cpu(Kind::Copy),
+        speed(Kind::Unnest),
+        speed(Kind::Averager),
+        cpu(Kind::Averager),
+        rounded(outcome.median(Kind::Averager, Slice::client_cpu_micros)),
+        rounded(outcome.wall_ratio(Kind::Averager, Kind::Copy)),
+        rounded(outcome.cpu_ratio(Kind::Averager, Kind::Copy)),
+        rounded(outcome.wall_ratio(Kind::Averager, Kind::Unnest)),
+        rounded(outcome.wall_ratio(Kind::Naive, Kind::Copy)),
+    ]
+}
+
+/// Holds a case against what is required of it.
+fn hold(thresholds: &mut Table, case: &Case, outcome: &Outcome) {
+    let cpu = outcome.cpu_ratio(Kind::Averager, Kind::Copy);
+    let name = case.to_string();
+    if case.batch == 100 {
+        if case.delivery == Delivery::Clean {
+            let slower = median(outcome.ratios(Kind::Unnest, Kind::Averager, Slice::rate));
+            thresholds.at_most(format!("{name}: times UNNEST's wall time"), slower, 2.0, 1.3);
+        }
+        return;
+    }
+    let (required, aim) = match (case.delivery, case.symbols, case.batch) {
+        (Delivery::Imperfect, _, 1_000) => (0.38, 0.50),
+        (Delivery::Imperfect, ..) => (0.55, 0.70),
+        (Delivery::Clean, 5_000, 1_000) => (0.45, 0.60),
+        (Delivery::Clean, 5_000, _) => (0.60, 0.75),
+        (Delivery::Clean, ..) => (0.70, 0.85),
+    };
+    thresholds.at_least(format!("{name}: of COPY's CPU"), cpu, required, aim);
+}

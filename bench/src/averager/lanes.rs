@@ -1,0 +1,124 @@
+//! The writers of one contender, each with a connection and events of its own.
+
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+
+use super::case::Case;
+use super::contender::{Contender, Kind};
+use super::tables::Tables;
+use crate::cpu;
+use crate::feed::{Delivery, Feed};
+use crate::postgres::Server;
+
+/// Most events of a slice: their JSON is made beforehand and held in memory.
+const MOST_EVENTS: f64 = 400_000.0;
+/// Batches of the per-event way, which does not know of any.
+const NAIVE_BATCH: usize = 100;
+
+pub(super) struct Lanes {
+    kind: Kind,
+    batch: usize,
+    lanes: Vec<(Feed, Box<dyn Contender>)>,
+}
+
+/// What one contender did within one round.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slice {
+    events: f64,
+    wall: Duration,
+    client: Duration,
+    server: Duration,
+}
+
+impl Slice {
+    /// Events a second.
+    pub(super) fn rate(&self) -> f64 {
+        self.events / self.wall.as_secs_f64()
+    }
+
+    /// CPU time of client and server for each event.
+    pub(super) fn cpu_micros(&self) -> f64 {
+        (self.client + self.server).as_secs_f64() * 1e6 / self.events
+    }
+
+    /// CPU time of the client alone.
+    pub(super) fn client_cpu_micros(&self) -> f64 {
+        self.client.as_secs_f64() * 1e6 / self.events
+    }
+}
+
+impl Lanes {
+    pub(super) async fn open(
+        case: Case,
+        kind: Kind,
+        server: &Server,
+        tables: &Tables,
+    ) -> anyhow::Result<Self> {
+        let delivery = if kind.takes_repeats() { case.delivery } else { Delivery::Clean };
+        let mut lanes = Vec::new();
+        for writer in 0..case.connections {
+            let feed = tables.feed(kind, (writer, case.connections), delivery)?;
+            lanes.push((feed, kind.open(server, tables).await?));
+        }
+        Ok(Self { kind, batch: if kind == Kind::Naive { NAIVE_BATCH } else { case.batch }, lanes })
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Warms up, and finds out how many events take about `seconds`.
+    pub(super) async fn calibrate(&mut self, server: &Server, seconds: f64) -> anyhow::Result<usize> {
+        let mut few = self.batch * self.lanes.len();
+        loop {
+            let slice = self.slice(server, few).await?;
+            let wanted = (slice.rate() * seconds).clamp(1.0, MOST_EVENTS);
+            if slice.wall.as_secs_f64() > seconds / 5.0 || slice.events >= MOST_EVENTS {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "clamped above"
+                )]
+                return Ok(wanted as usize);
+            }
+            few *= 4;
+        }
+    }
+
+    /// Takes about this many events, in whole batches, on all lanes at once.
+    pub(super) async fn slice(&mut self, server: &Server, events: usize) -> anyhow::Result<Slice> {
+        let batches = events.div_ceil(self.batch * self.lanes.len());
+        let mut work = Vec::new();
+        for (mut feed, contender) in self.lanes.drain(..) {
+            let events = (0..batches).map(|_| feed.batch(self.batch)).collect::<anyhow::Result<Vec<_>>>()?;
+            work.push((feed, contender, events));
+        }
+        let lanes = work.len();
+        let (client, database, started) = (cpu::of_this_process(), server.cpu(), Instant::now());
+        let tasks = work.into_iter().map(|(feed, mut contender, events)| {
+            tokio::spawn(async move {
+                for event in &events {
+                    contender.take(event).await?;
+                }
+                anyhow::Ok((feed, contender))
+            })
+        });
+        for lane in try_join_all(tasks).await? {
+            self.lanes.push(lane?);
+        }
+        Ok(Slice {
+            wall: started.elapsed(),
+            client: cpu::of_this_process().saturating_sub(client),
+            server: server.cpu().saturating_sub(database),
+            events: (batches * self.batch * lanes) as f64,
+        })
+    }
+
+    /// Notes what was sent, so that the next case goes on behind it.
+    pub(super) fn close(&self, tables: &mut Tables) {
+        for (feed, _) in &self.lanes {
+            tables.sent(self.kind, feed);
+        }
+    }
+}

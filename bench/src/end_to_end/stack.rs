@@ -1,0 +1,139 @@
+//! The emulator and its functions, on the benchmark's Postgres and Kafka.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::kafka::Broker;
+use crate::binaries::workspace;
+use crate::cpu;
+use crate::postgres::Server;
+
+const AVERAGER: &str = "averager";
+
+/// How a stack is started, the first time and again.
+#[derive(Debug)]
+pub(super) struct Stack {
+    binaries: PathBuf,
+    database_url: String,
+    bootstrap_servers: String,
+    topic: String,
+    data: TempDir,
+    emulator: Option<(Child, Option<ChildStdin>)>,
+}
+
+impl Stack {
+    /// A stack that reads `topic`, once it is ready.
+    pub(super) async fn start(
+        binaries: &Path,
+        server: &Server,
+        broker: &Broker,
+        topic: &str,
+    ) -> anyhow::Result<Self> {
+        let mut stack = Self::spawned(binaries, server, broker, topic)?;
+        tokio::task::spawn_blocking(move || {
+            stack.wait_until_ready()?;
+            Ok(stack)
+        })
+        .await?
+    }
+
+    /// A stack that reads `topic` as soon as it can.
+    pub(super) fn spawned(
+        binaries: &Path,
+        server: &Server,
+        broker: &Broker,
+        topic: &str,
+    ) -> anyhow::Result<Self> {
+        let data = tempfile::Builder::new().prefix("market-data-bench-stack-").tempdir()?;
+        let mut stack = Self {
+            binaries: binaries.to_owned(),
+            database_url: server.url.clone(),
+            bootstrap_servers: broker.bootstrap_servers.clone(),
+            topic: topic.to_owned(),
+            data,
+            emulator: None,
+        };
+        stack.spawn()?;
+        Ok(stack)
+    }
+
+    /// Starts the emulator; it reads the topic as soon as it can.
+    pub(super) fn spawn(&mut self) -> anyhow::Result<()> {
+        let log = File::options().create(true).append(true).open(self.data.path().join("log"))?;
+        let mut child = Command::new(self.binaries.join("emulator"))
+            .args(["--output", "json", "--port", "0", "--until-stdin-closes", "--bin-dir"])
+            .arg(&self.binaries)
+            .arg("--data-dir")
+            .arg(self.data.path().join("data"))
+            .current_dir(workspace())
+            .env("DATABASE_URL", &self.database_url)
+            .env("KAFKA_BOOTSTRAP_SERVERS", &self.bootstrap_servers)
+            .env("KAFKA_PRICE_TOPIC", &self.topic)
+            .env("KAFKA_DEAD_LETTER_TOPIC", format!("{}.dlt", self.topic))
+            .env("DEFAULT_PROVIDER", "replay")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .context("starting the emulator")?;
+        let stdin = child.stdin.take();
+        self.emulator = Some((child, stdin));
+        Ok(())
+    }
+
+    fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let (child, _) = self.emulator.as_mut().context("no emulator runs")?;
+        let mut lines = BufReader::new(child.stdout.take().context("its standard output")?).lines();
+        for line in lines.by_ref() {
+            let event: Value = serde_json::from_str(&line?).unwrap_or_default();
+            if event["event"] == "ready" {
+                std::thread::spawn(move || lines.for_each(drop));
+                return Ok(());
+            }
+        }
+        let log = std::fs::read_to_string(self.data.path().join("log")).unwrap_or_default();
+        anyhow::bail!(
+            "the emulator ended before it was ready: {}",
+            log.lines().next_back().unwrap_or("no word")
+        )
+    }
+
+    /// The emulator's process.
+    pub(super) fn emulator(&self) -> u32 {
+        self.emulator.as_ref().map_or(0, |(child, _)| child.id())
+    }
+
+    /// The processes of the averager.
+    pub(super) fn averagers(&self) -> Vec<u32> {
+        cpu::children_named(self.emulator(), AVERAGER)
+    }
+
+    /// CPU time of the averagers, and of everything else of the stack.
+    pub(super) fn cpu(&self) -> (Duration, Duration) {
+        let averagers = cpu::of_children_named(self.emulator(), AVERAGER);
+        (averagers, cpu::of_tree(self.emulator()).saturating_sub(averagers))
+    }
+
+    /// Ends the emulator as `kill -9` does.
+    pub(super) fn kill(&mut self) -> anyhow::Result<()> {
+        let (child, _) = self.emulator.as_mut().context("no emulator runs")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Ends the stack cleanly.
+    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+        let Some((mut child, stdin)) = self.emulator.take() else { return Ok(()) };
+        drop(stdin);
+        tokio::task::spawn_blocking(move || child.wait()).await??;
+        Ok(())
+    }
+}

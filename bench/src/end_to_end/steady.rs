@@ -1,0 +1,139 @@
+//! Under a steady load: the latency from produce to visible average, and how long it stays away after `kill -9`.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::kafka::Broker;
+use super::load::Load;
+use super::stack::Stack;
+use crate::feed::{self, Delivery, Feed};
+use crate::figures::{median, milliseconds, percentile};
+use crate::postgres::Server;
+use crate::progress::Progress;
+use crate::report::{Table, rounded};
+
+const SYMBOLS: usize = 5_000;
+/// Each symbol's first event, which makes its series, comes before anything is measured.
+const WARM_UP: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(90);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
+const BETWEEN_KILLS: Duration = Duration::from_secs(3);
+
+/// Milliseconds of latency, and seconds until the first average after a kill.
+#[derive(Clone, Debug)]
+pub(super) struct Steady {
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+    pub(super) after_averager: f64,
+    pub(super) after_emulator: f64,
+    samples: usize,
+    seconds: u64,
+    kills: usize,
+    worst_after_averager: f64,
+    worst_after_emulator: f64,
+}
+
+pub(super) async fn measure(
+    broker: &Broker,
+    server: &mut Server,
+    binaries: &Path,
+    progress: &Progress,
+    quick: bool,
+) -> anyhow::Result<Steady> {
+    let (seconds, kills) = if quick { (10, 1) } else { (30, 3) };
+    progress.tell("end to end: steady load: starting");
+    server.new_database().await?;
+    let topic = broker.new_topic("price-events").await?;
+    let mut stack = Stack::start(binaries, server, broker, &topic).await?;
+    let symbols = feed::symbols(SYMBOLS);
+    let feed = Feed::new(&symbols, feed::start_before_now(100)?, 0, (0, 1), Delivery::Clean)?;
+    let load = Load::start(broker, server, topic, feed).await?;
+    sleep(WARM_UP).await;
+    progress.tell(format!("end to end: latency at 1,000 events/s for {seconds} s"));
+    let started = Instant::now();
+    sleep(Duration::from_secs(seconds)).await;
+    let seen = load.seen_since(started)?;
+    ensure!(!seen.is_empty(), "no average became visible");
+    let latencies: Vec<f64> = seen.iter().map(|seen| milliseconds(seen.visible - seen.produced)).collect();
+    let (mut averager, mut emulator) = (Vec::new(), Vec::new());
+    for _ in 0..kills {
+        progress.tell("end to end: kill -9 of the averager");
+        averager.push(after_kill_of_averager(&stack, &load).await?);
+        sleep(BETWEEN_KILLS).await;
+    }
+    for _ in 0..kills {
+        progress.tell("end to end: kill -9 of the emulator");
+        let killed = Instant::now();
+        stack.kill()?;
+        stack.spawn()?;
+        emulator.push(first_average_after(&load, killed).await?);
+        sleep(BETWEEN_KILLS).await;
+    }
+    drop(load);
+    stack.stop().await?;
+    Ok(Steady {
+        p50: percentile(latencies.iter().copied(), 50),
+        p99: percentile(latencies.iter().copied(), 99),
+        after_averager: median(averager.iter().copied()),
+        after_emulator: median(emulator.iter().copied()),
+        samples: latencies.len(),
+        seconds,
+        kills,
+        worst_after_averager: averager.into_iter().fold(0.0, f64::max),
+        worst_after_emulator: emulator.into_iter().fold(0.0, f64::max),
+    })
+}
+
+async fn after_kill_of_averager(stack: &Stack, load: &Load) -> anyhow::Result<f64> {
+    let averagers = stack.averagers();
+    ensure!(!averagers.is_empty(), "no averager runs");
+    let killed = Instant::now();
+    for averager in averagers {
+        kill(Pid::from_raw(i32::try_from(averager)?), Signal::SIGKILL).context("killing the averager")?;
+    }
+    first_average_after(load, killed).await
+}
+
+/// Seconds from a kill until an event that was produced after it is visible.
+async fn first_average_after(load: &Load, killed: Instant) -> anyhow::Result<f64> {
+    let deadline = killed + PATIENCE;
+    loop {
+        let seen = load.seen_since(killed)?;
+        if let Some(first) = seen.iter().map(|seen| seen.visible).min() {
+            return Ok((first - killed).as_secs_f64());
+        }
+        ensure!(Instant::now() < deadline, "no new average within {PATIENCE:?} of a kill");
+        sleep(BETWEEN_LOOKS).await;
+    }
+}
+
+impl Steady {
+    pub(super) fn table(&self) -> Table {
+        let mut table = Table::new(
+            "Under 1,000 events/s of 5,000 symbols, batching window 0",
+            &["what", "samples", "p50", "p99", "median", "worst"],
+        );
+        table.note(
+            "Visible: a reader, asking about once a millisecond, finds the series at the event's quote.",
+        );
+        table.note("After a kill: until an event that was produced after it is visible; the emulator is started at once.");
+        let none = serde_json::Value::Null;
+        let latency = format!("latency over {} s, ms", self.seconds);
+        let (p50, p99) = (rounded(self.p50), rounded(self.p99));
+        table.row(vec![json!(latency), json!(self.samples), p50, p99, none.clone(), none.clone()]);
+        for (name, median, worst) in [
+            ("kill -9 of the averager, s", self.after_averager, self.worst_after_averager),
+            ("kill -9 of the emulator, s", self.after_emulator, self.worst_after_emulator),
+        ] {
+            let (median, worst) = (rounded(median), rounded(worst));
+            table.row(vec![json!(name), json!(self.kills), none.clone(), none.clone(), median, worst]);
+        }
+        table
+    }
+}

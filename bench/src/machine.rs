@@ -1,0 +1,52 @@
+//! What the figures were measured on.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use sqlx::Row as _;
+
+use crate::postgres::Server;
+
+/// The machine, its load now, and the settings of Postgres that figures depend on.
+pub(crate) async fn describe(server: &Server) -> anyhow::Result<Value> {
+    let pool = server.pool(1)?;
+    let mut postgres = serde_json::Map::new();
+    for name in [
+        "server_version",
+        "shared_buffers",
+        "max_wal_size",
+        "checkpoint_timeout",
+        "fsync",
+        "synchronous_commit",
+        "jit",
+    ] {
+        let value: String =
+            sqlx::query("select current_setting($1)").bind(name).fetch_one(&pool).await?.get(0);
+        postgres.insert(name.to_owned(), value.into());
+    }
+    Ok(json!({
+        "date": chrono::Utc::now().format("%Y-%m-%d %H:%M UTC").to_string(),
+        "cores": std::thread::available_parallelism()?.get(),
+        "processor": field("/proc/cpuinfo", "model name"),
+        "memory": field("/proc/meminfo", "MemTotal"),
+        "kernel": read("/proc/sys/kernel/osrelease"),
+        "profile": if cfg!(debug_assertions) { "dev: THE FIGURES MEAN NOTHING" } else { "release" },
+        "postgres": postgres,
+        "load_at_start": load(),
+    }))
+}
+
+/// The load average of the last minute, five and fifteen minutes.
+pub(crate) fn load() -> String {
+    read("/proc/loadavg").split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+fn field(path: &str, name: &str) -> String {
+    let text = read(path);
+    let line = text.lines().find(|line| line.starts_with(name));
+    line.and_then(|line| line.split_once(':')).map_or_else(String::new, |(_, value)| value.trim().to_owned())
+}

@@ -1,0 +1,48 @@
+//! Measures the pipeline against what limits it: Postgres' own COPY, and Kafka's own consumer.
+//!
+//! [`averager`] compares the averager's code with a bare COPY in one run, interleaved; [`end_to_end`] runs the whole
+//! stack on a real Kafka; [`growth`] watches ingest and reads as the table grows. Every figure comes with the check that
+//! what was stored is right, so that nobody measures a wrong thing.
+
+mod averager;
+mod binaries;
+mod cli;
+mod correctness;
+mod cpu;
+mod end_to_end;
+mod feed;
+mod figures;
+mod growth;
+mod machine;
+mod postgres;
+mod progress;
+mod report;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use progress::Progress;
+use report::Report;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let binaries = binaries::directory(&cli)?;
+    let progress = Progress::start();
+    let mut server = postgres::Server::start(&cli, &binaries).await?;
+    let mut report = Report::new(machine::describe(&server).await?);
+    let wanted = |command: Command| cli.command.is_none_or(|only| only == command);
+    if wanted(Command::Averager) {
+        averager::run(&cli, &mut server, &binaries, &progress, &mut report).await?;
+    }
+    if wanted(Command::EndToEnd) {
+        end_to_end::run(&cli, &mut server, &binaries, &progress, &mut report).await?;
+    }
+    if wanted(Command::Growth) {
+        growth::run(&cli, &mut server, &progress, &mut report).await?;
+    }
+    report.finish();
+    server.stop().await?;
+    drop(progress);
+    report.print(cli.output)
+}

@@ -1,0 +1,44 @@
+//! A line on standard error every few seconds: what is being measured, and for how long already.
+
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// What is being done; lines are printed until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    now: Arc<Mutex<String>>,
+    lines: JoinHandle<()>,
+}
+
+impl Progress {
+    pub(crate) fn start() -> Self {
+        let now = Arc::new(Mutex::new("starting".to_owned()));
+        let shown = Arc::clone(&now);
+        let started = Instant::now();
+        let lines = tokio::spawn(async move {
+            loop {
+                let what = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let _nobody_reads =
+                    writeln!(std::io::stderr(), "[{:4} s] {what}", started.elapsed().as_secs());
+                tokio::time::sleep(INTERVAL).await;
+            }
+        });
+        Self { now, lines }
+    }
+
+    /// Says what is being done from now on.
+    pub(crate) fn tell(&self, what: impl Into<String>) {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = what.into();
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.lines.abort();
+    }
+}

@@ -1,0 +1,165 @@
+//! The results: tables for people, or one JSON object.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use serde_json::{Map, Value, json};
+
+use crate::cli::OutputFormat;
+use crate::machine;
+
+/// Everything measured in one run.
+#[derive(Debug)]
+pub(crate) struct Report {
+    machine: Value,
+    tables: Vec<Table>,
+}
+
+/// One kind of figures.
+#[derive(Debug)]
+pub(crate) struct Table {
+    title: String,
+    notes: Vec<&'static str>,
+    columns: Vec<&'static str>,
+    rows: Vec<Vec<Value>>,
+}
+
+impl Table {
+    pub(crate) fn new(title: impl Into<String>, columns: &[&'static str]) -> Self {
+        Self { title: title.into(), notes: Vec::new(), columns: columns.to_vec(), rows: Vec::new() }
+    }
+
+    /// A table of figures beside what they should be.
+    pub(crate) fn of_thresholds(title: &str) -> Self {
+        Self::new(title, &["case", "measured", "required", "aim", "verdict"])
+    }
+
+    /// How the figures came about.
+    pub(crate) fn note(&mut self, note: &'static str) {
+        self.notes.push(note);
+    }
+
+    pub(crate) fn row(&mut self, cells: Vec<Value>) {
+        self.rows.push(cells);
+    }
+
+    /// Holds a figure that should be large against its thresholds.
+    pub(crate) fn at_least(&mut self, case: impl Into<String>, measured: f64, required: f64, aim: f64) {
+        let verdict = verdict(measured >= required, measured >= aim);
+        let limit = |limit: f64| json!(format!("≥ {limit}"));
+        self.row(vec![json!(case.into()), rounded(measured), limit(required), limit(aim), json!(verdict)]);
+    }
+
+    /// Holds a figure that should be small against its thresholds.
+    pub(crate) fn at_most(&mut self, case: impl Into<String>, measured: f64, required: f64, aim: f64) {
+        let verdict = verdict(measured <= required, measured <= aim);
+        let limit = |limit: f64| json!(format!("≤ {limit}"));
+        self.row(vec![json!(case.into()), rounded(measured), limit(required), limit(aim), json!(verdict)]);
+    }
+
+    fn json(&self) -> Value {
+        let object = |row: &Vec<Value>| -> Map<String, Value> {
+            self.columns.iter().map(|name| (*name).to_owned()).zip(row.iter().cloned()).collect()
+        };
+        json!({"title": self.title, "notes": self.notes, "rows": self.rows.iter().map(object).collect::<Vec<_>>()})
+    }
+
+    fn text(&self) -> String {
+        let mut lines: Vec<Vec<String>> = vec![self.columns.iter().map(|name| (*name).to_owned()).collect()];
+        lines.extend(self.rows.iter().map(|row| row.iter().map(shown).collect()));
+        let width = |column: usize| {
+            lines
+                .iter()
+                .filter_map(|line| line.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        let mut text = format!("\n{}\n", self.title);
+        for note in &self.notes {
+            text += &format!("  {note}\n");
+        }
+        for (number, line) in lines.iter().enumerate() {
+            let cells = line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+                let is_number = number > 0 && self.rows[number - 1][column].is_number();
+                if is_number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+            });
+            text += &format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end());
+        }
+        text
+    }
+}
+
+fn verdict(met: bool, aim: bool) -> &'static str {
+    match (met, aim) {
+        (_, true) => "aim met",
+        (true, false) => "met",
+        (false, false) => "NOT MET",
+    }
+}
+
+/// A number with about three digits that matter, or none where there is none.
+pub(crate) fn rounded(value: f64) -> Value {
+    let factor = match value.abs() {
+        size if size >= 100.0 => 1.0,
+        size if size >= 10.0 => 10.0,
+        size if size >= 0.1 => 100.0,
+        _ => 10_000.0,
+    };
+    serde_json::Number::from_f64((value * factor).round() / factor).map_or(Value::Null, Value::Number)
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => {
+            let text = number.to_string();
+            text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+        }
+        other => other.to_string(),
+    }
+}
+
+impl Report {
+    pub(crate) fn new(machine: Value) -> Self {
+        Self { machine, tables: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, table: Table) {
+        self.tables.push(table);
+    }
+
+    /// Notes how busy the machine was in the end.
+    pub(crate) fn finish(&mut self) {
+        self.machine["load_at_end"] = json!(machine::load());
+    }
+
+    pub(crate) fn print(&self, format: Option<OutputFormat>) -> anyhow::Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        let usual = if stdout.is_terminal() { OutputFormat::Text } else { OutputFormat::Json };
+        let text = match format.unwrap_or(usual) {
+            OutputFormat::Json => {
+                let tables: Vec<Value> = self.tables.iter().map(Table::json).collect();
+                serde_json::to_string_pretty(&json!({"machine": self.machine, "tables": tables}))? + "\n"
+            }
+            OutputFormat::Text => self.text(),
+        };
+        Ok(stdout.write_all(text.as_bytes())?)
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in self.machine.as_object().into_iter().flatten() {
+            let value = match value {
+                Value::Object(settings) => {
+                    let settings = settings.iter().map(|(name, value)| format!("{name} {}", shown(value)));
+                    settings.collect::<Vec<_>>().join(", ")
+                }
+                other => shown(other),
+            };
+            text += &format!("{name:<14} {value}\n");
+        }
+        text + &self.tables.iter().map(Table::text).collect::<String>()
+    }
+}
