@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use reqwest::Url;
 
 /// Variables that the functions understand beyond those that the template names.
-const PASSED_ON: [&str; 10] = [
+const PASSED_ON: [&str; 13] = [
     "KAFKA_PRICE_TOPIC",
     "KAFKA_DEAD_LETTER_TOPIC",
     "POLLING_INTERVAL",
@@ -14,6 +14,9 @@ const PASSED_ON: [&str; 10] = [
     "YAHOO_USER_AGENT",
     "REPLAY_STEP_SECONDS",
     "MAX_RELAY_JOBS",
+    "POINTS_RETENTION_DAYS",
+    "RAW_RESPONSES_RETENTION_DAYS",
+    "RUNS_RETENTION_DAYS",
     "RUST_LOG",
     "RUST_BACKTRACE",
 ];
