@@ -143,12 +143,15 @@ async fn pages_have_every_job_once_in_the_order_of_creation_also_among_jobs_of_o
     for limit in 1..=6 {
         let mut seen = Vec::new();
         let mut cursor = String::new();
-        loop {
+        for page in 1.. {
             let answered = api.get(&format!("/prices/poll?limit={limit}{cursor}")).await;
             seen.extend(answered.each("job_id"));
             match answered.json()["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
-                None => break,
+                None => {
+                    assert_eq!(page, 5_usize.div_ceil(limit), "the last page has no cursor");
+                    break;
+                }
             }
         }
         assert_eq!(seen, whole.each("job_id"), "limit {limit}");

@@ -32,7 +32,7 @@ async fn pages_have_every_series_once_also_where_they_part_the_providers_of_a_sy
     for limit in 1..=7 {
         let mut seen = Vec::new();
         let mut cursor = String::new();
-        loop {
+        for page in 1.. {
             let answered = api.get(&format!("/symbols?limit={limit}{cursor}")).await;
             let (symbols, providers) = (answered.each("symbol"), answered.each("provider"));
             assert!(symbols.len() <= limit);
@@ -42,7 +42,10 @@ async fn pages_have_every_series_once_also_where_they_part_the_providers_of_a_sy
             );
             match answered.json()["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
-                None => break,
+                None => {
+                    assert_eq!(page, series.len().div_ceil(limit), "the last page has no cursor");
+                    break;
+                }
             }
         }
         let aapl: Vec<_> = seen.iter().filter(|name| name.starts_with("AAPL")).collect();
