@@ -1,0 +1,122 @@
+//! The dead-letter topic: what stands in it, and how far this command has come.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::progress::Progress;
+
+/// The consumer group whose offsets tell what was sent.
+const GROUP: &str = "redrive";
+/// Longest that one request to the brokers may take, and longest that they may be silent while there is more to read.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads the dead-letter topic one partition after the other.
+pub(crate) struct Letters {
+    consumer: BaseConsumer,
+    topic: String,
+}
+
+/// What there is to read in a partition.
+pub(crate) struct Range {
+    /// The first offset that is not done.
+    pub(crate) progress: Progress,
+    /// The end of the partition at the time of asking: what comes later is for the next run.
+    pub(crate) end: i64,
+}
+
+impl Letters {
+    pub(crate) fn open(bootstrap_servers: &str, topic: &str) -> anyhow::Result<Self> {
+        let consumer = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap_servers)
+            .set("group.id", GROUP)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.partition.eof", "true")
+            .set("allow.auto.create.topics", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("queued.max.messages.kbytes", "32768")
+            .create()
+            .context("cannot make the Kafka consumer")?;
+        Ok(Self { consumer, topic: topic.to_owned() })
+    }
+
+    /// The topic's partitions.
+    pub(crate) fn partitions(&self) -> anyhow::Result<Vec<i32>> {
+        let metadata =
+            self.consumer.fetch_metadata(Some(&self.topic), TIMEOUT).context("Kafka does not answer")?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
+        let partitions: Vec<i32> =
+            topic.iter().flat_map(MetadataTopic::partitions).map(|partition| partition.id()).collect();
+        ensure!(!partitions.is_empty(), "Kafka has no topic {}", self.topic);
+        Ok(partitions)
+    }
+
+    /// What of a partition is left to do.
+    pub(crate) fn range(&self, partition: i32) -> anyhow::Result<Range> {
+        let (low, end) = self
+            .consumer
+            .fetch_watermarks(&self.topic, partition, TIMEOUT)
+            .context("Kafka does not tell what the topic holds")?;
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(&self.topic, partition);
+        let committed = self
+            .consumer
+            .committed_offsets(asked, TIMEOUT)
+            .context("Kafka does not tell what was sent before")?;
+        let elements = committed.elements();
+        let progress = elements.first().and_then(|element| match element.offset() {
+            // An offset past the end was committed for a topic of this name that is gone.
+            Offset::Offset(next) if (low..=end).contains(&next) => {
+                Some(Progress::read(next, element.metadata()))
+            }
+            _ => None,
+        });
+        Ok(Range { progress: progress.unwrap_or_else(|| Progress::from(low)), end })
+    }
+
+    /// Hands every record of the range to `each`, done or not, until that fails.
+    pub(crate) fn read(
+        &self,
+        partition: i32,
+        range: &Range,
+        mut each: impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let next = range.progress.next();
+        if next >= range.end {
+            return Ok(());
+        }
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(&self.topic, partition, Offset::Offset(next))?;
+        self.consumer.assign(&assignment).context("cannot read the dead-letter topic")?;
+        loop {
+            match self.consumer.poll(TIMEOUT) {
+                Some(Ok(message)) => {
+                    if message.offset() < range.end {
+                        each(&message)?;
+                    }
+                    if message.offset() + 1 >= range.end {
+                        return Ok(());
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+                Some(Err(error)) => return Err(error).context("cannot read the dead-letter topic"),
+                None => anyhow::bail!("Kafka was silent for {} s", TIMEOUT.as_secs()),
+            }
+        }
+    }
+
+    /// Notes how far the partition is done.
+    pub(crate) fn commit(&self, partition: i32, progress: &Progress) -> anyhow::Result<()> {
+        let mut offsets = TopicPartitionList::new();
+        let mut offset = offsets.add_partition(&self.topic, partition);
+        offset.set_offset(Offset::Offset(progress.next()))?;
+        offset.set_metadata(progress.metadata());
+        self.consumer.commit(&offsets, CommitMode::Sync).context("Kafka did not note what was sent")
+    }
+}

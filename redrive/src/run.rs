@@ -1,0 +1,158 @@
+//! One run: letter after letter from the dead-letter topic to the price topic.
+
+use anyhow::bail;
+use rdkafka::message::{BorrowedMessage, Message};
+use shared::config::Kafka;
+
+use crate::letter::{Letter, Unsendable};
+use crate::letters::{Letters, Range};
+use crate::producer::{Delivery, Producer};
+use crate::progress::Progress;
+use crate::report::{Action, Line, Report};
+
+/// Letters sent before their acknowledgements are waited for and noted.
+const CHUNK: usize = 500;
+/// Bytes of letters that make a chunk, however few they are.
+const CHUNK_BYTES: usize = 8_000_000;
+
+/// What to send, from where to where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The brokers and the topics.
+    pub kafka: Kafka,
+    /// Only letters with this condition or function error.
+    pub reason: Option<String>,
+    /// Tells what would be done, and does nothing.
+    pub dry_run: bool,
+}
+
+/// What became of the letters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Outcome {
+    /// Sent back, or (in a dry run) to be sent.
+    pub sent: usize,
+    /// Of another reason than the one asked for.
+    pub passed_over: usize,
+    /// Cannot be sent back; they stay, and are told again by the next run.
+    pub left: usize,
+    /// Sent by an earlier run. Those before the first letter that is left to send are not even counted.
+    pub sent_before: usize,
+}
+
+/// Sends dead letters back, telling `report` about each.
+///
+/// # Errors
+/// When Kafka is away or does not acknowledge; what was acknowledged is noted and not sent again.
+pub fn redrive(options: &Options, report: &mut dyn Report) -> anyhow::Result<Outcome> {
+    let Kafka { bootstrap_servers, price_topic, dead_letter_topic } = &options.kafka;
+    let letters = Letters::open(bootstrap_servers, dead_letter_topic)?;
+    let mut run = Run {
+        options,
+        letters: &letters,
+        producer: Producer::open(bootstrap_servers, price_topic)?,
+        report,
+        outcome: Outcome::default(),
+    };
+    for partition in letters.partitions()? {
+        run.partition(partition)?;
+    }
+    Ok(run.outcome)
+}
+
+struct Run<'a> {
+    options: &'a Options,
+    letters: &'a Letters,
+    producer: Producer,
+    report: &'a mut dyn Report,
+    outcome: Outcome,
+}
+
+/// Letters on their way, with the offsets they stand at.
+#[derive(Default)]
+struct Chunk {
+    letters: Vec<(i64, Letter)>,
+    bytes: usize,
+}
+
+impl Run<'_> {
+    fn partition(&mut self, partition: i32) -> anyhow::Result<()> {
+        let letters = self.letters;
+        let range = letters.range(partition)?;
+        let mut progress = range.progress.clone();
+        let mut chunk = Chunk::default();
+        letters.read(partition, &range, |message| {
+            self.take(&range, message, &mut chunk);
+            if chunk.letters.len() >= CHUNK || chunk.bytes >= CHUNK_BYTES {
+                self.send(partition, &std::mem::take(&mut chunk), &mut progress)?;
+            }
+            Ok(())
+        })?;
+        self.send(partition, &chunk, &mut progress)
+    }
+
+    /// Puts a letter that is to be sent into the chunk.
+    fn take(&mut self, range: &Range, message: &BorrowedMessage<'_>, chunk: &mut Chunk) {
+        let (partition, offset) = (message.partition(), message.offset());
+        if range.progress.contains(offset) {
+            self.outcome.sent_before += 1;
+            return;
+        }
+        let payload = message.payload().unwrap_or_default();
+        let letter = match Letter::read(payload) {
+            Ok(letter) => letter,
+            Err(reason) => {
+                return self.leave(&Line { partition, offset, letter: None, action: Action::Left(reason) });
+            }
+        };
+        let line = |action| Line { partition, offset, letter: Some(&letter), action };
+        if self.options.reason.as_ref().is_some_and(|reason| !letter.has_reason(reason)) {
+            self.outcome.passed_over += 1;
+            self.report.letter(&line(Action::PassedOver));
+        } else if letter.topic != self.options.kafka.price_topic {
+            self.leave(&line(Action::Left(Unsendable::OtherTopic)));
+        } else if self.options.dry_run {
+            self.outcome.sent += 1;
+            self.report.letter(&line(Action::WouldSend));
+        } else {
+            chunk.bytes += payload.len();
+            chunk.letters.push((offset, letter));
+        }
+    }
+
+    /// Sends the chunk, waits for the acknowledgements, and notes them.
+    fn send(&mut self, partition: i32, chunk: &Chunk, progress: &mut Progress) -> anyhow::Result<()> {
+        if chunk.letters.is_empty() {
+            return Ok(());
+        }
+        for (number, (_, letter)) in chunk.letters.iter().enumerate() {
+            self.producer.send(number, letter.key.as_deref(), &letter.value_to_send());
+        }
+        let mut failure = None;
+        let mut deliveries = self.producer.deliveries()?;
+        deliveries.sort_unstable_by_key(|(number, _)| *number);
+        for (number, delivery) in deliveries {
+            let Some((offset, letter)) = chunk.letters.get(number) else { continue };
+            let line = |action| Line { partition, offset: *offset, letter: Some(letter), action };
+            match delivery {
+                Delivery::Acknowledged => {
+                    progress.done(*offset);
+                    self.outcome.sent += 1;
+                    self.report.letter(&line(Action::Sent));
+                }
+                Delivery::TooLarge => self.leave(&line(Action::Left(Unsendable::TooLarge))),
+                Delivery::Failed(code) => failure = Some(code),
+            }
+        }
+        self.letters.commit(partition, progress)?;
+        self.report.progress(&self.outcome);
+        match failure {
+            Some(code) => bail!("Kafka did not acknowledge every record: {code}"),
+            None => Ok(()),
+        }
+    }
+
+    fn leave(&mut self, line: &Line<'_>) {
+        self.outcome.left += 1;
+        self.report.letter(line);
+    }
+}
