@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::progress::Progress;
@@ -51,10 +51,9 @@ impl Letters {
         let metadata =
             self.consumer.fetch_metadata(Some(&self.topic), TIMEOUT).context("Kafka does not answer")?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
-        let partitions: Vec<i32> =
-            topic.iter().flat_map(MetadataTopic::partitions).map(|partition| partition.id()).collect();
+        let partitions = topic.map_or(&[][..], MetadataTopic::partitions);
         ensure!(!partitions.is_empty(), "Kafka has no topic {}", self.topic);
-        Ok(partitions)
+        Ok(partitions.iter().map(MetadataPartition::id).collect())
     }
 
     /// What of a partition is left to do.
