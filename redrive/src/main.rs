@@ -10,15 +10,18 @@ use shared::config;
 
 const EXAMPLES: &str = "\
 Examples:
-  redrive --dry-run                          what would be sent, and why it had become a dead letter
-  redrive                                    send everything that was not sent before
-  redrive --reason RetriesExhausted          only letters of this condition, or with this function error
+  redrive --dry-run                    what would be sent, and why it had died
+  redrive                              send everything that was not sent before
+  redrive --reason RetriesExhausted    only letters of this condition or function error
 
-KAFKA_BOOTSTRAP_SERVERS names the brokers; KAFKA_PRICE_TOPIC and KAFKA_DEAD_LETTER_TOPIC the topics, where they are not
-the usual ones. Prints text on a terminal, else JSON lines.
+KAFKA_BOOTSTRAP_SERVERS names the brokers, KAFKA_PRICE_TOPIC and KAFKA_DEAD_LETTER_TOPIC unusual topics.
+Prints text on a terminal, else JSON lines.
 
-Exit status: 0 all done, 1 Kafka failed (run it again: nothing acknowledged is sent twice), 2 wrong usage or
-configuration, 3 done, but some letters cannot be sent back.";
+Exit status:
+  0  all done
+  1  Kafka failed; run it again, nothing acknowledged is sent twice
+  2  wrong usage or configuration
+  3  done, but some letters cannot be sent back";
 
 /// Sends dead letters back to the topic they came from: keys unchanged, and each only once
 #[derive(Debug, Parser)]
