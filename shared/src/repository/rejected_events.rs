@@ -25,6 +25,9 @@ pub struct RejectedEvent {
     pub reason: String,
 }
 
+/// Most characters of a reason that are kept.
+const LONGEST_REASON: usize = 500;
+
 /// Keeps the events, each once however often it is delivered; returns how many were new.
 ///
 /// A record's identity includes its timestamp and the hash of its value, because offsets begin again when a topic
@@ -63,8 +66,14 @@ pub async fn insert(connection: &mut PgConnection, events: &[RejectedEvent]) -> 
     .bind(rows.iter().map(|(_, hash)| hash.as_slice()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(event, _)| event.key.as_deref()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(event, _)| event.value.as_deref()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(event, _)| event.reason.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(event, _)| readable(&event.reason)).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(inserted.rows_affected())
+}
+
+/// The reason as text that Postgres takes, and of bounded length: it may quote the record, which may hold anything.
+fn readable(reason: &str) -> String {
+    let plain = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
+    reason.chars().take(LONGEST_REASON).map(plain).collect()
 }
