@@ -85,6 +85,8 @@ impl Delivery {
             drop(permit);
             let wait = match answer {
                 Ok(Outcome::Success(_)) => return true,
+                // The emulator stops, and the function with it: the firing comes again at the next start.
+                Ok(Outcome::FunctionError(_)) if self.stop.is_cancelled() => return false,
                 Ok(Outcome::FunctionError(error)) => {
                     self.report(&error.error_type);
                     errors += 1;

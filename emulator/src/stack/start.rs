@@ -106,7 +106,7 @@ impl Stack {
     fn warn_of_replay(&self, wanted: &str, trouble: &str) {
         self.announcements.warning(&format!(
             "The default provider '{wanted}' does not answer from here: {trouble}\n\
-             For this run the default is '{REPLAY}': RECORDED prices of 2012, played at present times.\n\
+             For this run the default is '{REPLAY}': RECORDED prices of 2012 and 2013, played at present times.\n\
              Everything they show up in says \"provider\": \"{REPLAY}\"; '{wanted}' is asked where a request names it."
         ));
     }

@@ -1,6 +1,6 @@
 //! The averager's Lambda function: one invocation per Kafka batch.
 
-use averager::handler::{deadline, handle};
+use averager::handler::{BatchError, deadline, handle};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use shared::repository::ingest::Ingest;
@@ -15,4 +15,8 @@ async fn main() -> Result<(), Error> {
         handle(ingest, event.payload.get(), deadline(event.context.deadline)).await
     }))
     .await
+}
+
+fn log(error: &BatchError) {
+    tracing::error!(%error, "batch not stored");
 }

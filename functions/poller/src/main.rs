@@ -6,7 +6,7 @@ use std::time::Duration;
 use lambda_runtime::layers::TracingLayer;
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn, spawn_graceful_shutdown_handler};
 use poller::clock::WallClock;
-use poller::{Firing, Poller, deadline};
+use poller::{Firing, FiringError, Poller, deadline};
 use shared::price_log::kafka::KafkaPriceLog;
 use shared::provider::Providers;
 use shared::{config, repository, telemetry};
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Error> {
     end_gracefully(stopping, in_flight.clone()).await;
     let handler = service_fn(move |event: LambdaEvent<Firing>| {
         let poller = poller.clone();
-        async move { poller.serve(&event.payload, deadline(event.context.deadline)).await }
+        async move { poller.serve(&event.payload, deadline(event.context.deadline)).await.inspect_err(log) }
     });
     // The outermost layer: an invocation is in flight until its answer is posted.
     Runtime::new(handler)
@@ -54,4 +54,11 @@ async fn end_gracefully(stopping: CancellationToken, in_flight: TaskTracker) {
         let _ = tokio::time::timeout(LAST_POLL, in_flight.wait()).await;
     })
     .await;
+}
+
+fn log(error: &FiringError) {
+    match error {
+        FiringError::Stopping => tracing::info!("stopped while waiting for a tick; the firing comes again"),
+        error => tracing::error!(%error, "firing not served"),
+    }
 }

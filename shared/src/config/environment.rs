@@ -24,8 +24,9 @@ const MAX_TOPIC_LENGTH: usize = 249;
 /// EventBridge's own limit on the names of schedule groups.
 const MAX_GROUP_LENGTH: usize = 64;
 
-/// Without Postgres's notices, which tell that what should be there is there.
-const DEFAULT_LOG_FILTER: &str = "info,sqlx::postgres::notice=warn";
+/// Without Postgres's notices, which tell that what should be there is there, and without the runtime's own line for a
+/// handler's error, which the functions log themselves.
+const DEFAULT_LOG_FILTER: &str = "info,sqlx::postgres::notice=warn,lambda_runtime::layers::panic=off";
 
 /// A variable of the process; an odd byte in it shows as `U+FFFD`, which no check lets pass unseen.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]

@@ -116,7 +116,7 @@ fn yfinance_is_accepted_as_yahoo() {
 #[test]
 fn logging_is_text_at_info_unless_lambda_asks_for_json() {
     let logging = Logging::from_lookup(&|_| None).unwrap();
-    assert_eq!(logging, Logging { filter: "info".to_owned(), json: false });
+    assert!(logging.filter.starts_with("info,") && !logging.json, "{logging:?}");
     let json = |name: &str| (name == "AWS_LAMBDA_LOG_FORMAT").then(|| "JSON".to_owned());
     assert!(Logging::from_lookup(&json).unwrap().json);
     let odd = |name: &str| (name == "RUST_LOG").then(|| "shared=loud".to_owned());
