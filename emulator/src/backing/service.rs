@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 /// Between restarts, doubled after each one that follows soon.
 const BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
+/// Longest that a dead process waits to be collected.
+const COLLECTED: Duration = Duration::from_secs(5);
 /// Between looks at a process.
 pub(super) const POLL: Duration = Duration::from_millis(20);
 
@@ -103,13 +105,17 @@ async fn end(child: &mut Child, signals: &[(Signal, Duration)], hurry: &Cancella
 
 /// Ends the process that a killed emulator left running on `data`, whose pid is in `pid_file`.
 pub(super) async fn end_leftover<S: Service>(pid_file: &Path, data: &Path) -> anyhow::Result<()> {
-    let Some(pid) = running_on(pid_file, data) else { return Ok(()) };
+    let Some(pid) = running_on(pid_file, data) else {
+        collected(pid_file).await;
+        return Ok(());
+    };
     tracing::info!(%pid, "ending the {} that an earlier emulator left running", S::NAME);
     for (signal, patience) in S::ENDING.iter().chain(&[(Signal::SIGKILL, Duration::from_secs(2))]) {
         let _ended = kill(pid, *signal);
         let deadline = Instant::now() + *patience;
         while Instant::now() < deadline {
             if running_on(pid_file, data).is_none() {
+                collected(pid_file).await;
                 return Ok(());
             }
             sleep(POLL).await;
@@ -120,9 +126,25 @@ pub(super) async fn end_leftover<S: Service>(pid_file: &Path, data: &Path) -> an
 
 /// The process named on the first line of `pid_file`, if it still runs and its command line speaks of `data`.
 fn running_on(pid_file: &Path, data: &Path) -> Option<Pid> {
-    let noted = fs::read_to_string(pid_file).ok()?;
-    let pid: i32 = noted.lines().next()?.trim().parse().ok()?;
+    let pid = noted(pid_file)?;
     let command_line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let mut arguments = command_line.split(|byte| *byte == 0).map(OsStr::from_bytes);
     arguments.any(|argument| Path::new(argument).starts_with(data)).then(|| Pid::from_raw(pid))
+}
+
+/// Waits for the end of a dead process to be collected by whoever is its parent now: until then the next PostgreSQL
+/// takes it for a running one.
+async fn collected(pid_file: &Path) {
+    let Some(pid) = noted(pid_file) else { return };
+    let deadline = Instant::now() + COLLECTED;
+    let is_dead =
+        || fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command_line| command_line.is_empty());
+    while is_dead() && Instant::now() < deadline {
+        sleep(POLL).await;
+    }
+}
+
+/// The process named on the first line of `pid_file`.
+fn noted(pid_file: &Path) -> Option<i32> {
+    fs::read_to_string(pid_file).ok()?.lines().next()?.trim().parse().ok()
 }
