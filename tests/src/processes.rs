@@ -23,10 +23,18 @@ pub fn postgres(data_directory: &Path) -> Option<u32> {
     file.lines().next()?.trim().parse().ok().filter(|pid| is_running(*pid))
 }
 
-/// All running processes of a stack, its own Postgres included.
+/// The pid of the stack's own Kafka, if it has one that runs.
+#[must_use]
+pub fn kafka(data_directory: &Path) -> Option<u32> {
+    let file = std::fs::read_to_string(data_directory.join("kafka/pid")).ok()?;
+    file.trim().parse().ok().filter(|pid| is_running(*pid))
+}
+
+/// All running processes of a stack, its own Postgres and Kafka included.
 #[must_use]
 pub fn all(data_directory: &Path) -> Vec<u32> {
-    noted(data_directory).into_iter().map(|(_, pid)| pid).chain(postgres(data_directory)).collect()
+    let functions = noted(data_directory).into_iter().map(|(_, pid)| pid);
+    functions.chain(postgres(data_directory)).chain(kafka(data_directory)).collect()
 }
 
 /// What the emulator's pid files tell of, as far as it runs.

@@ -67,6 +67,7 @@ impl Stack {
             .arg("--data-dir")
             .arg(&options.data_directory)
             .args(options.flags)
+            .args(broker(options.flags)?)
             .current_dir(binaries::workspace())
             .env("DEFAULT_PROVIDER", "replay")
             .env_remove("DATABASE_URL")
@@ -174,6 +175,18 @@ impl Stack {
         let child = &mut self.child;
         let ended = async || child.try_wait().ok().flatten();
         waiting::until("end of the emulator", Duration::from_secs(12), ended).await.code()
+    }
+}
+
+/// The flags for the broker that `TEST_BROKER` names, unless the test itself names one.
+#[expect(clippy::disallowed_methods, reason = "the tests' own configuration")]
+fn broker(flags: &[&str]) -> anyhow::Result<&'static [&'static str]> {
+    let wanted = std::env::var("TEST_BROKER").unwrap_or_default();
+    match wanted.as_str() {
+        _ if flags.contains(&"--broker") => Ok(&[]),
+        "" | "embedded" => Ok(&[]),
+        "kafka" => Ok(&["--broker", "kafka"]),
+        _ => anyhow::bail!("TEST_BROKER must be embedded or kafka"),
     }
 }
 
