@@ -12,7 +12,7 @@ async fn main() -> Result<(), Error> {
     let config = config::or_exit(config::Averager::from_environment());
     let ingest = &Ingest::new(repository::connect(&config.database.url, 1)?);
     lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
-        handle(ingest, event.payload.get(), deadline(event.context.deadline)).await
+        handle(ingest, event.payload.get(), deadline(event.context.deadline)).await.inspect_err(log)
     }))
     .await
 }

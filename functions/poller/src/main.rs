@@ -56,9 +56,9 @@ async fn end_gracefully(stopping: CancellationToken, in_flight: TaskTracker) {
     .await;
 }
 
+/// A stop while waiting for a tick is no failure: the firing comes again.
 fn log(error: &FiringError) {
-    match error {
-        FiringError::Stopping => tracing::info!("stopped while waiting for a tick; the firing comes again"),
-        error => tracing::error!(%error, "firing not served"),
+    if !matches!(error, FiringError::Stopping) {
+        tracing::error!(%error, "firing not served");
     }
 }
