@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
 mod property;
-mod reference;
 mod rules;
+
+use e2e::reference;

@@ -66,6 +66,17 @@ async fn a_bad_record_is_quarantined_with_its_bytes_while_its_neighbours_are_sto
 }
 
 #[tokio::test]
+async fn a_reason_that_quotes_what_postgres_refuses_is_kept_readable() {
+    let pool = e2e::postgres::database().await.unwrap();
+    let spoiled = quote("1", 0, 0).replacen('{', "{\"id\":\"\\u0000\",", 1);
+    let summary = run(&pool, &batch(0, &[&spoiled, &quote("2", 1, 1)])).await;
+    assert_eq!((summary.added, summary.rejected), (1, 1));
+    let reason: String =
+        sqlx::query_scalar("select reason from rejected_events").fetch_one(&pool).await.unwrap();
+    assert!(reason.starts_with("the value is not a price event"), "{reason}");
+}
+
+#[tokio::test]
 async fn an_average_shows_its_true_count_until_there_are_five_points() {
     let pool = e2e::postgres::database().await.unwrap();
     let quotes: Vec<String> =

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
 
-/// The folder with the built emulator and functions; builds them on the first call of a test process.
+/// The folder with the built emulator and functions: the one that `TEST_BIN_DIR` names, else this binary's own, after
+/// building them on the first call of a process.
 ///
 /// # Errors
 /// When cargo cannot build them.
@@ -18,11 +19,19 @@ pub fn directory() -> anyhow::Result<&'static Path> {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the tests' own configuration")]
+fn named() -> Option<PathBuf> {
+    std::env::var_os("TEST_BIN_DIR").filter(|directory| !directory.is_empty()).map(PathBuf::from)
+}
+
 fn build() -> anyhow::Result<PathBuf> {
+    if let Some(directory) = named() {
+        return Ok(directory);
+    }
     // A test runs from target/<profile>/deps; the binaries lie one folder above.
-    let test = std::env::current_exe().context("where this test's binary lies")?;
-    let directory =
-        test.parent().and_then(Path::parent).context("the test lies outside target/<profile>/deps")?;
+    let this = std::env::current_exe().context("where this binary lies")?;
+    let directory = this.parent().context("this binary lies nowhere")?;
+    let directory = directory.parent().filter(|_| directory.ends_with("deps")).unwrap_or(directory);
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--workspace", "--bins", "--quiet"]).current_dir(workspace());
     if directory.file_name().is_some_and(|profile| profile == "release") {

@@ -1,9 +1,11 @@
 //! What the tests of whole parts share: a real Postgres, the built binaries, and the stack as a person starts it.
 
 pub mod binaries;
+pub mod faults;
 pub mod link;
 pub mod postgres;
 pub mod processes;
+pub mod reference;
 pub mod stack;
 pub mod topic;
 pub mod waiting;

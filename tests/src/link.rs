@@ -1,7 +1,8 @@
 //! A link to a Postgres that a test can cut or stall, as networks and hosts do.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use sqlx::postgres::PgConnectOptions;
@@ -11,6 +12,30 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::waiting;
+
+/// A moment in a transaction's life, told by what the server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// It has begun.
+    Begun,
+    /// It is committed, and the client is about to learn it.
+    Committed,
+}
+
+impl Moment {
+    /// The server's message "command complete".
+    fn message(self) -> &'static [u8] {
+        match self {
+            Self::Begun => b"C\0\0\0\x0aBEGIN\0",
+            Self::Committed => b"C\0\0\0\x0bCOMMIT\0",
+        }
+    }
+}
+
+/// The moment at which a connection is to be cut.
+type Cut = Arc<Mutex<Option<Moment>>>;
+
 /// Passes connections on to a server, for as long as it is neither cut nor stalled.
 #[derive(Debug)]
 pub struct Link {
@@ -18,6 +43,7 @@ pub struct Link {
     address: SocketAddr,
     server: Arc<str>,
     stalled: watch::Sender<bool>,
+    cut_at: Cut,
     passing: JoinHandle<()>,
 }
 
@@ -32,9 +58,11 @@ impl Link {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let stalled = watch::Sender::new(false);
-        let passing = tokio::spawn(pass_all(listener, Arc::clone(&server), stalled.subscribe()));
+        let cut_at = Cut::default();
+        let passing =
+            tokio::spawn(pass_all(listener, Arc::clone(&server), stalled.subscribe(), Arc::clone(&cut_at)));
         let (before, after) = url.split_once(&*server).context("the URL names host and port")?;
-        Ok(Self { url: format!("{before}{address}{after}"), address, server, stalled, passing })
+        Ok(Self { url: format!("{before}{address}{after}"), address, server, stalled, cut_at, passing })
     }
 
     /// The URL of the Postgres through this link.
@@ -55,8 +83,17 @@ impl Link {
     /// When something else has taken its port.
     pub async fn mend(&mut self) -> anyhow::Result<()> {
         let listener = TcpListener::bind(self.address).await?;
-        self.passing = tokio::spawn(pass_all(listener, Arc::clone(&self.server), self.stalled.subscribe()));
+        let (server, cut_at) = (Arc::clone(&self.server), Arc::clone(&self.cut_at));
+        self.passing = tokio::spawn(pass_all(listener, server, self.stalled.subscribe(), cut_at));
         Ok(())
+    }
+
+    /// Breaks the next connection whose transaction comes to `moment`, with the server's answer on the way and never
+    /// delivered; returns when that has happened.
+    pub async fn cut_at(&self, moment: Moment) {
+        *self.cut_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(moment);
+        let cut = async || self.cut_at.lock().unwrap_or_else(PoisonError::into_inner).is_none().then_some(());
+        waiting::until("transaction to cut", Duration::from_secs(60), cut).await;
     }
 
     /// Passes nothing on, and leaves connections open.
@@ -76,29 +113,46 @@ impl Drop for Link {
     }
 }
 
-async fn pass_all(listener: TcpListener, server: Arc<str>, stalled: watch::Receiver<bool>) {
+async fn pass_all(listener: TcpListener, server: Arc<str>, stalled: watch::Receiver<bool>, cut_at: Cut) {
     // Ends with this task, and every connection with it.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        let (server, stalled) = (Arc::clone(&server), stalled.clone());
+        let (server, stalled, cut_at) = (Arc::clone(&server), stalled.clone(), Arc::clone(&cut_at));
         connections.spawn(async move {
             let Ok(server) = TcpStream::connect(&*server).await else { return };
             let ((client_reads, client_writes), (server_reads, server_writes)) =
                 (client.into_split(), server.into_split());
             tokio::select! {
-                () = pass(client_reads, server_writes, stalled.clone()) => {}
-                () = pass(server_reads, client_writes, stalled) => {}
+                () = pass(client_reads, server_writes, stalled.clone(), None) => {}
+                () = pass(server_reads, client_writes, stalled, Some(&cut_at)) => {}
             }
         });
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut stalled: watch::Receiver<bool>) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut stalled: watch::Receiver<bool>,
+    cut_at: Option<&Cut>,
+) {
     let mut bytes = vec![0; 16_384];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        if cut_at.is_some_and(|cut_at| is_time(cut_at, &bytes[..count])) {
+            return;
+        }
         if stalled.wait_for(|stalled| !stalled).await.is_err() || to.write_all(&bytes[..count]).await.is_err()
         {
             return;
         }
     }
+}
+
+/// Whether the server tells of the moment to cut at, which is then over.
+fn is_time(cut_at: &Cut, answer: &[u8]) -> bool {
+    let told = |moment: &mut Moment| {
+        let message = moment.message();
+        answer.windows(message.len()).any(|window| window == message)
+    };
+    cut_at.lock().unwrap_or_else(PoisonError::into_inner).take_if(told).is_some()
 }

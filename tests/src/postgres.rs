@@ -52,7 +52,7 @@ async fn create(server: &Server, template: &str) -> anyhow::Result<String> {
     with_database(&server.url, &name)
 }
 
-fn with_database(url: &str, name: &str) -> anyhow::Result<String> {
+pub(crate) fn with_database(url: &str, name: &str) -> anyhow::Result<String> {
     let (base, query) =
         url.split_once('?').map_or((url, String::new()), |(base, query)| (base, format!("?{query}")));
     let server = base.rfind('/').map(|at| &base[..at]).context("the database URL names no database")?;
@@ -89,7 +89,7 @@ async fn start() -> anyhow::Result<Server> {
     Ok(Server { url, template, _own: own })
 }
 
-fn start_own() -> anyhow::Result<(String, Child, ChildStdin)> {
+pub(crate) fn start_own() -> anyhow::Result<(String, Child, ChildStdin)> {
     remove_leftovers();
     let data = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
     let mut child = Command::new(binaries::directory()?.join("emulator"))

@@ -1,0 +1,71 @@
+//! A real Kafka that can be stopped, killed and started again.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context;
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::{binaries, processes};
+
+/// A broker of this process, on a port and with data that survive its restarts.
+#[derive(Debug)]
+pub struct Broker {
+    address: String,
+    // Closing its standard input ends it, also when this process is killed.
+    child: Child,
+    data: TempDir,
+}
+
+impl Broker {
+    /// Starts a new one; Java is needed, and Maven the first time.
+    ///
+    /// # Errors
+    /// When it does not start; what is missing stands on standard error.
+    pub fn start() -> anyhow::Result<Self> {
+        let data = tempfile::Builder::new().prefix("market-data-faults-kafka-").tempdir()?;
+        let (address, child) = launch(data.path())?;
+        Ok(Self { address, child, data })
+    }
+
+    /// Where clients find it.
+    #[must_use]
+    pub fn bootstrap_servers(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends it with `signal`, and starts it again where it was, on the data it left.
+    ///
+    /// # Errors
+    /// When it does not start again.
+    pub fn restart(&mut self, signal: Signal) -> anyhow::Result<()> {
+        processes::signal(self.child.id(), signal);
+        self.child.wait()?;
+        let (address, child) = launch(self.data.path())?;
+        self.child = child;
+        anyhow::ensure!(address == self.address, "Kafka came back at {address}, not at {}", self.address);
+        Ok(())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ended = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+fn launch(data: &Path) -> anyhow::Result<(String, Child)> {
+    let mut child = Command::new(binaries::workspace().join("tests/kafka/start"))
+        .args(["--port", "0", "--until-stdin-closes", "--data-dir"])
+        .arg(data)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("running tests/kafka/start")?;
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().context("its standard output")?).read_line(&mut line)?;
+    let address = line.trim().strip_prefix("ready ").context("Kafka did not become ready")?;
+    Ok((address.to_owned(), child))
+}

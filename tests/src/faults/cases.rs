@@ -1,0 +1,97 @@
+//! The named cases: every fault by itself, then mixtures of them.
+
+use super::fault::Fault;
+use super::run::Case;
+use super::site::Wiring;
+
+/// The averager killed at random moments.
+#[must_use]
+pub fn averager_killed() -> Case {
+    Case::of("averager killed", vec![Fault::AveragerKilled; 5])
+}
+
+/// The emulator killed.
+#[must_use]
+pub fn emulator_killed() -> Case {
+    Case::of("emulator killed", vec![Fault::EmulatorKilled])
+}
+
+/// Emulator and averager killed.
+#[must_use]
+pub fn both_killed() -> Case {
+    Case::of("averager and emulator killed", vec![Fault::AveragerKilled, Fault::BothKilled])
+}
+
+/// Postgres killed.
+#[must_use]
+pub fn postgres_killed() -> Case {
+    Case::of("Postgres killed", vec![Fault::PostgresKilled; 2])
+}
+
+/// Postgres stopped and started.
+#[must_use]
+pub fn postgres_restarted() -> Case {
+    Case::of("Postgres restarted", vec![Fault::PostgresRestarted; 2])
+}
+
+/// Connections to Postgres lost: at any moment, in a transaction, and between COMMIT and its answer.
+#[must_use]
+pub fn connections_cut() -> Case {
+    let faults = [Fault::ConnectionsTerminated, Fault::CutInTransaction, Fault::CommitAnswerLost];
+    Case::of("connections cut", [faults, faults].concat())
+}
+
+/// Kafka stopped and started.
+#[must_use]
+pub fn kafka_restarted() -> Case {
+    Case::of("Kafka restarted", vec![Fault::KafkaRestarted])
+}
+
+/// Kafka killed.
+#[must_use]
+pub fn kafka_killed() -> Case {
+    Case::of("Kafka killed", vec![Fault::KafkaKilled])
+}
+
+/// Two emulators in one consumer group, each killed in turn.
+#[must_use]
+pub fn rebalance() -> Case {
+    let faults = vec![Fault::EmulatorKilled; 2];
+    Case { groups: &["averager", "averager"], ..Case::of("two emulators, each killed", faults) }
+}
+
+/// Every record delivered to two averagers at once, then the whole topic replayed from its first record.
+#[must_use]
+pub fn delivered_twice() -> Case {
+    let faults = vec![Fault::AveragerKilled, Fault::ConnectionsTerminated];
+    Case { groups: &["one", "two"], replay: true, ..Case::of("delivered twice, then replayed", faults) }
+}
+
+/// Records that kill the function.
+#[must_use]
+pub fn crashing_records() -> Case {
+    let wiring = Wiring { crashing: true };
+    Case { wiring, ..Case::of("records that crash the function", Vec::new()) }
+}
+
+/// Postgres away for two minutes.
+#[must_use]
+pub fn postgres_away() -> Case {
+    Case::of("Postgres away for two minutes", vec![Fault::PostgresAway(120)])
+}
+
+/// Every case with a fault of its own.
+pub const EACH: [fn() -> Case; 12] = [
+    averager_killed,
+    emulator_killed,
+    both_killed,
+    postgres_killed,
+    postgres_restarted,
+    connections_cut,
+    kafka_restarted,
+    kafka_killed,
+    rebalance,
+    delivered_twice,
+    crashing_records,
+    postgres_away,
+];

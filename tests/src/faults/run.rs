@@ -1,0 +1,144 @@
+//! One run: a dirty stream, faults at random moments while it flows, and the check.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use tokio_util::sync::CancellationToken;
+
+use super::check::{Checked, caught_up, check};
+use super::fault::{Fault, moment};
+use super::publisher::Publisher;
+use super::site::{Ground, Site, Wiring};
+use super::stream::Stream;
+
+/// What a run does besides publishing.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What it is called.
+    pub name: &'static str,
+    /// The faults, one after the other.
+    pub faults: Vec<Fault>,
+    /// Consumer groups of its stacks: two of the same name share the partitions, others get every record each.
+    pub groups: &'static [&'static str],
+    /// How its stacks are wired.
+    pub wiring: Wiring,
+    /// Whether the whole topic is read once more at the end, by a group that knows nothing.
+    pub replay: bool,
+}
+
+impl Case {
+    /// Faults on a single stack.
+    #[must_use]
+    pub fn of(name: &'static str, faults: Vec<Fault>) -> Self {
+        Self { name, faults, groups: &["averager"], wiring: Wiring::default(), replay: false }
+    }
+
+    /// Three faults that the seed chooses, on one or two stacks.
+    #[must_use]
+    pub fn mixed(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed ^ 0x6d69_7865_6421);
+        let faults = Fault::MIXED.choose_multiple(&mut random, 3).copied().collect();
+        let groups: &[&str] =
+            if random.random_bool(0.25) { &["averager", "averager"] } else { &["averager"] };
+        Self { groups, replay: random.random_bool(0.25), ..Self::of("a mixture", faults) }
+    }
+}
+
+/// What a run tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// What the check counted.
+    pub checked: Checked,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Checked { acknowledged, points, rejected, dead_letters } = self.checked;
+        write!(
+            f,
+            "{acknowledged} records acknowledged, {points} points, {rejected} in quarantine, \
+             {dead_letters} dead letters, {:.1} s",
+            self.took.as_secs_f64()
+        )
+    }
+}
+
+/// Records that kill the function, in a run that has them.
+const CRASHES: usize = 2;
+/// Records around them: each crash is isolated by halving, and each half takes another process.
+const AROUND_CRASHES: usize = 300;
+
+/// Runs `case`, as `seed` has it.
+///
+/// # Errors
+/// When a promise is broken, or something does not come back after its fault.
+///
+/// # Panics
+/// When something that is waited for does not happen.
+pub async fn run(ground: &Ground, case: &Case, seed: u64) -> anyhow::Result<Report> {
+    let started = Instant::now();
+    let name = format!("{seed:x}_{}", uuid::Uuid::new_v4().simple());
+    let mut site = Site::prepare(ground, &name, case.wiring).await?;
+    {
+        // Nobody takes Kafka away while stacks start for the first time.
+        let _kafka = ground.kafka.lock().await;
+        for group in case.groups {
+            site.add_stack(group).await?;
+        }
+    }
+    let mut stream = Stream::new(seed);
+    let mut publisher = Publisher::connect(ground.bootstrap_servers(), &site.topic)?;
+    if case.wiring.crashing {
+        publish_crashes(&mut publisher, &mut stream).await?;
+    } else {
+        let stop = CancellationToken::new();
+        let over = stop.clone().drop_guard();
+        let publishing = tokio::spawn(async move {
+            let published = publisher.publish(&mut stream, &stop).await;
+            published.map(|()| publisher)
+        });
+        strike(&mut site, &case.faults, seed).await?;
+        drop(over);
+        publisher = publishing.await??;
+    }
+    let acknowledged = publisher.acknowledged().await;
+    caught_up(&site).await;
+    let _kafka = ground.kafka.lock().await;
+    let mut checked = check(&site, &acknowledged).await?;
+    if case.replay {
+        site.add_stack("replay").await?;
+        caught_up(&site).await;
+        checked = check(&site, &acknowledged).await?;
+    }
+    site.close().await;
+    Ok(Report { checked, took: started.elapsed() })
+}
+
+async fn strike(site: &mut Site<'_>, faults: &[Fault], seed: u64) -> anyhow::Result<()> {
+    let mut random = StdRng::seed_from_u64(seed ^ 0x6661_756c_7421);
+    for (number, fault) in faults.iter().enumerate() {
+        moment(&mut random).await;
+        let stack = number % site.stacks();
+        fault.strike(site, stack, &mut random).await?;
+    }
+    moment(&mut random).await;
+    Ok(())
+}
+
+async fn publish_crashes(publisher: &mut Publisher, stream: &mut Stream) -> anyhow::Result<()> {
+    for _ in 0..CRASHES {
+        for record in stream.by_ref().take(AROUND_CRASHES).collect::<Vec<_>>() {
+            publisher.send(record).await?;
+        }
+        publisher.send(stream.crash()).await?;
+    }
+    for record in stream.by_ref().take(AROUND_CRASHES).collect::<Vec<_>>() {
+        publisher.send(record).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! A dirty stream of records: repeats, late quotes, conflicting prices, foreign events, and every kind of poison.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use uuid::Uuid;
+
+mod poison;
+
+/// The key of records that kill the averager which crashes.
+pub const CRASH: &str = "CRASH";
+
+/// What must become of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// A point, or beaten by a newer answer for its quote.
+    Point,
+    /// Quarantine.
+    Rejected,
+    /// The dead-letter topic, because it kills the function.
+    DeadLetter,
+}
+
+/// A record to be published.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its key.
+    pub key: Option<String>,
+    /// Its value; none is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Its time in milliseconds since 1970, where it is not the present.
+    pub timestamp: Option<i64>,
+    /// What must become of it.
+    pub fate: Fate,
+}
+
+/// A quote as it was published, to be repeated or contradicted later.
+#[derive(Clone, Debug)]
+struct Quote {
+    symbol: String,
+    quoted_at: DateTime<Utc>,
+    polled_at: DateTime<Utc>,
+    value: Vec<u8>,
+}
+
+/// An endless stream; from the same seed it is the same one, but for the times, which start at the present.
+#[derive(Debug)]
+pub struct Stream {
+    random: StdRng,
+    start: DateTime<Utc>,
+    /// How far each symbol's quotes have come.
+    seconds: Vec<i64>,
+    count: i64,
+    recent: Vec<Quote>,
+}
+
+/// Quotes that may be repeated or contradicted.
+const REMEMBERED: usize = 2_000;
+
+impl Stream {
+    /// The stream of `seed`, over some 1 to 60 symbols.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let symbols = random.random_range(1..=60);
+        Self { random, start: Utc::now(), seconds: vec![0; symbols], count: 0, recent: Vec::new() }
+    }
+
+    /// A record that the averager which crashes does not survive.
+    #[must_use]
+    pub fn crash(&mut self) -> Record {
+        Record { key: Some(CRASH.to_owned()), fate: Fate::DeadLetter, ..self.fresh() }
+    }
+
+    /// How long a burst of records is, and the pause after it in milliseconds: about 1,000 records a second.
+    #[must_use]
+    pub fn burst(&mut self) -> (u32, u64) {
+        (self.random.random_range(1..60), self.random.random_range(5..50))
+    }
+
+    /// A new quote, `seconds` after the stream's first.
+    fn quote(&mut self, symbol: usize, seconds: i64, micros: i64) -> Record {
+        let quoted_at =
+            self.start - TimeDelta::hours(3) + TimeDelta::seconds(seconds) + TimeDelta::microseconds(micros);
+        let polled_at = self.start + TimeDelta::milliseconds(self.count);
+        let price = self.price();
+        self.own(format!("S{symbol}"), &price, quoted_at, polled_at)
+    }
+
+    fn fresh(&mut self) -> Record {
+        let symbol = self.random.random_range(0..self.seconds.len());
+        self.seconds[symbol] += 1;
+        self.quote(symbol, self.seconds[symbol], 0)
+    }
+
+    /// A quote that belongs up to an hour before the symbol's newest.
+    fn late(&mut self) -> Record {
+        let symbol = self.random.random_range(0..self.seconds.len());
+        let seconds = self.seconds[symbol] - self.random.random_range(0..3_600);
+        let micros = self.random.random_range(1..1_000_000);
+        self.quote(symbol, seconds, micros)
+    }
+
+    fn repeated(&mut self) -> Option<Record> {
+        let quote = self.recent.choose(&mut self.random)?;
+        let (key, value) = (Some(quote.symbol.clone()), Some(quote.value.clone()));
+        Some(Record { key, value, timestamp: None, fate: Fate::Point })
+    }
+
+    /// Another answer for a quote, polled before, after or at the very moment of the first.
+    fn conflicting(&mut self) -> Option<Record> {
+        let Quote { symbol, quoted_at, polled_at, .. } = self.recent.choose(&mut self.random)?.clone();
+        let polled_at = polled_at + TimeDelta::milliseconds(self.random.random_range(-3..=3));
+        let price = self.price();
+        Some(self.own(symbol, &price, quoted_at, polled_at))
+    }
+
+    /// As this pipeline itself publishes.
+    fn own(
+        &mut self,
+        symbol: String,
+        price: &str,
+        quoted_at: DateTime<Utc>,
+        polled_at: DateTime<Utc>,
+    ) -> Record {
+        let (id, raw) = (Uuid::from_u128(self.random.random()), Uuid::from_u128(self.random.random()));
+        let (quoted, polled) = (text(quoted_at), text(polled_at));
+        let value = format!(
+            r#"{{"id":"{id}","symbol":"{symbol}","price":{price},"currency":"USD","timestamp":"{quoted}","source":"made","provider":"made","polled_at":"{polled}","raw_response_id":"{raw}"}}"#
+        )
+        .into_bytes();
+        let quote = Quote { symbol: symbol.clone(), quoted_at, polled_at, value: value.clone() };
+        if self.recent.len() < REMEMBERED {
+            self.recent.push(quote);
+        } else {
+            let place = self.random.random_range(0..REMEMBERED);
+            self.recent[place] = quote;
+        }
+        Record { key: Some(symbol), value: Some(value), timestamp: None, fate: Fate::Point }
+    }
+
+    /// As others may publish: no id, no poll time, another spelling; at quote times that ours may have too.
+    fn foreign(&mut self) -> Record {
+        let symbol = self.random.random_range(0..self.seconds.len());
+        let seconds = self.seconds[symbol] + self.random.random_range(-5..=1);
+        let quoted = text(self.start - TimeDelta::hours(3) + TimeDelta::seconds(seconds));
+        let (price, which) =
+            (self.price(), ["source", "provider"][usize::from(self.random.random_bool(0.5))]);
+        let value = format!(
+            r#"{{"symbol":"s{symbol}","price":{price},"timestamp":"{quoted}","{which}":"MADE","more":[[1,{{}}],null]}}"#
+        );
+        let key = self.random.random_bool(0.9).then(|| format!("S{symbol}"));
+        Record { key, value: Some(value.into_bytes()), timestamp: None, fate: Fate::Point }
+    }
+
+    fn price(&mut self) -> String {
+        match self.random.random_range(0..10) {
+            0 => format!("0.{:015}", self.random.random_range(1..999_999_999_999_999_u64)),
+            1 => format!("{}.000000000000001", self.random.random_range(1..99_999_999_999_u64)),
+            2 => format!("{}E-7", self.random.random_range(1..9_999_999)),
+            3 => format!("{}.5e3", self.random.random_range(1..99_999)),
+            _ => format!("{}.{:02}", self.random.random_range(1..2_000), self.random.random_range(0..100)),
+        }
+    }
+}
+
+impl Iterator for Stream {
+    type Item = Record;
+
+    /// The next record: of a hundred 10 repeat, 1 is late, 3 contradict, 4 are foreign, 2 are poison.
+    fn next(&mut self) -> Option<Record> {
+        self.count += 1;
+        let special = match self.random.random_range(0..100) {
+            0..10 => self.repeated(),
+            10 => Some(self.late()),
+            11..14 => self.conflicting(),
+            14..18 => Some(self.foreign()),
+            18..20 => Some(self.poison()),
+            _ => None,
+        };
+        Some(special.unwrap_or_else(|| self.fresh()))
+    }
+}
+
+fn text(moment: DateTime<Utc>) -> String {
+    moment.to_rfc3339_opts(SecondsFormat::Micros, true)
+}

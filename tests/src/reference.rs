@@ -1,0 +1,106 @@
+//! The naive truth: all answers in memory, the newest per quote, averages computed one by one.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use shared::market::{ProviderName, Symbol, Timestamp};
+use shared::moving_average::average;
+use shared::price::Price;
+use shared::price_event::PriceEvent;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+/// A stored point, in the terms that the promises speak of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// The price that stands.
+    pub price: Decimal,
+    /// When it was polled.
+    pub polled_at: Timestamp,
+    /// The average of it and the up to four before it.
+    pub average: Decimal,
+    /// How many those are.
+    pub points: i16,
+}
+
+/// A quote: symbol, provider, quote time.
+pub type Key = (String, String, Timestamp);
+
+/// What must be stored after all of `events`, in whatever order they came.
+#[must_use]
+pub fn expected(events: &[PriceEvent]) -> BTreeMap<Key, Point> {
+    let mut winners =
+        BTreeMap::<(&Symbol, &ProviderName), BTreeMap<Timestamp, (Timestamp, Uuid, Price)>>::new();
+    for event in events {
+        let answer = (event.polled_at, event.id, event.price);
+        let quotes = winners.entry((&event.symbol, &event.provider)).or_default();
+        let winner = quotes.entry(event.timestamp).or_insert(answer);
+        *winner = (*winner).max(answer);
+    }
+    let mut points = BTreeMap::new();
+    for ((symbol, provider), quotes) in winners {
+        let mut window = Vec::new();
+        for (quoted_at, (polled_at, _, price)) in quotes {
+            window.push(price);
+            let Some(newest) = average(&window[window.len().saturating_sub(5)..]) else { continue };
+            let point = Point {
+                price: price.value(),
+                polled_at,
+                average: newest.value,
+                points: i16::from(newest.points),
+            };
+            points.insert((symbol.to_string(), provider.to_string(), quoted_at), point);
+        }
+    }
+    points
+}
+
+/// What is stored.
+///
+/// # Panics
+/// When it cannot be read, or a quote is two points.
+pub async fn stored(pool: &PgPool) -> BTreeMap<Key, Point> {
+    read(
+        pool,
+        "select s.symbol, s.provider, p.quoted_at, p.price, p.polled_at, p.moving_average, p.points
+         from price_points p join series s using (series_id)",
+    )
+    .await
+}
+
+/// The newest point of each series, as the series itself tells it.
+///
+/// # Panics
+/// When it cannot be read, or a series is there twice.
+pub async fn newest(pool: &PgPool) -> BTreeMap<Key, Point> {
+    read(
+        pool,
+        "select symbol, provider, last_at, last_price, last_polled_at, last_average, last_points
+         from series where last_at is not null",
+    )
+    .await
+}
+
+type Row = (String, String, Timestamp, Decimal, Timestamp, Decimal, i16);
+
+async fn read(pool: &PgPool, query: &'static str) -> BTreeMap<Key, Point> {
+    let rows: Vec<Row> = sqlx::query_as(query).fetch_all(pool).await.expect("points are read");
+    let mut points = BTreeMap::new();
+    for (symbol, provider, quoted_at, price, polled_at, average, count) in rows {
+        let point =
+            Point { price: price.normalize(), polled_at, average: average.normalize(), points: count };
+        let key = (symbol, provider, quoted_at);
+        assert!(points.insert(key.clone(), point).is_none(), "{key:?} is there twice");
+    }
+    points
+}
+
+/// The newest point of each series among `points`.
+#[must_use]
+pub fn newest_of(points: &BTreeMap<Key, Point>) -> BTreeMap<Key, Point> {
+    let mut newest = BTreeMap::<(&str, &str), (&Key, &Point)>::new();
+    for (key, point) in points {
+        newest.insert((&key.0, &key.1), (key, point));
+    }
+    newest.into_values().map(|(key, point)| (key.clone(), point.clone())).collect()
+}
