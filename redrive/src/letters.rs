@@ -1,6 +1,6 @@
 //! The dead-letter topic: what stands in it, and how far this command has come.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -15,6 +15,9 @@ use crate::progress::Progress;
 const GROUP: &str = "redrive";
 /// Longest that one request to the brokers may take, and longest that they may be silent while there is more to read.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pause between two requests.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Reads the dead-letter topic one partition after the other.
 pub(crate) struct Letters {
@@ -58,15 +61,11 @@ impl Letters {
 
     /// What of a partition is left to do.
     pub(crate) fn range(&self, partition: i32) -> anyhow::Result<Range> {
-        let (low, end) = self
-            .consumer
-            .fetch_watermarks(&self.topic, partition, TIMEOUT)
+        let (low, end) = patiently(|| self.consumer.fetch_watermarks(&self.topic, partition, TIMEOUT))
             .context("Kafka does not tell what the topic holds")?;
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&self.topic, partition);
-        let committed = self
-            .consumer
-            .committed_offsets(asked, TIMEOUT)
+        let committed = patiently(|| self.consumer.committed_offsets(asked.clone(), TIMEOUT))
             .context("Kafka does not tell what was sent before")?;
         let elements = committed.elements();
         let progress = elements.first().and_then(|element| match element.offset() {
@@ -116,6 +115,18 @@ impl Letters {
         let mut offset = offsets.add_partition(&self.topic, partition);
         offset.set_offset(Offset::Offset(progress.next()))?;
         offset.set_metadata(progress.metadata());
-        self.consumer.commit(&offsets, CommitMode::Sync).context("Kafka did not note what was sent")
+        patiently(|| self.consumer.commit(&offsets, CommitMode::Sync))
+            .context("Kafka did not note what was sent")
+    }
+}
+
+/// Asks again for a while: a broker that has just started, or a group that is new, has no coordinator yet.
+fn patiently<T>(mut request: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        match request() {
+            Err(_) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            answer => return answer,
+        }
     }
 }
