@@ -32,19 +32,13 @@ pub(super) struct Outcome(BTreeMap<Kind, Vec<Slice>>);
 
 impl Case {
     /// Every combination; in a quick run only those that are held against thresholds.
-    pub(super) fn all(symbols: usize, quick: bool) -> Vec<Self> {
+    pub(super) fn all(symbols: usize, delivery: Delivery, quick: bool) -> Vec<Self> {
         let mut cases = Vec::new();
         for connections in if quick { vec![1] } else { vec![1, 4] } {
-            for delivery in [Delivery::Clean, Delivery::Imperfect] {
-                for batch in [100, 1_000, 10_000] {
-                    let case = Self { symbols, batch, delivery, connections };
-                    let held = match delivery {
-                        Delivery::Clean => true,
-                        Delivery::Imperfect => symbols == 5_000 && batch > 100,
-                    };
-                    if held || !quick {
-                        cases.push(case);
-                    }
+            for batch in [100, 1_000, 10_000] {
+                let held = delivery == Delivery::Clean || symbols == 5_000 && batch > 100;
+                if held || !quick {
+                    cases.push(Self { symbols, batch, delivery, connections });
                 }
             }
         }

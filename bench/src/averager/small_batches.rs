@@ -15,10 +15,15 @@ const BATCHES: usize = 300;
 const BATCH: usize = 10;
 
 pub(super) fn table() -> Table {
-    Table::new("Batches of 10 over TCP, ms a batch", &["contender", "p50", "p99"])
+    Table::new("Batches of 10 over TCP, ms a batch", &["symbols", "contender", "p50", "p99"])
 }
 
-pub(super) async fn measure(server: &Server, tables: &mut Tables, table: &mut Table) -> anyhow::Result<()> {
+pub(super) async fn measure(
+    server: &Server,
+    tables: &mut Tables,
+    symbols: usize,
+    table: &mut Table,
+) -> anyhow::Result<()> {
     for kind in [Kind::Copy, Kind::Unnest, Kind::Averager] {
         let mut contender = kind.open(server, tables).await?;
         let mut feed = tables.feed(kind, (0, 1), Delivery::Clean)?;
@@ -31,7 +36,7 @@ pub(super) async fn measure(server: &Server, tables: &mut Tables, table: &mut Ta
         }
         tables.sent(kind, &feed);
         let figure = |percent| rounded(percentile(times.iter().copied(), percent));
-        table.row(vec![json!(kind.to_string()), figure(50), figure(99)]);
+        table.row(vec![json!(symbols), json!(kind.to_string()), figure(50), figure(99)]);
     }
     Ok(())
 }
