@@ -9,6 +9,8 @@ use e2e::faults::run::{Case, run};
 use e2e::faults::site::Ground;
 use tokio::sync::{Mutex, OnceCell};
 
+mod sensitivity;
+
 /// One run at a time breaks things.
 static BREAKING: Mutex<()> = Mutex::const_new(());
 
@@ -24,6 +26,7 @@ fn first_seed() -> u64 {
 }
 
 /// Runs a case `times`, each with another seed.
+#[expect(clippy::print_stdout, reason = "a line per run, with what repeats it")]
 async fn check(times: u64, case: impl Fn(u64) -> Case) {
     let first = first_seed();
     for seed in (0..times).map(|number| first.wrapping_add(number)) {

@@ -63,26 +63,13 @@ impl Fault {
         match self {
             Self::AveragerKilled => kill_averager(site, number).await,
             Self::EmulatorKilled => restart_emulator(site, number, random).await,
-            Self::BothKilled => {
-                kill_averager(site, number).await?;
-                restart_emulator(site, number, random).await
-            }
+            Self::BothKilled => kill_both(site, number, random).await,
             Self::PostgresKilled => signal_postgres(site, Signal::SIGKILL).await,
             Self::PostgresRestarted => signal_postgres(site, Signal::SIGINT).await,
             Self::ConnectionsTerminated => terminate_connections(site, random).await,
-            Self::CutInTransaction => {
-                site.link.cut_at(Moment::Begun).await;
-                Ok(())
-            }
-            Self::CommitAnswerLost => {
-                site.link.cut_at(Moment::Committed).await;
-                Ok(())
-            }
-            Self::PostgresAway(seconds) => {
-                site.link.cut().await;
-                sleep(Duration::from_secs(seconds)).await;
-                site.link.mend().await
-            }
+            Self::CutInTransaction => cut(site, Moment::Begun).await,
+            Self::CommitAnswerLost => cut(site, Moment::Committed).await,
+            Self::PostgresAway(seconds) => take_postgres_away(site, Duration::from_secs(seconds)).await,
             Self::KafkaRestarted => restart_kafka(site, Signal::SIGTERM).await,
             Self::KafkaKilled => restart_kafka(site, Signal::SIGKILL).await,
         }
@@ -106,6 +93,22 @@ async fn restart_emulator(site: &mut Site<'_>, number: usize, random: &mut StdRn
     let longest = if site.stacks() > 1 { 9_000 } else { 500 };
     sleep(Duration::from_millis(random.random_range(0..longest))).await;
     site.start(number).await
+}
+
+async fn kill_both(site: &mut Site<'_>, number: usize, random: &mut StdRng) -> anyhow::Result<()> {
+    kill_averager(site, number).await?;
+    restart_emulator(site, number, random).await
+}
+
+async fn cut(site: &Site<'_>, moment: Moment) -> anyhow::Result<()> {
+    site.link.cut_at(moment).await;
+    Ok(())
+}
+
+async fn take_postgres_away(site: &mut Site<'_>, length: Duration) -> anyhow::Result<()> {
+    site.link.cut().await;
+    sleep(length).await;
+    site.link.mend().await
 }
 
 /// Postgres's keeper starts it again.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::check::{Checked, caught_up, check};
 use super::fault::{Fault, moment};
-use super::publisher::Publisher;
+use super::publisher::{Acknowledged, Publisher};
 use super::site::{Ground, Site, Wiring};
 use super::stream::Stream;
 
@@ -91,22 +91,7 @@ pub async fn run(ground: &Ground, case: &Case, seed: u64) -> anyhow::Result<Repo
             site.add_stack(group).await?;
         }
     }
-    let mut stream = Stream::new(seed);
-    let mut publisher = Publisher::connect(ground.bootstrap_servers(), &site.topic)?;
-    if case.wiring.crashing {
-        publish_crashes(&mut publisher, &mut stream).await?;
-    } else {
-        let stop = CancellationToken::new();
-        let over = stop.clone().drop_guard();
-        let publishing = tokio::spawn(async move {
-            let published = publisher.publish(&mut stream, &stop).await;
-            published.map(|()| publisher)
-        });
-        strike(&mut site, &case.faults, seed).await?;
-        drop(over);
-        publisher = publishing.await??;
-    }
-    let acknowledged = publisher.acknowledged().await;
+    let acknowledged = publish(&mut site, case, seed).await?;
     caught_up(&site).await;
     let _kafka = ground.kafka.lock().await;
     let mut checked = check(&site, &acknowledged).await?;
@@ -115,8 +100,27 @@ pub async fn run(ground: &Ground, case: &Case, seed: u64) -> anyhow::Result<Repo
         caught_up(&site).await;
         checked = check(&site, &acknowledged).await?;
     }
-    site.close().await;
+    site.close().await?;
     Ok(Report { checked, took: started.elapsed() })
+}
+
+/// Publishes a stream while faults strike; gives what Kafka acknowledged of it.
+async fn publish(site: &mut Site<'_>, case: &Case, seed: u64) -> anyhow::Result<Vec<Acknowledged>> {
+    let mut stream = Stream::new(seed);
+    let mut publisher = Publisher::connect(site.ground.bootstrap_servers(), &site.topic)?;
+    if case.wiring.crashing {
+        publish_crashes(&mut publisher, &mut stream).await?;
+        return Ok(publisher.acknowledged().await);
+    }
+    let stop = CancellationToken::new();
+    let over = stop.clone().drop_guard();
+    let publishing = tokio::spawn(async move {
+        let published = publisher.publish(&mut stream, &stop).await;
+        published.map(|()| publisher)
+    });
+    strike(site, &case.faults, seed).await?;
+    drop(over);
+    Ok(publishing.await??.acknowledged().await)
 }
 
 async fn strike(site: &mut Site<'_>, faults: &[Fault], seed: u64) -> anyhow::Result<()> {

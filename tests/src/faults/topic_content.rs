@@ -4,8 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Message, OwnedMessage};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,7 +30,7 @@ fn client(bootstrap_servers: &str, group: &str) -> anyhow::Result<BaseConsumer> 
 /// Each partition's number and the offset behind its last record.
 fn ends(client: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<(i32, i64)>> {
     let metadata = client.fetch_metadata(Some(topic), REQUEST)?;
-    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+    let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
     let ends = partitions.map(|partition| {
         let (_, end) = client.fetch_watermarks(topic, partition.id(), REQUEST)?;
         Ok((partition.id(), end))
@@ -78,4 +81,15 @@ pub fn lag(bootstrap_servers: &str, group: &str, topic: &str) -> anyhow::Result<
         if let Some(Offset::Offset(offset)) = found { end - offset } else { *end }
     });
     Ok(behind.sum())
+}
+
+/// Deletes topics.
+///
+/// # Errors
+/// When Kafka does not answer.
+pub async fn delete(bootstrap_servers: &str, topics: &[&str]) -> anyhow::Result<()> {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap_servers).set("log_level", "0").create()?;
+    admin.delete_topics(topics, &AdminOptions::new().operation_timeout(Some(REQUEST))).await?;
+    Ok(())
 }
