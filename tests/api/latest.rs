@@ -43,7 +43,7 @@ async fn a_quote_polled_within_max_age_is_answered_without_asking_and_an_older_o
     let api = Api::start().await;
     api.store(&[polled_ago("AAPL", 30)]).await;
     let stored = api.get("/prices/latest?symbol=AAPL&max_age=600").await.json();
-    assert_eq!(stored["price"], json!(7.5));
+    assert_eq!(stored["price"], json!(7.5), "{stored}");
     assert_eq!(api.quoter.asked().len(), 0);
 
     for (number, path) in
