@@ -90,7 +90,7 @@ async fn start() -> anyhow::Result<Server> {
 }
 
 pub(crate) fn start_own() -> anyhow::Result<(String, Child, ChildStdin)> {
-    remove_leftovers();
+    remove_leftovers(PREFIX);
     let data = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
     let mut child = Command::new(binaries::directory()?.join("emulator"))
         .args(["postgres", "--until-stdin-closes", "--output", "json", "--data-dir"])
@@ -113,12 +113,13 @@ pub(crate) fn start_own() -> anyhow::Result<(String, Child, ChildStdin)> {
 
 const PREFIX: &str = "market-data-test-postgres-";
 
-/// Removes the data of test processes that are gone: statics are not dropped at a process's end.
-fn remove_leftovers() {
+/// Removes the data of test processes that are gone, whose names are `prefix` and their pid: statics are not dropped at a
+/// process's end.
+pub(crate) fn remove_leftovers(prefix: &str) {
     let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let pid = name.to_str().and_then(|name| name.strip_prefix(prefix));
         if pid.is_some_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }

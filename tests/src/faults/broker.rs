@@ -1,14 +1,16 @@
 //! A real Kafka that can be stopped, killed and started again.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
 use nix::sys::signal::Signal;
-use tempfile::TempDir;
 
-use crate::{binaries, processes};
+use crate::{binaries, postgres, processes};
+
+/// Its data's place in the temporary directory, before this process's id.
+const PREFIX: &str = "market-data-faults-kafka-";
 
 /// A broker of this process, on a port and with data that survive its restarts.
 #[derive(Debug)]
@@ -16,7 +18,7 @@ pub struct Broker {
     address: String,
     // Closing its standard input ends it, also when this process is killed.
     child: Child,
-    data: TempDir,
+    data: PathBuf,
 }
 
 impl Broker {
@@ -25,8 +27,9 @@ impl Broker {
     /// # Errors
     /// When it does not start; what is missing stands on standard error.
     pub fn start() -> anyhow::Result<Self> {
-        let data = tempfile::Builder::new().prefix("market-data-faults-kafka-").tempdir()?;
-        let (address, child) = launch(data.path())?;
+        postgres::remove_leftovers(PREFIX);
+        let data = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
+        let (address, child) = launch(&data)?;
         Ok(Self { address, child, data })
     }
 
@@ -43,7 +46,7 @@ impl Broker {
     pub fn restart(&mut self, signal: Signal) -> anyhow::Result<()> {
         processes::signal(self.child.id(), signal);
         self.child.wait()?;
-        let (address, child) = launch(self.data.path())?;
+        let (address, child) = launch(&self.data)?;
         self.child = child;
         anyhow::ensure!(address == self.address, "Kafka came back at {address}, not at {}", self.address);
         Ok(())
@@ -53,6 +56,7 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         let _ended = self.child.kill().and_then(|()| self.child.wait());
+        let _removed = std::fs::remove_dir_all(&self.data);
     }
 }
 
