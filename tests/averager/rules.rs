@@ -117,6 +117,20 @@ async fn a_late_point_repairs_its_own_average_and_the_four_after_it() {
 }
 
 #[tokio::test]
+async fn polling_the_same_price_again_at_the_edge_of_retention_leaves_the_average_as_it_was() {
+    let pool = e2e::postgres::database().await.unwrap();
+    let quotes: Vec<String> = (0..5).map(|second| quote(&format!("1{second}"), second, second)).collect();
+    run(&pool, &batch(0, &quotes.iter().map(String::as_str).collect::<Vec<_>>())).await;
+    sqlx::query("delete from price_points where points < 5").execute(&pool).await.unwrap();
+    let summary = run(&pool, &batch(5, &[&quote("14", 4, 9)])).await;
+    assert_eq!(summary, Summary { revised: 1, ..Summary::default() });
+    assert_eq!(prices_and_averages(&pool).await, [("14".to_owned(), "12".to_owned(), 5)]);
+    run(&pool, &batch(6, &[&quote("20", 5, 10)])).await;
+    let newest = prices_and_averages(&pool).await.pop().unwrap();
+    assert_eq!(newest, ("20".to_owned(), "14".to_owned(), 5), "the tail outlives the points it came from");
+}
+
+#[tokio::test]
 async fn with_postgres_away_the_batch_fails_when_its_time_is_up_and_says_so() {
     let pool = repository::connect("postgres://nobody@127.0.0.1:1/none", 1).unwrap();
     let give_up_at = Instant::now() + Duration::from_millis(300);

@@ -55,6 +55,32 @@ pub fn expected(events: &[PriceEvent]) -> BTreeMap<Key, Point> {
     points
 }
 
+/// The currency of each series' newest quote, as its winning answer tells it.
+#[must_use]
+pub fn expected_currencies(events: &[PriceEvent]) -> BTreeMap<(String, String), Option<String>> {
+    let mut newest = BTreeMap::<_, &PriceEvent>::new();
+    for event in events {
+        let order = |event: &PriceEvent| (event.timestamp, event.polled_at, event.id, event.price);
+        let winner = newest.entry((event.symbol.to_string(), event.provider.to_string())).or_insert(event);
+        if order(event) > order(winner) {
+            *winner = event;
+        }
+    }
+    let currency = |event: &PriceEvent| event.currency.as_ref().map(ToString::to_string);
+    newest.into_iter().map(|(series, event)| (series, currency(event))).collect()
+}
+
+/// The currency of each series' newest quote, as it is stored.
+///
+/// # Panics
+/// When Postgres is away.
+pub async fn stored_currencies(pool: &PgPool) -> BTreeMap<(String, String), Option<String>> {
+    let select = "select symbol, provider, last_currency from series";
+    let rows: Vec<(String, String, Option<String>)> =
+        sqlx::query_as(select).fetch_all(pool).await.expect("the stored series");
+    rows.into_iter().map(|(symbol, provider, currency)| ((symbol, provider), currency)).collect()
+}
+
 /// What is stored.
 ///
 /// # Panics

@@ -65,9 +65,10 @@ struct Point {
     average: MovingAverage,
 }
 
-/// Of two answers for one quote the greater rank wins, in whatever order they arrive.
-fn rank(event: &PriceEvent) -> (Timestamp, Uuid) {
-    (event.polled_at, event.id)
+/// Of two answers for one quote the greater rank wins, in whatever order they arrive. The price is in it for foreign
+/// events that share even their id.
+fn rank(event: &PriceEvent) -> (Timestamp, Uuid, Price) {
+    (event.polled_at, event.id, event.price)
 }
 
 /// A writer of batches. It remembers the tails of the series it wrote, which saves reading them again as long as no
@@ -112,7 +113,7 @@ async fn store(
     rejected: &[RejectedEvent],
 ) -> Result<Stored, Error> {
     let mut stored = Stored { rejected: rejected.len(), ..Stored::default() };
-    let mut batch = Batch::of(events);
+    let mut batch = Batch::of(events.iter());
     let mut transaction = connection.begin_with("begin isolation level read committed").await?;
     let (fences, points_from) = fence::lock(&mut transaction, &batch.shards()).await?;
     stored.expired = batch.expire(points_from);

@@ -15,11 +15,10 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn of(events: &'a [PriceEvent]) -> Self {
+    pub(super) fn of(events: impl ExactSizeIterator<Item = &'a PriceEvent>) -> Self {
         let mut keys = Vec::new();
         let mut indices = HashMap::with_capacity(events.len());
         let events = events
-            .iter()
             .map(|event| {
                 let index = *indices.entry((&event.symbol, &event.provider)).or_insert_with(|| {
                     keys.push(Key::new(&event.symbol, &event.provider));
@@ -40,13 +39,17 @@ impl<'a> Batch<'a> {
         self.keys.iter().map(|key| key.shard).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Leaves out the events of quotes before `oldest`, which have no partition any more, and tells how many they were.
+    /// Leaves out the events of quotes before `oldest`, which have no partition any more, and the series that have none
+    /// but these; tells how many events they were.
     pub(super) fn expire(&mut self, oldest: Option<Timestamp>) -> usize {
+        let Some(oldest) = oldest else { return 0 };
         let before = self.events.len();
-        if let Some(oldest) = oldest {
-            self.events.retain(|(_, event)| event.timestamp >= oldest);
+        self.events.retain(|(_, event)| event.timestamp >= oldest);
+        let expired = before - self.events.len();
+        if expired > 0 {
+            *self = Self::of(std::mem::take(&mut self.events).into_iter().map(|(_, event)| event));
         }
-        before - self.events.len()
+        expired
     }
 
     /// Sorts the series by id, and gives the events by series and quote time, keeping for each quote the answer polled

@@ -5,8 +5,8 @@
 //! window has its whole true window in the set, because four successors of every changed row are in it, and four
 //! predecessors of every changed row; a row without one is not written.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use sqlx::postgres::PgConnection;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::series::{Newest, Series};
 use super::{Error, Indexed, Point, Stored, append, rank};
 use crate::market::Timestamp;
-use crate::moving_average::{WINDOW, average};
+use crate::moving_average::{MovingAverage, WINDOW, average};
 use crate::price::Price;
 use crate::price_event::PriceEvent;
 
@@ -25,6 +25,8 @@ struct Row {
     polled_at: Timestamp,
     event_id: Uuid,
     price: Price,
+    /// As it is stored, which retention may have made another than that of the rows still there; none for new rows.
+    average: Option<MovingAverage>,
 }
 
 /// The rows around the late points of one series, oldest first.
@@ -51,7 +53,10 @@ pub(super) async fn merge(
             continue;
         }
         let repaired = repaired_points(series.series_id, rows, &changed);
-        move_tail(series, rows, &repaired, events);
+        if changed.values().any(|repriced| *repriced) {
+            move_tail(series, rows);
+        }
+        renew_newest(series, &repaired, events);
         points.extend(repaired);
     }
     append::upsert(connection, &points).await
@@ -64,6 +69,8 @@ struct NeighbourRow {
     polled_at: Timestamp,
     event_id: Uuid,
     price: Decimal,
+    moving_average: Decimal,
+    points: i16,
 }
 
 /// Reads the stored rows around each late point: bounded work, however late it is.
@@ -73,13 +80,13 @@ async fn read(
     late: &Indexed<'_>,
 ) -> Result<BTreeMap<i32, Neighbourhood>, Error> {
     let rows: Vec<NeighbourRow> = sqlx::query_as(
-        "select n.series_id, n.quoted_at, n.polled_at, n.event_id, n.price
+        "select n.series_id, n.quoted_at, n.polled_at, n.event_id, n.price, n.moving_average, n.points
          from unnest($1::int4[], $2::timestamptz[]) as l(series_id, quoted_at)
          cross join lateral (
-             (select p.series_id, p.quoted_at, p.polled_at, p.event_id, p.price from price_points p
+             (select p.* from price_points p
               where p.series_id = l.series_id and p.quoted_at < l.quoted_at order by p.quoted_at desc limit 4)
              union all
-             (select p.series_id, p.quoted_at, p.polled_at, p.event_id, p.price from price_points p
+             (select p.* from price_points p
               where p.series_id = l.series_id and p.quoted_at >= l.quoted_at order by p.quoted_at limit 5)
          ) n",
     )
@@ -89,12 +96,23 @@ async fn read(
     .await?;
     let mut neighbourhoods = BTreeMap::<i32, Neighbourhood>::new();
     for row in rows {
-        let price =
-            Price::try_from(row.price).map_err(|fault| Error::Rejected(sqlx::Error::decode(fault)))?;
-        let neighbour = Row { polled_at: row.polled_at, event_id: row.event_id, price };
-        neighbourhoods.entry(row.series_id).or_default().insert(row.quoted_at, neighbour);
+        let decoded = row.decode().map_err(|fault| Error::Rejected(sqlx::Error::decode(fault)))?;
+        neighbourhoods.entry(row.series_id).or_default().insert(row.quoted_at, decoded);
     }
     Ok(neighbourhoods)
+}
+
+impl NeighbourRow {
+    fn decode(&self) -> Result<Row, Box<dyn std::error::Error + Send + Sync>> {
+        let average =
+            MovingAverage { value: self.moving_average.normalize(), points: u8::try_from(self.points)? };
+        Ok(Row {
+            polled_at: self.polled_at,
+            event_id: self.event_id,
+            price: Price::try_from(self.price)?,
+            average: Some(average),
+        })
+    }
 }
 
 /// Puts the events that are new, or outrank the stored answer, among the rows; returns their quote times and
@@ -106,7 +124,8 @@ fn apply<'a>(
 ) -> BTreeMap<Timestamp, bool> {
     let mut changed = BTreeMap::new();
     for event in events {
-        let row = Row { polled_at: event.polled_at, event_id: event.id, price: event.price };
+        let mut row =
+            Row { polled_at: event.polled_at, event_id: event.id, price: event.price, average: None };
         match rows.entry(event.timestamp) {
             Entry::Vacant(entry) => {
                 entry.insert(row);
@@ -114,10 +133,12 @@ fn apply<'a>(
                 changed.insert(event.timestamp, true);
             }
             Entry::Occupied(mut entry) => {
-                if rank(event) <= (entry.get().polled_at, entry.get().event_id) {
+                let stands = entry.get();
+                if rank(event) <= (stands.polled_at, stands.event_id, stands.price) {
                     continue;
                 }
-                let new_price = entry.get().price != event.price;
+                let new_price = stands.price != event.price;
+                row.average = stands.average;
                 entry.insert(row);
                 stored.revised += 1;
                 changed.insert(event.timestamp, new_price);
@@ -127,17 +148,20 @@ fn apply<'a>(
     changed
 }
 
-/// The rows to write: the changed ones, and those whose window contains a changed price.
+/// The rows to write: the changed ones, and those whose window contains a changed price. Where only the poll is another
+/// one, the average stays as it is stored.
 fn repaired_points(series_id: i32, rows: &Neighbourhood, changed: &BTreeMap<Timestamp, bool>) -> Vec<Point> {
-    let repriced: BTreeSet<&Timestamp> =
-        changed.iter().filter(|(_, price)| **price).map(|(at, _)| at).collect();
     let ordered: Vec<(&Timestamp, &Row)> = rows.iter().collect();
     let mut points = Vec::new();
     for (index, (quoted_at, row)) in ordered.iter().enumerate() {
         let window = &ordered[(index + 1).saturating_sub(WINDOW)..=index];
-        let touched = changed.contains_key(quoted_at) || window.iter().any(|(at, _)| repriced.contains(at));
         let prices: Vec<Price> = window.iter().map(|(_, row)| row.price).collect();
-        let (true, Some(average)) = (touched, average(&prices)) else { continue };
+        let average = if window.iter().any(|(at, _)| changed.get(at) == Some(&true)) {
+            average(&prices)
+        } else {
+            row.average.filter(|_| changed.contains_key(quoted_at))
+        };
+        let Some(average) = average else { continue };
         points.push(Point {
             series_id,
             quoted_at: **quoted_at,
@@ -150,28 +174,32 @@ fn repaired_points(series_id: i32, rows: &Neighbourhood, changed: &BTreeMap<Time
     points
 }
 
-/// Brings the series' tail and newest point up to date with the merged rows.
+/// Brings the series' tail up to date with the merged rows.
 ///
 /// Only when the newest point is among the rows can a late one have changed anything there: a set that does not reach
 /// it has four stored successors of each late point, which lie between that point and the tail.
-fn move_tail(series: &mut Series, rows: &Neighbourhood, repaired: &[Point], events: &[(usize, &PriceEvent)]) {
-    let Some(newest) = &mut series.newest else { return };
-    if !rows.contains_key(&newest.quoted_at) {
+fn move_tail(series: &mut Series, rows: &Neighbourhood) {
+    if !series.newest.as_ref().is_some_and(|newest| rows.contains_key(&newest.quoted_at)) {
         return;
     }
-    let newest_prices = rows.values().rev().take(WINDOW - 1).map(|row| row.price);
-    let mut tail: Vec<Price> = newest_prices.collect();
+    let mut tail: Vec<Price> = rows.values().rev().take(WINDOW - 1).map(|row| row.price).collect();
     tail.reverse();
     series.tail = tail;
     series.changed = true;
-    if let Some(point) = repaired.iter().find(|point| point.quoted_at == newest.quoted_at) {
-        let revision = events.iter().find(|(_, event)| event.id == point.event_id);
-        let currency = revision.map_or_else(|| newest.currency.clone(), |(_, event)| event.currency.clone());
-        *newest = Newest {
-            quoted_at: point.quoted_at,
-            polled_at: point.polled_at,
-            average: point.average,
-            currency,
-        };
-    }
+}
+
+/// Brings the series' newest point up to date, if it is among those written.
+fn renew_newest(series: &mut Series, repaired: &[Point], events: &[(usize, &PriceEvent)]) {
+    let Some(newest) = &mut series.newest else { return };
+    let Some(point) = repaired.iter().find(|point| point.quoted_at == newest.quoted_at) else { return };
+    // An event that gave the point its present answer, if one of this batch did; else only its average changed.
+    let is_it = |event: &PriceEvent| event.timestamp == point.quoted_at && event.id == point.event_id;
+    let revision = events.iter().find(|(_, event)| is_it(event));
+    *newest = Newest {
+        quoted_at: point.quoted_at,
+        polled_at: point.polled_at,
+        average: point.average,
+        currency: revision.map_or_else(|| newest.currency.clone(), |(_, event)| event.currency.clone()),
+    };
+    series.changed = true;
 }
