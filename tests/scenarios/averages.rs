@@ -30,8 +30,18 @@ async fn wrong_averages(database: &PgPool) -> i64 {
 
 #[tokio::test]
 async fn two_minutes_of_ticks_every_two_seconds_give_sixty_points_a_series_each_with_its_exact_average() {
+    two_minutes_of_ticks(&[]).await;
+}
+
+#[tokio::test]
+async fn two_minutes_of_ticks_end_the_same_on_a_postgres_of_the_users_own() {
+    let url = e2e::postgres::empty_database_url().await.unwrap();
+    two_minutes_of_ticks(&[("DATABASE_URL", &url)]).await;
+}
+
+async fn two_minutes_of_ticks(database: &[(&str, &str)]) {
     let data = tempfile::tempdir().unwrap();
-    let environment = [("REPLAY_STEP_SECONDS", "2")];
+    let environment = [database, &[("REPLAY_STEP_SECONDS", "2")]].concat();
     let options = Options { data_directory: data.path().into(), environment: &environment, flags: &[] };
     let stack = Stack::start(options).await.unwrap();
     let job = stack.poll(&SYMBOLS, 2).await;

@@ -127,7 +127,19 @@ async fn assert_exact(stack: &Stack, events: u32) {
 #[tokio::test]
 async fn killing_the_averager_again_and_again_loses_and_doubles_nothing() {
     let data = tempfile::tempdir().unwrap();
-    let stack = start(data.path()).await;
+    kill_averagers(&start(data.path()).await).await;
+}
+
+#[tokio::test]
+async fn killing_the_averager_loses_and_doubles_nothing_on_a_postgres_of_the_users_own() {
+    let url = e2e::postgres::empty_database_url().await.unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let environment = [("DATABASE_URL", url.as_str())];
+    let options = Options { data_directory: data.path().into(), environment: &environment, flags: &[] };
+    kill_averagers(&Stack::start(options).await.unwrap()).await;
+}
+
+async fn kill_averagers(stack: &Stack) {
     let kill = async {
         // Each kill hits another averager, which has begun its work.
         for _ in 0..5 {
@@ -139,8 +151,8 @@ async fn killing_the_averager_again_and_again_loses_and_doubles_nothing() {
             .await;
         }
     };
-    tokio::join!(produce(&stack, 1..3_001), kill);
-    assert_exact(&stack, 3_000).await;
+    tokio::join!(produce(stack, 1..3_001), kill);
+    assert_exact(stack, 3_000).await;
 }
 
 #[tokio::test]
