@@ -1,4 +1,4 @@
-//! Whether the default provider answers: asked of the api, since the emulator knows no providers.
+//! The default provider and whether it answers: asked of the api, since the emulator knows no providers.
 
 use std::time::Duration;
 
@@ -7,24 +7,39 @@ use serde_json::Value;
 /// A start must not wait longer for a provider.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Why `provider` cannot be used just now; none if it answers, or if nobody can tell.
-pub(super) async fn trouble_with(provider: &str, client: &reqwest::Client, gateway: &str) -> Option<String> {
+/// What the api says of its default provider.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct DefaultProvider {
+    /// Its own name, where the configuration may have an alias.
+    pub(super) name: String,
+    /// Why it cannot be used just now.
+    pub(super) trouble: Option<String>,
+}
+
+/// Asks the api for the provider that is configured as `wanted`.
+pub(super) async fn ask(wanted: &str, client: &reqwest::Client, gateway: &str) -> DefaultProvider {
     let health = async {
         let response = client.get(format!("{gateway}/health")).send().await.ok()?;
         response.json::<Value>().await.ok()
     };
     match tokio::time::timeout(PATIENCE, health).await {
-        Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
-        Ok(health) => trouble(&health?, provider),
+        Err(_) => DefaultProvider {
+            name: wanted.to_owned(),
+            trouble: Some(format!("no answer within {} s", PATIENCE.as_secs())),
+        },
+        Ok(health) => read(&health.unwrap_or_default(), wanted),
     }
 }
 
-fn trouble(health: &Value, provider: &str) -> Option<String> {
-    let check = &health["checks"]["providers"][provider];
-    match check["status"].as_str() {
-        Some("ok") | None => None,
-        Some(status) => Some(check["detail"].as_str().unwrap_or(status).to_owned()),
-    }
+fn read(health: &Value, wanted: &str) -> DefaultProvider {
+    let name = health["default_provider"].as_str().unwrap_or(wanted);
+    let check = &health["checks"]["providers"][name];
+    let trouble = match check["status"].as_str() {
+        Some("ok") => None,
+        Some(status) => Some(check["detail"].as_str().unwrap_or(status)),
+        None => Some("the api's health does not tell of it"),
+    };
+    DefaultProvider { name: name.to_owned(), trouble: trouble.map(str::to_owned) }
 }
 
 #[cfg(test)]
@@ -33,14 +48,32 @@ mod tests {
 
     use super::*;
 
+    fn health(default_provider: &str) -> Value {
+        json!({
+            "status": "ok",
+            "default_provider": default_provider,
+            "checks": {"postgres": {"status": "unavailable"}, "providers": {
+                "yahoo": {"status": "unavailable", "detail": "cannot connect"},
+                "replay": {"status": "ok"},
+            }},
+        })
+    }
+
     #[test]
     fn only_the_default_provider_s_own_trouble_counts() {
-        let health = json!({"status": "ok", "checks": {"postgres": {"status": "unavailable"}, "providers": {
-            "yahoo": {"status": "unavailable", "detail": "cannot connect"},
-            "replay": {"status": "ok"},
-        }}});
-        assert_eq!(trouble(&health, "yahoo").as_deref(), Some("cannot connect"));
-        assert_eq!(trouble(&health, "replay"), None);
-        assert_eq!(trouble(&health, "unheard-of"), None);
+        assert_eq!(read(&health("yahoo"), "yahoo").trouble.as_deref(), Some("cannot connect"));
+        assert_eq!(read(&health("replay"), "replay").trouble, None);
+    }
+
+    #[test]
+    fn an_alias_is_read_as_the_provider_that_it_stands_for() {
+        let provider = read(&health("yahoo"), "yfinance");
+        assert_eq!((provider.name.as_str(), provider.trouble.as_deref()), ("yahoo", Some("cannot connect")));
+    }
+
+    #[test]
+    fn a_health_that_does_not_tell_of_the_provider_is_trouble() {
+        assert!(read(&health("unheard-of"), "unheard-of").trouble.is_some());
+        assert!(read(&Value::Null, "yahoo").trouble.is_some());
     }
 }

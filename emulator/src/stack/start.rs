@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::current_host::CurrentHost;
+use super::default_provider::DefaultProvider;
 use super::prepare::{self, Addresses, Listeners};
 use super::{Stack, default_provider, deployment, first_steps};
 use crate::backing::broker::Broker;
@@ -57,15 +58,16 @@ impl Stack {
 
         let client = reqwest::Client::builder().no_proxy().timeout(REQUEST).build()?;
         let wanted = default_provider(&host, &template);
-        let trouble = self.deploy(&template, &invoker, &addresses, &wanted, &client).await?;
+        let DefaultProvider { name, trouble } =
+            self.deploy(&template, &invoker, &addresses, &wanted, &client).await?;
         let provider = match trouble {
             Some(trouble) => {
-                self.warn_of_replay(&wanted, &trouble);
+                self.warn_of_replay(&name, &trouble);
                 host.overrides.insert(DEFAULT_PROVIDER.to_owned(), REPLAY.to_owned());
                 functions.replace(FunctionHost::start(host).await?, REPLACEMENT).await;
                 REPLAY.to_owned()
             }
-            None => wanted,
+            None => name,
         };
         warm(&template, &functions.get()).await?;
         self.run_schedules(&template, schedules)?;
@@ -84,22 +86,22 @@ impl Stack {
         addresses: &Addresses,
         provider: &str,
         client: &reqwest::Client,
-    ) -> anyhow::Result<Option<String>> {
+    ) -> anyhow::Result<DefaultProvider> {
         let deployed = async {
             for function in &template.custom_resources {
                 deployment::create(function, invoker.as_ref()).await?;
             }
             match provider {
-                REPLAY => Ok(None),
-                other => Ok(default_provider::trouble_with(other, client, &addresses.gateway).await),
+                REPLAY => Ok(DefaultProvider { name: REPLAY.to_owned(), trouble: None }),
+                other => Ok(default_provider::ask(other, client, &addresses.gateway).await),
             }
         };
         if self.broker.as_ref().is_some_and(Broker::has_topics) {
             tokio::join!(deployed, self.map_event_sources(template, invoker, addresses)).0
         } else {
-            let trouble = deployed.await?;
+            let provider = deployed.await?;
             self.map_event_sources(template, invoker, addresses).await;
-            Ok(trouble)
+            Ok(provider)
         }
     }
 

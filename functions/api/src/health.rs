@@ -28,6 +28,7 @@ const PROBE_AGE: Duration = Duration::from_secs(30);
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "status": "ok",
+    "default_provider": "yahoo",
     "checks": {
         "postgres": {"status": "ok"},
         "kafka": {"status": "ok"},
@@ -40,6 +41,8 @@ const PROBE_AGE: Duration = Duration::from_secs(30);
 pub(crate) struct Health {
     /// `unavailable` when Postgres or Kafka is.
     status: Status,
+    /// The provider that is asked where a request names none.
+    default_provider: String,
     /// Each part by itself.
     checks: Checks,
 }
@@ -101,7 +104,8 @@ pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
     let (postgres, kafka, providers) = tokio::join!(postgres(&state), kafka(&state), providers(&state));
     let working = [&postgres, &kafka].iter().all(|check| check.status == Status::Ok);
     let status = if working { Status::Ok } else { Status::Unavailable };
-    let health = Health { status, checks: Checks { postgres, kafka, providers } };
+    let default_provider = state.providers.default_name().to_string();
+    let health = Health { status, default_provider, checks: Checks { postgres, kafka, providers } };
     (problem::health_status(working), Json(health)).into_response()
 }
 
