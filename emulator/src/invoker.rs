@@ -36,6 +36,14 @@ pub(crate) struct FunctionError {
     pub(crate) payload: Bytes,
 }
 
+impl FunctionError {
+    /// Whether the process ended as the functions do when a variable is missing or malformed: having told so itself, and
+    /// sure to do the same again.
+    pub(crate) fn is_of_configuration(&self) -> bool {
+        self.error_type == "Runtime.ExitError" && self.message.ends_with(": exit status 2")
+    }
+}
+
 /// Why a function was not run, or not known to have run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvokeError {

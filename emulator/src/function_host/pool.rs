@@ -8,7 +8,6 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::anyhow;
 use axum::body::Bytes;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
@@ -101,10 +100,7 @@ impl Pool {
     pub(super) async fn warm(self: &Arc<Self>) -> anyhow::Result<()> {
         let (answer, answered) = oneshot::channel();
         self.enqueue(Waiting::Warm(answer))?;
-        answered
-            .await
-            .map_err(|_| InvokeError::Stopping)?
-            .map_err(|error| anyhow!("{} did not start: {}", self.function.name, error.message))
+        answered.await.map_err(|_| InvokeError::Stopping)?.map_err(anyhow::Error::new)
     }
 
     fn enqueue(self: &Arc<Self>, waiting: Waiting) -> Result<(), InvokeError> {

@@ -4,17 +4,28 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
+use futures::future::join_all;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use tokio::io::AsyncRead;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::instance::{InstanceId, Order};
 use super::leftovers::ProcessFile;
 use super::{environment, log_lines};
 use crate::template::FunctionDefinition;
+
+/// For what a process wrote just before its end.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+type Output = Pin<Box<dyn AsyncRead + Send>>;
 
 /// What all processes of a host have in common.
 #[derive(Debug)]
@@ -33,6 +44,8 @@ pub(super) struct Launcher {
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
+    /// What copies its output.
+    output: Vec<JoinHandle<()>>,
     // Removed with the process.
     _file: Option<ProcessFile>,
 }
@@ -60,19 +73,16 @@ impl Launcher {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
-        if let Some(output) = child.stdout.take() {
-            tokio::spawn(log_lines::forward(output, log_prefix.to_owned()));
-        }
-        if let Some(output) = child.stderr.take() {
-            tokio::spawn(log_lines::forward(output, log_prefix.to_owned()));
-        }
+        let forward = |output| tokio::spawn(log_lines::forward(output, log_prefix.to_owned()));
+        let stdout = child.stdout.take().map(|output| forward(Box::pin(output) as Output));
+        let stderr = child.stderr.take().map(|output| forward(Box::pin(output) as Output));
         let pid = child.id().unwrap_or_default();
         let file = ProcessFile::write(&self.run_directory, &function.name, pid, &binary)
             .inspect_err(|error| {
                 tracing::warn!(function = function.name, %error, "cannot note the process for the next start");
             })
             .ok();
-        Ok(Process { child, _file: file })
+        Ok(Process { child, output: stdout.into_iter().chain(stderr).collect(), _file: file })
     }
 }
 
@@ -86,7 +96,11 @@ impl Process {
     pub(super) async fn ended(&mut self, orders: &mut watch::Receiver<Order>) -> io::Result<ExitStatus> {
         loop {
             tokio::select! {
-                status = self.child.wait() => return status,
+                status = self.child.wait() => {
+                    // Its last words come before the news of its end; a child of its own may keep its output open.
+                    let _cut_off = timeout(LAST_WORDS, join_all(self.output.drain(..))).await;
+                    return status;
+                }
                 Ok(()) = orders.changed() => {
                     let order = *orders.borrow_and_update();
                     self.signal(order);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures::future::try_join_all;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -12,11 +11,12 @@ use super::current_host::CurrentHost;
 use super::default_provider::DefaultProvider;
 use super::prepare::{self, Addresses, Listeners};
 use super::{Stack, default_provider, deployment, first_steps};
+use crate::Unusable;
 use crate::backing::broker::Broker;
 use crate::cli::StackArguments;
 use crate::data_directory::DataDirectory;
 use crate::function_host::{FunctionHost, HostSettings};
-use crate::invoker::Invoker;
+use crate::invoker::{FunctionError, Invoker};
 use crate::settings::Settings;
 use crate::template::Template;
 
@@ -56,6 +56,8 @@ impl Stack {
         self.serve_gateway(listeners.gateway, &template, &invoker);
         let schedules = self.serve_scheduler(listeners.scheduler, data, &template, &invoker)?;
 
+        // Before anything waits for Postgres or Kafka: a function that refuses its configuration is told at once.
+        warm(&template, &functions.get()).await?;
         let client = reqwest::Client::builder().no_proxy().timeout(REQUEST).build()?;
         let wanted = default_provider(&host, &template);
         let DefaultProvider { name, trouble } =
@@ -65,11 +67,11 @@ impl Stack {
                 self.warn_of_replay(&name, &trouble);
                 host.overrides.insert(DEFAULT_PROVIDER.to_owned(), REPLAY.to_owned());
                 functions.replace(FunctionHost::start(host).await?, REPLACEMENT).await;
+                warm(&template, &functions.get()).await?;
                 REPLAY.to_owned()
             }
             None => name,
         };
-        warm(&template, &functions.get()).await?;
         self.run_schedules(&template, schedules)?;
         goes_through(&client, &addresses.gateway).await?;
         self.tell_what_runs(&template, &addresses, &functions);
@@ -133,12 +135,19 @@ fn default_provider(host: &HostSettings, template: &Template) -> String {
     host.overrides.get(DEFAULT_PROVIDER).or(declared).cloned().unwrap_or_default()
 }
 
-/// Starts an instance of every function, so that one that cannot start is told now.
+/// Starts an instance of every function, so that one that cannot start is told now: one after the other, since what is
+/// wrong with a variable of several functions is to be read once.
 async fn warm(template: &Template, functions: &FunctionHost) -> anyhow::Result<()> {
-    let started = template.functions.iter().map(|function| async move {
-        functions.warm(&function.name).await.with_context(|| format!("{} does not start", function.binary))
-    });
-    try_join_all(started).await.map(drop)
+    for function in &template.functions {
+        let binary = &function.binary;
+        functions.warm(&function.name).await.map_err(|error| match error.downcast_ref::<FunctionError>() {
+            Some(failure) if failure.is_of_configuration() => {
+                Unusable(format!("{binary} refuses its configuration; its message stands above")).into()
+            }
+            _ => error.context(format!("{binary} does not start")),
+        })?;
+    }
+    Ok(())
 }
 
 /// Waits until a request makes it through the gateway, the api and what it needs.
