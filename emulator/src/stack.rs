@@ -1,5 +1,6 @@
 //! The whole stack: what is started, in which order, when it is ready, and how it ends.
 
+mod backing_away;
 mod current_host;
 mod default_provider;
 mod deployment;

@@ -91,7 +91,7 @@ impl Stack {
     ) -> anyhow::Result<DefaultProvider> {
         let deployed = async {
             for function in &template.custom_resources {
-                deployment::create(function, invoker.as_ref()).await?;
+                deployment::create(function, invoker.as_ref(), addresses, &self.announcements).await?;
             }
             match provider {
                 REPLAY => Ok(DefaultProvider { name: REPLAY.to_owned(), trouble: None }),
@@ -140,11 +140,13 @@ fn default_provider(host: &HostSettings, template: &Template) -> String {
 async fn warm(template: &Template, functions: &FunctionHost) -> anyhow::Result<()> {
     for function in &template.functions {
         let binary = &function.binary;
-        functions.warm(&function.name).await.map_err(|error| match error.downcast_ref::<FunctionError>() {
-            Some(failure) if failure.is_of_configuration() => {
-                Unusable(format!("{binary} refuses its configuration; its message stands above")).into()
+        functions.warm(&function.name).await.map_err(|error| {
+            match error.downcast_ref::<FunctionError>() {
+                Some(failure) if failure.is_of_configuration() => {
+                    Unusable(format!("{binary} refuses its configuration; its message stands above")).into()
+                }
+                _ => error.context(format!("{binary} does not start")),
             }
-            _ => error.context(format!("{binary} does not start")),
         })?;
     }
     Ok(())

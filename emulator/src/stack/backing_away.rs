@@ -1,0 +1,79 @@
+//! Which of Postgres and Kafka cannot be reached, for people who wait for them.
+
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::prepare::Addresses;
+use crate::backing::postgres;
+
+const CONNECTION: Duration = Duration::from_secs(1);
+const POSTGRES_PORT: u16 = 5432;
+
+/// What does not take connections, where it should be and which variable says so; if all do, where they are.
+pub(super) async fn describe(addresses: &Addresses) -> String {
+    let url = &addresses.database_url;
+    let server = match url.host_str() {
+        Some(host) if !host.is_empty() => format!("{host}:{}", url.port().unwrap_or(POSTGRES_PORT)),
+        // A socket in the file system is on this machine.
+        _ => format!("127.0.0.1:{POSTGRES_PORT}"),
+    };
+    let (postgres_answers, kafka_answers) =
+        tokio::join!(connects(&server), connects(&addresses.bootstrap_servers));
+    let postgres = format!("Postgres at {} (DATABASE_URL)", postgres::masked(url));
+    let kafka = format!("Kafka at {} (KAFKA_BOOTSTRAP_SERVERS)", addresses.bootstrap_servers);
+    match (postgres_answers, kafka_answers) {
+        (false, true) => format!("{postgres} takes no connections"),
+        (true, false) => format!("{kafka} takes no connections"),
+        (false, false) => format!("{postgres} and {kafka} take no connections"),
+        (true, true) => {
+            format!("{postgres} and {kafka} take connections, but do not do what is asked of them")
+        }
+    }
+}
+
+/// Whether one of `servers` takes connections.
+async fn connects(servers: &str) -> bool {
+    for server in servers.split(',') {
+        if matches!(timeout(CONNECTION, TcpStream::connect(server.trim())).await, Ok(Ok(_))) {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_away_is_named_with_its_variable_and_without_its_password() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = listener.local_addr().unwrap().to_string();
+        let addresses = Addresses {
+            database_url: "postgres://me:secret@127.0.0.1:1/prices".parse().unwrap(),
+            bootstrap_servers: here,
+            scheduler: String::new(),
+            scheduler_of_functions: String::new(),
+            gateway: String::new(),
+        };
+        assert_eq!(
+            describe(&addresses).await,
+            "Postgres at postgres://me@127.0.0.1:1/prices (DATABASE_URL) takes no connections"
+        );
+        let kafka_away = Addresses {
+            database_url: format!("postgres://me:secret@{}/prices", addresses.bootstrap_servers)
+                .parse()
+                .unwrap(),
+            bootstrap_servers: "127.0.0.1:1".to_owned(),
+            ..addresses
+        };
+        assert_eq!(
+            describe(&kafka_away).await,
+            "Kafka at 127.0.0.1:1 (KAFKA_BOOTSTRAP_SERVERS) takes no connections"
+        );
+    }
+}
