@@ -1,6 +1,7 @@
 //! Polling jobs over HTTP: create, list, look at, delete.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -20,13 +21,16 @@ use crate::problem::{
     ScheduleProblems, TooManyJobs,
 };
 use crate::query::{PageParameters, QueryParameters};
-use crate::state::{AppState, postgres};
+use crate::state::{AppState, Deadline, postgres};
 
 mod answer;
 mod request;
 
 use answer::{AcceptedJob, JobAnswer, JobList};
 use request::PollRequest;
+
+/// What is left of a request's time for deleting a job whose schedule could not be created.
+const UNDO_TIME: Duration = Duration::from_secs(1);
 
 /// Poll symbols at an interval
 ///
@@ -52,21 +56,22 @@ pub(crate) async fn create(
     State(state): State<Arc<AppState>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
+    let deadline = Deadline::of_request();
     let request = request::read(&state, &body?)?;
     let job = request.into_job(Uuid::new_v4(), Utc::now());
-    let job = postgres(polling_jobs::insert(&state.db, &job, state.max_relay_jobs)).await?;
-    schedule(&state, &job).await?;
+    let job = deadline.postgres(polling_jobs::insert(&state.db, &job, state.max_relay_jobs)).await?;
+    schedule(&state, &job, deadline).await?;
     let location = format!("/prices/poll/{}", job.job_id);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(AcceptedJob::from(job))).into_response())
 }
 
 /// Creates the job's schedule. Where that fails, the job goes again; should even that fail, reconciliation gives the
 /// job its schedule later.
-async fn schedule(state: &AppState, job: &PollingJob) -> Result<(), Problem> {
-    let created = state.schedules.create(job.job_id, job.interval_seconds, job.start_at).await;
-    if let Err(error) = &created {
-        let problem = schedules_away(job.job_id, error);
-        postgres(polling_jobs::delete(&state.db, job.job_id)).await?;
+async fn schedule(state: &AppState, job: &PollingJob, deadline: Deadline) -> Result<(), Problem> {
+    let create = Box::pin(state.schedules.create(job.job_id, job.interval_seconds, job.start_at));
+    if let Err(error) = deadline.leaving(UNDO_TIME).schedules("create the schedule", create).await {
+        let problem = schedules_away(job.job_id, &error);
+        deadline.postgres(polling_jobs::delete(&state.db, job.job_id)).await?;
         return Err(problem);
     }
     Ok(())
@@ -150,9 +155,12 @@ pub(crate) async fn delete(
     Path(job_id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let job_id = job_id_of(&job_id)?;
-    postgres(polling_jobs::get(&state.db, job_id)).await?.ok_or_else(|| Problem::no_job(job_id))?;
-    state.schedules.delete(job_id).await.map_err(|error| schedules_away(job_id, &error))?;
-    postgres(polling_jobs::delete(&state.db, job_id)).await?;
+    let deadline = Deadline::of_request();
+    let job = deadline.postgres(polling_jobs::get(&state.db, job_id)).await?;
+    job.ok_or_else(|| Problem::no_job(job_id))?;
+    let deleted = deadline.schedules("delete the schedule", state.schedules.delete(job_id)).await;
+    deleted.map_err(|error| schedules_away(job_id, &error))?;
+    deadline.postgres(polling_jobs::delete(&state.db, job_id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

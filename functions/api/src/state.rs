@@ -8,15 +8,15 @@ use shared::market::ProviderName;
 use shared::price_log::PriceLog;
 use shared::provider::{Provider, Providers};
 use shared::repository;
-use shared::schedules::Schedules;
+use shared::schedules::{ScheduleError, Schedules};
 use sqlx::PgPool;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::health::ProviderProbes;
 use crate::problem::Problem;
 
-/// Longest that one endpoint's reads or writes in Postgres take; a request is answered within 5 s.
-const POSTGRES_TIMEOUT: Duration = Duration::from_secs(4);
+/// Longest that a request waits for Postgres and the scheduler, all its calls together; it is answered within 5 s.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(4_500);
 /// How long after a failed publish no provider is asked, since its quote could not be published either.
 const LOG_PAUSE: Duration = Duration::from_secs(5);
 
@@ -70,24 +70,72 @@ impl AppState {
     }
 }
 
-/// Runs statements within [`POSTGRES_TIMEOUT`].
+/// When a request's time is up, whatever it waits for by then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Instant);
+
+impl Deadline {
+    /// Of a request that begins now.
+    pub(crate) fn of_request() -> Self {
+        Self(Instant::now() + REQUEST_TIMEOUT)
+    }
+
+    /// The same, with `time` left for something after it.
+    pub(crate) fn leaving(self, time: Duration) -> Self {
+        Self(self.0 - time)
+    }
+
+    /// Runs statements until then.
+    pub(crate) async fn postgres<T, E>(
+        self,
+        statements: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Problem>
+    where
+        Problem: From<E>,
+        E: From<repository::Error>,
+    {
+        timeout_at(self.0, statements).await.map_or_else(
+            |_| {
+                tracing::warn!("Postgres did not answer in time");
+                Err(Problem::postgres_away())
+            },
+            |result| result.map_err(Problem::from),
+        )
+    }
+
+    /// Calls the scheduler, to do `action`, until then.
+    pub(crate) async fn schedules(
+        self,
+        action: &'static str,
+        call: impl Future<Output = Result<(), ScheduleError>>,
+    ) -> Result<(), ScheduleError> {
+        let too_late = |_| Err(ScheduleError { action, reason: "the request's time was up".to_owned() });
+        timeout_at(self.0, call).await.unwrap_or_else(too_late)
+    }
+}
+
+/// Runs the statements of a request that waits for nothing else.
 pub(crate) async fn postgres<T, E>(statements: impl Future<Output = Result<T, E>>) -> Result<T, Problem>
 where
     Problem: From<E>,
     E: From<repository::Error>,
 {
-    timeout(POSTGRES_TIMEOUT, statements).await.map_or_else(
-        |_| {
-            tracing::warn!("Postgres did not answer in time");
-            Err(Problem::postgres_away())
-        },
-        |result| result.map_err(Problem::from),
-    )
+    Deadline::of_request().postgres(statements).await
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use super::*;
+
+    #[tokio::test]
+    async fn once_a_request_s_time_is_up_it_waits_neither_for_postgres_nor_for_the_scheduler() {
+        let deadline = Deadline::of_request().leaving(REQUEST_TIMEOUT);
+        let statements = pending::<Result<(), repository::Error>>();
+        assert_eq!(deadline.postgres(statements).await, Err(Problem::postgres_away()));
+        assert!(deadline.schedules("delete the schedule", pending()).await.is_err());
+    }
 
     #[test]
     fn a_failed_publish_pauses_the_log_for_five_seconds_and_a_good_one_ends_the_pause() {
