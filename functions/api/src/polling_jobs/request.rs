@@ -1,6 +1,9 @@
 //! The body of `POST /prices/poll`, read by hand so that every fault is found and named, not only the first.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use shared::market::{ProviderName, Symbol, Timestamp};
 use shared::repository::polling_jobs::NewJob;
@@ -19,7 +22,7 @@ const MAX_INTERVAL: u32 = 86_400;
 /// The fields there are; any other is a fault.
 const FIELDS: [&str; 3] = ["symbols", "interval", "provider"];
 
-/// What to poll. Other fields are faults.
+/// What to poll. Other fields are faults, and so is one given twice.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"symbols": ["AAPL", "MSFT"], "interval": 60, "provider": "replay"}))]
 #[expect(dead_code, reason = "the contract's side of the body, which `read` reads")]
@@ -58,6 +61,7 @@ pub(super) fn read(state: &AppState, body: &[u8]) -> Result<Accepted, Problem> {
         return Err(Problem::invalid(vec![fault("body", "must be an object")]));
     };
     let mut faults = unknown_fields(&fields);
+    faults.extend(repeated_fields(body));
     let symbols = symbols(fields.get("symbols"), &mut faults);
     let interval = interval(present(&fields, "interval"), state.polling_interval, &mut faults);
     let name = match provider_name(present(&fields, "provider")) {
@@ -93,6 +97,40 @@ fn unknown_fields(fields: &Map<String, Value>) -> Vec<Fault> {
     let unknown = fields.keys().filter(|name| !FIELDS.contains(&name.as_str()));
     let message = format!("is not a field here; these are: {}", FIELDS.join(", "));
     unknown.map(|name| fault(&format!("body.{name}"), &message)).collect()
+}
+
+/// Known fields that are given more than once, of which only the last would count.
+fn repeated_fields(body: &[u8]) -> Vec<Fault> {
+    let Names(names) = serde_json::from_slice(body).unwrap_or_default();
+    let times = |field: &str| names.iter().filter(|name| *name == field).count();
+    let repeated = FIELDS.iter().filter(|field| times(field) > 1);
+    repeated.map(|field| fault(&format!("body.{field}"), "is given twice")).collect()
+}
+
+/// The names of an object's fields as they stand there, each as often as it is given.
+#[derive(Default)]
+struct Names(Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Names;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Names, A::Error> {
+                let mut names = Vec::new();
+                while let Some((name, IgnoredAny)) = fields.next_entry()? {
+                    names.push(name);
+                }
+                Ok(Names(names))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
 }
 
 fn symbols(value: Option<&Value>, faults: &mut Vec<Fault>) -> Vec<Symbol> {

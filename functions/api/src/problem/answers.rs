@@ -46,7 +46,7 @@ problems! {
     /// Endpoints that read a body.
     BodyProblems {
         BadRequest = 400, "The body is not JSON, or the provider is not known: `detail` lists those that are";
-        Invalid = 422, "Fields are missing, malformed or unknown: `errors` names each with its place";
+        Invalid = 422, "Fields are missing, malformed, unknown or given twice: `errors` names each with its place";
     }
 }
 

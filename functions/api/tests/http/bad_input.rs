@@ -95,6 +95,19 @@ async fn all_faults_of_a_body_are_named_with_their_places() {
 }
 
 #[tokio::test]
+async fn a_field_given_twice_is_a_fault_in_its_place() {
+    for (field, body) in [
+        ("symbols", r#"{"symbols": ["AAPL"], "symbols": ["MSFT"]}"#),
+        ("interval", r#"{"symbols": ["AAPL"], "interval": 60, "\u0069nterval": 60}"#),
+    ] {
+        let answered = Fixture::new().poll(body).await;
+        assert_eq!(answered.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+        let expected = json!([{"location": format!("body.{field}"), "message": "is given twice"}]);
+        assert_eq!(answered.json()["errors"], expected, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn each_malformed_body_is_a_fault_in_its_place() {
     let api = Fixture::new();
     let many: Vec<String> = (0..501).map(|number| format!("S{number}")).collect();
