@@ -9,8 +9,9 @@ use shared::provider::Providers;
 use shared::schedules::Schedules;
 use shared::{repository, telemetry};
 
-/// A Lambda instance answers one request at a time; `symbols=` lists store a few responses at once.
-const MAX_CONNECTIONS: u32 = 4;
+/// A Lambda instance answers one request at a time, and only `symbols=` lists use several connections; few of them, since
+/// Postgres has to serve many instances at once.
+const MAX_CONNECTIONS: u32 = 2;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_http::Error> {
