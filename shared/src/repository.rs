@@ -5,10 +5,11 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
+use tokio::time::timeout;
 
 pub mod ingest;
 pub mod partitions;
@@ -24,6 +25,9 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 /// How long a request waits for a connection before Postgres counts as away.
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a connection that is given back may take to come to rest: its last statement may have been given up midway.
+const REST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What went wrong in Postgres, as far as callers act on it.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +80,9 @@ fn lost_its_partition(error: &dyn DatabaseError) -> bool {
 
 /// Opens a pool lazily: no connection is made before the first statement.
 ///
+/// A connection that comes back from a statement given up midway, and does not answer any more, is dropped. The pool
+/// itself would wait for it without limit, and count it among its connections meanwhile.
+///
 /// # Errors
 /// When the URL is not a Postgres URL.
 pub fn connect(url: &str, max_connections: u32) -> Result<PgPool, Error> {
@@ -85,5 +92,11 @@ pub fn connect(url: &str, max_connections: u32) -> Result<PgPool, Error> {
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(true)
+        .after_release(|connection, _| {
+            Box::pin(async {
+                let rested = timeout(REST_TIMEOUT, connection.ping()).await;
+                rested.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+            })
+        })
         .connect_lazy_with(options))
 }

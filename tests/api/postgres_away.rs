@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use e2e::link::Link;
 use e2e::waiting::until;
-use shared::repository;
+use shared::repository::{self, series};
 
 use crate::fixture::{Api, event};
 
@@ -80,6 +80,18 @@ async fn a_postgres_that_does_not_answer_is_told_in_time_and_used_again_when_it_
     assert_all_away(&api).await;
     link.go_on();
     assert_recovers(&api).await;
+}
+
+#[tokio::test]
+async fn a_connection_lost_midway_for_ever_gives_its_place_to_a_new_one() {
+    let url = e2e::postgres::database_url().await.unwrap();
+    let link = Link::open(&url).await.unwrap();
+    let pool = repository::connect(link.url(), 1).unwrap();
+    series::check(&pool).await.unwrap();
+    link.stall();
+    pool.set_connect_options(url.parse().unwrap());
+    tokio::time::timeout(Duration::from_millis(200), series::check(&pool)).await.unwrap_err();
+    until("new connection", Duration::from_secs(20), async || series::check(&pool).await.ok()).await;
 }
 
 #[tokio::test]
