@@ -46,12 +46,17 @@ async fn yfinance_is_another_name_of_yahoo() {
 async fn a_series_that_is_not_there_is_a_404_and_a_provider_nobody_knows_a_400_that_lists_the_known() {
     let api = Api::start().await;
     api.store(&[event("AAPL", "foreign", "1", 0)]).await;
+    sqlx::query("insert into series (symbol, provider) values ('IBM', 'pointless')")
+        .execute(&api.pool)
+        .await
+        .unwrap();
     for path in ["/prices/average", "/prices/history"] {
         for (query, status, words) in [
             ("symbol=IBM", 404, "no price of IBM is stored"),
             ("symbol=AAPL&provider=quoter", 404, "no price of AAPL from quoter is stored"),
             ("symbol=IBM&provider=foreign", 404, "no price of IBM from foreign is stored"),
             ("symbol=AAPL&provider=nobody", 400, "quoter, spare"),
+            ("symbol=IBM&provider=pointless", 400, "quoter, spare"),
         ] {
             let answered = api.get(&format!("{path}?{query}")).await;
             assert_eq!(answered.status, status, "{path}?{query}");

@@ -110,15 +110,16 @@ pub async fn list(
     rows.iter().map(read).collect()
 }
 
-/// Whether any series is quoted by `provider`, which may be a foreign producer that we cannot ask.
+/// Whether any series with a point is quoted by `provider`, which may be a foreign producer that we cannot ask.
 ///
 /// # Errors
 /// When Postgres is away or refuses.
 pub async fn has_provider(executor: impl PgExecutor<'_>, provider: &ProviderName) -> Result<bool, Error> {
-    let exists = sqlx::query_scalar("select exists (select from series where provider = $1)")
-        .bind(provider.as_str())
-        .fetch_one(executor)
-        .await?;
+    let exists =
+        sqlx::query_scalar("select exists (select from series where provider = $1 and last_at is not null)")
+            .bind(provider.as_str())
+            .fetch_one(executor)
+            .await?;
     Ok(exists)
 }
 
