@@ -138,7 +138,7 @@ fn start_own(binaries: &Path) -> anyhow::Result<(String, Own)> {
     let data = tempfile::Builder::new().prefix("market-data-bench-postgres-").tempdir()?;
     open_to_postgres(data.path())?;
     let mut child = Command::new(binaries.join("emulator"))
-        .args(["postgres", "--until-stdin-closes", "--output", "json", "--data-dir"])
+        .args(["postgres", "--until-stdin-closes", "--show-passwords", "--output", "json", "--data-dir"])
         .arg(data.path().join("data"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -82,6 +82,9 @@ pub(crate) struct CommonArguments {
     /// How to tell what happens [default: text on a terminal, else JSON lines]
     #[arg(long, value_enum)]
     pub(crate) output: Option<OutputFormat>,
+    /// Tells the database's URL with its password once everything is ready: for programs that connect to it
+    #[arg(long)]
+    pub(crate) show_passwords: bool,
     /// Stops when standard input closes, as well as by Ctrl-C or SIGTERM
     #[arg(long)]
     pub(crate) until_stdin_closes: bool,

@@ -26,15 +26,16 @@ pub(crate) async fn run(arguments: &PostgresArguments, environment: &Settings) -
         postgres = Postgres::start(settings, request.hurry.clone()) => postgres?,
         () = request.stop.cancelled() => return Ok(()),
     };
-    let shown = postgres::masked(postgres.url());
-    announcements.started("postgres", &shown, &postgres.describe());
+    announcements.started("postgres", &postgres::masked(postgres.url()), &postgres.describe());
+    let shown = postgres::shown(postgres.url(), common.show_passwords);
+    let hint = if common.show_passwords { "" } else { "\n(--show-passwords tells the password)" };
     announcements.ready(
-        json!({"database_url": postgres.url().as_str(), "data_directory": data_directory.path()}),
-        &format!("\nReady. Connect with\n  psql '{}'", postgres.url()),
+        json!({"database_url": shown, "data_directory": data_directory.path()}),
+        &format!("\nReady. Connect with\n  psql '{shown}'{hint}"),
     );
     request.stop.cancelled().await;
     announcements.stopping();
-    postgres.stop().await;
+    postgres.stop(StopRequest::deadline()).await;
     announcements.stopped();
     Ok(())
 }

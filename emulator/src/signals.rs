@@ -2,10 +2,15 @@
 
 use std::io::Read as _;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// Everything ends within 10 s, which leaves some room for what is not waited for.
+const WITHIN: Duration = Duration::from_millis(9500);
 
 /// The wish to stop, and the wish to do it faster.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +45,11 @@ impl StopRequest {
             })?;
         }
         Ok(request)
+    }
+
+    /// By when everything is to have ended that is told to end now.
+    pub(crate) fn deadline() -> Instant {
+        Instant::now() + WITHIN
     }
 
     fn ask(&self) {

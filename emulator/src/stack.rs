@@ -26,6 +26,7 @@ use current_host::CurrentHost;
 #[derive(Debug)]
 pub(crate) struct Stack {
     announcements: Announcements,
+    show_passwords: bool,
     request: StopRequest,
     postgres: Option<Postgres>,
     broker: Option<Broker>,
@@ -42,6 +43,7 @@ pub(crate) async fn run(arguments: &StackArguments, settings: &Settings) -> anyh
     let data_directory = data_directory::open(&arguments.common).await?;
     let mut stack = Stack {
         announcements,
+        show_passwords: arguments.common.show_passwords,
         request: request.clone(),
         postgres: None,
         broker: None,

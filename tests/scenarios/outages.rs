@@ -141,7 +141,9 @@ impl Postgres {
     /// Starts it; a second start on the same data takes the same port.
     async fn start(data: &Path) -> Self {
         let mut command = Command::new(binaries::directory().unwrap().join("emulator"));
-        command.args(["postgres", "--until-stdin-closes", "--output", "json", "--data-dir"]).arg(data);
+        command
+            .args(["postgres", "--until-stdin-closes", "--show-passwords", "--output", "json", "--data-dir"])
+            .arg(data);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let started = tokio::task::spawn_blocking(move || {
             let mut child = command.spawn().unwrap();

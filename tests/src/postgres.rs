@@ -93,7 +93,7 @@ pub(crate) fn start_own() -> anyhow::Result<(String, Child, ChildStdin)> {
     remove_leftovers(PREFIX);
     let data = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
     let mut child = Command::new(binaries::directory()?.join("emulator"))
-        .args(["postgres", "--until-stdin-closes", "--output", "json", "--data-dir"])
+        .args(["postgres", "--until-stdin-closes", "--show-passwords", "--output", "json", "--data-dir"])
         .arg(&data)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -59,10 +59,37 @@ impl Stack {
     /// # Errors
     /// When it ends before.
     pub async fn start(options: Options<'_>) -> anyhow::Result<Self> {
+        let command = Self::command(options).await?;
+        tokio::task::spawn_blocking(move || Self::wait_until_ready(command)).await?
+    }
+
+    /// Starts the emulator in the hope that it refuses to; gives its exit status and what it said on standard error.
+    ///
+    /// # Errors
+    /// When it still runs after a minute.
+    pub async fn refusal(options: Options<'_>) -> anyhow::Result<(Option<i32>, String)> {
+        let mut command = tokio::process::Command::from(Self::command(options).await?);
+        let mut child = command.stderr(Stdio::piped()).spawn().context("starting the emulator")?;
+        // Closing it would be the wish to stop.
+        let _stdin = child.stdin.take();
+        let ended = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await;
+        let output = ended.context("the emulator neither refused to start nor failed")??;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+
+    async fn command(options: Options<'_>) -> anyhow::Result<Command> {
         let mut command =
             Command::new(tokio::task::spawn_blocking(binaries::directory).await??.join("emulator"));
         command
-            .args(["--output", "json", "--port", "0", "--until-stdin-closes", "--bin-dir"])
+            .args([
+                "--output",
+                "json",
+                "--port",
+                "0",
+                "--until-stdin-closes",
+                "--show-passwords",
+                "--bin-dir",
+            ])
             .arg(binaries::directory()?)
             .arg("--data-dir")
             .arg(&options.data_directory)
@@ -74,7 +101,7 @@ impl Stack {
             .envs(options.environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        tokio::task::spawn_blocking(move || Self::wait_until_ready(command)).await?
+        Ok(command)
     }
 
     fn wait_until_ready(mut command: Command) -> anyhow::Result<Self> {

@@ -5,6 +5,7 @@ mod kafka;
 
 use std::path::{Path, PathBuf};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::BrokerKind;
@@ -69,10 +70,10 @@ impl Broker {
         }
     }
 
-    /// Ends it, and waits for the end.
-    pub(crate) async fn stop(self) {
+    /// Ends it by `deadline`, and waits for the end.
+    pub(crate) async fn stop(self, deadline: Instant) {
         if let Self::Kafka(kafka) = self {
-            kafka.stop().await;
+            kafka.stop(deadline).await;
         }
     }
 }

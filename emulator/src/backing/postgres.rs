@@ -10,6 +10,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::service::{self, Running, Service as _};
@@ -64,9 +65,9 @@ impl Postgres {
         format!("PostgreSQL {}, data in {}", self.version, self.data.display())
     }
 
-    /// Ends it, cutting connections, and waits for the end.
-    pub(crate) async fn stop(self) {
-        self.running.stop().await;
+    /// Ends it by `deadline`, cutting connections, and waits for the end.
+    pub(crate) async fn stop(self, deadline: Instant) {
+        self.running.stop(deadline).await;
     }
 }
 
@@ -104,6 +105,11 @@ pub(crate) async fn delete(data_directory: &Path) -> anyhow::Result<()> {
     let cluster = Cluster::of(data_directory, Account::needed(data_directory)?);
     end_leftover(&cluster.data).await?;
     Ok(cluster.delete()?)
+}
+
+/// `url`, with its password only where that was asked for.
+pub(crate) fn shown(url: &Url, with_password: bool) -> String {
+    if with_password { url.as_str().to_owned() } else { masked(url) }
 }
 
 /// `url` without its password, for people.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::Child;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -36,40 +37,49 @@ pub(super) trait Service: Send + Sync + Sized + 'static {
 /// A service that is kept running until it is stopped.
 #[derive(Debug)]
 pub(super) struct Running {
-    stop: CancellationToken,
+    /// By when it is to have ended.
+    stop: oneshot::Sender<Instant>,
     watch: JoinHandle<()>,
 }
 
 impl Running {
     /// Keeps `service`, whose process is `child`, running; `hurry` shortens its stop.
     pub(super) fn keep<S: Service>(service: S, child: Child, hurry: CancellationToken) -> Self {
-        let stop = CancellationToken::new();
-        Self { watch: tokio::spawn(watch(service, child, stop.clone(), hurry)), stop }
+        let (stop, stopped) = oneshot::channel();
+        Self { watch: tokio::spawn(watch(service, child, stopped, hurry)), stop }
     }
 
-    /// Ends the service, and waits for the end.
-    pub(super) async fn stop(self) {
-        self.stop.cancel();
+    /// Ends the service by `deadline`, and waits for the end.
+    pub(super) async fn stop(self, deadline: Instant) {
+        let _ended_already = self.stop.send(deadline);
         if let Err(error) = self.watch.await {
             tracing::error!("the watch over a backing service failed: {error}");
         }
     }
 }
 
-async fn watch<S: Service>(service: S, mut child: Child, stop: CancellationToken, hurry: CancellationToken) {
+async fn watch<S: Service>(
+    service: S,
+    mut child: Child,
+    mut stop: oneshot::Receiver<Instant>,
+    hurry: CancellationToken,
+) {
     let mut back_off = BACK_OFF;
     loop {
         let started = Instant::now();
         tokio::select! {
             _ = child.wait() => {}
-            () = stop.cancelled() => return end(&mut child, S::ENDING, &hurry).await,
+            deadline = &mut stop => {
+                let deadline = deadline.unwrap_or_else(|_| Instant::now());
+                return end(&mut child, S::ENDING, deadline, &hurry).await;
+            }
         }
         if started.elapsed() > LONGEST_BACK_OFF * 2 {
             back_off = BACK_OFF;
         }
         tokio::select! {
             again = start_again(&service, &mut back_off) => child = again,
-            () = stop.cancelled() => return,
+            _ = &mut stop => return,
         }
     }
 }
@@ -89,14 +99,21 @@ async fn try_to_start<S: Service>(service: &S) -> Option<Child> {
     service.start().await.inspect_err(|error| tracing::error!("{error:#}")).ok()
 }
 
-/// Ends a child of this process; in a hurry none but the last of the signals is waited for.
-async fn end(child: &mut Child, signals: &[(Signal, Duration)], hurry: &CancellationToken) {
+/// Ends a child of this process by `deadline`, of which the last signal gets half if time is short; in a hurry none but the last of the signals is waited for.
+async fn end(
+    child: &mut Child,
+    signals: &[(Signal, Duration)],
+    deadline: Instant,
+    hurry: &CancellationToken,
+) {
     let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) else { return };
     for (position, (signal, patience)) in signals.iter().enumerate() {
         let _ended = kill(Pid::from_raw(pid), *signal);
         let is_last = position + 1 == signals.len();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let patience = (*patience).min(if is_last { left } else { left / 2 });
         tokio::select! {
-            ended = timeout(*patience, child.wait()) => if ended.is_ok() { return },
+            ended = timeout(patience, child.wait()) => if ended.is_ok() { return },
             () = hurry.cancelled(), if !is_last => {}
         }
     }
@@ -147,4 +164,32 @@ async fn collected(pid_file: &Path) {
 /// The process named on the first line of `pid_file`.
 fn noted(pid_file: &Path) -> Option<i32> {
     fs::read_to_string(pid_file).ok()?.lines().next()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_ignores_its_signals_is_killed_at_the_deadline_however_long_they_might_take() {
+        let mut child = tokio::process::Command::new("sh")
+            .args(["-c", "trap '' INT QUIT; echo deaf; while :; do sleep 1; done"])
+            .stdout(std::process::Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("deaf"));
+        let hour = Duration::from_secs(3600);
+        let deadline = Instant::now() + Duration::from_millis(50);
+        let signals = [(Signal::SIGINT, hour), (Signal::SIGQUIT, hour)];
+        let hurry = CancellationToken::new();
+        let end = end(&mut child, &signals, deadline, &hurry);
+        timeout(Duration::from_secs(60), end).await.unwrap();
+        assert_eq!(child.wait().await.unwrap().signal(), Some(9));
+    }
 }

@@ -13,6 +13,7 @@ use super::prepare::{self, Addresses, Listeners};
 use super::{Stack, default_provider, deployment, first_steps};
 use crate::Unusable;
 use crate::backing::broker::Broker;
+use crate::backing::postgres;
 use crate::cli::StackArguments;
 use crate::data_directory::DataDirectory;
 use crate::function_host::{FunctionHost, HostSettings};
@@ -118,7 +119,7 @@ impl Stack {
     fn ready(&self, addresses: &Addresses, provider: &str, data: &DataDirectory, functions: &CurrentHost) {
         let fields = json!({
             "url": addresses.gateway,
-            "database_url": addresses.database_url.as_str(),
+            "database_url": postgres::shown(&addresses.database_url, self.show_passwords),
             "kafka_bootstrap_servers": addresses.bootstrap_servers,
             "scheduler_url": addresses.scheduler,
             "runtime_api": functions.get().address().to_string(),

@@ -2,37 +2,49 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Stack;
 use crate::function_host::FunctionHost;
+use crate::signals::StopRequest;
 
 /// What is in flight is given this long before the functions are told to end.
 const SOURCES: Duration = Duration::from_millis(1500);
 const FUNCTIONS: Duration = Duration::from_secs(4);
 /// Once the functions are gone there is nothing left to wait for but files to be written.
 const REMAINDER: Duration = Duration::from_secs(1);
+/// What Postgres and Kafka have at least of the time in all.
+const BACKING: Duration = Duration::from_millis(2500);
 
 impl Stack {
     /// Ends everything that was started, within 10 s in all.
     pub(super) async fn stop(self) {
+        let deadline = StopRequest::deadline();
         let hurry = self.request.hurry;
         self.no_new_work.cancel();
         self.sources.close();
         finish(&self.sources, SOURCES, &hurry).await;
         if let Some(functions) = self.host {
-            end(&functions.get(), &hurry).await;
+            let functions = functions.get();
+            if timeout_at(deadline - BACKING, end(&functions, &hurry)).await.is_err() {
+                tracing::warn!("functions are left that do not end");
+            }
         }
         // What is broken off here was not answered, so it is delivered again by the next start.
         finish(&self.sources, REMAINDER, &hurry).await;
-        if let Some(broker) = self.broker {
-            broker.stop().await;
-        }
-        if let Some(postgres) = self.postgres {
-            postgres.stop().await;
-        }
+        let broker = async {
+            if let Some(broker) = self.broker {
+                broker.stop(deadline).await;
+            }
+        };
+        let postgres = async {
+            if let Some(postgres) = self.postgres {
+                postgres.stop(deadline).await;
+            }
+        };
+        tokio::join!(broker, postgres);
     }
 }
 

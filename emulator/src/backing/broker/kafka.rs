@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Unusable;
@@ -60,8 +60,8 @@ impl Kafka {
         format!("Apache Kafka, data in {}", self.data.display())
     }
 
-    pub(super) async fn stop(self) {
-        self.running.stop().await;
+    pub(super) async fn stop(self, deadline: Instant) {
+        self.running.stop(deadline).await;
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::settings::PostgresIdentity;
+use crate::signals::StopRequest;
 
 /// A data directory that the user who runs Postgres can reach.
 fn data_directory() -> tempfile::TempDir {
@@ -59,11 +60,11 @@ async fn the_same_database_is_at_the_same_url_after_a_stop_and_nothing_listens_b
     let first = start(directory.path()).await;
     let url = first.url().clone();
     assert!(takes_connections(&url));
-    first.stop().await;
+    first.stop(StopRequest::deadline()).await;
     assert!(!takes_connections(&url));
     let second = start(directory.path()).await;
     assert_eq!(second.url(), &url);
-    second.stop().await;
+    second.stop(StopRequest::deadline()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +77,7 @@ async fn a_killed_postgres_is_started_again() {
         process_id(&postgres).is_some_and(|pid| pid != killed) && takes_connections(postgres.url())
     })
     .await;
-    postgres.stop().await;
+    postgres.stop(StopRequest::deadline()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,7 +89,7 @@ async fn a_postgres_that_a_killed_emulator_left_running_is_ended_by_the_next_sta
     let successor = start(directory.path()).await;
     assert!(leftover.wait().await.unwrap().success(), "it was not shut down, but killed");
     assert!(takes_connections(successor.url()));
-    successor.stop().await;
+    successor.stop(StopRequest::deadline()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
