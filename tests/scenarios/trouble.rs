@@ -40,16 +40,44 @@ async fn every_bad_input_is_answered_with_a_problem_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_away_stops_no_reads_and_is_told_by_health() {
+async fn a_malformed_variable_ends_the_start_with_exit_status_2_and_one_line_that_names_it() {
+    for (variable, value) in [
+        ("DEFAULT_PROVIDER", "nobody"),
+        ("REPLAY_STEP_SECONDS", "often"),
+        ("MAX_RELAY_JOBS", "-1"),
+        ("RAW_RESPONSES_RETENTION_DAYS", "some"),
+        ("POLLING_INTERVAL", "0"),
+    ] {
+        let data = tempfile::tempdir().unwrap();
+        let environment = [(variable, value)];
+        let options = Options { data_directory: data.path().into(), environment: &environment, flags: &[] };
+        let (status, stderr) = Stack::refusal(options).await.unwrap();
+        assert_eq!(status, Some(2), "{variable}: {stderr}");
+        assert_eq!(stderr.lines().filter(|line| line.contains(variable)).count(), 1, "{variable}: {stderr}");
+    }
+}
+
+#[tokio::test]
+async fn a_kafka_that_is_away_ends_the_start_and_is_named() {
+    ends_the_start("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1", "127.0.0.1:1").await;
+}
+
+#[tokio::test]
+async fn a_postgres_that_is_away_ends_the_start_and_is_named_without_its_password() {
+    let url = "postgres://me:secret@127.0.0.1:1/prices";
+    ends_the_start("DATABASE_URL", url, "postgres://me@127.0.0.1:1/prices").await;
+}
+
+/// Nothing listens on port 1.
+async fn ends_the_start(variable: &str, value: &str, shown: &str) {
     let data = tempfile::tempdir().unwrap();
-    // Nothing listens on port 1: the functions' Kafka is away, the event source mapping's too.
-    let environment = [("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")];
+    let environment = [(variable, value)];
     let options = Options { data_directory: data.path().into(), environment: &environment, flags: &[] };
-    let started = tokio::time::timeout(Duration::from_secs(120), Stack::start(options)).await;
-    assert!(
-        started.is_err() || started.unwrap().is_err(),
-        "a stack whose broker is away must not say it is ready"
-    );
+    let (status, stderr) = Stack::refusal(options).await.unwrap();
+    assert_eq!(status, Some(1), "{stderr}");
+    let last = stderr.lines().next_back().unwrap_or_default();
+    assert!(last.contains(variable) && last.contains(shown), "{stderr}");
+    assert!(!stderr.contains("secret"), "{stderr}");
 }
 
 #[tokio::test]
