@@ -10,3 +10,4 @@ mod postgres_away;
 mod quoter;
 mod series;
 mod symbols;
+mod variables;
