@@ -193,7 +193,8 @@ fn renew_newest(series: &mut Series, repaired: &[Point], events: &[(usize, &Pric
     let Some(newest) = &mut series.newest else { return };
     let Some(point) = repaired.iter().find(|point| point.quoted_at == newest.quoted_at) else { return };
     // An event that gave the point its present answer, if one of this batch did; else only its average changed.
-    let is_it = |event: &PriceEvent| event.timestamp == point.quoted_at && event.id == point.event_id;
+    let answer = (point.polled_at, point.event_id, point.price);
+    let is_it = |event: &PriceEvent| event.timestamp == point.quoted_at && rank(event) == answer;
     let revision = events.iter().find(|(_, event)| is_it(event));
     *newest = Newest {
         quoted_at: point.quoted_at,
