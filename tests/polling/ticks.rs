@@ -1,12 +1,13 @@
 //! Firings that are one tick each, and how a job fares when its polls fail.
 
 use chrono::TimeDelta;
-use poller::Ended;
+use poller::clock::Clock;
+use poller::{Ended, FiringError};
 use shared::repository::polling_jobs::{self, JobStatus};
-use shared::repository::polling_runs::{ClaimOutcome, LastRun, RunStatus, claim};
+use shared::repository::polling_runs::{self, Claim, ClaimOutcome, LastRun, RunResult, RunStatus};
 use uuid::Uuid;
 
-use crate::world::{Act, World, at, rows};
+use crate::world::{Act, World, at, claim, rows};
 
 #[tokio::test]
 async fn a_firing_of_a_whole_minute_s_job_is_one_tick_at_its_scheduled_time() -> anyhow::Result<()> {
@@ -39,14 +40,42 @@ async fn the_same_firing_again_polls_nothing() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_firing_within_another_s_lease_polls_nothing_and_past_it_takes_over() -> anyhow::Result<()> {
+async fn a_firing_within_another_s_lease_takes_over_once_that_has_passed() -> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
-    assert!(matches!(claim(&world.pool, job.job_id, at(0), at(0)).await?, ClaimOutcome::Claimed(_)));
-    world.clock.set(at(29));
-    assert_eq!(world.fire(&job, 0).await?.polled, 0);
-    world.clock.set(at(30));
+    assert_eq!(claim(&world.pool, job.job_id, at(0), at(0)).await?, ClaimOutcome::Claimed);
+    world.clock.set(at(5));
     assert_eq!(world.fire(&job, 0).await?.polled, 1);
+    assert_eq!(world.clock.now(), at(30));
     assert_eq!(world.runs(&job).await?, rows(&[(0, 1, "succeeded")]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_firing_whose_tick_somebody_else_finishes_meanwhile_polls_nothing() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    let theirs = Claim::new(job.job_id, at(0));
+    assert_eq!(polling_runs::claim(&world.pool, &theirs, at(0)).await?, ClaimOutcome::Claimed);
+    let pool = world.pool.clone();
+    world.clock.happens_at(at(20), async move {
+        assert!(polling_runs::renew(&pool, &theirs, at(20)).await.expect("renewed"));
+    });
+    let (pool, result) = (world.pool.clone(), RunResult { published: 3, ..RunResult::default() });
+    world.clock.happens_at(at(40), async move {
+        assert!(polling_runs::finish(&pool, &theirs, &result, at(40)).await.expect("finished"));
+    });
+    let served = world.fire(&job, 0).await?;
+    assert_eq!((served.polled, served.ended), (0, Ended::Done));
+    assert!(world.provider.ticks().is_empty(), "not polled twice");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_firing_whose_tick_is_held_past_its_deadline_comes_again() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    claim(&world.pool, job.job_id, at(0), at(0)).await?;
+    let firing = poller::Firing { job_id: job.job_id, scheduled_time: at(0) };
+    let served = world.poller.serve(&firing, Some(at(49))).await;
+    assert!(matches!(served, Err(FiringError::Held)), "{served:?}");
     Ok(())
 }
 
@@ -65,7 +94,7 @@ async fn a_poller_whose_claim_was_taken_over_records_nothing() -> anyhow::Result
     let (pool, job_id) = (world.pool.clone(), job.job_id);
     world.clock.happens_at(at(31), async move {
         let outcome = claim(&pool, job_id, at(0), at(31)).await.expect("answered");
-        assert!(matches!(outcome, ClaimOutcome::Claimed(_)));
+        assert_eq!(outcome, ClaimOutcome::Claimed);
     });
     world.provider.will([Act::Slow(TimeDelta::seconds(40))]);
     world.fire(&job, 0).await?;

@@ -13,7 +13,9 @@ use poller::{Firing, FiringError, Poller, Served};
 use shared::market::{ProviderName, Quote, Symbol, Timestamp};
 use shared::price_log::memory::MemoryPriceLog;
 use shared::provider::{Answer, Provider, ProviderError, Providers};
+use shared::repository;
 use shared::repository::polling_jobs::{self, NewJob, PollingJob};
+use shared::repository::polling_runs::{self, Claim, ClaimOutcome};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -227,6 +229,16 @@ impl World {
     pub(crate) async fn job(&self, job: &PollingJob) -> anyhow::Result<PollingJob> {
         Ok(polling_jobs::get(&self.pool, job.job_id).await?.expect("the job"))
     }
+}
+
+/// A claim of somebody else's.
+pub(crate) async fn claim(
+    pool: &PgPool,
+    job_id: Uuid,
+    tick: Timestamp,
+    now: Timestamp,
+) -> Result<ClaimOutcome, repository::Error> {
+    polling_runs::claim(pool, &Claim::new(job_id, tick), now).await
 }
 
 /// Rows as [`World::runs`] gives them.

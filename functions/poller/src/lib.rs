@@ -73,6 +73,9 @@ pub enum FiringError {
     /// The process is being stopped.
     #[error("the poller is being stopped")]
     Stopping,
+    /// Somebody else polls the tick, and may for longer than the invocation lasts.
+    #[error("the tick is being polled by another invocation")]
+    Held,
     /// Postgres is away or refuses.
     #[error(transparent)]
     Repository(#[from] repository::Error),
@@ -82,6 +85,7 @@ impl From<FiringError> for Diagnostic {
     fn from(error: FiringError) -> Self {
         let error_type = match error {
             FiringError::Stopping => "Stopping",
+            FiringError::Held => "Held",
             FiringError::Repository(_) => "Repository",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
@@ -107,7 +111,8 @@ impl Poller {
     /// Serves a firing. `deadline` is when the invocation is cut off, where that is known.
     ///
     /// # Errors
-    /// When the firing should come again: Postgres is away, or the process is being stopped while it waits.
+    /// When the firing should come again: Postgres is away, somebody else holds the tick to the end, or the process is
+    /// being stopped while it waits.
     pub async fn serve(&self, firing: &Firing, deadline: Option<Timestamp>) -> Result<Served, FiringError> {
         let &Firing { job_id, scheduled_time } = firing;
         let ended = |ended| Ok(Served { job_id, polled: 0, ended });
@@ -127,7 +132,7 @@ impl Poller {
         let Some(tick) = job.grid().newest_at(scheduled_time) else {
             return ended(Ended::Done);
         };
-        let polled = self.serve_tick(&job, tick, until, last_start).await?;
+        let polled = self.serve_only_tick(&job, tick, until, last_start).await?;
         Ok(Served { job_id, polled: u32::from(polled), ended: Ended::Done })
     }
 

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use shared::market::Timestamp;
 use shared::repository::polling_jobs::{self, PollingJob};
-use shared::repository::polling_runs::{self, ClaimOutcome};
+use shared::repository::polling_runs::{self, Claim, ClaimOutcome};
 
 use crate::{Ended, Firing, FiringError, Poller, Served};
 
@@ -34,7 +34,8 @@ impl Poller {
             }
             begun = true;
             if let Some(tick) = due_tick(&job, newest, now) {
-                served.polled += u32::from(self.serve_tick(&job, tick, until, last_start).await?);
+                let outcome = self.serve_tick(&job, tick, until, last_start).await?;
+                served.polled += u32::from(outcome == ClaimOutcome::Claimed);
                 newest = Some(tick);
                 continue;
             }
@@ -42,30 +43,50 @@ impl Poller {
             if next > until {
                 return Ok(served);
             }
-            self.wait_for_tick(next).await?;
+            self.wait_unconnected(next).await?;
         }
     }
 
-    /// Polls a tick unless somebody else does or did; returns whether we did.
-    pub(crate) async fn serve_tick(
+    /// Polls a tick unless somebody else did. While somebody else does, it is waited for what comes of that: with the
+    /// poller's end the lease passes, and the tick is ours.
+    pub(crate) async fn serve_only_tick(
         &self,
         job: &PollingJob,
         tick: Timestamp,
         until: Timestamp,
         last_start: Timestamp,
     ) -> Result<bool, FiringError> {
-        if self.stopping.is_cancelled() {
-            return Err(FiringError::Stopping);
-        }
-        let claim = || polling_runs::claim(&self.pool, job.job_id, tick, self.clock.now());
-        match self.patiently(until, claim).await? {
-            ClaimOutcome::Claimed(claim) => self.poll(job, &claim, last_start).await.map(|()| true),
-            ClaimOutcome::Taken | ClaimOutcome::BackingOff(_) | ClaimOutcome::NoSuchJob => Ok(false),
+        loop {
+            match self.serve_tick(job, tick, until, last_start).await? {
+                ClaimOutcome::Held(lease_until) if lease_until > last_start => return Err(FiringError::Held),
+                ClaimOutcome::Held(lease_until) => self.wait_unconnected(lease_until).await?,
+                outcome => return Ok(outcome == ClaimOutcome::Claimed),
+            }
         }
     }
 
-    async fn wait_for_tick(&self, tick: Timestamp) -> Result<(), FiringError> {
-        if tick - self.clock.now() >= KEEP_CONNECTION {
+    /// Polls a tick if it can be claimed.
+    async fn serve_tick(
+        &self,
+        job: &PollingJob,
+        tick: Timestamp,
+        until: Timestamp,
+        last_start: Timestamp,
+    ) -> Result<ClaimOutcome, FiringError> {
+        if self.stopping.is_cancelled() {
+            return Err(FiringError::Stopping);
+        }
+        let claim = Claim::new(job.job_id, tick);
+        let outcome =
+            self.patiently(until, || polling_runs::claim(&self.pool, &claim, self.clock.now())).await?;
+        if outcome == ClaimOutcome::Claimed {
+            self.poll(job, &claim, last_start).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn wait_unconnected(&self, time: Timestamp) -> Result<(), FiringError> {
+        if time - self.clock.now() >= KEEP_CONNECTION {
             // Acquired, since a connection just used is on its way back to the pool for a moment still.
             for _ in 0..self.pool.size() {
                 if let Ok(connection) = self.pool.acquire().await {
@@ -74,7 +95,7 @@ impl Poller {
                 }
             }
         }
-        self.wait_until(tick).await
+        self.wait_until(time).await
     }
 }
 

@@ -68,12 +68,22 @@ pub struct Claim {
     pub claim_id: Uuid,
 }
 
+impl Claim {
+    /// A claim to be made; however often it is, it is the same one.
+    #[must_use]
+    pub fn new(job_id: Uuid, tick_time: Timestamp) -> Self {
+        Self { job_id, tick_time, claim_id: Uuid::new_v4() }
+    }
+}
+
 /// Whether a tick may be polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {
     /// It is ours.
-    Claimed(Claim),
-    /// Somebody polls it, has polled it, or has recorded it as missed.
+    Claimed,
+    /// Somebody else polls it, whose lease ends at this time unless renewed.
+    Held(Timestamp),
+    /// Somebody has polled it, or has recorded it among others as missed or skipped.
     Taken,
     /// The job skips ticks before this time.
     BackingOff(Timestamp),
@@ -138,15 +148,12 @@ impl RunStatus {
 }
 
 /// Claims a tick at `now`, records the ticks before it that nobody polled, and closes runs whose lease has passed.
+/// It may be repeated with the same claim when its answer was lost.
 ///
 /// # Errors
 /// When Postgres is away or refuses.
-pub async fn claim(
-    pool: &PgPool,
-    job_id: Uuid,
-    tick_time: Timestamp,
-    now: Timestamp,
-) -> Result<ClaimOutcome, Error> {
+pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<ClaimOutcome, Error> {
+    let &Claim { job_id, tick_time, .. } = claim;
     let mut transaction = pool.begin().await?;
     let Some(job) = lock_job(&mut transaction, job_id).await? else {
         return Ok(ClaimOutcome::NoSuchJob);
@@ -154,18 +161,17 @@ pub async fn claim(
     if let Some(until) = job.backing_off_until.filter(|until| tick_time < *until) {
         return Ok(ClaimOutcome::BackingOff(until));
     }
-    let claim = Claim { job_id, tick_time, claim_id: Uuid::new_v4() };
     let newest = newest_recorded(&mut transaction, job_id, &job.grid).await?;
-    let claimed = if newest.is_some_and(|newest| tick_time <= newest) {
-        take_over(&mut transaction, &claim, now).await?
+    let outcome = if newest.is_some_and(|newest| tick_time <= newest) {
+        take_over(&mut transaction, claim, now).await?
     } else {
         close_abandoned(&mut transaction, job_id, now).await?;
         record_gap(&mut transaction, &job, job_id, newest, tick_time).await?;
-        insert(&mut transaction, &claim, now).await?;
-        true
+        insert(&mut transaction, claim, now).await?;
+        ClaimOutcome::Claimed
     };
     transaction.commit().await?;
-    Ok(if claimed { ClaimOutcome::Claimed(claim) } else { ClaimOutcome::Taken })
+    Ok(outcome)
 }
 
 /// Renews a claim's lease; returns whether the claim still holds.
@@ -268,23 +274,37 @@ async fn newest_recorded(
     Ok(row.map(|(first, ticks)| grid.last_of(Gap { first, ticks })))
 }
 
-/// Claims a tick that has a row: when its lease has passed, or when it was recorded as missed and its firing was
-/// only late.
-async fn take_over(connection: &mut PgConnection, claim: &Claim, now: Timestamp) -> Result<bool, Error> {
+/// Claims a tick that has a row: when its lease has passed or is our own, or when it was recorded as missed and its
+/// firing was only late.
+async fn take_over(
+    connection: &mut PgConnection,
+    claim: &Claim,
+    now: Timestamp,
+) -> Result<ClaimOutcome, Error> {
     let taken = sqlx::query(
         "update polling_runs
          set status = 'running', claim_id = $3, lease_until = $4, started_at = $5, finished_at = null
          where job_id = $1 and tick_time = $2
-           and (status = 'running' and lease_until <= $5 or status = 'missed' and ticks = 1)",
+           and (status = 'running' and (lease_until <= $5 or claim_id = $3) or status = 'missed' and ticks = 1)",
     )
     .bind(claim.job_id)
     .bind(claim.tick_time)
     .bind(claim.claim_id)
     .bind(to_microseconds(now + LEASE))
     .bind(to_microseconds(now))
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(taken.rows_affected() > 0)
+    if taken.rows_affected() > 0 {
+        return Ok(ClaimOutcome::Claimed);
+    }
+    let held_until: Option<Timestamp> = sqlx::query_scalar(
+        "select lease_until from polling_runs where job_id = $1 and tick_time = $2 and status = 'running'",
+    )
+    .bind(claim.job_id)
+    .bind(claim.tick_time)
+    .fetch_optional(connection)
+    .await?;
+    Ok(held_until.map_or(ClaimOutcome::Taken, ClaimOutcome::Held))
 }
 
 async fn close_abandoned(connection: &mut PgConnection, job_id: Uuid, now: Timestamp) -> Result<(), Error> {
