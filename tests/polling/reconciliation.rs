@@ -1,5 +1,7 @@
 //! Schedules follow jobs; EventBridge is a stub.
 
+use std::cell::Cell;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_scheduler::config::{Credentials, SharedCredentialsProvider};
 use e2e::postgres::database;
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 use shared::config;
 use shared::repository::polling_jobs::{self, NewJob};
 use shared::schedules::Schedules;
-use upkeep::reconciliation::{Mended, reconcile};
+use upkeep::reconciliation::{Mended, ReconciliationError, reconcile};
 use uuid::Uuid;
 use wiremock::matchers::{method, path, path_regex};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -55,7 +57,7 @@ async fn a_job_without_a_schedule_gets_it_back_from_the_next_grid_instant_on() -
     let minutes = polling_jobs::insert(&pool, &new_job(120), 50).await?.job_id;
     let relayed = polling_jobs::insert(&pool, &NewJob { created_at: at(10), ..new_job(7) }, 50).await?.job_id;
     let server = event_bridge(&[]).await;
-    let mended = reconcile(&pool, &schedules(&server), at(130)).await?;
+    let mended = reconcile(&pool, &schedules(&server), || at(130)).await?;
     assert_eq!(mended, Mended { created: 2, removed: 0 });
     let start = |seconds| json!(at(seconds).timestamp());
     let post = |job_id: Uuid, seconds| ("POST".to_owned(), job_id.to_string(), start(seconds));
@@ -69,7 +71,7 @@ async fn a_schedule_without_a_job_is_removed_and_one_that_is_no_job_s_is_left_al
     let job_id = polling_jobs::insert(&pool, &new_job(60), 50).await?.job_id;
     let orphan = Uuid::now_v7();
     let server = event_bridge(&[job_id.to_string(), orphan.to_string(), "nightly-report".to_owned()]).await;
-    let mended = reconcile(&pool, &schedules(&server), at(0)).await?;
+    let mended = reconcile(&pool, &schedules(&server), || at(0)).await?;
     assert_eq!(mended, Mended { created: 0, removed: 1 });
     assert_eq!(changes(&server).await, [("DELETE".to_owned(), orphan.to_string(), Value::Null)]);
     Ok(())
@@ -80,7 +82,42 @@ async fn with_event_bridge_away_nothing_is_changed() -> anyhow::Result<()> {
     let pool = database().await?;
     polling_jobs::insert(&pool, &new_job(60), 50).await?;
     let server = MockServer::start().await;
-    assert!(reconcile(&pool, &schedules(&server), at(0)).await.is_err());
+    assert!(reconcile(&pool, &schedules(&server), || at(0)).await.is_err());
     assert!(changes(&server).await.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_refused_does_not_stop_the_others() -> anyhow::Result<()> {
+    let pool = database().await?;
+    let refused = polling_jobs::insert(&pool, &new_job(60), 50).await?.job_id;
+    let other = polling_jobs::insert(&pool, &NewJob { created_at: at(10), ..new_job(60) }, 50).await?.job_id;
+    let orphan = Uuid::now_v7();
+    let server = event_bridge(&[orphan.to_string()]).await;
+    let refusal = ResponseTemplate::new(400)
+        .insert_header("x-amzn-errortype", "ValidationException")
+        .set_body_json(json!({"Message": "no"}));
+    let refuse = Mock::given(path(format!("/schedules/{refused}"))).respond_with(refusal).with_priority(1);
+    refuse.mount(&server).await;
+    let mended = reconcile(&pool, &schedules(&server), || at(20)).await;
+    assert!(matches!(mended, Err(ReconciliationError::Refused { failed: 1 })), "{mended:?}");
+    let changed: Vec<_> = changes(&server).await.into_iter().map(|change| (change.0, change.1)).collect();
+    let change = |method: &str, job_id: Uuid| (method.to_owned(), job_id.to_string());
+    assert_eq!(changed, [change("POST", refused), change("POST", other), change("DELETE", orphan)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_schedule_starts_after_the_time_at_which_it_is_made() -> anyhow::Result<()> {
+    let pool = database().await?;
+    for created in [0, 0] {
+        polling_jobs::insert(&pool, &NewJob { created_at: at(created), ..new_job(60) }, 50).await?;
+    }
+    let server = event_bridge(&[]).await;
+    let now = Cell::new(0);
+    let ten_minutes_each = || at(now.replace(now.get() + 600));
+    reconcile(&pool, &schedules(&server), ten_minutes_each).await?;
+    let starts: Vec<_> = changes(&server).await.into_iter().map(|change| change.2).collect();
+    assert_eq!(starts, [json!(at(1).timestamp()), json!(at(601).timestamp())]);
     Ok(())
 }

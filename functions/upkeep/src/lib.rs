@@ -12,7 +12,6 @@ use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use serde_json::Value;
 use shared::config::{Kafka, Retention};
-use shared::market::Timestamp;
 use shared::price_log::topics::ensure_topics;
 use shared::repository::MIGRATOR;
 use shared::schedules::{ScheduleError, Schedules};
@@ -113,7 +112,7 @@ impl Upkeep {
                     // There may be nothing to trim; that the schema is not there is told already.
                     Err(_) => Ok(Trimmed::default()),
                 };
-                (migrated, trimmed, self.reconcile(now).await)
+                (migrated, trimmed, self.reconcile().await)
             },
             ensure_topics(&self.kafka.bootstrap_servers, &topics),
         );
@@ -149,8 +148,8 @@ impl Upkeep {
         Ok(MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0))
     }
 
-    async fn reconcile(&self, now: Timestamp) -> Result<Mended, ReconciliationError> {
-        reconcile(&self.pool, &self.schedules, now).await.inspect_err(|error| {
+    async fn reconcile(&self) -> Result<Mended, ReconciliationError> {
+        reconcile(&self.pool, &self.schedules, Utc::now).await.inspect_err(|error| {
             if let ReconciliationError::Schedules(ScheduleError { action, reason }) = error {
                 error!(action, reason, "EventBridge failed us");
             }
