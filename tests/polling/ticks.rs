@@ -188,7 +188,8 @@ async fn a_provider_that_limits_us_is_left_alone_for_as_long_as_it_asked() -> an
     world.fire(&job, 0).await?;
     assert_eq!(world.provider.ticks().len(), 1, "not asked for the rest");
     let limited = world.job(&job).await?;
-    assert_eq!(limited.status(at(899)), JobStatus::BackingOff);
+    assert_eq!(limited.status(at(839)), JobStatus::BackingOff);
+    assert_eq!(limited.status(at(840)), JobStatus::Active, "the next tick is the grid's");
     assert_eq!(limited.next_tick_at(at(1)), at(900));
     assert_eq!(world.fire(&job, 840).await?.polled, 0);
     assert_eq!(world.fire(&job, 900).await?.polled, 1);
@@ -197,6 +198,29 @@ async fn a_provider_that_limits_us_is_left_alone_for_as_long_as_it_asked() -> an
         rows(&[(0, 1, "failed"), (60, 14, "skipped"), (900, 1, "succeeded")])
     );
     assert_eq!(world.job(&job).await?.status(at(901)), JobStatus::Active);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_limit_after_some_symbols_were_published_is_honoured_too() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    world.provider.will([Act::Slow(TimeDelta::zero()), Act::Fail(world.provider.limit(900))]);
+    world.fire(&job, 0).await?;
+    let limited = world.job(&job).await?;
+    assert_eq!(limited.last_run.as_ref().map(|run| run.status), Some(RunStatus::Partial));
+    assert_eq!((limited.consecutive_failures, limited.next_tick_at(at(1))), (0, at(900)));
+    assert_eq!(limited.status(at(1)), JobStatus::BackingOff);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_single_failure_that_skips_no_tick_is_no_backing_off() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    world.provider.will((0..2).map(|_| Act::Fail(world.provider.away())));
+    world.fire(&job, 0).await?;
+    let failed = world.job(&job).await?;
+    assert_eq!((failed.consecutive_failures, failed.next_tick_at(at(1))), (1, at(60)));
+    assert_eq!(failed.status(at(1)), JobStatus::Active);
     Ok(())
 }
 

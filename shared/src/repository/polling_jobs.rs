@@ -58,7 +58,7 @@ pub struct PollingJob {
 pub enum JobStatus {
     /// It is.
     Active,
-    /// It waits longer, because its last runs failed.
+    /// It waits longer, because its last runs failed or the provider asked for a pause.
     BackingOff,
 }
 
@@ -72,7 +72,7 @@ impl PollingJob {
     /// Whether it is polled at its interval.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> JobStatus {
-        let backing_off = self.backing_off_until.is_some_and(|until| until > now);
+        let backing_off = self.next_tick_at(now) > self.grid().next_after(now);
         if backing_off { JobStatus::BackingOff } else { JobStatus::Active }
     }
 

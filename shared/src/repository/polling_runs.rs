@@ -219,12 +219,11 @@ pub async fn finish(pool: &PgPool, claim: &Claim, result: &RunResult, now: Times
     if finished.rows_affected() == 0 {
         return Ok(false);
     }
-    let (failures, until) = if result.status() == RunStatus::Failed {
-        let failures = job.consecutive_failures.saturating_add(1);
-        (failures, Some(tick::back_off(&job.grid, failures.unsigned_abs(), result.retry_after, now)))
-    } else {
-        (0, None)
-    };
+    let failed = result.status() == RunStatus::Failed;
+    let failures = if failed { job.consecutive_failures.saturating_add(1) } else { 0 };
+    // A provider that limits us is left alone even where it answered some of the requests.
+    let until = (failed || result.retry_after.is_some())
+        .then(|| tick::back_off(&job.grid, failures.unsigned_abs(), result.retry_after, now));
     sqlx::query(
         "update polling_jobs set consecutive_failures = $2, backing_off_until = $3 where job_id = $1",
     )
