@@ -56,7 +56,8 @@ pub(crate) struct JobAnswer {
     /// The job's id.
     #[schema(value_type = String, format = "uuid", example = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")]
     job_id: Uuid,
-    /// `active`, or `backing_off` while it waits longer than its interval because its last runs failed.
+    /// `active`, or `backing_off` while it waits longer than its interval because its last runs failed or the
+    /// provider asked for a pause.
     #[schema(example = "active")]
     status: JobStatus,
     /// What it polls.
@@ -78,7 +79,7 @@ pub(crate) struct LastRun {
     /// The tick.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:29:32Z")]
     tick_time: Timestamp,
-    /// How it ended, such as `succeeded`, `failed`, `abandoned` or `missed`.
+    /// How it ended: `succeeded`, `partial`, `failed` or `abandoned`. The other states of a tick do not appear here.
     #[schema(example = "succeeded")]
     status: RunStatus,
     /// Symbols whose quote was published.
