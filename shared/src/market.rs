@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use arrayvec::ArrayString;
 use chrono::{DateTime, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +20,12 @@ pub const MAX_NAME_LENGTH: usize = 32;
 #[error("must be 1 to {MAX_NAME_LENGTH} printable ASCII characters without spaces")]
 pub struct NameError;
 
-fn checked(text: &str) -> Result<&str, NameError> {
-    let fits =
-        (1..=MAX_NAME_LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if fits { Ok(text) } else { Err(NameError) }
+/// A name in place: a batch of events has tens of thousands of them, and to allocate each took as long as to decode it.
+type Name = ArrayString<MAX_NAME_LENGTH>;
+
+fn checked(text: &str) -> Result<Name, NameError> {
+    let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Name::from(text).map_err(|_| NameError) } else { Err(NameError) }
 }
 
 /// Gives a name type its text, its display and its JSON form, all through the one checked constructor.
@@ -52,7 +55,7 @@ macro_rules! name_type {
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0
+                name.as_str().to_owned()
             }
         }
     };
@@ -61,13 +64,15 @@ macro_rules! name_type {
 /// What is traded, as its provider spells it, upper-cased: `AAPL`, `BRK-B`, `^GSPC`, `EURUSD=X`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Symbol(String);
+pub struct Symbol(Name);
 
 impl FromStr for Symbol {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        checked(text).map(|text| Self(text.to_ascii_uppercase()))
+        let mut name = checked(text)?;
+        name.make_ascii_uppercase();
+        Ok(Self(name))
     }
 }
 
@@ -76,14 +81,15 @@ name_type!(Symbol);
 /// A source of quotes, lower-cased: `yahoo`, `replay`. `yfinance` is another name of `yahoo`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ProviderName(String);
+pub struct ProviderName(Name);
 
 impl FromStr for ProviderName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let name = checked(text)?.to_ascii_lowercase();
-        Ok(Self(if name == "yfinance" { "yahoo".to_owned() } else { name }))
+        let mut name = checked(text)?;
+        name.make_ascii_lowercase();
+        if name.as_str() == "yfinance" { "yahoo".parse() } else { Ok(Self(name)) }
     }
 }
 
@@ -92,13 +98,13 @@ name_type!(ProviderName);
 /// The unit of a price as the provider writes it: `USD`, and `GBp` for pence, which is not `GBP`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Currency(String);
+pub struct Currency(Name);
 
 impl FromStr for Currency {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        checked(text).map(|text| Self(text.to_owned()))
+        checked(text).map(Self)
     }
 }
 
