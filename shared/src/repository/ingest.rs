@@ -3,15 +3,16 @@
 //!
 //! The order of the statements is what keeps averages right under concurrency, at READ COMMITTED:
 //!
-//! 1. Lock the fences of the batch's series, in order, in a statement of its own (`fence`). Nobody else adds points to
-//!    those series until we commit, and the fences tell whether anybody did since this writer's last batch.
+//! 1. Lock the fences of the batch's series, in order, in a statement of its own (`fence`), and count the batch there.
+//!    Nobody else adds points to those series until we commit, and the fences tell whether anybody did since this
+//!    writer's last batch.
 //! 2. Tails that are still known stay; the others are read by a later statement, and so from a fresh snapshot
 //!    (`tails`, `series`).
 //! 3. Points at or before a series' newest one (late, repeated or revised) are merged with their stored neighbours
 //!    (`late`).
 //! 4. Points after the newest are certainly new: their averages follow from the tail, and they are appended without
 //!    looking at what is stored (`append`).
-//! 5. The series get their new tails, the fences move on, the rejects are written; then COMMIT.
+//! 5. The series get their new tails, the rejects are written; then COMMIT.
 //!
 //! Locks are always taken in this order: fences, then series, then points, then rejected events.
 
@@ -115,7 +116,7 @@ async fn store(
     let mut stored = Stored { rejected: rejected.len(), ..Stored::default() };
     let mut batch = Batch::of(events.iter());
     let mut transaction = connection.begin_with("begin isolation level read committed").await?;
-    let (fences, points_from) = fence::lock(&mut transaction, &batch.shards()).await?;
+    let (fences, points_from) = fence::pass(&mut transaction, &batch.shards()).await?;
     stored.expired = batch.expire(points_from);
     tails.forget_unless(&fences);
     let mut series = tails.take(batch.keys());
@@ -128,7 +129,6 @@ async fn store(
     let points: Vec<Point> = new.iter().map(|(index, event)| series[*index].extend(event)).collect();
     append::points(&mut transaction, &points).await?;
     series::update(&mut transaction, &series).await?;
-    fence::advance(&mut transaction, &fences).await?;
     rejected_events::insert(&mut transaction, rejected).await?;
     transaction.commit().await?;
 

@@ -11,19 +11,23 @@ use sqlx::postgres::PgConnection;
 use super::Error;
 use crate::market::Timestamp;
 
-/// Locked fences: shard and version.
+/// Locked fences: shard, and version before this batch.
 pub(super) type Fences = BTreeMap<i32, i64>;
 
-/// Locks the fences in order, so that writers cannot deadlock, and reads them as their last holder left them. Beside
-/// them stands the oldest quote time that still has a partition, if retention dropped any. Should it drop one right
-/// after this, writing to that fails the batch, and the next attempt reads it here.
-pub(super) async fn lock(
+/// Locks the fences in order, so that writers cannot deadlock, counts the batch at each, and tells what the count was as
+/// their last holder left it. Beside them stands the oldest quote time that still has a partition, if retention dropped
+/// any. Should it drop one right after this, writing to that fails the batch, and the next attempt reads it here.
+pub(super) async fn pass(
     connection: &mut PgConnection,
     shards: &[i32],
 ) -> Result<(Fences, Option<Timestamp>), Error> {
+    // The locks are taken in the order of the subquery, whatever the plan: it is never inlined.
     let rows: Vec<(i32, i64, Option<Timestamp>)> = sqlx::query_as(
-        "select shard_id, version, (select points_from from retention)
-         from ingest_fences where shard_id = any($1) order by shard_id for no key update",
+        "with locked as (
+             select shard_id from ingest_fences where shard_id = any($1) order by shard_id for no key update
+         )
+         update ingest_fences f set version = f.version + 1 from locked where f.shard_id = locked.shard_id
+         returning f.shard_id, f.version - 1, (select points_from from retention)",
     )
     .bind(shards)
     .fetch_all(connection)
@@ -35,16 +39,4 @@ pub(super) async fn lock(
     }
     let points_from = rows.first().and_then(|(_, _, points_from)| *points_from);
     Ok((rows.into_iter().map(|(shard, version, _)| (shard, version)).collect(), points_from))
-}
-
-/// Counts the batch at each of its fences.
-pub(super) async fn advance(connection: &mut PgConnection, fences: &Fences) -> Result<(), Error> {
-    if fences.is_empty() {
-        return Ok(());
-    }
-    sqlx::query("update ingest_fences set version = version + 1 where shard_id = any($1)")
-        .bind(fences.keys().copied().collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
-    Ok(())
 }
