@@ -16,6 +16,8 @@ use crate::function_host::leftovers;
 
 /// The lock's file also marks the directory as the emulator's own.
 const LOCK: &str = "market-data.lock";
+/// The file that holds this emulator's name in consumer groups.
+const GROUP_MEMBER: &str = "group-member";
 
 /// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +119,20 @@ impl DataDirectory {
         &self.path
     }
 
+    /// The name by which consumer groups know this emulator again after a restart; made up the first time.
+    pub(crate) fn group_member(&self) -> io::Result<String> {
+        let path = self.path.join(GROUP_MEMBER);
+        match fs::read_to_string(&path) {
+            Ok(name) if !name.is_empty() => return Ok(name),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let name = format!("emulator-{}", uuid::Uuid::new_v4());
+        fs::write(path, &name)?;
+        Ok(name)
+    }
+
     /// Where running processes leave their traces.
     pub(crate) fn run_directory(&self) -> PathBuf {
         self.path.join("run")
@@ -141,6 +157,14 @@ mod tests {
         assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
         drop(first);
         DataDirectory::open(&path).unwrap();
+    }
+
+    #[test]
+    fn the_name_in_consumer_groups_stays_and_is_the_directory_s_own() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let name = DataDirectory::open(one.path()).unwrap().group_member().unwrap();
+        assert_eq!(DataDirectory::open(one.path()).unwrap().group_member().unwrap(), name);
+        assert_ne!(DataDirectory::open(other.path()).unwrap().group_member().unwrap(), name);
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! Lambda's poller for Kafka: a consumer group whose records become invocations.
 //!
-//! A thread gathers records into batches ([`collector`]); a task hands one batch after the other to the function and
-//! commits its offsets only once every record was processed or is a dead letter ([`delivery`]). So each record is
-//! delivered at least once, in the order of its partition.
+//! A thread gathers records into batches ([`collector`]), in lanes that share out the partitions ([`lane`]). The batches
+//! of a lane go to the function one after the other ([`delivery`]), and their offsets are committed only once every
+//! record was processed or is a dead letter ([`commit`]). So each record is delivered at least once, in the order of its
+//! partition.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::invoker::Invoker;
@@ -22,6 +22,8 @@ mod consumer;
 mod dead_letters;
 mod delivery;
 mod invocation;
+mod lane;
+mod open_batch;
 mod response;
 mod retry;
 #[cfg(test)]
@@ -29,44 +31,74 @@ mod tests;
 
 use batch::EventHead;
 use collector::Collector;
+use commit::Committer;
 use dead_letters::DeadLetters;
 use delivery::Delivery;
+
+/// Invocations that AWS's poller runs at a time, at most
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-scaling-modes.html>).
+const MOST_INVOCATIONS: usize = 5;
+
+/// Invocations at a time on this machine: more than it has cores would only hold more in memory.
+pub(crate) fn concurrency() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_INVOCATIONS))
+}
+
+/// Where a mapping reads, and as whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    /// The brokers.
+    pub(crate) bootstrap_servers: String,
+    /// The name by which Kafka knows this member again after a restart, so that its partitions wait for it instead of
+    /// for the end of its old session; without one it is a new member each time.
+    pub(crate) member: Option<String>,
+    /// Invocations at a time.
+    pub(crate) concurrency: usize,
+}
 
 /// Longest wait for the group to be left.
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// Reads the topic until stopped. `ready` is told when the group has given out its partitions for the first time.
 ///
-/// At the stop no new work is taken; what is in flight is finished and committed, and the group is left.
+/// At the stop no new work is taken; what is in flight is finished and committed, and the group is left by a member
+/// without a name. One with a name keeps its partitions for as long as its session would have lasted.
 ///
 /// # Errors
 /// When the Kafka client cannot be made, or its thread ends on its own. A broker or topic that is away is waited for.
 pub(crate) async fn run(
     definition: EventSourceMapping,
-    bootstrap_servers: String,
+    reader: Reader,
     invoker: Arc<dyn Invoker>,
     ready: oneshot::Sender<()>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let consumer = Arc::new(consumer::join(&definition, &bootstrap_servers, ready)?);
-    let dead_letters =
-        DeadLetters::open(&definition, &bootstrap_servers).context("cannot make the Kafka producer")?;
-    let (sender, batches) = mpsc::channel(1);
-    let (idle, done) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
-    let collector = Collector {
-        consumer: Arc::clone(&consumer),
-        batch_size: definition.batch_size,
-        batching_window: definition.batching_window,
-        batches: sender,
-        idle: Arc::clone(&idle),
-        stop: stop.clone(),
-        done: done.clone(),
-    };
+    let consumer = Arc::new(consumer::join(&definition, &reader, ready)?);
+    let dead_letters = DeadLetters::open(&definition, &reader.bootstrap_servers)
+        .context("cannot make the Kafka producer")?;
+    let left = CancellationToken::new();
+    let (collector, lanes) = Collector::new(
+        Arc::clone(&consumer),
+        reader.concurrency,
+        definition.batch_size,
+        definition.batching_window,
+        stop.clone(),
+        left.clone(),
+    );
     let gathering = tokio::task::spawn_blocking(move || collector.run());
-    let head = EventHead::new(&definition.event_source_arn, &bootstrap_servers);
-    let finished = done.drop_guard();
-    Box::pin(Delivery { definition, head, invoker, consumer, dead_letters, stop }.run(batches, &idle)).await;
-    drop(finished);
+    let delivery = Delivery {
+        head: EventHead::new(&definition.event_source_arn, &reader.bootstrap_servers),
+        committer: Committer::new(Arc::clone(&consumer)),
+        definition,
+        invoker,
+        consumer,
+        dead_letters,
+        stop,
+    };
+    let leave = left.drop_guard();
+    Box::pin(delivery.run(lanes)).await;
+    drop(delivery);
+    drop(leave);
     // Without a broker the client takes longer to leave the group; nothing depends on it.
     match tokio::time::timeout(LEAVING, gathering).await {
         Ok(ended) => ended.context("the thread that reads from Kafka ended"),

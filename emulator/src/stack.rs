@@ -31,6 +31,8 @@ pub(crate) struct Stack {
     postgres: Option<Postgres>,
     broker: Option<Broker>,
     host: Option<std::sync::Arc<CurrentHost>>,
+    /// This emulator's name in consumer groups.
+    group_member: Option<String>,
     /// Gateway, scheduler and event source mappings, which bring work to the functions.
     sources: TaskTracker,
     no_new_work: CancellationToken,
@@ -48,6 +50,7 @@ pub(crate) async fn run(arguments: &StackArguments, settings: &Settings) -> anyh
         postgres: None,
         broker: None,
         host: None,
+        group_member: Some(data_directory.group_member()?),
         sources: TaskTracker::new(),
         no_new_work: CancellationToken::new(),
     };

@@ -1,203 +1,158 @@
-//! Gathers records into batches, on a thread of its own: the client's calls block.
+//! Reads records into lanes, on a thread of its own: the client's calls block.
 //!
 //! The thread polls for as long as the mapping lives, so that the group keeps this member however long an invocation
-//! takes. When no more records may be taken in, it pauses the partitions and polls on.
+//! takes. Where a lane may take in no more records, its partitions are paused and the others polled on.
 
-use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
-use rdkafka::message::{Message, OwnedMessage};
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
+use rdkafka::message::Message as _;
 use tokio_util::sync::CancellationToken;
 
-use super::batch::Batch;
 use super::consumer::Consumer;
+use super::lane::{Lane, Outlet};
 
 /// Longest that one poll waits: how soon a stop is noticed.
 const POLL: Duration = Duration::from_millis(100);
-/// The same while a batch waits for the function to be free.
-const POLL_WHILE_WAITING: Duration = Duration::from_millis(2);
+/// The same while records wait for their slot to be free.
+const POLL_WHILE_WAITING: Duration = Duration::from_millis(1);
 /// Pausing throws away what was fetched ahead, so a short wait goes without.
 const PAUSE_AFTER: Duration = Duration::from_millis(500);
+/// Records that are taken in at a time, before the batches are looked at.
+const MOST_AT_A_TIME: usize = 1_000;
 
 /// Takes records from Kafka and hands batches over.
 pub(super) struct Collector {
-    pub(super) consumer: Arc<Consumer>,
-    pub(super) batch_size: usize,
-    pub(super) batching_window: Duration,
-    pub(super) batches: mpsc::Sender<Batch>,
-    /// Whether the function is free: then a batch goes as soon as its window ends, else it grows on.
-    pub(super) idle: Arc<AtomicBool>,
-    pub(super) stop: CancellationToken,
-    /// Nothing will be committed any more.
-    pub(super) done: CancellationToken,
-}
-
-/// Records taken in and not handed over.
-#[derive(Debug, Default)]
-struct Gathered {
-    /// Complete, because no further record fitted.
-    full: Option<Batch>,
-    open: Batch,
-    opened: Option<Instant>,
-    /// Records that fit nowhere yet, each with the epoch under which it was read.
-    carried: VecDeque<(u64, OwnedMessage)>,
-    paused: bool,
+    consumer: Arc<Consumer>,
+    batching_window: Duration,
+    lanes: Vec<Lane>,
     /// The count of the assignment's changes when it was last looked at.
     changes: u64,
+    stop: CancellationToken,
+    /// Nothing will be committed any more.
+    done: CancellationToken,
 }
 
 impl Collector {
+    /// A collector, and where the batches of each of its lanes come out.
+    pub(super) fn new(
+        consumer: Arc<Consumer>,
+        lanes: usize,
+        batch_size: usize,
+        batching_window: Duration,
+        stop: CancellationToken,
+        done: CancellationToken,
+    ) -> (Self, Vec<Outlet>) {
+        let (lanes, outlets) = (0..lanes.max(1)).map(|_| Lane::new(batch_size)).unzip();
+        (Self { consumer, batching_window, lanes, changes: 0, stop, done }, outlets)
+    }
+
     /// Runs until all is done, then leaves the group.
-    pub(super) fn run(self) {
-        let mut gathered = Gathered::default();
-        let mut blocked_since = None;
-        while !self.stop.is_cancelled() && !self.batches.is_closed() {
-            self.take_in_carried(&mut gathered);
-            self.hand_over(&mut gathered);
-            if gathered.full.is_some() && (self.is_full(&gathered.open) || !gathered.carried.is_empty()) {
-                self.wait_for_room(&mut gathered, *blocked_since.get_or_insert_with(Instant::now));
-                continue;
+    pub(super) fn run(mut self) {
+        while !self.stop.is_cancelled() && !self.lanes.iter().all(Lane::is_closed) {
+            self.lanes.iter_mut().for_each(|lane| lane.advance(self.batching_window));
+            self.resume();
+            if self.lanes.iter().any(|lane| lane.is_blocked() && !lane.paused) {
+                self.wait_for_room();
+            } else {
+                self.poll();
             }
-            blocked_since = None;
-            self.set_paused(&mut gathered, false);
-            self.poll(&mut gathered);
         }
-        self.set_paused(&mut gathered, true);
-        drop(gathered);
+        self.lanes.iter_mut().for_each(Lane::clear);
+        (0..self.lanes.len()).for_each(|lane| self.set_paused(lane, true));
         while !self.done.is_cancelled() {
             self.consumer.poll(POLL);
         }
     }
 
-    fn poll(&self, gathered: &mut Gathered) {
-        let mut timeout = self.poll_timeout(gathered);
-        // What was fetched already is taken at once; then the batch is looked at.
-        loop {
-            match self.consumer.poll(timeout) {
-                None => break,
-                Some(Err(error)) => {
-                    self.consumer.context().complain(&error);
+    /// Takes in what was fetched already at once; then the batches are looked at.
+    fn poll(&mut self) {
+        let mut timeout = self.poll_timeout();
+        let consumer = Arc::clone(&self.consumer);
+        for _ in 0..MOST_AT_A_TIME {
+            let Some(polled) = consumer.poll(timeout) else { break };
+            self.drop_revoked();
+            let message = match polled {
+                Ok(message) => message,
+                Err(error) => {
+                    consumer.context().complain(&error);
                     break;
                 }
-                Some(Ok(message)) => {
-                    self.drop_revoked(gathered);
-                    let epoch = self.consumer.context().epoch(message.partition());
-                    // A record of a partition that is not held any more is somebody else's.
-                    if let Some(epoch) = epoch
-                        && !self.append(gathered, &message, epoch)
-                    {
-                        gathered.carried.push_back((epoch, message.detach()));
-                    }
+            };
+            // A record of a partition that is not held any more is somebody else's.
+            if let Some(epoch) = consumer.context().epoch(message.partition()) {
+                let lane = lane_of(message.partition(), self.lanes.len());
+                self.lanes[lane].push(&message, epoch);
+                if self.lanes[lane].is_complete() {
+                    break;
                 }
-            }
-            if gathered.full.is_some() || self.is_full(&gathered.open) {
-                break;
             }
             timeout = Duration::ZERO;
         }
-        self.drop_revoked(gathered);
+        self.drop_revoked();
     }
 
-    fn poll_timeout(&self, gathered: &Gathered) -> Duration {
-        match gathered.opened {
-            None => POLL,
-            Some(opened) => {
-                let left = self.batching_window.saturating_sub(opened.elapsed());
-                left.clamp(POLL_WHILE_WAITING, POLL)
+    fn poll_timeout(&self) -> Duration {
+        let next = self.lanes.iter().filter_map(|lane| lane.window_left(self.batching_window)).min();
+        next.map_or(POLL, |left| left.clamp(POLL_WHILE_WAITING, POLL))
+    }
+
+    /// Waits a little while for a slot to be free; lanes that are blocked for long are paused.
+    fn wait_for_room(&mut self) {
+        std::thread::sleep(POLL_WHILE_WAITING);
+        for lane in 0..self.lanes.len() {
+            if self.lanes[lane].is_blocked_for(PAUSE_AFTER) {
+                self.set_paused(lane, true);
             }
         }
     }
 
-    /// False when there is no room for the record now.
-    fn append(&self, gathered: &mut Gathered, message: &impl Message, epoch: u64) -> bool {
-        if self.is_full(&gathered.open) || !gathered.open.append(message, epoch) {
-            if gathered.full.is_some() {
-                return false;
-            }
-            gathered.full = Some(mem::take(&mut gathered.open));
-            gathered.open.append(message, epoch);
-            gathered.opened = None;
-        }
-        gathered.opened.get_or_insert_with(Instant::now);
-        true
-    }
-
-    fn take_in_carried(&self, gathered: &mut Gathered) {
-        while let Some((epoch, message)) = gathered.carried.pop_front() {
-            if !self.append(gathered, &message, epoch) {
-                gathered.carried.push_front((epoch, message));
-                break;
+    /// Reads on for lanes that have room again.
+    fn resume(&mut self) {
+        for lane in 0..self.lanes.len() {
+            if !self.lanes[lane].is_blocked() {
+                self.set_paused(lane, false);
             }
         }
     }
 
-    fn is_full(&self, batch: &Batch) -> bool {
-        batch.len() >= self.batch_size
-    }
-
-    fn hand_over(&self, gathered: &mut Gathered) {
-        let window_over = gathered.opened.is_some_and(|opened| opened.elapsed() >= self.batching_window);
-        let due = self.is_full(&gathered.open) || (window_over && self.idle.load(Ordering::Acquire));
-        if gathered.full.is_none() && due {
-            gathered.full = Some(mem::take(&mut gathered.open));
-            gathered.opened = None;
-        }
-        if let Some(batch) = gathered.full.take()
-            && let Err(TrySendError::Full(batch)) = self.batches.try_send(batch)
-        {
-            gathered.full = Some(batch);
-        }
-    }
-
-    /// Waits a little while for the function to take a batch. The partitions are paused meanwhile if it takes long.
-    fn wait_for_room(&self, gathered: &mut Gathered, blocked_since: Instant) {
-        if blocked_since.elapsed() < PAUSE_AFTER {
-            std::thread::sleep(POLL_WHILE_WAITING);
+    fn set_paused(&mut self, lane: usize, paused: bool) {
+        if mem::replace(&mut self.lanes[lane].paused, paused) == paused {
             return;
         }
-        self.set_paused(gathered, true);
-        if let Some(Ok(message)) = self.consumer.poll(POLL_WHILE_WAITING * 5)
-            && let Some(epoch) = self.consumer.context().epoch(message.partition())
-        {
-            gathered.carried.push_back((epoch, message.detach()));
-        }
-        self.drop_revoked(gathered);
-    }
-
-    fn set_paused(&self, gathered: &mut Gathered, paused: bool) {
-        if mem::replace(&mut gathered.paused, paused) == paused {
-            return;
-        }
-        self.consumer.context().set_paused(paused);
-        let changed = self
-            .consumer
-            .assignment()
-            .and_then(|held| if paused { self.consumer.pause(&held) } else { self.consumer.resume(&held) });
+        let (consumer, lanes) = (&self.consumer, self.lanes.len());
+        consumer.context().set_paused(self.lanes.iter().map(|lane| lane.paused).collect());
+        let changed = consumer.assignment().and_then(|held| {
+            let of_lane = only(&held, |partition| lane_of(partition, lanes) == lane);
+            if paused { consumer.pause(&of_lane) } else { consumer.resume(&of_lane) }
+        });
         if let Err(error) = changed {
-            self.consumer.context().complain(&error);
+            consumer.context().complain(&error);
         }
     }
 
-    /// Forgets records of partitions that were taken away: whoever has them now reads them from the commit on.
-    fn drop_revoked(&self, gathered: &mut Gathered) {
+    fn drop_revoked(&mut self) {
         let assignment = self.consumer.context();
         let changes = assignment.changes();
-        if mem::replace(&mut gathered.changes, changes) == changes {
-            return;
-        }
-        gathered.carried.retain(|(epoch, message)| assignment.epoch(message.partition()) == Some(*epoch));
-        for batch in gathered.full.iter_mut().chain([&mut gathered.open]) {
-            batch.retain(|records| assignment.holds(records));
-        }
-        gathered.full.take_if(|batch| batch.is_empty());
-        if gathered.open.is_empty() {
-            gathered.opened = None;
+        if mem::replace(&mut self.changes, changes) != changes {
+            self.lanes.iter_mut().for_each(|lane| lane.drop_revoked(assignment));
         }
     }
+}
+
+/// The lane of a partition, of so many lanes.
+pub(super) fn lane_of(partition: i32, lanes: usize) -> usize {
+    usize::try_from(partition).unwrap_or(0) % lanes.max(1)
+}
+
+/// The partitions that are meant, of those given.
+pub(super) fn only(partitions: &TopicPartitionList, meant: impl Fn(i32) -> bool) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for element in partitions.elements().iter().filter(|element| meant(element.partition())) {
+        list.add_partition(element.topic(), element.partition());
+    }
+    list
 }

@@ -1,11 +1,17 @@
 //! Commits the offsets of what is resolved, and never of anything behind an unresolved record.
+//!
+//! Committing goes on beside the invocations: a batch need not wait until Kafka has noted the one before it. What is
+//! noted while a commit is under way goes with the next one. Until then it is merely delivered again after a crash.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
@@ -15,67 +21,87 @@ use super::retry::RetryPlan;
 
 /// Longest wait for Kafka once the emulator stops: an uncommitted batch is merely delivered again.
 const AT_THE_END: Duration = Duration::from_millis(1_500);
+/// From one commit to the next: each costs Kafka a write.
+const BETWEEN_COMMITS: Duration = Duration::from_millis(20);
 
-/// How far each partition of a batch is committed.
-#[derive(Debug)]
-pub(super) struct Commits {
-    /// Records from the start of the batch's partition, in the order of its partitions.
-    counts: Vec<usize>,
+/// For each partition the epoch of its assignment, and the offset to commit.
+type Offsets = HashMap<i32, (u64, i64)>;
+
+/// Commits offsets as they are noted.
+pub(super) struct Committer {
+    consumer: Arc<Consumer>,
+    due: Mutex<Offsets>,
+    noted: Notify,
 }
 
-impl Commits {
-    pub(super) fn new(batch: &Batch) -> Self {
-        Self { counts: vec![0; batch.partitions.len()] }
+impl Committer {
+    pub(super) fn new(consumer: Arc<Consumer>) -> Self {
+        Self { consumer, due: Mutex::default(), noted: Notify::new() }
     }
 
-    /// Commits what was resolved since the last time, and tries until that succeeds, the partitions are lost or the
-    /// emulator stops.
-    pub(super) async fn commit(
-        &mut self,
-        consumer: &Arc<Consumer>,
-        batch: &Batch,
-        plan: &RetryPlan,
-        stop: &CancellationToken,
-    ) {
+    /// Notes how far each partition of the batch is resolved.
+    pub(super) fn note(&self, batch: &Batch, plan: &RetryPlan) {
+        let resolved = batch.ranges().filter_map(|(records, range)| {
+            let resolved = plan.first_unresolved(&range).unwrap_or(range.end) - range.start;
+            Some((records.partition, (records.epoch, records.offset_after(resolved)?)))
+        });
+        self.add(resolved.collect());
+        self.noted.notify_one();
+    }
+
+    /// Commits until all work is done, and then what is still due.
+    pub(super) async fn run(&self, done: &CancellationToken, stop: &CancellationToken) {
+        while done.run_until_cancelled(self.noted.notified()).await.is_some() {
+            self.commit(stop).await;
+            done.run_until_cancelled(tokio::time::sleep(BETWEEN_COMMITS)).await;
+        }
+        self.commit(stop).await;
+    }
+
+    /// Tries until that succeeds, the partitions are lost or the emulator stops.
+    async fn commit(&self, stop: &CancellationToken) {
         let mut backoff = Backoff::default();
         loop {
-            let (offsets, counts) = self.due(consumer, batch, plan);
-            if offsets.count() == 0 {
-                return;
-            }
-            let attempt = commit_once(Arc::clone(consumer), offsets);
+            let due = mem::take(&mut *self.due.lock().unwrap_or_else(PoisonError::into_inner));
+            let attempt = commit_once(Arc::clone(&self.consumer), self.held(&due));
             let Some(committed) = until_the_end(stop, attempt).await else { return };
-            let Err(error) = committed else {
-                self.counts = counts;
-                return;
-            };
-            consumer.context().complain(&error);
+            let Err(error) = committed else { return };
+            self.consumer.context().complain(&error);
+            self.add(due);
             if stop.run_until_cancelled(tokio::time::sleep(backoff.next())).await.is_none() {
                 return;
             }
         }
     }
 
-    /// The offsets to commit now, and the counts that they stand for.
-    fn due(&self, consumer: &Consumer, batch: &Batch, plan: &RetryPlan) -> (TopicPartitionList, Vec<usize>) {
+    /// Keeps, for each partition, what was resolved last.
+    fn add(&self, offsets: Offsets) {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        for (partition, offset) in offsets {
+            let kept = due.entry(partition).or_insert(offset);
+            *kept = offset.max(*kept);
+        }
+    }
+
+    /// Those of partitions that are still held.
+    fn held(&self, due: &Offsets) -> TopicPartitionList {
+        let assignment = self.consumer.context();
         let mut offsets = TopicPartitionList::new();
-        let mut counts = self.counts.clone();
-        let topic = consumer.context().topic();
-        for ((records, range), count) in batch.ranges().zip(&mut counts) {
-            let resolved = plan.first_unresolved(&range).unwrap_or(range.end) - range.start;
-            if resolved == *count || !consumer.context().holds(records) {
-                continue;
-            }
-            let Some(offset) = records.offset_after(resolved) else { continue };
-            if offsets.add_partition_offset(topic, records.partition, Offset::Offset(offset)).is_ok() {
-                *count = resolved;
+        for (partition, (epoch, offset)) in due {
+            if assignment.epoch(*partition) == Some(*epoch) {
+                // It fails for offsets below zero, which none is.
+                let _added =
+                    offsets.add_partition_offset(assignment.topic(), *partition, Offset::Offset(*offset));
             }
         }
-        (offsets, counts)
+        offsets
     }
 }
 
 async fn commit_once(consumer: Arc<Consumer>, offsets: TopicPartitionList) -> Result<(), KafkaError> {
+    if offsets.count() == 0 {
+        return Ok(());
+    }
     let commit = tokio::task::spawn_blocking(move || consumer.commit(&offsets, CommitMode::Sync));
     // Only the end of the runtime keeps it from running.
     commit.await.unwrap_or(Ok(()))

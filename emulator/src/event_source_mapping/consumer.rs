@@ -1,7 +1,7 @@
 //! The Kafka consumer and what it holds at present.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
+use super::Reader;
 use super::batch::PartitionRecords;
+use super::collector::{lane_of, only};
 use crate::template::{EventSourceMapping, StartingPosition};
 
 /// A consumer that knows which partitions it holds.
@@ -25,15 +27,19 @@ const REPEAT_COMPLAINT: Duration = Duration::from_secs(300);
 /// Joins the group; partitions come with the first polls.
 pub(super) fn join(
     definition: &EventSourceMapping,
-    bootstrap_servers: &str,
+    reader: &Reader,
     ready: oneshot::Sender<()>,
 ) -> anyhow::Result<Consumer> {
     let reset = match definition.starting_position {
         StartingPosition::TrimHorizon => "earliest",
         StartingPosition::Latest => "latest",
     };
-    let consumer: Consumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap_servers)
+    let mut config = ClientConfig::new();
+    if let Some(member) = &reader.member {
+        config.set("group.instance.id", format!("{member}-{}", definition.id));
+    }
+    let consumer: Consumer = config
+        .set("bootstrap.servers", &reader.bootstrap_servers)
         .set("group.id", &definition.consumer_group)
         .set("client.id", &definition.id)
         .set("auto.offset.reset", reset)
@@ -47,7 +53,9 @@ pub(super) fn join(
         .set("topic.metadata.refresh.interval.ms", "5000")
         .set("fetch.wait.max.ms", "20")
         .set("fetch.queue.backoff.ms", "5")
-        .set("queued.max.messages.kbytes", "32768")
+        // What is fetched ahead: a fraction of a second's work. The client holds more than twice as much memory for it.
+        .set("queued.max.messages.kbytes", "4096")
+        .set("fetch.max.bytes", "2097152")
         .set("reconnect.backoff.max.ms", "2000")
         .set("socket.timeout.ms", "10000")
         .create_with_context(Assignment::new(definition, ready))
@@ -63,7 +71,8 @@ pub(super) struct Assignment {
     topic: String,
     held: Mutex<HashMap<i32, u64>>,
     changes: AtomicU64,
-    paused: AtomicBool,
+    /// Which lanes are paused.
+    paused: Mutex<Vec<bool>>,
     ready: Mutex<Option<oneshot::Sender<()>>>,
     complaints: Mutex<Vec<(RDKafkaErrorCode, Instant)>>,
 }
@@ -75,7 +84,7 @@ impl Assignment {
             topic: definition.topic.clone(),
             held: Mutex::default(),
             changes: AtomicU64::new(0),
-            paused: AtomicBool::new(false),
+            paused: Mutex::default(),
             ready: Mutex::new(Some(ready)),
             complaints: Mutex::default(),
         }
@@ -101,13 +110,14 @@ impl Assignment {
         self.epoch(records.partition) == Some(records.epoch)
     }
 
-    /// Whether partitions assigned from now on are paused at once.
-    pub(super) fn set_paused(&self, paused: bool) {
-        self.paused.store(paused, Ordering::Release);
+    /// The lanes whose partitions, assigned from now on, are paused at once.
+    pub(super) fn set_paused(&self, lanes: Vec<bool>) {
+        *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
     }
 
-    pub(super) fn is_paused(&self) -> bool {
-        self.paused.load(Ordering::Acquire)
+    pub(super) fn is_paused(&self, partition: i32) -> bool {
+        let lanes = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.get(lane_of(partition, lanes.len())).is_some_and(|paused| *paused)
     }
 
     /// Tells of trouble once, not each time that the client meets it.
@@ -167,8 +177,9 @@ impl ConsumerContext for Assignment {
             held.extend(partitions.elements().iter().map(|element| (element.partition(), epoch)));
             held.len()
         };
-        if self.is_paused()
-            && let Err(error) = consumer.pause(partitions)
+        let to_pause = only(partitions, |partition| self.is_paused(partition));
+        if to_pause.count() > 0
+            && let Err(error) = consumer.pause(&to_pause)
         {
             self.complain(&error);
         }

@@ -72,7 +72,7 @@ impl DeadLetters {
         attempts: u32,
     ) -> Result<(), KafkaError> {
         let Some(record) =
-            batch.record_json(number).and_then(|text| serde_json::from_str::<Value>(text).ok())
+            batch.record_json(number).and_then(|text| serde_json::from_slice::<Value>(text).ok())
         else {
             return Ok(());
         };

@@ -1,19 +1,18 @@
-//! Hands batches to the function, one after the other, and commits what is resolved.
+//! Hands the batches of each lane to the function, one after the other, and notes what is resolved.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use rdkafka::consumer::Consumer as _;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, EventHead};
-use super::commit::{Commits, until_the_end};
+use super::commit::{Committer, until_the_end};
 use super::consumer::Consumer;
 use super::dead_letters::DeadLetters;
 use super::invocation::Answer;
+use super::lane::Outlet;
 use super::retry::{Condition, LONGEST_WAIT, RetryLimits, RetryPlan, Step};
 use crate::invoker::Invoker;
 use crate::template::EventSourceMapping;
@@ -27,17 +26,28 @@ pub(super) struct Delivery {
     pub(super) head: EventHead,
     pub(super) invoker: Arc<dyn Invoker>,
     pub(super) consumer: Arc<Consumer>,
+    pub(super) committer: Committer,
     pub(super) dead_letters: Option<DeadLetters>,
     pub(super) stop: CancellationToken,
 }
 
 impl Delivery {
-    /// Takes batches until stopped. What is in flight then is waited for, and committed if it succeeded.
-    pub(super) async fn run(&self, mut batches: mpsc::Receiver<Batch>, idle: &AtomicBool) {
+    /// Delivers until stopped, and commits all that was resolved.
+    pub(super) async fn run(&self, lanes: Vec<Outlet>) {
+        let finished = CancellationToken::new();
+        let delivering = async {
+            futures::future::join_all(lanes.into_iter().map(|lane| self.run_lane(lane))).await;
+            finished.cancel();
+        };
+        tokio::join!(delivering, self.committer.run(&finished, &self.stop));
+    }
+
+    /// Takes a lane's batches until stopped. What is in flight then is waited for, and committed if it succeeded.
+    async fn run_lane(&self, mut lane: Outlet) {
         loop {
-            idle.store(true, Ordering::Release);
-            let Some(Some(batch)) = self.stop.run_until_cancelled(batches.recv()).await else { return };
-            idle.store(false, Ordering::Release);
+            lane.ready();
+            let Some(Some(batch)) = self.stop.run_until_cancelled(lane.batches.recv()).await else { return };
+            let batch = batch.close(&self.head, &self.definition.topic);
             self.deliver(&batch).await;
         }
     }
@@ -49,7 +59,6 @@ impl Delivery {
             bisect_on_error: self.definition.bisect_on_error,
         };
         let mut plan = RetryPlan::new(batch.len(), limits);
-        let mut commits = Commits::new(batch);
         let mut not_run = Backoff::default();
         loop {
             self.drop_revoked(batch, &mut plan);
@@ -69,7 +78,7 @@ impl Delivery {
                     self.apply(answer, &mut plan, &mut not_run).await
                 }
             };
-            commits.commit(&self.consumer, batch, &plan, &self.stop).await;
+            self.committer.note(batch, &plan);
             if !goes_on {
                 return;
             }

@@ -1,7 +1,5 @@
 //! One invocation of the function, and what its answer means for the records.
 
-use axum::body::Bytes;
-
 use super::batch::{Batch, LARGEST_PAYLOAD};
 use super::delivery::Delivery;
 use super::response;
@@ -31,7 +29,7 @@ impl Delivery {
         if event.len() > LARGEST_PAYLOAD && numbers.len() == 1 {
             return Answer::TooLarge;
         }
-        match self.invoker.invoke(&self.definition.function, Bytes::from(event)).await {
+        match self.invoker.invoke(&self.definition.function, event).await {
             Ok(Outcome::Success(answer)) => self.read(&answer, batch, numbers),
             Ok(Outcome::FunctionError(error)) => {
                 self.report(batch, numbers, &error.error_type, "the function failed on a batch");

@@ -58,10 +58,12 @@ mod tests {
     use rdkafka::Timestamp;
     use rdkafka::message::OwnedMessage;
 
+    use super::super::batch::EventHead;
+    use super::super::open_batch::OpenBatch;
     use super::*;
 
     fn failed(answer: &str) -> Option<Vec<usize>> {
-        let mut batch = Batch::default();
+        let mut batch = OpenBatch::default();
         for (partition, offset) in [(0, 10), (0, 12), (1, 10), (1, 11)] {
             let time = Timestamp::NotAvailable;
             batch.append(
@@ -69,6 +71,7 @@ mod tests {
                 1,
             );
         }
+        let batch = batch.close(&EventHead::new("arn", "127.0.0.1:9092"), "prices");
         failures(answer.as_bytes(), &batch, "prices", &[0, 1, 2])
     }
 

@@ -58,6 +58,14 @@ fn definition() -> EventSourceMapping {
     }
 }
 
+fn reader(bootstrap_servers: &str) -> Reader {
+    Reader { bootstrap_servers: bootstrap_servers.to_owned(), member: None, concurrency: 1 }
+}
+
+fn two_at_a_time(bootstrap_servers: &str) -> Reader {
+    Reader { concurrency: 2, ..reader(bootstrap_servers) }
+}
+
 /// Fails on poison values, each call once it is let through; keeps what it was called with.
 #[derive(Debug)]
 struct FakeFunction {
@@ -134,20 +142,28 @@ impl Running {
         bootstrap_servers: &str,
         function: &Arc<FakeFunction>,
     ) -> Self {
-        let (running, joined) = Self::joining(definition, bootstrap_servers, function);
+        Self::start_with(definition, reader(bootstrap_servers), function).await
+    }
+
+    async fn start_with(
+        definition: EventSourceMapping,
+        reader: Reader,
+        function: &Arc<FakeFunction>,
+    ) -> Self {
+        let (running, joined) = Self::joining(definition, reader, function);
         tokio::time::timeout(DEADLINE, joined).await.expect("no partitions were assigned").unwrap();
         running
     }
 
     fn joining(
         definition: EventSourceMapping,
-        bootstrap_servers: &str,
+        reader: Reader,
         function: &Arc<FakeFunction>,
     ) -> (Self, oneshot::Receiver<()>) {
         let (ready, joined) = oneshot::channel();
         let stop = CancellationToken::new();
         let invoker: Arc<dyn Invoker> = Arc::<FakeFunction>::clone(function);
-        let run = run(definition, bootstrap_servers.to_owned(), invoker, ready, stop.clone());
+        let run = run(definition, reader, invoker, ready, stop.clone());
         (Self { stop, task: tokio::spawn(run) }, joined)
     }
 

@@ -13,6 +13,7 @@ use super::prepare::Addresses;
 use crate::backing::broker::Broker;
 use crate::backing::postgres;
 use crate::data_directory::DataDirectory;
+use crate::event_source_mapping::Reader;
 use crate::invoker::Invoker;
 use crate::scheduler::{DeclaredSchedule, Scheduler, SchedulerSettings, Target};
 use crate::template::Template;
@@ -91,13 +92,20 @@ impl Stack {
         invoker: &Arc<dyn Invoker>,
         addresses: &Addresses,
     ) {
+        let embedded = self.broker.as_ref().is_some_and(Broker::has_topics);
+        let reader = Reader {
+            bootstrap_servers: addresses.bootstrap_servers.clone(),
+            // A broker that ends with this emulator never sees it again.
+            member: if embedded { None } else { self.group_member.clone() },
+            concurrency: event_source_mapping::concurrency(),
+        };
         let mut joined = Vec::new();
         for mapping in &template.event_source_mappings {
             let (ready, reads) = oneshot::channel();
             joined.push(reads);
             let run = event_source_mapping::run(
                 mapping.clone(),
-                addresses.bootstrap_servers.clone(),
+                reader.clone(),
                 Arc::clone(invoker),
                 ready,
                 self.no_new_work.clone(),

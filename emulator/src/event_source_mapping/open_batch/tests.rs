@@ -8,9 +8,16 @@ fn message(partition: i32, offset: i64, value: Option<&[u8]>) -> OwnedMessage {
     OwnedMessage::new(value.map(<[u8]>::to_vec), key, "prices".to_owned(), time, partition, offset, None)
 }
 
+fn head() -> EventHead {
+    EventHead::new("arn:aws:kafka:us-east-1:1:cluster/c/1", "127.0.0.1:9092")
+}
+
+fn closed(batch: OpenBatch) -> Batch {
+    batch.close(&head(), "prices")
+}
+
 fn event(batch: &Batch, numbers: &[usize]) -> Value {
-    let head = EventHead::new("arn:aws:kafka:us-east-1:1:cluster/c/1", "127.0.0.1:9092");
-    serde_json::from_str(&batch.event(&head, "prices", numbers)).unwrap()
+    serde_json::from_slice(&batch.event(&head(), "prices", numbers)).unwrap()
 }
 
 #[test]
@@ -18,7 +25,7 @@ fn the_event_has_the_shape_that_msk_sends() {
     let headers = OwnedHeaders::new()
         .insert(Header { key: "tête\"", value: Some("é") })
         .insert(Header { key: "tête\"", value: None::<&str> });
-    let mut batch = Batch::default();
+    let mut batch = OpenBatch::default();
     let (key, value) = (Some(b"AAPL".to_vec()), Some(b"{}".to_vec()));
     let time = Timestamp::CreateTime(1_545_084_650_987);
     let first = OwnedMessage::new(value, key, "prices".to_owned(), time, 0, 15, Some(headers));
@@ -37,15 +44,16 @@ fn the_event_has_the_shape_that_msk_sends() {
                 "timestampType": "LOG_APPEND_TIME", "key": null, "value": null, "headers": [] }],
         },
     });
-    assert_eq!(event(&batch, &[0, 1]), expected);
+    assert_eq!(event(&closed(batch), &[0, 1]), expected);
 }
 
 #[test]
 fn an_event_of_some_records_holds_just_these() {
-    let mut batch = Batch::default();
+    let mut batch = OpenBatch::default();
     for (partition, offset) in [(0, 10), (1, 20), (0, 11), (1, 21), (0, 12), (1, 22)] {
         batch.append(&message(partition, offset, Some(b"x")), 1);
     }
+    let batch = closed(batch);
     let offsets = |numbers: &[usize]| {
         let event = event(&batch, numbers);
         let of = |name: &str| {
@@ -63,19 +71,19 @@ fn an_event_of_some_records_holds_just_these() {
 #[test]
 fn a_batch_stays_within_the_largest_payload() {
     let value = vec![b'x'; 1024 * 1024];
-    let mut batch = Batch::default();
+    let mut batch = OpenBatch::default();
     let taken = (0..9).take_while(|offset| batch.append(&message(0, *offset, Some(&value)), 1)).count();
     assert_eq!((taken, batch.len()), (4, 4));
-    let head = EventHead::new("arn", "127.0.0.1:9092");
+    let batch = closed(batch);
     let numbers: Vec<usize> = (0..4).collect();
-    assert!(batch.event(&head, "prices", &numbers).len() <= LARGEST_PAYLOAD);
+    assert!(batch.event(&head(), "prices", &numbers).len() <= LARGEST_PAYLOAD);
     assert_eq!(event(&batch, &numbers)["records"]["prices-0"].as_array().unwrap().len(), 4);
 }
 
 #[test]
 fn a_record_too_large_for_any_payload_is_alone_in_its_batch() {
     let value = vec![b'x'; LARGEST_PAYLOAD];
-    let mut batch = Batch::default();
+    let mut batch = OpenBatch::default();
     assert!(batch.append(&message(0, 1, Some(&value)), 1));
     assert!(!batch.append(&message(1, 1, Some(b"x")), 1));
     assert_eq!((batch.len(), batch.partitions.len()), (1, 1));
@@ -83,11 +91,12 @@ fn a_record_too_large_for_any_payload_is_alone_in_its_batch() {
 
 #[test]
 fn partitions_that_were_taken_away_leave_the_batch() {
-    let mut batch = Batch::default();
+    let mut batch = OpenBatch::default();
     batch.append(&message(0, 1, Some(b"x")), 1);
     batch.append(&message(1, 5, Some(b"x")), 2);
-    batch.retain(|records| records.epoch == 2);
+    batch.retain(|_, epoch| epoch == 2);
     assert_eq!(batch.len(), 1);
+    let batch = closed(batch);
     assert_eq!(batch.partitions[0].offset_after(1), Some(6));
     assert_eq!(batch.partitions[0].offset_after(0), None);
 }

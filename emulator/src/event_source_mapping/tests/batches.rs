@@ -59,29 +59,25 @@ async fn a_function_that_stays_busy_stops_the_reading_and_nothing_is_lost() {
     let broker = broker();
     let servers = broker.bootstrap_servers();
     let (ready, _joined) = oneshot::channel();
-    let consumer = Arc::new(consumer::join(&definition(), &servers, ready).unwrap());
-    let (sender, mut batches) = mpsc::channel(1);
+    let consumer = Arc::new(consumer::join(&definition(), &reader(&servers), ready).unwrap());
     let (stop, done) = (CancellationToken::new(), CancellationToken::new());
-    let collector = Collector {
-        consumer: Arc::clone(&consumer),
-        batch_size: 3,
-        batching_window: Duration::ZERO,
-        batches: sender,
-        idle: Arc::new(AtomicBool::new(true)),
-        stop: stop.clone(),
-        done: done.clone(),
-    };
+    let (collector, mut lanes) =
+        Collector::new(Arc::clone(&consumer), 1, 3, Duration::ZERO, stop.clone(), done.clone());
+    let mut lane = lanes.remove(0);
+    lane.ready();
     let gathering = tokio::task::spawn_blocking(move || collector.run());
     produce(&servers, 0, &["x"; 40]).await;
     let paused = async {
-        while !consumer.context().is_paused() {
+        while !consumer.context().is_paused(0) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     tokio::time::timeout(DEADLINE, paused).await.expect("reading went on");
     let mut offsets = Vec::new();
     while offsets.len() < 40 {
-        let batch = tokio::time::timeout(DEADLINE, batches.recv()).await.unwrap().unwrap();
+        let batch = tokio::time::timeout(DEADLINE, lane.batches.recv()).await.unwrap().unwrap();
+        lane.ready();
+        let batch = batch.close(&EventHead::new("arn", &servers), TOPIC);
         offsets.extend(batch.partitions[0].records.iter().map(|record| record.offset));
     }
     assert_eq!(offsets, (0..40).collect::<Vec<i64>>());
@@ -89,4 +85,41 @@ async fn a_function_that_stays_busy_stops_the_reading_and_nothing_is_lost() {
     stop.cancel();
     done.cancel();
     gathering.await.unwrap();
+}
+
+#[tokio::test]
+async fn partitions_of_different_lanes_are_handed_over_at_the_same_time() {
+    let broker = broker();
+    let (servers, function) = (broker.bootstrap_servers(), FakeFunction::closed());
+    produce(&servers, 0, &["a"]).await;
+    produce(&servers, 1, &["b"]).await;
+    let running = Running::start_with(definition(), two_at_a_time(&servers), &function).await;
+    let mut calls = function.calls(|calls| calls.len() == 2).await;
+    calls.sort();
+    assert_eq!(calls, [["a"], ["b"]], "both are under way, and neither was let through");
+    function.gate.add_permits(100);
+    until_committed(&servers, 0, 1).await;
+    until_committed(&servers, 1, 1).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_partition_that_fails_for_ever_does_not_hold_up_the_other_lane() {
+    let broker = broker();
+    let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&["poison"]));
+    let stubborn = EventSourceMapping {
+        batch_size: 2,
+        bisect_on_error: false,
+        max_retry_attempts: None,
+        on_failure_topic: None,
+        ..definition()
+    };
+    produce(&servers, 0, &["poison"; 40]).await;
+    let running = Running::start_with(stubborn, two_at_a_time(&servers), &function).await;
+    produce(&servers, 1, &["x"; 40]).await;
+    until_committed(&servers, 1, 40).await;
+    assert_eq!(committed(&servers, 0).await, None);
+    function.poison.lock().unwrap().clear();
+    until_committed(&servers, 0, 40).await;
+    running.stop().await;
 }

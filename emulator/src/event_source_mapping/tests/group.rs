@@ -79,7 +79,7 @@ async fn a_batch_in_flight_does_not_commit_partitions_that_were_taken_away() {
 async fn a_topic_that_is_made_later_is_read() {
     let broker = MockCluster::new(1).unwrap();
     let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&[]));
-    let (running, _joined) = Running::joining(definition(), &servers, &function);
+    let (running, _joined) = Running::joining(definition(), reader(&servers), &function);
     broker.create_topic(TOPIC, 2, 1).unwrap();
     produce(&servers, 0, &["a"]).await;
     assert_eq!(function.calls(|calls| !calls.is_empty()).await, [["a"]]);
