@@ -105,6 +105,28 @@ async fn the_answer_polled_last_wins_though_an_earlier_price_came_again() {
 }
 
 #[tokio::test]
+async fn a_writer_that_was_overtaken_notices_it_and_leaves_exact_averages() {
+    let pool = e2e::postgres::database().await.unwrap();
+    let (one, other) = (Ingest::new(pool.clone()), Ingest::new(pool.clone()));
+    let store = async |writer: &Ingest, price: &str, second: u8| {
+        let event = batch(i64::from(second), &[&quote(price, second, second)]);
+        handle(writer, &event, Instant::now() + Duration::from_secs(20)).await.unwrap()
+    };
+    store(&one, "1", 0).await;
+    store(&other, "2", 10).await;
+    // The first writer remembers its own point as the newest: once it would go on after it, once it would put a point
+    // before one that it does not know.
+    store(&one, "3", 20).await;
+    store(&other, "4", 30).await;
+    store(&one, "6", 25).await;
+    let expected = [("1", "1", 1), ("2", "1.5", 2), ("3", "2", 3), ("6", "3", 4), ("4", "3.2", 5)];
+    assert_eq!(
+        prices_and_averages(&pool).await,
+        expected.map(|(price, average, points)| (price.to_owned(), average.to_owned(), points))
+    );
+}
+
+#[tokio::test]
 async fn a_late_point_repairs_its_own_average_and_the_four_after_it() {
     let pool = e2e::postgres::database().await.unwrap();
     let on_time: Vec<String> =

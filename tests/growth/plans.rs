@@ -42,13 +42,13 @@ async fn history_and_late_points_search_only_the_partitions_around_them() {
     let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
     let observer = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
     let start = at("2022-01-01T00:00:00Z");
-    let ingest = Ingest::new(pool.clone());
     for month in 0..26 {
         let now = start.checked_add_months(chrono::Months::new(month)).unwrap();
         make_ahead(&pool, PRICE_POINTS, now).await.unwrap();
         let days = (0..10)
             .map(|day| quote(now + TimeDelta::days(day), 1 + 10 * month + u32::try_from(day).unwrap()));
-        ingest.store(&days.collect::<Vec<_>>(), &[]).await.unwrap();
+        // A writer keeps its connection, and the pool has but this one.
+        Ingest::new(pool.clone()).store(&days.collect::<Vec<_>>(), &[]).await.unwrap();
     }
     let series: i32 = sqlx::query_scalar("select series_id from series").fetch_one(&pool).await.unwrap();
 
@@ -60,7 +60,8 @@ async fn history_and_late_points_search_only_the_partitions_around_them() {
     assert_eq!(searched(&observer).await, ["price_points_from_20230601"]);
 
     forget_searches(&pool, &observer).await;
-    let stored = ingest.store(&[quote(at("2023-04-05T12:00:00Z"), 1000)], &[]).await.unwrap();
+    let late = [quote(at("2023-04-05T12:00:00Z"), 1000)];
+    let stored = Ingest::new(pool.clone()).store(&late, &[]).await.unwrap();
     assert_eq!(stored.added, 1);
     count(&pool).await;
     assert_eq!(searched(&observer).await, ["price_points_from_20230401"]);

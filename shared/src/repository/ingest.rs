@@ -14,18 +14,25 @@
 //!    looking at what is stored (`append`).
 //! 5. The series get their new tails, the rejects are written; then COMMIT.
 //!
+//! A small batch whose points all come after what this writer remembers needs no reading, and goes in one statement
+//! instead (`express`).
+//!
 //! Locks are always taken in this order: fences, then series, then points, then rejected events.
 
-use sqlx::Connection;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{Connection, Postgres};
 use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use self::batch::Batch;
 use self::series::Series;
-use self::tails::Tails;
-use super::Error;
+use self::tails::{Slot, Tails};
 use super::rejected_events::{self, RejectedEvent};
+use super::{ACQUIRE_TIMEOUT, Error};
 use crate::market::Timestamp;
 use crate::moving_average::MovingAverage;
 use crate::price::Price;
@@ -34,11 +41,15 @@ use crate::price_event::PriceEvent;
 mod append;
 mod batch;
 mod binary_copy;
+mod express;
 mod fence;
 mod late;
 mod series;
 mod shard;
 mod tails;
+
+/// A connection used this long ago is taken without a test.
+const JUST_USED: Duration = Duration::from_secs(1);
 
 /// What became of a batch; the sum of the counts is the number of events given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,18 +84,27 @@ fn rank(event: &PriceEvent) -> (Timestamp, Uuid, Price) {
 }
 
 /// A writer of batches. It remembers the tails of the series it wrote, which saves reading them again as long as no
-/// other writer touched them; several writers may work on one database, in one process or in many.
+/// other writer touched them; several writers may work on one database, in one process or in many. From its first batch
+/// on it keeps a connection of the pool.
 #[derive(Debug)]
 pub struct Ingest {
     pool: PgPool,
-    tails: Mutex<Tails>,
+    memory: Mutex<Memory>,
+}
+
+/// What a writer keeps from batch to batch.
+#[derive(Debug, Default)]
+struct Memory {
+    tails: Tails,
+    /// With the time of its last use. One that goes through the pool is tested twice a batch.
+    connection: Option<(PoolConnection<Postgres>, Instant)>,
 }
 
 impl Ingest {
     /// A writer that knows nothing yet.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, tails: Mutex::default() }
+        Self { pool, memory: Mutex::default() }
     }
 
     /// Stores `events` and `rejected` in one transaction; one batch at a time.
@@ -97,17 +117,74 @@ impl Ingest {
     /// When Postgres is away or gives up the transaction; then nothing was stored, or (when the answer to COMMIT was
     /// lost) everything, and the batch may be given again.
     pub async fn store(&self, events: &[PriceEvent], rejected: &[RejectedEvent]) -> Result<Stored, Error> {
-        let mut known = self.tails.lock().await;
+        let mut memory = self.memory.lock().await;
         // Whatever goes wrong from here on, what was known before may be wrong too, so it is gone then.
-        let mut tails = std::mem::take(&mut *known);
-        let mut connection = self.pool.acquire().await?;
+        let Memory { mut tails, connection } = std::mem::take(&mut *memory);
+        let mut connection = self.connection(connection).await?;
         let stored = store(&mut connection, &mut tails, events, rejected).await?;
-        *known = tails;
+        *memory = Memory { tails, connection: Some((connection, Instant::now())) };
         Ok(stored)
+    }
+
+    /// The connection of the last batch if it is sound, else another. One that was just used is sound: if it is lost
+    /// all the same, the batch fails and comes again.
+    async fn connection(
+        &self,
+        last: Option<(PoolConnection<Postgres>, Instant)>,
+    ) -> Result<PoolConnection<Postgres>, Error> {
+        if let Some((mut connection, used)) = last {
+            let sound = used.elapsed() < JUST_USED
+                || timeout(ACQUIRE_TIMEOUT, connection.ping()).await.is_ok_and(|answer| answer.is_ok());
+            if sound {
+                return Ok(connection);
+            }
+        }
+        Ok(self.pool.acquire().await?)
     }
 }
 
 async fn store(
+    connection: &mut PgConnection,
+    tails: &mut Tails,
+    events: &[PriceEvent],
+    rejected: &[RejectedEvent],
+) -> Result<Stored, Error> {
+    if rejected.is_empty()
+        && events.len() < append::COPY_FROM
+        && let Some(stored) = go_on(connection, tails, events).await?
+    {
+        return Ok(stored);
+    }
+    merge(connection, tails, events, rejected).await
+}
+
+/// Stores events by the short way (`express`); none if they do not all go on where this writer left off.
+async fn go_on(
+    connection: &mut PgConnection,
+    tails: &mut Tails,
+    events: &[PriceEvent],
+) -> Result<Option<Stored>, Error> {
+    let mut batch = Batch::of(events.iter());
+    let Some(fences) = tails.fences(&batch.shards()) else { return Ok(None) };
+    let mut series: Vec<Series> = tails.take(batch.keys()).into_iter().filter_map(Slot::known).collect();
+    let all_known = series.len() == batch.keys().len();
+    let answers = if all_known { batch.newest_answers(&mut series) } else { Vec::new() };
+    let (late, new) = split(&series, answers);
+    if !late.is_empty() || new.is_empty() {
+        tails.put_back(series);
+        return Ok(None);
+    }
+    let points: Vec<Point> = new.iter().map(|(index, event)| series[*index].extend(event)).collect();
+    if !express::append(connection, &fences, &points, &series).await? {
+        return Ok(None);
+    }
+    tails.keep(series, &fences);
+    let (added, superseded) = (points.len(), events.len() - points.len());
+    Ok(Some(Stored { added, superseded, ..Stored::default() }))
+}
+
+/// Stores any events, in a transaction of several statements.
+async fn merge(
     connection: &mut PgConnection,
     tails: &mut Tails,
     events: &[PriceEvent],
@@ -121,7 +198,7 @@ async fn store(
     tails.forget_unless(&fences);
     let mut series = tails.take(batch.keys());
     series::read_or_insert(&mut transaction, &mut series).await?;
-    let mut series: Vec<Series> = series.into_iter().flatten().collect();
+    let mut series: Vec<Series> = series.into_iter().filter_map(Slot::known).collect();
 
     let answers = batch.newest_answers(&mut series);
     let (late, new) = split(&series, answers);

@@ -1,11 +1,13 @@
 //! Writing points: new ones appended, changed ones put over the stored rows.
 
-use sqlx::postgres::PgConnection;
+use sqlx::Postgres;
+use sqlx::postgres::{PgArguments, PgConnection};
+use sqlx::query::Query;
 
 use super::{Error, Point, binary_copy};
 
-/// Up to this many points one INSERT of arrays is faster than COPY, which takes more round trips.
-const COPY_FROM: usize = 500;
+/// From this many points on COPY is faster than one INSERT of arrays, though it takes more round trips.
+pub(super) const COPY_FROM: usize = 500;
 
 /// Appends points that are known to be new. Should one exist all the same, the primary key aborts the transaction.
 pub(super) async fn points(connection: &mut PgConnection, points: &[Point]) -> Result<(), Error> {
@@ -42,7 +44,16 @@ async fn insert(
     points: &[Point],
     statement: &'static str,
 ) -> Result<(), Error> {
-    sqlx::query(statement)
+    bind(sqlx::query(statement), points).execute(connection).await?;
+    Ok(())
+}
+
+/// Gives a statement the columns of the points, as seven arrays.
+pub(super) fn bind<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    points: &[Point],
+) -> Query<'q, Postgres, PgArguments> {
+    query
         .bind(points.iter().map(|point| point.quoted_at).collect::<Vec<_>>())
         .bind(points.iter().map(|point| point.polled_at).collect::<Vec<_>>())
         .bind(points.iter().map(|point| point.event_id).collect::<Vec<_>>())
@@ -50,7 +61,4 @@ async fn insert(
         .bind(points.iter().map(|point| i16::from(point.average.points)).collect::<Vec<_>>())
         .bind(points.iter().map(|point| point.price.value()).collect::<Vec<_>>())
         .bind(points.iter().map(|point| point.average.value).collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
-    Ok(())
 }

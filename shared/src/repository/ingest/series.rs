@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use rust_decimal::Decimal;
-use sqlx::postgres::PgConnection;
+use sqlx::Postgres;
+use sqlx::postgres::{PgArguments, PgConnection};
+use sqlx::query::Query;
 
 use super::tails::Slot;
 use super::{Error, Point, shard};
@@ -173,43 +175,57 @@ impl SeriesRow {
 
 /// Writes back the series that changed, in one statement.
 pub(super) async fn update(connection: &mut PgConnection, series: &[Series]) -> Result<(), Error> {
-    let changed: Vec<(&Series, &Newest)> = series
-        .iter()
-        .filter(|series| series.changed)
-        .filter_map(|series| Some((series, series.newest.as_ref()?)))
-        .collect();
+    let changed = changed(series);
     if changed.is_empty() {
         return Ok(());
     }
-    let tail = |from_end: usize| -> Vec<Option<Decimal>> {
-        let price = |series: &Series| Some(series.tail[series.tail.len().checked_sub(from_end)?].value());
-        changed.iter().map(|(series, _)| price(series)).collect()
-    };
-    let updated = sqlx::query(
-        "update series s
-         set last_at = u.last_at, last_polled_at = u.last_polled_at, last_price = u.last_price,
-             last_average = u.last_average, last_points = u.last_points, last_currency = u.last_currency,
-             price_before_3 = u.before_3, price_before_2 = u.before_2, price_before_1 = u.before_1
-         from unnest($1::int4[], $2::timestamptz[], $3::timestamptz[], $4::numeric[], $5::numeric[], $6::int2[],
-                     $7::text[], $8::numeric[], $9::numeric[], $10::numeric[])
-              as u(series_id, last_at, last_polled_at, last_price, last_average, last_points, last_currency,
-                   before_3, before_2, before_1)
-         where s.series_id = u.series_id",
+    let updated = bind(
+        sqlx::query(
+            "update series s
+             set last_at = u.last_at, last_polled_at = u.last_polled_at, last_price = u.last_price,
+                 last_average = u.last_average, last_points = u.last_points, last_currency = u.last_currency,
+                 price_before_3 = u.before_3, price_before_2 = u.before_2, price_before_1 = u.before_1
+             from unnest($1::int4[], $2::timestamptz[], $3::timestamptz[], $4::numeric[], $5::numeric[],
+                         $6::int2[], $7::text[], $8::numeric[], $9::numeric[], $10::numeric[])
+                  as u(series_id, last_at, last_polled_at, last_price, last_average, last_points, last_currency,
+                       before_3, before_2, before_1)
+             where s.series_id = u.series_id",
+        ),
+        &changed,
     )
-    .bind(changed.iter().map(|(series, _)| series.series_id).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, newest)| newest.quoted_at).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, newest)| newest.polled_at).collect::<Vec<_>>())
-    .bind(tail(1))
-    .bind(changed.iter().map(|(_, newest)| newest.average.value).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, newest)| i16::from(newest.average.points)).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, newest)| newest.currency.as_ref().map(Currency::as_str)).collect::<Vec<_>>())
-    .bind(tail(4))
-    .bind(tail(3))
-    .bind(tail(2))
     .execute(connection)
     .await?;
     if updated.rows_affected() != changed.len() as u64 {
         return Err(Error::Rejected(sqlx::Error::decode("series that were just read are gone")));
     }
     Ok(())
+}
+
+/// The series that must be written back, each with its newest point.
+pub(super) fn changed(series: &[Series]) -> Vec<(&Series, &Newest)> {
+    let changed = series.iter().filter(|series| series.changed);
+    changed.filter_map(|series| Some((series, series.newest.as_ref()?))).collect()
+}
+
+/// Gives a statement the columns of the series, as ten arrays.
+pub(super) fn bind<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    changed: &[(&Series, &Newest)],
+) -> Query<'q, Postgres, PgArguments> {
+    let tail = |from_end: usize| -> Vec<Option<Decimal>> {
+        let price = |series: &Series| Some(series.tail[series.tail.len().checked_sub(from_end)?].value());
+        changed.iter().map(|(series, _)| price(series)).collect()
+    };
+    let currency = |newest: &Newest| newest.currency.as_ref().map(|currency| currency.as_str().to_owned());
+    query
+        .bind(changed.iter().map(|(series, _)| series.series_id).collect::<Vec<_>>())
+        .bind(changed.iter().map(|(_, newest)| newest.quoted_at).collect::<Vec<_>>())
+        .bind(changed.iter().map(|(_, newest)| newest.polled_at).collect::<Vec<_>>())
+        .bind(tail(1))
+        .bind(changed.iter().map(|(_, newest)| newest.average.value).collect::<Vec<_>>())
+        .bind(changed.iter().map(|(_, newest)| i16::from(newest.average.points)).collect::<Vec<_>>())
+        .bind(changed.iter().map(|(_, newest)| currency(newest)).collect::<Vec<_>>())
+        .bind(tail(4))
+        .bind(tail(3))
+        .bind(tail(2))
 }

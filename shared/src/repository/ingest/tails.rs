@@ -34,6 +34,11 @@ impl Tails {
         }
     }
 
+    /// The versions that the fences of `shards` had when this writer left them, if it passed all of them.
+    pub(super) fn fences(&self, shards: &[i32]) -> Option<Fences> {
+        shards.iter().map(|shard| Some((*shard, *self.fences.get(shard)?))).collect()
+    }
+
     /// Takes the series of `keys` out, in their order; what is not known comes out empty, with its key.
     pub(super) fn take<'a>(&mut self, keys: &[Key<'a>]) -> Vec<Slot<'a>> {
         keys.iter()
@@ -50,9 +55,14 @@ impl Tails {
         if self.count + stored.len() > CAPACITY {
             *self = Self::default();
         }
-        self.count += stored.len();
-        for mut series in stored {
-            series.changed = false;
+        self.put_back(stored.into_iter().map(|series| Series { changed: false, ..series }));
+        self.fences.extend(fences.iter().map(|(shard, version)| (*shard, version + 1)));
+    }
+
+    /// Remembers series as they were when they were taken out.
+    pub(super) fn put_back(&mut self, taken: impl IntoIterator<Item = Series>) {
+        for series in taken {
+            self.count += 1;
             if !self.series.contains_key(&series.provider) {
                 self.series.insert(series.provider.clone(), HashMap::new());
             }
@@ -60,7 +70,6 @@ impl Tails {
                 of_provider.insert(series.symbol.clone(), series);
             }
         }
-        self.fences.extend(fences.iter().map(|(shard, version)| (*shard, version + 1)));
     }
 }
 
@@ -73,15 +82,12 @@ pub(super) enum Slot<'a> {
     Unknown(Key<'a>),
 }
 
-impl IntoIterator for Slot<'_> {
-    type Item = Series;
-    type IntoIter = std::option::IntoIter<Series>;
-
-    fn into_iter(self) -> Self::IntoIter {
+impl Slot<'_> {
+    /// The series, if it is known.
+    pub(super) fn known(self) -> Option<Series> {
         match self {
             Self::Known(series) => Some(series),
             Self::Unknown(_) => None,
         }
-        .into_iter()
     }
 }
