@@ -1,9 +1,12 @@
 //! The command line.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use reqwest::Url;
+
+use crate::remote_host;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -11,6 +14,9 @@ Examples:
   cargo run -- --port 8090 --fresh           another port, and forget everything stored so far
   cargo run -- --postgres fetched            do not use this machine's PostgreSQL: fetch one
   cargo run -- --broker kafka                keep events through crashes: a real Kafka (Java 17 and Maven needed)
+  cargo run -- --functions http://127.0.0.1:9000
+                                             the functions run in `cargo lambda watch`, or in another emulator
+  cargo run -- --only averager               one function; DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS must be set
   DATABASE_URL=postgres://me:secret@127.0.0.1/prices cargo run
   KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092 cargo run
   DEFAULT_PROVIDER=replay cargo run          play recorded prices, ask nobody
@@ -49,6 +55,20 @@ pub(crate) struct StackArguments {
     /// Takes the function binaries from here instead of building them
     #[arg(long, value_name = "DIR")]
     pub(crate) bin_dir: Option<PathBuf>,
+    /// Runs only these functions (api, poller, averager, upkeep; a comma between two) and what stands around them; the
+    /// others run in other emulators, on the same Postgres and Kafka
+    #[arg(long, value_name = "FUNCTIONS", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Starts no functions, but invokes those of the host at this address: `cargo lambda watch`, or another emulator's
+    /// Invoke API
+    #[arg(long, value_name = "URL", value_parser = remote_host::address, conflicts_with = "bin_dir")]
+    pub(crate) functions: Option<Url>,
+    /// Where the scheduler's API listens, for other emulators; port 0 takes that of the last start, or a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) scheduler_listen: SocketAddr,
+    /// Where Lambda's Invoke API listens; port 0 takes that of the last start, or a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) invoke_listen: SocketAddr,
     /// Which broker to run, unless the environment names one: the embedded one forgets what was not yet processed
     /// when it stops; Apache Kafka keeps it, and needs Java and Maven
     #[arg(long, value_enum, default_value_t = BrokerKind::Embedded, value_name = "WHICH")]

@@ -23,8 +23,8 @@ use tokio_util::task::TaskTracker;
 use crate::invoker::{InvokeError, Invoker, Outcome};
 use crate::template::FunctionDefinition;
 
-mod environment;
-mod failure;
+pub(crate) mod environment;
+pub(crate) mod failure;
 mod instance;
 pub(crate) mod leftovers;
 mod liveness;

@@ -146,7 +146,9 @@ fn of_outcome(function: &str, outcome: Outcome) -> Response {
 
 fn of_invoke_error(error: &InvokeError) -> Response {
     match error {
-        InvokeError::Throttled(_) | InvokeError::Stopping => refusal(StatusCode::SERVICE_UNAVAILABLE),
+        InvokeError::Throttled(_) | InvokeError::Unreachable(_) | InvokeError::Stopping => {
+            refusal(StatusCode::SERVICE_UNAVAILABLE)
+        }
         InvokeError::NoSuchFunction(function) => {
             tracing::warn!(function, "a route leads to a function that is not there");
             refusal(StatusCode::INTERNAL_SERVER_ERROR)

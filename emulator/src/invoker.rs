@@ -53,6 +53,9 @@ pub(crate) enum InvokeError {
     /// Every instance is busy and no more may be started: AWS answers 429.
     #[error("all instances of {0} are busy")]
     Throttled(String),
+    /// The functions run elsewhere, and nobody answers there; says so and where.
+    #[error("{0}")]
+    Unreachable(String),
     /// The emulator is stopping and takes no new work.
     #[error("the emulator is stopping")]
     Stopping,

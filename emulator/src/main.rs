@@ -16,10 +16,14 @@ mod settings;
 mod signals;
 mod stack;
 
+mod async_invocation;
+mod clock;
 mod event_source_mapping;
 mod function_host;
 mod gateway;
+mod invoke_api;
 mod invoker;
+mod remote_host;
 mod scheduler;
 mod template;
 

@@ -14,11 +14,12 @@ use anyhow::Context as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::async_invocation::{RETRY_WAITS, Retries};
+use crate::clock::{self, Clock, SystemClock};
 use crate::invoker::Invoker;
 
 mod api;
 mod book;
-mod clock;
 mod epoch_seconds;
 mod expression;
 mod firing;
@@ -32,7 +33,6 @@ mod tests;
 mod validation;
 
 use book::{Book, Group};
-use clock::{Clock, SystemClock};
 use schedule::{
     ActionAfterCompletion, DEFAULT_GROUP, Definition, FlexibleTimeWindow, FlexibleTimeWindowMode, Key,
     ScheduleTarget, State,
@@ -47,7 +47,7 @@ pub(crate) struct SchedulerSettings {
     /// Groups that exist from the start, beside `default`.
     pub(crate) groups: Vec<String>,
     /// How firings are tried again, by function name.
-    pub(crate) targets: BTreeMap<String, Target>,
+    pub(crate) retries: BTreeMap<String, Retries>,
     /// Region and account that ARNs name.
     pub(crate) account: Account,
     /// Waits before the second attempt of a firing that was answered with an error, and before the third.
@@ -58,23 +58,7 @@ impl SchedulerSettings {
     /// AWS's own figures, with schedules kept in `directory`.
     pub(crate) fn new(directory: PathBuf) -> Self {
         let account = Account { region: "us-east-1".to_owned(), id: "000000000000".to_owned() };
-        let retry_waits = [Duration::from_secs(60), Duration::from_secs(120)];
-        Self { directory, groups: Vec::new(), targets: BTreeMap::new(), account, retry_waits }
-    }
-}
-
-/// A function's settings for asynchronous invocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
-    /// `MaximumRetryAttempts`: 0 to 2.
-    pub(crate) async_retry_attempts: u32,
-    /// `MaximumEventAgeInSeconds`.
-    pub(crate) async_max_age: Duration,
-}
-
-impl Default for Target {
-    fn default() -> Self {
-        Self { async_retry_attempts: 2, async_max_age: Duration::from_secs(6 * 60 * 60) }
+        Self { directory, groups: Vec::new(), retries: BTreeMap::new(), account, retry_waits: RETRY_WAITS }
     }
 }
 
@@ -120,7 +104,7 @@ pub(crate) struct Scheduler {
     clock: Arc<dyn Clock>,
     invoker: Arc<dyn Invoker>,
     account: Account,
-    targets: BTreeMap<String, Target>,
+    retries: BTreeMap<String, Retries>,
     retry_waits: [Duration; 2],
 }
 
@@ -156,7 +140,7 @@ impl Scheduler {
             clock,
             invoker,
             account: settings.account,
-            targets: settings.targets,
+            retries: settings.retries,
             retry_waits: settings.retry_waits,
         }))
     }
@@ -203,7 +187,7 @@ impl Scheduler {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn target(&self, function: &str) -> Target {
-        self.targets.get(function).copied().unwrap_or_default()
+    fn retries(&self, function: &str) -> Retries {
+        self.retries.get(function).copied().unwrap_or_default()
     }
 }

@@ -1,14 +1,22 @@
 //! The whole stack: what is started, in which order, when it is ready, and how it ends.
 
+mod awaited;
 mod backing_away;
 mod current_host;
 mod default_provider;
 mod deployment;
+mod elsewhere;
 mod first_steps;
+mod functions;
+mod functions_file;
+mod goes_through;
+mod listeners;
+mod parts;
 mod prepare;
 mod sources;
 mod start;
 mod stop;
+mod waiting;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,7 +28,7 @@ use crate::cli::StackArguments;
 use crate::data_directory;
 use crate::settings::Settings;
 use crate::signals::StopRequest;
-use current_host::CurrentHost;
+use functions::Functions;
 
 /// What runs. Whatever was started is here, so that a start that fails or is broken off leaves nothing behind.
 #[derive(Debug)]
@@ -30,7 +38,7 @@ pub(crate) struct Stack {
     request: StopRequest,
     postgres: Option<Postgres>,
     broker: Option<Broker>,
-    host: Option<std::sync::Arc<CurrentHost>>,
+    functions: Option<Functions>,
     /// This emulator's name in consumer groups.
     group_member: Option<String>,
     /// Gateway, scheduler and event source mappings, which bring work to the functions.
@@ -49,7 +57,7 @@ pub(crate) async fn run(arguments: &StackArguments, settings: &Settings) -> anyh
         request: request.clone(),
         postgres: None,
         broker: None,
-        host: None,
+        functions: None,
         group_member: Some(data_directory.group_member()?),
         sources: TaskTracker::new(),
         no_new_work: CancellationToken::new(),

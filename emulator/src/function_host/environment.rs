@@ -33,6 +33,17 @@ const INHERITED: [&str; 21] = [
 /// Everything on this machine is reached without a proxy.
 const LOOPBACK: &str = "127.0.0.1,localhost";
 
+/// Where the SDK believes to be, and as whom. The emulator's endpoints accept any credentials; real ones have no business
+/// in a local process.
+pub(crate) const OF_AWS: [(&str, &str); 6] = [
+    ("AWS_REGION", "us-east-1"),
+    ("AWS_DEFAULT_REGION", "us-east-1"),
+    ("AWS_ACCESS_KEY_ID", "local"),
+    ("AWS_SECRET_ACCESS_KEY", "local"),
+    ("AWS_SESSION_TOKEN", "local"),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+];
+
 /// The variables of one instance of `function`, which finds the Runtime API at `runtime_api`.
 pub(super) fn of_instance(
     function: &FunctionDefinition,
@@ -72,15 +83,9 @@ fn of_lambda(
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mb.to_string()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
-        ("AWS_REGION", "us-east-1".to_owned()),
-        ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
-        // The emulator's endpoints accept any credentials; real ones have no business in a local process.
-        ("AWS_ACCESS_KEY_ID", "local".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
-        ("AWS_SESSION_TOKEN", "local".to_owned()),
-        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
         ("_HANDLER", "bootstrap".to_owned()),
     ]
     .into_iter()
+    .chain(OF_AWS.map(|(name, value)| (name, value.to_owned())))
     .map(|(name, value)| (name.into(), value.into()))
 }

@@ -28,19 +28,29 @@ pub(super) fn failure(error_type: &str, message: String) -> FunctionError {
 }
 
 /// A failure that the function reported.
-pub(super) fn reported(payload: Bytes) -> FunctionError {
+pub(crate) fn reported(payload: Bytes) -> FunctionError {
     let body: ErrorBody = serde_json::from_slice(&payload).unwrap_or_default();
     let error_type = if body.error_type.is_empty() { "Unhandled".to_owned() } else { body.error_type };
     FunctionError { error_type, message: body.error_message, payload }
 }
 
 /// The invocation took longer than the function's timeout.
-pub(super) fn timed_out(request_id: &str, timeout: Duration) -> FunctionError {
+pub(crate) fn timed_out(request_id: &str, timeout: Duration) -> FunctionError {
     let seconds = timeout.as_secs_f64();
     failure(
         "Sandbox.Timedout",
         format!("RequestId: {request_id} Error: Task timed out after {seconds:.2} seconds"),
     )
+}
+
+/// Another host, at `url`, gave the invocation up for its time.
+pub(crate) fn gave_up(url: &str) -> FunctionError {
+    failure("Sandbox.Timedout", format!("the host at {url} gave up waiting for the function"))
+}
+
+/// Another host does not take an event as large as this.
+pub(crate) fn event_too_large() -> FunctionError {
+    failure("RequestTooLargeException", "the event is larger than the host takes".to_owned())
 }
 
 /// The process ended before it answered.

@@ -1,25 +1,20 @@
 //! Fires what is due, and delivers each firing as Lambda's asynchronous invocation does.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use chrono::TimeDelta;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Scheduler;
 use super::book::Firing;
 use super::clock::Timestamp;
 use super::payload::payload;
-use super::{Scheduler, Target};
-use crate::invoker::{InvokeError, Outcome};
+use crate::async_invocation::AsyncInvocation;
 
 /// Firings that a function is working on at once; more wait for one of them to be answered.
 const MOST_IN_FLIGHT: usize = 256;
 /// Firings under way at once, those that wait for another attempt included. At this limit nothing new is fired.
 const MOST_UNDER_WAY: usize = 4_096;
-/// Waits before a throttled firing is tried again.
-const THROTTLED_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
 /// Fires until stopped, then waits until what is in flight is answered and noted.
 pub(super) async fn run(scheduler: Arc<Scheduler>, stop: CancellationToken) {
@@ -68,62 +63,22 @@ impl Delivery {
         scheduler.note_answered(firing).await;
     }
 
-    /// True once the function answered without error; false when that will not come.
+    /// True once the function answered without error; false when that will not come. Where the emulator stops, the
+    /// firing comes again at the next start.
     async fn deliver(&self) -> bool {
         let function = self.firing.target.function();
-        let Target { async_retry_attempts, async_max_age } = self.scheduler.target(function);
-        let payload = payload(&self.firing, &self.scheduler.account);
-        let queued = self.scheduler.clock.now();
-        let mut errors = 0;
-        let mut throttled_wait = THROTTLED_WAITS.0;
-        loop {
-            let Ok(permit) = self.in_flight.acquire().await else { return false };
-            if self.firing.deleted.is_cancelled() || self.stop.is_cancelled() {
-                return false;
-            }
-            let answer = self.scheduler.invoker.invoke(function, payload.clone()).await;
-            drop(permit);
-            let wait = match answer {
-                Ok(Outcome::Success(_)) => return true,
-                // The emulator stops, and the function with it: the firing comes again at the next start.
-                Ok(Outcome::FunctionError(_)) if self.stop.is_cancelled() => return false,
-                Ok(Outcome::FunctionError(error)) => {
-                    self.report(&error.error_type);
-                    errors += 1;
-                    let wait = self.scheduler.retry_waits[usize::from(errors > 1)];
-                    if errors > async_retry_attempts { None } else { Some(wait) }
-                }
-                Err(InvokeError::Throttled(_)) => {
-                    let wait = throttled_wait;
-                    throttled_wait = THROTTLED_WAITS.1.min(wait * 2);
-                    Some(wait)
-                }
-                Err(InvokeError::NoSuchFunction(_)) => {
-                    self.report("there is no such function");
-                    None
-                }
-                Err(InvokeError::Stopping) => return false,
-            };
-            let Some(wait) = wait else { return false };
-            if !self.wait(wait, queued, async_max_age).await {
-                return false;
-            }
-        }
-    }
-
-    /// False when the firing is too old by then, its schedule is deleted, or the emulator stops.
-    async fn wait(&self, wait: Duration, queued: Timestamp, max_age: Duration) -> bool {
-        let (wait, max_age) = (delta(wait), delta(max_age));
-        let moment = self.scheduler.clock.now() + wait;
-        if moment - queued > max_age {
-            self.report("it is too old to be tried again");
-            return false;
-        }
-        tokio::select! {
-            () = self.scheduler.clock.sleep_until(moment) => true,
-            () = self.firing.deleted.cancelled() => false,
-            () = self.stop.cancelled() => false,
-        }
+        let invocation = AsyncInvocation {
+            invoker: self.scheduler.invoker.as_ref(),
+            clock: self.scheduler.clock.as_ref(),
+            function,
+            payload: payload(&self.firing, &self.scheduler.account),
+            retries: self.scheduler.retries(function),
+            retry_waits: self.scheduler.retry_waits,
+            in_flight: &self.in_flight,
+            withdrawn: &self.firing.deleted,
+            stop: &self.stop,
+        };
+        invocation.run(|reason| self.report(reason)).await
     }
 
     fn report(&self, reason: &str) {
@@ -131,9 +86,4 @@ impl Delivery {
         let function = self.firing.target.function();
         tracing::warn!(schedule, %scheduled, function, reason, "a schedule's firing was not answered");
     }
-}
-
-/// A setting as a span of time; one beyond what chrono counts is as good as a year.
-fn delta(duration: Duration) -> TimeDelta {
-    TimeDelta::from_std(duration).unwrap_or(TimeDelta::days(365))
 }

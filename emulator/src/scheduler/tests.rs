@@ -118,9 +118,9 @@ impl Running {
     fn start(directory: &Path, clock: &Arc<TestClock>, invoker: &Arc<FakeInvoker>) -> Self {
         let settings = SchedulerSettings {
             groups: vec!["polling".to_owned()],
-            targets: BTreeMap::from([(
+            retries: BTreeMap::from([(
                 "short-lived".to_owned(),
-                Target { async_retry_attempts: 2, async_max_age: Duration::from_secs(90) },
+                Retries { attempts: 2, max_age: Duration::from_secs(90) },
             )]),
             ..SchedulerSettings::new(directory.join("schedules"))
         };

@@ -13,6 +13,18 @@ const POSTGRES_PORT: u16 = 5432;
 
 /// What does not take connections, where it should be and which variable says so; if all do, where they are.
 pub(super) async fn describe(addresses: &Addresses) -> String {
+    match of(addresses).await {
+        Some(away) => away,
+        None => format!(
+            "{} and {} take connections, but do not do what is asked of them",
+            postgres_of(addresses),
+            kafka_of(addresses)
+        ),
+    }
+}
+
+/// What does not take connections, if anything.
+pub(super) async fn of(addresses: &Addresses) -> Option<String> {
     let url = &addresses.database_url;
     let server = match url.host_str() {
         Some(host) if !host.is_empty() => format!("{host}:{}", url.port().unwrap_or(POSTGRES_PORT)),
@@ -21,16 +33,23 @@ pub(super) async fn describe(addresses: &Addresses) -> String {
     };
     let (postgres_answers, kafka_answers) =
         tokio::join!(connects(&server), connects(&addresses.bootstrap_servers));
-    let postgres = format!("Postgres at {} (DATABASE_URL)", postgres::masked(url));
-    let kafka = format!("Kafka at {} (KAFKA_BOOTSTRAP_SERVERS)", addresses.bootstrap_servers);
+    let (postgres, kafka) = (postgres_of(addresses), kafka_of(addresses));
     match (postgres_answers, kafka_answers) {
-        (false, true) => format!("{postgres} takes no connections"),
-        (true, false) => format!("{kafka} takes no connections"),
-        (false, false) => format!("{postgres} and {kafka} take no connections"),
-        (true, true) => {
-            format!("{postgres} and {kafka} take connections, but do not do what is asked of them")
-        }
+        (false, true) => Some(format!("{postgres} takes no connections")),
+        (true, false) => Some(format!("{kafka} takes no connections")),
+        (false, false) => Some(format!("{postgres} and {kafka} take no connections")),
+        (true, true) => None,
     }
+}
+
+/// Postgres, where it should be, and the variable that says so.
+pub(super) fn postgres_of(addresses: &Addresses) -> String {
+    format!("Postgres at {} (DATABASE_URL)", postgres::masked(&addresses.database_url))
+}
+
+/// Kafka, likewise.
+pub(super) fn kafka_of(addresses: &Addresses) -> String {
+    format!("Kafka at {} (KAFKA_BOOTSTRAP_SERVERS)", addresses.bootstrap_servers)
 }
 
 /// Whether one of `servers` takes connections.
@@ -56,9 +75,10 @@ mod tests {
         let addresses = Addresses {
             database_url: "postgres://me:secret@127.0.0.1:1/prices".parse().unwrap(),
             bootstrap_servers: here,
-            scheduler: String::new(),
-            scheduler_of_functions: String::new(),
-            gateway: String::new(),
+            scheduler: None,
+            scheduler_of_functions: None,
+            gateway: None,
+            invoke_api: String::new(),
         };
         assert_eq!(
             describe(&addresses).await,

@@ -1,5 +1,7 @@
 //! What a person sees when everything is ready: where it is, and what to try.
 
+use crate::template::FunctionDefinition;
+
 /// The text for people, with commands that work as they stand.
 pub(super) fn text(url: &str, provider: &str) -> String {
     format!(
@@ -15,4 +17,10 @@ Try next:
 
 Ctrl-C stops everything."
     )
+}
+
+/// The text where the HTTP API is left to another emulator.
+pub(super) fn without_gateway(functions: &[FunctionDefinition]) -> String {
+    let functions: Vec<_> = functions.iter().map(|function| function.binary.as_str()).collect();
+    format!("\nReady: {}\n\nCtrl-C stops everything.", functions.join(", "))
 }

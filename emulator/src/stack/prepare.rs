@@ -1,7 +1,6 @@
-//! What is needed before any function can start: wiring, ports, backing services, binaries.
+//! What is needed before any function can start: wiring, backing services, binaries.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -9,6 +8,7 @@ use reqwest::Url;
 use tokio::net::TcpListener;
 
 use super::Stack;
+use super::listeners::{Listeners, url_of};
 use crate::backing::broker::{Broker, BrokerSettings, Topic};
 use crate::backing::postgres::{Postgres, PostgresSettings};
 use crate::cli::StackArguments;
@@ -26,36 +26,13 @@ const DEAD_LETTER_PARTITIONS: i32 = 1;
 pub(super) struct Addresses {
     pub(super) database_url: Url,
     pub(super) bootstrap_servers: String,
-    pub(super) scheduler: String,
+    /// The emulator's own scheduler, if it runs here.
+    pub(super) scheduler: Option<String>,
     /// What the functions use as scheduler: the emulator's own, or another that the user named.
-    pub(super) scheduler_of_functions: String,
-    pub(super) gateway: String,
-}
-
-/// The ports that are opened first, so that one that is taken is told before anything is started.
-#[derive(Debug)]
-pub(super) struct Listeners {
-    pub(super) gateway: TcpListener,
-    pub(super) scheduler: TcpListener,
-}
-
-impl Listeners {
-    pub(super) async fn open(arguments: &StackArguments) -> anyhow::Result<Self> {
-        let gateway = listen(SocketAddr::new(arguments.listen, arguments.port)).await?;
-        let scheduler = TcpListener::bind("127.0.0.1:0").await.context("cannot open the scheduler's port")?;
-        Ok(Self { gateway, scheduler })
-    }
-}
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, Unusable> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            Unusable(format!("port {} is taken; choose another with --port", address.port()))
-        }
-        _ => {
-            Unusable(format!("cannot listen on {address}: {error}; choose another with --listen and --port"))
-        }
-    })
+    pub(super) scheduler_of_functions: Option<String>,
+    /// The HTTP API, if it is served here.
+    pub(super) gateway: Option<String>,
+    pub(super) invoke_api: String,
 }
 
 /// The wiring, with the parameters that the environment gives.
@@ -78,11 +55,11 @@ pub(super) fn overrides(
         template.functions.iter().flat_map(|function| function.environment.keys().map(String::as_str));
     let mut overrides = settings.passed_on(named);
     for (variable, value) in [
-        ("DATABASE_URL", addresses.database_url.as_str()),
-        ("KAFKA_BOOTSTRAP_SERVERS", &addresses.bootstrap_servers),
-        ("AWS_ENDPOINT_URL_SCHEDULER", &addresses.scheduler_of_functions),
+        ("DATABASE_URL", Some(addresses.database_url.as_str())),
+        ("KAFKA_BOOTSTRAP_SERVERS", Some(&addresses.bootstrap_servers)),
+        ("AWS_ENDPOINT_URL_SCHEDULER", addresses.scheduler_of_functions.as_deref()),
     ] {
-        overrides.insert(variable.to_owned(), value.to_owned());
+        overrides.extend(value.map(|value| (variable.to_owned(), value.to_owned())));
     }
     overrides
 }
@@ -110,7 +87,8 @@ impl Stack {
         Ok(())
     }
 
-    /// Starts the backing services while the functions are built; tells where the binaries and everything else are.
+    /// Starts the backing services while the functions are built; tells where the binaries (none, where the functions
+    /// run elsewhere) and everything else are.
     pub(super) async fn prepare(
         &mut self,
         arguments: &StackArguments,
@@ -118,7 +96,7 @@ impl Stack {
         data: &DataDirectory,
         template: &Template,
         listeners: &Listeners,
-    ) -> anyhow::Result<(PathBuf, Addresses)> {
+    ) -> anyhow::Result<(Option<PathBuf>, Addresses)> {
         let postgres_settings = PostgresSettings {
             data_directory: data.path(),
             source: arguments.common.postgres,
@@ -153,13 +131,17 @@ impl Stack {
         };
         let (database_url, bootstrap_servers, binaries) =
             tokio::try_join!(database, kafka, binaries(arguments, settings, template))?;
-        let scheduler = format!("http://{}", listeners.scheduler.local_addr()?);
+        let url = |listener: &Option<TcpListener>| {
+            listener.as_ref().map(|listener| listener.local_addr().map(url_of)).transpose()
+        };
+        let scheduler = url(&listeners.scheduler)?;
         let addresses = Addresses {
             database_url,
             bootstrap_servers,
-            scheduler_of_functions: settings.scheduler_url.clone().unwrap_or_else(|| scheduler.clone()),
+            scheduler_of_functions: settings.scheduler_url.clone().or_else(|| scheduler.clone()),
             scheduler,
-            gateway: url_of(listeners.gateway.local_addr()?),
+            gateway: url(&listeners.gateway)?,
+            invoke_api: url_of(listeners.invoke_api.local_addr()?),
         };
         Ok((binaries, addresses))
     }
@@ -169,44 +151,20 @@ async fn binaries(
     arguments: &StackArguments,
     settings: &Settings,
     template: &Template,
-) -> anyhow::Result<PathBuf> {
+) -> anyhow::Result<Option<PathBuf>> {
+    if arguments.functions.is_some() {
+        return Ok(None);
+    }
     if let Some(directory) = &arguments.bin_dir {
         let missing = template.functions.iter().find(|function| !directory.join(&function.binary).is_file());
         return match missing {
             Some(function) => {
                 Err(Unusable(format!("--bin-dir: no {} in {}", function.binary, directory.display())).into())
             }
-            None => Ok(directory.clone()),
+            None => Ok(Some(directory.clone())),
         };
     }
     let function = template.functions.first().context("the template has no functions")?;
-    function_binaries::build(&settings.cargo, &data_directory::project_directory()?, &function.binary).await
-}
-
-/// Where this machine reaches what listens at `address`, which may stand for all its addresses.
-fn url_of(address: SocketAddr) -> String {
-    match address {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => format!("http://127.0.0.1:{}", v4.port()),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => format!("http://[::1]:{}", v6.port()),
-        address => format!("http://{address}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_taken_port_is_named_with_the_flag_that_helps() {
-        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = taken.local_addr().unwrap();
-        let message = listen(address).await.unwrap_err().to_string();
-        assert_eq!(message, format!("port {} is taken; choose another with --port", address.port()));
-    }
-
-    #[test]
-    fn an_address_that_stands_for_all_is_shown_as_one_that_works() {
-        assert_eq!(url_of(SocketAddr::from(([0, 0, 0, 0], 8080))), "http://127.0.0.1:8080");
-        assert_eq!(url_of(SocketAddr::from(([10, 0, 0, 1], 80))), "http://10.0.0.1:80");
-    }
+    let project = data_directory::project_directory()?;
+    function_binaries::build(&settings.cargo, &project, &function.binary).await.map(Some)
 }

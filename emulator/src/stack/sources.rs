@@ -8,27 +8,54 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Stack;
-use super::current_host::CurrentHost;
+use super::functions::Functions;
+use super::listeners::Listeners;
 use super::prepare::Addresses;
+use crate::async_invocation::Retries;
 use crate::backing::broker::Broker;
 use crate::backing::postgres;
 use crate::data_directory::DataDirectory;
 use crate::event_source_mapping::Reader;
 use crate::invoker::Invoker;
-use crate::scheduler::{DeclaredSchedule, Scheduler, SchedulerSettings, Target};
+use crate::scheduler::{DeclaredSchedule, Scheduler, SchedulerSettings};
 use crate::template::Template;
-use crate::{event_source_mapping, gateway};
+use crate::{event_source_mapping, gateway, invoke_api};
 
 /// A mapping that takes longer to join its group goes on joining while everything else is ready.
 const JOINING: Duration = Duration::from_secs(20);
 
 impl Stack {
-    pub(super) fn serve_gateway(
+    /// Serves the parts that have a port; nothing fires before [`Self::run_schedules`].
+    pub(super) fn serve(
+        &self,
+        listeners: &mut Listeners,
+        data: &DataDirectory,
+        template: &Template,
+        invoker: &Arc<dyn Invoker>,
+    ) -> anyhow::Result<Option<Arc<Scheduler>>> {
+        if let Some(listener) = listeners.gateway.take() {
+            self.serve_gateway(listener, template, invoker);
+        }
+        let scheduler = listeners.scheduler.take();
+        scheduler.map(|listener| self.serve_scheduler(listener, data, template, invoker)).transpose()
+    }
+
+    pub(super) fn serve_invoke_api(
         &self,
         listener: TcpListener,
         template: &Template,
         invoker: &Arc<dyn Invoker>,
     ) {
+        let (functions, invoker) = (template.functions.clone(), Arc::clone(invoker));
+        let stop = self.no_new_work.clone();
+        self.sources.spawn(async move {
+            if let Err(error) = invoke_api::serve(listener, &functions, invoker, stop).await {
+                tracing::error!("{error:#}");
+            }
+        });
+    }
+
+    fn serve_gateway(&self, listener: TcpListener, template: &Template, invoker: &Arc<dyn Invoker>) {
         let routes = template.http_routes.clone();
         let stop = self.no_new_work.clone();
         let served = gateway::serve(listener, routes, Arc::clone(invoker), stop);
@@ -39,8 +66,7 @@ impl Stack {
         });
     }
 
-    /// Answers the scheduler's API; nothing fires before [`Self::run_schedules`].
-    pub(super) fn serve_scheduler(
+    fn serve_scheduler(
         &self,
         listener: TcpListener,
         data: &DataDirectory,
@@ -49,16 +75,10 @@ impl Stack {
     ) -> anyhow::Result<Arc<Scheduler>> {
         let mut settings = SchedulerSettings::new(data.schedules());
         settings.groups.clone_from(&template.schedule_groups);
-        settings.targets = template
+        settings.retries = template
             .functions
             .iter()
-            .map(|function| {
-                let target = Target {
-                    async_retry_attempts: function.async_retry_attempts,
-                    async_max_age: function.async_max_age,
-                };
-                (function.name.clone(), target)
-            })
+            .map(|function| (function.name.clone(), Retries::from(function)))
             .collect();
         let scheduler = Scheduler::open(settings, Arc::clone(invoker))?;
         let stop = self.no_new_work.clone().cancelled_owned();
@@ -72,7 +92,12 @@ impl Stack {
     }
 
     /// Declares the template's schedules, and fires from now on.
-    pub(super) fn run_schedules(&self, template: &Template, scheduler: Arc<Scheduler>) -> anyhow::Result<()> {
+    pub(super) fn run_schedules(
+        &self,
+        template: &Template,
+        scheduler: Option<Arc<Scheduler>>,
+    ) -> anyhow::Result<()> {
+        let Some(scheduler) = scheduler else { return Ok(()) };
         for schedule in &template.schedules {
             scheduler.ensure(DeclaredSchedule {
                 name: schedule.name.clone(),
@@ -89,7 +114,7 @@ impl Stack {
     pub(super) async fn map_event_sources(
         &self,
         template: &Template,
-        invoker: &Arc<dyn Invoker>,
+        invoker: Arc<dyn Invoker>,
         addresses: &Addresses,
     ) {
         let embedded = self.broker.as_ref().is_some_and(Broker::has_topics);
@@ -106,7 +131,7 @@ impl Stack {
             let run = event_source_mapping::run(
                 mapping.clone(),
                 reader.clone(),
-                Arc::clone(invoker),
+                Arc::clone(&invoker),
                 ready,
                 self.no_new_work.clone(),
             );
@@ -124,7 +149,7 @@ impl Stack {
     }
 
     /// The table of what runs and where.
-    pub(super) fn tell_what_runs(&self, template: &Template, addresses: &Addresses, functions: &CurrentHost) {
+    pub(super) fn tell_what_runs(&self, template: &Template, addresses: &Addresses, functions: &Functions) {
         let tell =
             |part: &str, address: &str, detail: &str| self.announcements.started(part, address, detail);
         let own = self.postgres.as_ref().map(postgres::Postgres::describe);
@@ -134,19 +159,27 @@ impl Stack {
         let broker = broker.as_deref().unwrap_or("yours, from KAFKA_BOOTSTRAP_SERVERS");
         tell("broker", &addresses.bootstrap_servers, broker);
         let names: Vec<_> = template.functions.iter().map(|function| function.binary.as_str()).collect();
-        tell("functions", &functions.get().address().to_string(), &names.join(", "));
-        tell("scheduler", &addresses.scheduler, "EventBridge Scheduler's API");
-        if addresses.scheduler != addresses.scheduler_of_functions {
-            tell(
-                "scheduler of jobs",
-                &addresses.scheduler_of_functions,
-                "yours, from AWS_ENDPOINT_URL_SCHEDULER",
-            );
+        let names = names.join(", ");
+        if let Functions::Elsewhere(host) = functions {
+            tell("functions", host.url(), &format!("{names}: yours, from --functions"));
+            tell("invoke api", &addresses.invoke_api, "Lambda's Invoke API, passing on to them");
+        } else {
+            tell("functions", &addresses.invoke_api, &format!("{names}: Lambda's Invoke API"));
+        }
+        if let Some(scheduler) = &addresses.scheduler {
+            tell("scheduler", scheduler, "EventBridge Scheduler's API");
+        }
+        if let Some(scheduler) = &addresses.scheduler_of_functions
+            && addresses.scheduler.as_ref() != Some(scheduler)
+        {
+            tell("scheduler of jobs", scheduler, "yours, from AWS_ENDPOINT_URL_SCHEDULER");
         }
         for mapping in &template.event_source_mappings {
             let detail = format!("group {}, to {}", mapping.consumer_group, mapping.function);
             tell("event source mapping", &format!("topic {}", mapping.topic), &detail);
         }
-        tell("gateway", &addresses.gateway, "the HTTP API");
+        if let Some(gateway) = &addresses.gateway {
+            tell("gateway", gateway, "the HTTP API");
+        }
     }
 }

@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
 
 use super::current_host::CurrentHost;
 use super::default_provider::DefaultProvider;
-use super::prepare::{self, Addresses, Listeners};
-use super::{Stack, default_provider, deployment, first_steps};
+use super::functions::Functions;
+use super::functions_file::FunctionsFile;
+use super::listeners::Listeners;
+use super::prepare::{self, Addresses};
+use super::waiting::Wait;
+use super::{Stack, awaited, default_provider, deployment, elsewhere, first_steps, goes_through, parts};
 use crate::Unusable;
 use crate::backing::broker::Broker;
 use crate::backing::postgres;
 use crate::cli::StackArguments;
 use crate::data_directory::DataDirectory;
 use crate::function_host::{FunctionHost, HostSettings};
-use crate::invoker::{FunctionError, Invoker};
+use crate::invoker::FunctionError;
+use crate::remote_host::RemoteHost;
 use crate::settings::Settings;
 use crate::template::Template;
 
@@ -27,7 +31,6 @@ const MAX_INSTANCES: u32 = 64;
 const REPLAY: &str = "replay";
 const DEFAULT_PROVIDER: &str = "DEFAULT_PROVIDER";
 const FIRST_REQUEST: Duration = Duration::from_secs(30);
-const BETWEEN_REQUESTS: Duration = Duration::from_millis(100);
 const REQUEST: Duration = Duration::from_secs(10);
 /// For invocations that are in flight when the functions get other variables.
 const REPLACEMENT: Duration = Duration::from_secs(2);
@@ -40,70 +43,119 @@ impl Stack {
         settings: &Settings,
         data: &DataDirectory,
     ) -> anyhow::Result<()> {
-        let template = prepare::template(arguments, settings)?;
-        let listeners = Listeners::open(arguments).await?;
+        let (template, parts) =
+            parts::select(prepare::template(arguments, settings)?, &arguments.only, settings)?;
+        let mut listeners = Listeners::open(arguments, &parts, data).await?;
         self.end_leftovers(data).await?;
         let (binaries, addresses) = self.prepare(arguments, settings, data, &template, &listeners).await?;
-        let mut host = HostSettings {
+        let host = HostSettings {
             functions: template.functions.clone(),
-            binary_directory: binaries,
+            binary_directory: binaries.unwrap_or_default(),
             run_directory: data.run_directory(),
             overrides: prepare::overrides(&template, settings, &addresses),
             max_instances: MAX_INSTANCES,
         };
-        let functions = CurrentHost::new(FunctionHost::start(host.clone()).await?);
-        self.host = Some(Arc::clone(&functions));
-        let invoker: Arc<dyn Invoker> = Arc::<CurrentHost>::clone(&functions);
-        self.serve_gateway(listeners.gateway, &template, &invoker);
-        let schedules = self.serve_scheduler(listeners.scheduler, data, &template, &invoker)?;
+        let functions = functions(arguments, &host).await?;
+        self.functions = Some(functions.clone());
+        let invoker = functions.invoker();
+        let schedules = self.serve(&mut listeners, data, &template, &invoker)?;
+        self.serve_invoke_api(listeners.invoke_api, &template, &invoker);
 
-        // Before anything waits for Postgres or Kafka: a function that refuses its configuration is told at once.
-        warm(&template, &functions.get()).await?;
+        self.find_functions(&functions, &template, &host, data).await?;
         let client = reqwest::Client::builder().no_proxy().timeout(REQUEST).build()?;
+        awaited::look_for_scheduler(&parts, &addresses, self.announcements).await;
+        awaited::wait(&parts, &template, &functions, &addresses, &client, self.announcements).await?;
         let wanted = default_provider(&host, &template);
-        let DefaultProvider { name, trouble } =
-            self.deploy(&template, &invoker, &addresses, &wanted, &client).await?;
-        let provider = match trouble {
-            Some(trouble) => {
-                self.warn_of_replay(&name, &trouble);
-                host.overrides.insert(DEFAULT_PROVIDER.to_owned(), REPLAY.to_owned());
-                functions.replace(FunctionHost::start(host).await?, REPLACEMENT).await;
-                warm(&template, &functions.get()).await?;
-                REPLAY.to_owned()
-            }
-            None => name,
-        };
+        let provider = self.deploy(&template, &functions, &addresses, &wanted, &client).await?;
+        let provider = self.usable_provider(provider, &functions, &template, host).await?;
         self.run_schedules(&template, schedules)?;
-        goes_through(&client, &addresses.gateway).await?;
+        if let Some(gateway) = &addresses.gateway {
+            goes_through::wait(&client, gateway, FIRST_REQUEST).await?;
+        }
         self.tell_what_runs(&template, &addresses, &functions);
-        self.ready(&addresses, &provider, data, &functions);
+        self.ready(&template, &addresses, provider.as_deref(), data, &functions);
         Ok(())
     }
 
-    /// Deploys, asks after the default provider, and feeds the functions from their topics: at once where the topics
-    /// are there, since joining a group takes seconds; else after the deployment, which makes them.
+    /// Makes sure that the functions can be invoked, before anything waits for Postgres or Kafka: one that refuses its
+    /// configuration is told at once.
+    async fn find_functions(
+        &self,
+        functions: &Functions,
+        template: &Template,
+        host: &HostSettings,
+        data: &DataDirectory,
+    ) -> anyhow::Result<()> {
+        match functions {
+            Functions::Own(own) => warm(template, &own.get()).await,
+            Functions::Elsewhere(elsewhere) => {
+                let file = FunctionsFile::write(data.path(), template, &host.overrides)
+                    .context("cannot write the functions' variables into the data directory")?;
+                elsewhere::wait(elsewhere, &file, self.announcements).await
+            }
+        }
+    }
+
+    /// The name of the default provider, or of the one that stands in where it does not answer.
+    async fn usable_provider(
+        &self,
+        provider: Option<DefaultProvider>,
+        functions: &Functions,
+        template: &Template,
+        mut host: HostSettings,
+    ) -> anyhow::Result<Option<String>> {
+        let Some(DefaultProvider { name, trouble }) = provider else { return Ok(None) };
+        let Some(trouble) = trouble else { return Ok(Some(name)) };
+        match functions {
+            Functions::Own(own) => {
+                self.warn_of_replay(&name, &trouble);
+                host.overrides.insert(DEFAULT_PROVIDER.to_owned(), REPLAY.to_owned());
+                own.replace(FunctionHost::start(host).await?, REPLACEMENT).await;
+                warm(template, &own.get()).await?;
+                Ok(Some(REPLAY.to_owned()))
+            }
+            Functions::Elsewhere(_) => {
+                self.warn_of_provider(&name, &trouble);
+                Ok(Some(name))
+            }
+        }
+    }
+
+    /// Deploys, asks after the default provider (where the api runs here), and feeds the functions from their topics: at
+    /// once where the topics are there, since joining a group takes seconds; else after the deployment, which makes them.
     async fn deploy(
         &self,
         template: &Template,
-        invoker: &Arc<dyn Invoker>,
+        functions: &Functions,
         addresses: &Addresses,
         provider: &str,
         client: &reqwest::Client,
-    ) -> anyhow::Result<DefaultProvider> {
+    ) -> anyhow::Result<Option<DefaultProvider>> {
         let deployed = async {
             for function in &template.custom_resources {
-                deployment::create(function, invoker.as_ref(), addresses, &self.announcements).await?;
+                deployment::create(function, functions, addresses, self.announcements).await?;
             }
-            match provider {
-                REPLAY => Ok(DefaultProvider { name: REPLAY.to_owned(), trouble: None }),
-                other => Ok(default_provider::ask(other, client, &addresses.gateway).await),
+            let Some(gateway) = &addresses.gateway else { return Ok(None) };
+            if let Functions::Elsewhere(_) = functions {
+                let wait = Wait {
+                    patience: functions.patience(FIRST_REQUEST),
+                    announcements: self.announcements,
+                    failure: "no request went through",
+                };
+                let answered = goes_through::wait(client, gateway, wait.patience);
+                wait.until(answered, async || functions.trouble(addresses).await).await?;
             }
+            Ok(Some(match provider {
+                REPLAY => DefaultProvider { name: REPLAY.to_owned(), trouble: None },
+                other => default_provider::ask(other, client, gateway).await,
+            }))
         };
+        let mapped = self.map_event_sources(template, functions.invoker(), addresses);
         if self.broker.as_ref().is_some_and(Broker::has_topics) {
-            tokio::join!(deployed, self.map_event_sources(template, invoker, addresses)).0
+            tokio::join!(deployed, mapped).0
         } else {
             let provider = deployed.await?;
-            self.map_event_sources(template, invoker, addresses).await;
+            mapped.await;
             Ok(provider)
         }
     }
@@ -116,18 +168,57 @@ impl Stack {
         ));
     }
 
-    fn ready(&self, addresses: &Addresses, provider: &str, data: &DataDirectory, functions: &CurrentHost) {
-        let fields = json!({
-            "url": addresses.gateway,
+    /// Functions elsewhere cannot be given other variables.
+    fn warn_of_provider(&self, wanted: &str, trouble: &str) {
+        self.announcements.warning(&format!(
+            "The default provider '{wanted}' does not answer from here: {trouble}\n\
+             To play recorded prices, start emulator and functions again with DEFAULT_PROVIDER={REPLAY}."
+        ));
+    }
+
+    fn ready(
+        &self,
+        template: &Template,
+        addresses: &Addresses,
+        provider: Option<&str>,
+        data: &DataDirectory,
+        functions: &Functions,
+    ) {
+        let mut fields = json!({
             "database_url": postgres::shown(&addresses.database_url, self.show_passwords),
             "kafka_bootstrap_servers": addresses.bootstrap_servers,
-            "scheduler_url": addresses.scheduler,
-            "runtime_api": functions.get().address().to_string(),
-            "default_provider": provider,
+            "invoke_url": addresses.invoke_api,
             "data_directory": data.path(),
         });
-        self.announcements.ready(fields, &first_steps::text(&addresses.gateway, provider));
+        let (own, elsewhere) = match functions {
+            Functions::Own(own) => (Some(own.get().address().to_string()), None),
+            Functions::Elsewhere(host) => (None, Some(host.url())),
+        };
+        for (name, value) in [
+            ("url", addresses.gateway.as_deref()),
+            ("scheduler_url", addresses.scheduler.as_deref()),
+            ("runtime_api", own.as_deref()),
+            ("functions_url", elsewhere),
+            ("default_provider", provider),
+        ] {
+            if let Some(value) = value {
+                fields[name] = value.into();
+            }
+        }
+        let text = match (&addresses.gateway, provider) {
+            (Some(gateway), Some(provider)) => first_steps::text(gateway, provider),
+            _ => first_steps::without_gateway(&template.functions),
+        };
+        self.announcements.ready(fields, &text);
     }
+}
+
+/// The functions: those of another host, if one is named, else processes that are started when they are needed.
+async fn functions(arguments: &StackArguments, host: &HostSettings) -> anyhow::Result<Functions> {
+    Ok(match &arguments.functions {
+        Some(url) => Functions::Elsewhere(Arc::new(RemoteHost::new(url.clone(), &host.functions)?)),
+        None => Functions::Own(CurrentHost::new(FunctionHost::start(host.clone()).await?)),
+    })
 }
 
 /// The provider that the functions ask where a request names none.
@@ -151,20 +242,4 @@ async fn warm(template: &Template, functions: &FunctionHost) -> anyhow::Result<(
         })?;
     }
     Ok(())
-}
-
-/// Waits until a request makes it through the gateway, the api and what it needs.
-async fn goes_through(client: &reqwest::Client, gateway: &str) -> anyhow::Result<()> {
-    let deadline = Instant::now() + FIRST_REQUEST;
-    loop {
-        let response = client.get(format!("{gateway}/health")).send().await;
-        let failure = match response.map(reqwest::Response::error_for_status) {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(failure)) | Err(failure) => failure,
-        };
-        if Instant::now() > deadline {
-            return Err(failure).context("no request goes through");
-        }
-        sleep(BETWEEN_REQUESTS).await;
-    }
 }

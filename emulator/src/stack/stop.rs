@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Stack;
-use crate::function_host::FunctionHost;
 use crate::signals::StopRequest;
 
 /// What is in flight is given this long before the functions are told to end.
@@ -26,9 +25,9 @@ impl Stack {
         self.no_new_work.cancel();
         self.sources.close();
         finish(&self.sources, SOURCES, &hurry).await;
-        if let Some(functions) = self.host {
-            let functions = functions.get();
-            if timeout_at(deadline - BACKING, end(&functions, &hurry)).await.is_err() {
+        if let Some(functions) = self.functions {
+            let ended = functions.stop(FUNCTIONS, &hurry);
+            if timeout_at(deadline - BACKING, ended).await.is_err() {
                 tracing::warn!("functions are left that do not end");
             }
         }
@@ -52,12 +51,5 @@ async fn finish(sources: &TaskTracker, patience: Duration, hurry: &CancellationT
     tokio::select! {
         _ = timeout(patience, sources.wait()) => {}
         () = hurry.cancelled() => {}
-    }
-}
-
-async fn end(functions: &FunctionHost, hurry: &CancellationToken) {
-    tokio::select! {
-        () = functions.stop(FUNCTIONS) => {}
-        () = hurry.cancelled() => functions.stop(Duration::ZERO).await,
     }
 }

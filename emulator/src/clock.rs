@@ -1,4 +1,4 @@
-//! The scheduler's time: the system's, or one that a test moves.
+//! Time, as far as deliveries wait for it: the system's, or one that a test moves.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,0 +1,197 @@
+//! Lambda's Invoke API: `POST /2015-03-31/functions/{FunctionName}/invocations`, as the AWS CLI, the SDKs and
+//! `cargo lambda invoke` call it. Signatures are not checked, and qualifiers all mean the one version there is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::post;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::async_invocation::{AsyncInvocation, RETRY_WAITS, Retries};
+use crate::clock::SystemClock;
+use crate::invoker::{InvokeError, Invoker};
+use crate::template::FunctionDefinition;
+
+mod answer;
+mod names;
+
+pub(crate) use answer::FUNCTION_ERROR;
+use answer::Refusal;
+use names::Names;
+
+/// Largest payload of an invocation that is waited for.
+pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
+/// Largest payload of an asynchronous one.
+const MAX_EVENT: usize = 1024 * 1024;
+/// Asynchronous invocations that functions work on at once, and those that are kept; more are refused.
+const MOST_IN_FLIGHT: usize = 256;
+const MOST_KEPT: usize = 4_096;
+/// What AWS hands a function that is invoked with nothing.
+const NOTHING: &str = "{}";
+
+/// What the API serves.
+#[derive(Debug)]
+struct InvokeApi {
+    names: Names,
+    retries: BTreeMap<String, Retries>,
+    invoker: Arc<dyn Invoker>,
+    in_flight: Semaphore,
+    kept: Arc<Semaphore>,
+    events: TaskTracker,
+    retry_waits: [Duration; 2],
+    stop: CancellationToken,
+}
+
+/// Serves the API for `functions` on `listener` until `stop`, then finishes what is in flight. Events that wait to be
+/// tried again are lost then: they are kept in memory.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    functions: &[FunctionDefinition],
+    invoker: Arc<dyn Invoker>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    serve_with(RETRY_WAITS, listener, functions, invoker, stop).await
+}
+
+async fn serve_with(
+    retry_waits: [Duration; 2],
+    listener: TcpListener,
+    functions: &[FunctionDefinition],
+    invoker: Arc<dyn Invoker>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let events = TaskTracker::new();
+    let api = Arc::new(InvokeApi {
+        names: Names::of(functions),
+        retries: functions.iter().map(|function| (function.name.clone(), Retries::from(function))).collect(),
+        invoker,
+        in_flight: Semaphore::new(MOST_IN_FLIGHT),
+        kept: Arc::new(Semaphore::new(MOST_KEPT)),
+        events: events.clone(),
+        retry_waits,
+        stop: stop.clone(),
+    });
+    let router = Router::new()
+        .route("/2015-03-31/functions/{function}/invocations", post(invoke))
+        .fallback(async || answer::refused(&Refusal::UnknownOperation, Uuid::new_v4()))
+        .method_not_allowed_fallback(async || answer::refused(&Refusal::UnknownOperation, Uuid::new_v4()))
+        .with_state(api);
+    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+    events.close();
+    events.wait().await;
+    served.context("the Invoke API failed")
+}
+
+async fn invoke(
+    State(api): State<Arc<InvokeApi>>,
+    Path(function): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let request_id = Uuid::new_v4();
+    let answered = api.answer(&function, &headers, body, request_id).await;
+    answered.unwrap_or_else(|refusal| answer::refused(&refusal, request_id))
+}
+
+/// How the caller wants to be answered: `X-Amz-Invocation-Type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InvocationType {
+    RequestResponse,
+    Event,
+    DryRun,
+}
+
+impl InvocationType {
+    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        match headers.get("x-amz-invocation-type").map(|value| value.to_str().unwrap_or_default()) {
+            None | Some("" | "RequestResponse") => Ok(Self::RequestResponse),
+            Some("Event") => Ok(Self::Event),
+            Some("DryRun") => Ok(Self::DryRun),
+            Some(_) => Err(Refusal::InvalidParameter(
+                "X-Amz-Invocation-Type must be RequestResponse, Event or DryRun".to_owned(),
+            )),
+        }
+    }
+}
+
+impl InvokeApi {
+    async fn answer(
+        self: &Arc<Self>,
+        called: &str,
+        headers: &HeaderMap,
+        body: Body,
+        request_id: Uuid,
+    ) -> Result<Response, Refusal> {
+        let kind = InvocationType::of(headers)?;
+        let function = self.names.find(called)?;
+        if kind == InvocationType::DryRun {
+            return Ok(answer::would_run(request_id));
+        }
+        let limit = if kind == InvocationType::Event { MAX_EVENT } else { MAX_PAYLOAD };
+        let payload = payload(body, limit).await?;
+        if kind == InvocationType::Event {
+            self.keep(function, payload)?;
+            return Ok(answer::accepted(request_id));
+        }
+        match self.invoker.invoke(function, payload).await {
+            Ok(outcome) => Ok(answer::of_outcome(outcome, request_id)),
+            Err(InvokeError::NoSuchFunction(name)) => Err(Refusal::NoSuchFunction(name)),
+            Err(InvokeError::Throttled(_)) => Err(Refusal::Throttled),
+            Err(error @ (InvokeError::Unreachable(_) | InvokeError::Stopping)) => {
+                Err(Refusal::Unavailable(error.to_string()))
+            }
+        }
+    }
+
+    /// Takes an event over, to be delivered by and by.
+    fn keep(self: &Arc<Self>, function: &str, payload: Bytes) -> Result<(), Refusal> {
+        let kept = Arc::clone(&self.kept).try_acquire_owned().map_err(|_| Refusal::Throttled)?;
+        let (api, function) = (Arc::clone(self), function.to_owned());
+        self.events.spawn(async move {
+            let (_kept, wanted) = (kept, CancellationToken::new());
+            let invocation = AsyncInvocation {
+                invoker: api.invoker.as_ref(),
+                clock: &SystemClock,
+                function: &function,
+                payload,
+                retries: api.retries.get(&function).copied().unwrap_or_default(),
+                retry_waits: api.retry_waits,
+                in_flight: &api.in_flight,
+                withdrawn: &wanted,
+                stop: &api.stop,
+            };
+            let report = |reason: &str| {
+                tracing::warn!(function, reason, "an asynchronous invocation was not answered");
+            };
+            if !invocation.run(report).await {
+                tracing::warn!(function, "an asynchronous invocation is given up");
+            }
+        });
+        Ok(())
+    }
+}
+
+/// The event: JSON, at most `limit` bytes of it.
+async fn payload(body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    let payload = to_bytes(body, limit).await.map_err(|_| Refusal::TooLarge { limit })?;
+    if payload.is_empty() {
+        return Ok(Bytes::from_static(NOTHING.as_bytes()));
+    }
+    serde_json::from_slice::<&serde_json::value::RawValue>(&payload)
+        .map(|_| payload.clone())
+        .map_err(|error| Refusal::NotJson(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

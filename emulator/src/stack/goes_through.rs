@@ -1,0 +1,24 @@
+//! Whether requests make it through the gateway, the api and what it needs.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::time::{Instant, sleep};
+
+const BETWEEN_REQUESTS: Duration = Duration::from_millis(100);
+
+/// Waits until one does, for `patience`.
+pub(super) async fn wait(client: &reqwest::Client, gateway: &str, patience: Duration) -> anyhow::Result<()> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let response = client.get(format!("{gateway}/health")).send().await;
+        let failure = match response.map(reqwest::Response::error_for_status) {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(failure)) | Err(failure) => failure,
+        };
+        if Instant::now() > deadline {
+            return Err(failure).context("no request goes through");
+        }
+        sleep(BETWEEN_REQUESTS).await;
+    }
+}
