@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
 mod averages;
+mod invoke_api;
 mod outages;
 mod prices;
 mod quarantine;
 mod restart;
+mod split;
 mod trouble;

@@ -87,7 +87,7 @@ async fn after_kill_9_of_the_emulator_the_next_start_works_at_once_and_goes_on()
 }
 
 /// Produces events of seven series, one after the other as it is acknowledged, each of another second.
-async fn produce(stack: &Stack, numbers: Range<u32>) {
+pub(crate) async fn produce(stack: &Stack, numbers: Range<u32>) {
     let producer = stack.producer().unwrap();
     for number in numbers {
         let symbol = format!("S{}", number % 7);
@@ -106,7 +106,7 @@ async fn made_points(database: &PgPool) -> Option<i64> {
 }
 
 /// Waits until exactly these many produced events are points, each with its exact average.
-async fn assert_exact(stack: &Stack, events: u32) {
+pub(crate) async fn assert_exact(stack: &Stack, events: u32) {
     let database = stack.database().unwrap();
     until("every event", Duration::from_secs(60), async || {
         (made_points(&database).await? == i64::from(events)).then_some(())

@@ -25,8 +25,9 @@ pub struct Stack {
     client: reqwest::Client,
 }
 
-/// The emulator's ready line.
-#[derive(Clone, Debug, Deserialize)]
+/// The emulator's ready line; what runs in other emulators is empty.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct Ready {
     /// Where the HTTP API answers.
     pub url: String,
@@ -36,6 +37,8 @@ pub struct Ready {
     pub kafka_bootstrap_servers: String,
     /// `EventBridge` Scheduler's API.
     pub scheduler_url: String,
+    /// Lambda's Invoke API.
+    pub invoke_url: String,
     /// The provider asked where a request names none.
     pub default_provider: String,
     /// Where everything is kept.
@@ -88,12 +91,11 @@ impl Stack {
                 "0",
                 "--until-stdin-closes",
                 "--show-passwords",
-                "--bin-dir",
+                "--data-dir",
             ])
-            .arg(binaries::directory()?)
-            .arg("--data-dir")
             .arg(&options.data_directory)
             .args(options.flags)
+            .args(binaries_of_functions(options.flags)?)
             .args(broker(options.flags)?)
             .current_dir(binaries::workspace())
             .env("DEFAULT_PROVIDER", "replay")
@@ -120,6 +122,22 @@ impl Stack {
             }
         }
         anyhow::bail!("the emulator ended before it was ready: {}", child.wait()?)
+    }
+
+    /// What the function answers to the event in `tests/events/{event}.json`, by the Invoke API.
+    ///
+    /// # Panics
+    /// When it is not invoked, or answers an error.
+    pub async fn invoke(&self, function: &str, event: &str) -> Value {
+        let event = binaries::workspace().join(format!("tests/events/{event}.json"));
+        let event = std::fs::read(event).unwrap_or_else(|error| panic!("{function}: {error}"));
+        let url = format!("{}/2015-03-31/functions/{function}/invocations", self.ready.invoke_url);
+        let answer = self.client.post(url).body(event).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("{function}: {error}"));
+        let (status, failed) = (answer.status(), answer.headers().contains_key("x-amz-function-error"));
+        let text = answer.text().await.unwrap_or_default();
+        assert!(status.as_u16() == 200 && !failed, "{function}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
     /// The answer to a request: status and JSON body (null when there is none).
@@ -203,6 +221,14 @@ impl Stack {
         let ended = async || child.try_wait().ok().flatten();
         waiting::until("end of the emulator", Duration::from_secs(12), ended).await.code()
     }
+}
+
+/// The flags for the functions' binaries, unless the functions run elsewhere.
+fn binaries_of_functions(flags: &[&str]) -> anyhow::Result<Vec<std::ffi::OsString>> {
+    if flags.contains(&"--functions") {
+        return Ok(Vec::new());
+    }
+    Ok(vec!["--bin-dir".into(), binaries::directory()?.into()])
 }
 
 /// The flags for the broker that `TEST_BROKER` names, unless the test itself names one.
