@@ -38,6 +38,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Starts only the emulator's own PostgreSQL, for tests and for a look at the data
     Postgres(PostgresArguments),
+    /// Tells by its exit status whether the emulator that uses a data directory is ready: for container health checks
+    Health(HealthArguments),
 }
 
 /// How the whole stack is to run.
@@ -85,6 +87,14 @@ pub(crate) struct PostgresArguments {
     pub(crate) port: Option<u16>,
     #[command(flatten)]
     pub(crate) common: CommonArguments,
+}
+
+/// Which emulator is asked after its health.
+#[derive(Debug, Args)]
+pub(crate) struct HealthArguments {
+    /// The data directory of the emulator that is asked after [default: .data in the project]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 /// What both ways of running have.

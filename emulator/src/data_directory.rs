@@ -12,12 +12,14 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::Unusable;
 use crate::backing::{broker, postgres};
 use crate::cli::CommonArguments;
-use crate::function_host::leftovers;
+use crate::function_host::{leftovers, liveness};
 
 /// The lock's file also marks the directory as the emulator's own.
 const LOCK: &str = "market-data.lock";
 /// The file that holds this emulator's name in consumer groups.
 const GROUP_MEMBER: &str = "group-member";
+/// There from ready to stop: which process is ready (its id and start time), and where its API answers; a line each.
+const READY: &str = "ready";
 
 /// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +37,7 @@ pub(crate) enum DataDirectoryError {
 
 /// Takes the data directory that `arguments` name, emptied if they say so.
 pub(crate) async fn open(arguments: &CommonArguments) -> anyhow::Result<DataDirectory> {
-    let path = match &arguments.data_dir {
-        Some(path) => path.clone(),
-        None => project_directory()?.join(".data"),
-    };
+    let path = chosen(arguments.data_dir.as_deref())?;
     let directory = DataDirectory::open(&path).map_err(|error| Unusable(error.to_string()))?;
     if arguments.fresh {
         let run_directory = directory.run_directory();
@@ -48,6 +47,24 @@ pub(crate) async fn open(arguments: &CommonArguments) -> anyhow::Result<DataDire
         directory.clear().with_context(|| format!("cannot empty {}", path.display()))?;
     }
     Ok(directory)
+}
+
+/// The directory that `--data-dir` names, or the usual one.
+pub(crate) fn chosen(named: Option<&Path>) -> io::Result<PathBuf> {
+    match named {
+        Some(path) => Ok(path.to_owned()),
+        None => Ok(project_directory()?.join(".data")),
+    }
+}
+
+/// Where the API of the emulator answers that is ready and uses the directory at `path`. The lock is not asked whether
+/// one runs: to try it would get in the way of one that just starts.
+pub(crate) fn noted_as_ready(path: &Path) -> Option<String> {
+    let note = fs::read_to_string(path.join(READY)).ok()?;
+    let mut lines = note.lines();
+    let pid = lines.next()?.parse().ok()?;
+    let started = lines.next()?.parse().ok()?;
+    liveness::is_running_since(pid, started).then(|| lines.next().unwrap_or_default().to_owned())
 }
 
 /// The closest directory that has a template, from here upwards; the current one if none has.
@@ -87,7 +104,9 @@ impl DataDirectory {
                 lock.set_len(0)
                     .and_then(|()| write!(&mut *lock, "{}", std::process::id()))
                     .map_err(unusable)?;
-                Ok(Self { path, _lock: lock })
+                let directory = Self { path, _lock: lock };
+                directory.note_end();
+                Ok(directory)
             }
             Err((mut file, Errno::EWOULDBLOCK)) => {
                 let mut pid = String::new();
@@ -133,6 +152,19 @@ impl DataDirectory {
         Ok(name)
     }
 
+    /// Notes that everything works, and where the API answers, for [`noted_as_ready`].
+    pub(crate) fn note_ready(&self, gateway: &str) -> io::Result<()> {
+        let pid = std::process::id();
+        let started =
+            liveness::start_time(pid).ok_or_else(|| io::Error::other("/proc does not tell of us"))?;
+        fs::write(self.path.join(READY), format!("{pid}\n{started}\n{gateway}\n"))
+    }
+
+    /// Takes the note back.
+    pub(crate) fn note_end(&self) {
+        let _not_there = fs::remove_file(self.path.join(READY));
+    }
+
     /// Where running processes leave their traces.
     pub(crate) fn run_directory(&self) -> PathBuf {
         self.path.join("run")
@@ -175,6 +207,26 @@ mod tests {
         let error = DataDirectory::open(foreign.path()).unwrap_err();
         assert!(matches!(error, DataDirectoryError::Foreign(_)), "{error}");
         assert_eq!(fs::read_dir(foreign.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_a_running_emulator_counts_as_ready_and_only_until_it_stops() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        assert_eq!(noted_as_ready(&path), None, "no directory");
+        let directory = DataDirectory::open(&path).unwrap();
+        assert_eq!(noted_as_ready(&path), None, "it starts");
+        directory.note_ready("http://127.0.0.1:8080").unwrap();
+        assert_eq!(noted_as_ready(&path).as_deref(), Some("http://127.0.0.1:8080"));
+        drop(directory);
+        let directory = DataDirectory::open(&path).unwrap();
+        assert_eq!(noted_as_ready(&path), None, "another one starts after a kill");
+        directory.note_ready("").unwrap();
+        assert_eq!(noted_as_ready(&path).as_deref(), Some(""), "it has no API");
+        directory.note_end();
+        assert_eq!(noted_as_ready(&path), None, "it stops");
+        fs::write(path.join(READY), format!("{}\n1\nhttp://127.0.0.1:8080\n", std::process::id())).unwrap();
+        assert_eq!(noted_as_ready(&path), None, "it was killed, and its process id is another's now");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) mod environment;
 pub(crate) mod failure;
 mod instance;
 pub(crate) mod leftovers;
-mod liveness;
+pub(crate) mod liveness;
 mod log_lines;
 mod pool;
 mod process;

@@ -10,6 +10,7 @@ mod backing;
 mod cli;
 mod data_directory;
 mod function_binaries;
+mod health_command;
 mod log;
 mod postgres_command;
 mod settings;
@@ -63,6 +64,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
     let outcome = match cli.command {
         Some(Command::Postgres(arguments)) => runtime.block_on(postgres_command::run(&arguments, &settings)),
+        Some(Command::Health(arguments)) => runtime.block_on(health_command::run(&arguments)),
         None => runtime.block_on(stack::run(&cli.stack, &settings)),
     };
     // Nothing that matters still runs; what blocks must not hold up the end.

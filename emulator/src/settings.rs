@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use reqwest::Url;
 
+use crate::backing::postgres;
+
 /// Variables that the functions understand beyond those that the template names.
 const PASSED_ON: [&str; 13] = [
     "KAFKA_PRICE_TOPIC",
@@ -32,7 +34,7 @@ pub(crate) struct InvalidVariable {
 /// What the environment says.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
-    /// A Postgres of the user's own.
+    /// A Postgres of the user's own, from `DATABASE_URL` or `POSTGRES_HOST`.
     pub(crate) database_url: Option<Url>,
     /// A Kafka of the user's own.
     pub(crate) bootstrap_servers: Option<String>,
@@ -95,7 +97,10 @@ impl Settings {
         check(&variables, "POSTGRES_DB", "a database name of 1 to 63 bytes", is_postgres_name)?;
         check(&variables, "POSTGRES_PASSWORD", "a password on one line", is_one_line)?;
         Ok(Self {
-            database_url: database_url(get("DATABASE_URL").as_deref())?,
+            database_url: match database_url(get("DATABASE_URL").as_deref())? {
+                Some(url) => Some(url),
+                None => database_at_host(get)?,
+            },
             bootstrap_servers: get("KAFKA_BOOTSTRAP_SERVERS"),
             scheduler_url: get("AWS_ENDPOINT_URL_SCHEDULER"),
             postgres: PostgresIdentity {
@@ -161,6 +166,17 @@ fn database_url(value: Option<&str>) -> Result<Option<Url>, InvalidVariable> {
     )
 }
 
+/// The database on the server that `POSTGRES_HOST` names. Unlike a URL put together by docker-compose it can have any
+/// password.
+fn database_at_host(get: impl Fn(&str) -> Option<String>) -> Result<Option<Url>, InvalidVariable> {
+    let Some(host) = get("POSTGRES_HOST") else { return Ok(None) };
+    let name = |variable| get(variable).unwrap_or_else(|| postgres::USUAL_NAME.to_owned());
+    let password = get("POSTGRES_PASSWORD");
+    postgres::url_at(&host, &name("POSTGRES_USER"), password.as_deref(), &name("POSTGRES_DB"))
+        .map(Some)
+        .ok_or(InvalidVariable { variable: "POSTGRES_HOST", expected: "a server, as host or host:port" })
+}
+
 fn is_topic(value: &str) -> bool {
     (1..=249).contains(&value.len())
         && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
@@ -214,6 +230,9 @@ mod tests {
             ("POLLING_INTERVAL", "secret"),
             ("POLLING_INTERVAL", "0"),
             ("AWS_ENDPOINT_URL_SCHEDULER", "secret:1234"),
+            ("POSTGRES_HOST", "secret:port"),
+            ("POSTGRES_HOST", "me:secret@host"),
+            ("POSTGRES_HOST", "host/secret"),
             ("POSTGRES_USER", "pg_secret"),
             ("POSTGRES_PASSWORD", "two\nlines"),
         ] {
@@ -222,6 +241,17 @@ mod tests {
             assert!(!message.contains("secret"), "{message}");
             assert_eq!(message.lines().count(), 1);
         }
+    }
+
+    #[test]
+    fn the_database_at_a_named_host_takes_any_password() {
+        let settings = read(&[("POSTGRES_HOST", "postgres"), ("POSTGRES_PASSWORD", "p@ss/w:rd?#%")]).unwrap();
+        let url = settings.database_url.unwrap();
+        assert_eq!(url.as_str(), "postgres://market:p%40ss%2Fw%3Ard%3F%23%25@postgres/market");
+        let named = [("POSTGRES_HOST", "db:5433"), ("POSTGRES_USER", "me"), ("POSTGRES_DB", "a/b")];
+        assert_eq!(read(&named).unwrap().database_url.unwrap().as_str(), "postgres://me@db:5433/a%2Fb");
+        let both = [("POSTGRES_HOST", "db"), ("DATABASE_URL", "postgres://you@there/prices")];
+        assert_eq!(read(&both).unwrap().database_url.unwrap().as_str(), "postgres://you@there/prices");
     }
 
     #[test]

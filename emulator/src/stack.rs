@@ -68,6 +68,7 @@ pub(crate) async fn run(arguments: &StackArguments, settings: &Settings) -> anyh
     };
     if outcome.is_ok() {
         request.stop.cancelled().await;
+        data_directory.note_end();
         announcements.stopping();
     }
     stack.stop().await;

@@ -17,13 +17,13 @@ pub(super) fn is_alive(pid: u32) -> bool {
 }
 
 /// When the process started, in clock ticks since boot: with the process id it names a process once and for all.
-pub(super) fn start_time(pid: u32) -> Option<u64> {
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     field(&stat, 22)?.parse().ok()
 }
 
 /// Whether the process with this start time is there and not merely waiting to be collected.
-pub(super) fn is_running_since(pid: u32, started: u64) -> bool {
+pub(crate) fn is_running_since(pid: u32, started: u64) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     field(&stat, 3).is_some_and(|state| !is_dead(state))
         && field(&stat, 22).and_then(|time| time.parse().ok()) == Some(started)

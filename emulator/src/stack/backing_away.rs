@@ -44,7 +44,7 @@ pub(super) async fn of(addresses: &Addresses) -> Option<String> {
 
 /// Postgres, where it should be, and the variable that says so.
 pub(super) fn postgres_of(addresses: &Addresses) -> String {
-    format!("Postgres at {} (DATABASE_URL)", postgres::masked(&addresses.database_url))
+    format!("Postgres at {} (DATABASE_URL or POSTGRES_HOST)", postgres::masked(&addresses.database_url))
 }
 
 /// Kafka, likewise.
@@ -82,7 +82,7 @@ mod tests {
         };
         assert_eq!(
             describe(&addresses).await,
-            "Postgres at postgres://me@127.0.0.1:1/prices (DATABASE_URL) takes no connections"
+            "Postgres at postgres://me@127.0.0.1:1/prices (DATABASE_URL or POSTGRES_HOST) takes no connections"
         );
         let kafka_away = Addresses {
             database_url: format!("postgres://me:secret@{}/prices", addresses.bootstrap_servers)

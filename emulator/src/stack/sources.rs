@@ -154,7 +154,7 @@ impl Stack {
             |part: &str, address: &str, detail: &str| self.announcements.started(part, address, detail);
         let own = self.postgres.as_ref().map(postgres::Postgres::describe);
         let database = postgres::masked(&addresses.database_url);
-        tell("postgres", &database, own.as_deref().unwrap_or("yours, from DATABASE_URL"));
+        tell("postgres", &database, own.as_deref().unwrap_or("yours, from DATABASE_URL or POSTGRES_HOST"));
         let broker = self.broker.as_ref().map(Broker::describe);
         let broker = broker.as_deref().unwrap_or("yours, from KAFKA_BOOTSTRAP_SERVERS");
         tell("broker", &addresses.bootstrap_servers, broker);

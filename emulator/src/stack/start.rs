@@ -73,6 +73,8 @@ impl Stack {
             goes_through::wait(&client, gateway, FIRST_REQUEST).await?;
         }
         self.tell_what_runs(&template, &addresses, &functions);
+        let gateway = addresses.gateway.as_deref().unwrap_or_default();
+        data.note_ready(gateway).context("cannot note in the data directory that all is ready")?;
         self.ready(&template, &addresses, provider.as_deref(), data, &functions);
         Ok(())
     }

@@ -31,9 +31,9 @@ impl Identity {
     fn new(wanted: &PostgresIdentity) -> Self {
         let or = |value: &Option<String>, usual: &str| value.clone().unwrap_or_else(|| usual.to_owned());
         Self {
-            role: or(&wanted.role, "market"),
+            role: or(&wanted.role, super::USUAL_NAME),
             password: or(&wanted.password, &Uuid::new_v4().simple().to_string()),
-            database: or(&wanted.database, "market"),
+            database: or(&wanted.database, super::USUAL_NAME),
             port: None,
         }
     }
@@ -53,14 +53,8 @@ impl Identity {
 
     /// Where clients connect, password included.
     pub(super) fn url(&self, port: u16) -> anyhow::Result<Url> {
-        let mut url = Url::parse(&format!("postgres://127.0.0.1:{port}"))?;
-        url.path_segments_mut().ok().context("not a base URL")?.push(&self.database);
-        // Of all that must be escaped the percent sign is the one that the setters leave alone.
-        let escaped = |text: &str| text.replace('%', "%25");
-        let set = url.set_username(&escaped(&self.role));
-        let set = set.and_then(|()| url.set_password(Some(&escaped(&self.password))));
-        set.ok().context("not a URL with a user")?;
-        Ok(url)
+        super::url_at(&format!("127.0.0.1:{port}"), &self.role, Some(&self.password), &self.database)
+            .context("not a URL with a user")
     }
 
     fn load(path: &Path) -> anyhow::Result<Self> {
