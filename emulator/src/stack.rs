@@ -13,6 +13,7 @@ mod goes_through;
 mod listeners;
 mod parts;
 mod prepare;
+mod schedule_groups;
 mod sources;
 mod start;
 mod stop;

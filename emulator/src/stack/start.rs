@@ -13,7 +13,10 @@ use super::functions_file::FunctionsFile;
 use super::listeners::Listeners;
 use super::prepare::{self, Addresses};
 use super::waiting::Wait;
-use super::{Stack, awaited, default_provider, deployment, elsewhere, first_steps, goes_through, parts};
+use super::{
+    Stack, awaited, default_provider, deployment, elsewhere, first_steps, goes_through, parts,
+    schedule_groups,
+};
 use crate::Unusable;
 use crate::backing::broker::Broker;
 use crate::backing::postgres;
@@ -65,6 +68,7 @@ impl Stack {
         let client = reqwest::Client::builder().no_proxy().timeout(REQUEST).build()?;
         awaited::look_for_scheduler(&parts, &addresses, self.announcements).await;
         awaited::wait(&parts, &template, &functions, &addresses, &client, self.announcements).await?;
+        schedule_groups::make_elsewhere(&template, &addresses, &client, self.announcements).await;
         let wanted = default_provider(&host, &template);
         let provider = self.deploy(&template, &functions, &addresses, &wanted, &client).await?;
         let provider = self.usable_provider(provider, &functions, &template, host).await?;
