@@ -3,6 +3,7 @@
 //! A schedule carries nothing but that id; what is polled stands in Postgres. The endpoint is AWS's, or that of
 //! `AWS_ENDPOINT_URL_SCHEDULER`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -14,6 +15,7 @@ use aws_sdk_scheduler::operation::delete_schedule::DeleteScheduleError;
 use aws_sdk_scheduler::primitives::DateTime;
 use aws_sdk_scheduler::types::{FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, Target};
 use aws_sdk_scheduler::{Client, Config};
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::config;
@@ -47,7 +49,8 @@ fn expression(interval_seconds: u32) -> String {
 /// EventBridge's schedules of one group.
 #[derive(Clone, Debug)]
 pub struct Schedules {
-    client: Client,
+    /// Made at the first call: loading credentials and certificates would delay every start of a function.
+    client: Arc<OnceCell<Client>>,
     config: config::Schedules,
 }
 
@@ -77,24 +80,22 @@ impl From<BuildError> for ScheduleError {
 }
 
 impl Schedules {
-    /// Reads region, credentials and endpoint as every AWS SDK does.
-    pub async fn from_config(config: &config::Schedules) -> Self {
-        Self::new(&aws_config::load_defaults(BehaviorVersion::latest()).await, config)
+    /// Reads region, credentials and endpoint as every AWS SDK does, at the first call.
+    #[must_use]
+    pub fn from_config(config: &config::Schedules) -> Self {
+        Self { client: Arc::default(), config: config.clone() }
     }
 
     /// With an SDK configuration at hand.
     #[must_use]
     pub fn new(sdk: &SdkConfig, config: &config::Schedules) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .operation_timeout(CALL_TIMEOUT)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .build();
-        let sdk = Config::from(sdk)
-            .to_builder()
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(2))
-            .build();
-        Self { client: Client::from_conf(sdk), config: config.clone() }
+        Self { client: Arc::new(OnceCell::from(client(sdk))), config: config.clone() }
+    }
+
+    async fn client(&self) -> &Client {
+        // Boxed, because it is large and every call would carry it.
+        let load = async || client(&Box::pin(aws_config::load_defaults(BehaviorVersion::latest())).await);
+        self.client.get_or_init(load).await
     }
 
     /// Creates the schedule of a job, first firing at `start_at`. One that is there already is as good.
@@ -114,7 +115,8 @@ impl Schedules {
             .retry_policy(delivery(interval_seconds))
             .build()?;
         let created = self
-            .client
+            .client()
+            .await
             .create_schedule()
             .name(job_id.to_string())
             .group_name(&self.config.group)
@@ -141,7 +143,8 @@ impl Schedules {
     /// When EventBridge is away or refuses.
     pub async fn delete(&self, job_id: Uuid) -> Result<(), ScheduleError> {
         let deleted = self
-            .client
+            .client()
+            .await
             .delete_schedule()
             .name(job_id.to_string())
             .group_name(&self.config.group)
@@ -165,7 +168,7 @@ impl Schedules {
     /// # Errors
     /// When EventBridge is away or refuses.
     pub async fn list(&self) -> Result<Vec<String>, ScheduleError> {
-        let pages = self.client.list_schedules().group_name(&self.config.group).into_paginator();
+        let pages = self.client().await.list_schedules().group_name(&self.config.group).into_paginator();
         let schedules: Vec<_> = pages
             .page_size(PAGE_SIZE)
             .items()
@@ -175,6 +178,19 @@ impl Schedules {
             .map_err(|error| ScheduleError::from_sdk("list the schedules", &error))?;
         Ok(schedules.into_iter().filter_map(|schedule| schedule.name).collect())
     }
+}
+
+fn client(sdk: &SdkConfig) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .operation_timeout(CALL_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .build();
+    let config = Config::from(sdk)
+        .to_builder()
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(2))
+        .build();
+    Client::from_conf(config)
 }
 
 fn delivery(interval_seconds: u32) -> RetryPolicy {

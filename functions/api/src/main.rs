@@ -21,7 +21,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         db: repository::connect(&config.database.url, MAX_CONNECTIONS)?,
         providers: Providers::new(&config.providers),
         log: Arc::new(KafkaPriceLog::new(&config.kafka)),
-        schedules: Schedules::from_config(&config.schedules).await,
+        schedules: Schedules::from_config(&config.schedules),
         polling_interval: config.polling_interval,
         max_relay_jobs: config.max_relay_jobs,
         observed: Observed::default(),

@@ -16,7 +16,7 @@ async fn main() -> Result<(), Error> {
     let config = config::or_exit(config::Upkeep::from_environment());
     let upkeep = Upkeep {
         pool: repository::connect(&config.database.url, CONNECTIONS)?,
-        schedules: Schedules::from_config(&config.schedules).await,
+        schedules: Schedules::from_config(&config.schedules),
         kafka: config.kafka,
         retention: config.retention,
     };

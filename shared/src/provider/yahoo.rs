@@ -5,6 +5,7 @@
 //! that time is over: asking on would only prolong it.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -28,8 +29,12 @@ const MAX_SYMBOLS: usize = 20;
 #[derive(Debug)]
 pub struct Yahoo {
     name: ProviderName,
-    /// Where its API is, and the client to ask it; a fault where they could not be made.
-    endpoint: Result<(Url, Client), Fault>,
+    base_url: String,
+    user_agent: String,
+    timeout: Duration,
+    /// Where its API is, and the client to ask it; a fault where they could not be made. Made at the first request:
+    /// loading certificates would delay every start of a function.
+    endpoint: OnceLock<Result<(Url, Client), Fault>>,
     rate_limit: RateLimit,
 }
 
@@ -42,15 +47,22 @@ impl Yahoo {
     }
 
     fn with_timeout(base_url: &str, user_agent: &str, timeout: Duration) -> Self {
-        let endpoint = transport::endpoint(base_url, user_agent, timeout);
-        Self { name: super::name(super::YAHOO), endpoint, rate_limit: RateLimit::default() }
+        Self {
+            name: super::name(super::YAHOO),
+            base_url: base_url.to_owned(),
+            user_agent: user_agent.to_owned(),
+            timeout,
+            endpoint: OnceLock::new(),
+            rate_limit: RateLimit::default(),
+        }
     }
 
     async fn ask(&self, symbols: &[&Symbol]) -> Result<Body, Fault> {
         if let Some(rest) = self.rate_limit.remaining(Instant::now()) {
             return Err(Fault::RateLimited { retry_after: Some(rest) });
         }
-        let (base_url, client) = self.endpoint.as_ref().map_err(Clone::clone)?;
+        let open = || transport::endpoint(&self.base_url, &self.user_agent, self.timeout);
+        let (base_url, client) = self.endpoint.get_or_init(open).as_ref().map_err(Clone::clone)?;
         let response = transport::get(client, address(base_url, symbols)).await?;
         let received_at = to_microseconds(Utc::now());
         let quotes = match answer::read(response.status, &response.body) {
