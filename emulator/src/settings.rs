@@ -92,6 +92,7 @@ impl Settings {
         )?;
         check(&variables, "POLLING_INTERVAL", "a whole number of seconds from 1 to 86400", is_interval)?;
         check(&variables, "KAFKA_BOOTSTRAP_SERVERS", "brokers as host:port,host:port", are_brokers)?;
+        check(&variables, "KAFKA_SECURITY_PROTOCOL", "PLAINTEXT: the emulator speaks no TLS", is_plaintext)?;
         check(&variables, "AWS_ENDPOINT_URL_SCHEDULER", "a URL such as http://127.0.0.1:4566", is_http_url)?;
         check(&variables, "POSTGRES_USER", "a role name of 1 to 63 bytes, not starting with pg_", is_role)?;
         check(&variables, "POSTGRES_DB", "a database name of 1 to 63 bytes", is_postgres_name)?;
@@ -193,6 +194,10 @@ fn are_brokers(value: &str) -> bool {
     })
 }
 
+fn is_plaintext(value: &str) -> bool {
+    value == "PLAINTEXT"
+}
+
 fn is_http_url(value: &str) -> bool {
     Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
@@ -226,6 +231,7 @@ mod tests {
             ("DATABASE_URL", "secret"),
             ("KAFKA_BOOTSTRAP_SERVERS", "secret"),
             ("KAFKA_BOOTSTRAP_SERVERS", "secret:0"),
+            ("KAFKA_SECURITY_PROTOCOL", "secret"),
             ("KAFKA_PRICE_TOPIC", "secret topic"),
             ("POLLING_INTERVAL", "secret"),
             ("POLLING_INTERVAL", "0"),

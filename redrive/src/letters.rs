@@ -8,6 +8,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use shared::config::Kafka;
+use shared::price_log::security;
 
 use crate::progress::Progress;
 
@@ -34,9 +36,11 @@ pub(crate) struct Range {
 }
 
 impl Letters {
-    pub(crate) fn open(bootstrap_servers: &str, topic: &str) -> anyhow::Result<Self> {
-        let consumer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap_servers)
+    pub(crate) fn open(kafka: &Kafka) -> anyhow::Result<Self> {
+        let mut config = ClientConfig::new();
+        security::apply(&kafka.security, &mut config);
+        let consumer: BaseConsumer = config
+            .set("bootstrap.servers", &kafka.bootstrap_servers)
             .set("group.id", GROUP)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
@@ -46,7 +50,8 @@ impl Letters {
             .set("queued.max.messages.kbytes", "32768")
             .create()
             .context("cannot make the Kafka consumer")?;
-        Ok(Self { consumer, topic: topic.to_owned() })
+        security::log_in(&kafka.security, consumer.client())?;
+        Ok(Self { consumer, topic: kafka.dead_letter_topic.clone() })
     }
 
     /// The topic's partitions.

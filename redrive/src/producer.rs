@@ -10,6 +10,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
+use shared::config::Kafka;
+use shared::price_log::security;
 
 /// Longest that a record waits for its acknowledgement.
 const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -60,9 +62,11 @@ fn failure(error: &KafkaError) -> Delivery {
 }
 
 impl Producer {
-    pub(crate) fn open(bootstrap_servers: &str, topic: &str) -> anyhow::Result<Self> {
-        let producer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap_servers)
+    pub(crate) fn open(kafka: &Kafka) -> anyhow::Result<Self> {
+        let mut config = ClientConfig::new();
+        security::apply(&kafka.security, &mut config);
+        let producer: BaseProducer<Deliveries> = config
+            .set("bootstrap.servers", &kafka.bootstrap_servers)
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("allow.auto.create.topics", "false")
@@ -73,7 +77,8 @@ impl Producer {
             .set("message.max.bytes", "16000000")
             .create_with_context(Deliveries::default())
             .context("cannot make the Kafka producer")?;
-        Ok(Self { producer, topic: topic.to_owned() })
+        security::log_in(&kafka.security, producer.client())?;
+        Ok(Self { producer, topic: kafka.price_topic.clone() })
     }
 
     /// Puts a record on its way.

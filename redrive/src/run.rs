@@ -44,12 +44,11 @@ pub struct Outcome {
 /// # Errors
 /// When Kafka is away or does not acknowledge; what was acknowledged is noted and not sent again.
 pub fn redrive(options: &Options, report: &mut dyn Report) -> anyhow::Result<Outcome> {
-    let Kafka { bootstrap_servers, price_topic, dead_letter_topic } = &options.kafka;
-    let letters = Letters::open(bootstrap_servers, dead_letter_topic)?;
+    let letters = Letters::open(&options.kafka)?;
     let mut run = Run {
         options,
         letters: &letters,
-        producer: Producer::open(bootstrap_servers, price_topic)?,
+        producer: Producer::open(&options.kafka)?,
         report,
         outcome: Outcome::default(),
     };

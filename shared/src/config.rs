@@ -9,8 +9,10 @@ use std::time::Duration;
 use crate::market::ProviderName;
 
 mod environment;
+mod security;
 
 use environment::Environment;
+pub use security::{KafkaSecurity, Login, Tls};
 
 /// Postgres.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ impl fmt::Debug for Database {
 pub struct Kafka {
     /// `host:port,host:port`.
     pub bootstrap_servers: String,
+    /// How they are spoken to.
+    pub security: KafkaSecurity,
     /// Topic of the price events.
     pub price_topic: String,
     /// Topic of the records that the averager could not take.

@@ -5,8 +5,10 @@ use async_trait::async_trait;
 use crate::price_event::PriceEvent;
 
 mod client;
+mod iam;
 pub mod kafka;
 pub mod memory;
+pub mod security;
 pub mod topics;
 
 /// Where price events are appended.

@@ -9,7 +9,7 @@ use e2e::binaries::workspace;
 /// Where variables are read.
 const READERS: [&str; 7] = [
     "shared/src/config.rs",
-    "shared/src/config/environment.rs",
+    "shared/src/config",
     "emulator/src/settings.rs",
     "bench/src/cli.rs",
     "tests/src",

@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use redrive::report::{Action, Line, Report};
 use redrive::{Options, Outcome};
 use serde_json::{Value, json};
-use shared::config::Kafka;
+use shared::config::{Kafka, KafkaSecurity};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const PARTITIONS: i32 = 6;
@@ -41,6 +41,7 @@ impl World {
         broker.create_topic("price-events.dlt", 2, 1).unwrap();
         let kafka = Kafka {
             bootstrap_servers: broker.bootstrap_servers(),
+            security: KafkaSecurity::Plaintext,
             price_topic: "price-events".to_owned(),
             dead_letter_topic: "price-events.dlt".to_owned(),
         };

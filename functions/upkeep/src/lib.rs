@@ -114,7 +114,7 @@ impl Upkeep {
                 };
                 (migrated, trimmed, self.reconcile().await)
             },
-            ensure_topics(&self.kafka.bootstrap_servers, &topics),
+            ensure_topics(&self.kafka, &topics),
         );
         let mut failures = Vec::new();
         let migrated = done("schema", migrated, &mut failures);

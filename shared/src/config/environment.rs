@@ -9,9 +9,12 @@ use reqwest::header::HeaderValue;
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::EnvFilter;
 
+use super::security::THIS_BUILD_SPEAKS_TLS;
 use super::{ConfigError, Database, Kafka, Providers, Retention, Schedules};
 use crate::market::ProviderName;
 use crate::provider;
+
+mod security;
 
 /// A day: the longest interval and replay step.
 const DAY_SECONDS: u32 = 86_400;
@@ -55,6 +58,7 @@ impl<'a> Environment<'a> {
     pub(super) fn database(&mut self) -> Database {
         let expected = "a Postgres URL such as postgres://user:password@host:5432/database";
         let url = self.required("DATABASE_URL", expected, is_postgres_url);
+        self.check_postgres_security(&url, THIS_BUILD_SPEAKS_TLS);
         Database { url }
     }
 
@@ -63,6 +67,7 @@ impl<'a> Environment<'a> {
         let servers = self.required("KAFKA_BOOTSTRAP_SERVERS", "host:port[,host:port…]", are_servers);
         Kafka {
             bootstrap_servers: servers,
+            security: self.kafka_security(THIS_BUILD_SPEAKS_TLS),
             price_topic: self.or_default("KAFKA_PRICE_TOPIC", "price-events", topic, is_topic),
             dead_letter_topic: self.or_default(
                 "KAFKA_DEAD_LETTER_TOPIC",

@@ -1,19 +1,22 @@
 //! What every Kafka client of ours has in common.
 
+use std::error::Error;
+
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 
-use super::PublishError;
+use super::{PublishError, iam, security};
+use crate::config::{Kafka, KafkaSecurity, Login, Tls};
 
 /// Settings of every client. Connections are cheap to lose here: a Lambda sleeps between invocations while brokers,
 /// load balancers and NAT gateways drop what is idle, so a dead one has to show soon and without noise.
-pub(super) fn config(bootstrap_servers: &str) -> ClientConfig {
+pub(super) fn config(kafka: &Kafka) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
-        .set("bootstrap.servers", bootstrap_servers)
+        .set("bootstrap.servers", &kafka.bootstrap_servers)
         .set("allow.auto.create.topics", "false")
         .set("log.connection.close", "false")
         .set("reconnect.backoff.max.ms", "1000")
@@ -21,14 +24,35 @@ pub(super) fn config(bootstrap_servers: &str) -> ClientConfig {
         .set("socket.keepalive.enable", "true")
         .set("socket.nagle.disable", "true")
         .set_log_level(RDKafkaLogLevel::Warning);
+    security::apply(&kafka.security, &mut config);
     config
 }
 
-/// Hands librdkafka's own log lines to ours.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LogLines;
+/// Hands librdkafka's own log lines to ours, and gives it a token where the brokers want one.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    /// In which MSK is that wants a token.
+    region: Option<String>,
+}
 
-impl ClientContext for LogLines {
+impl Context {
+    pub(super) fn new(security: &KafkaSecurity) -> Self {
+        let region = match security {
+            KafkaSecurity::Tls(Tls { login: Some(Login::Iam { region }), .. }) => Some(region.clone()),
+            _ => None,
+        };
+        Self { region }
+    }
+}
+
+impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        let region = self.region.as_deref().ok_or("no token is configured")?;
+        iam::token(region).inspect_err(|error| tracing::warn!(%error, "no token for MSK"))
+    }
+
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Nothing below a warning comes, by the level set above.
         tracing::warn!(facility, "{message}");

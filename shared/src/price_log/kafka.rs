@@ -10,7 +10,7 @@ use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
 use tokio::time::{Instant, timeout_at};
 
-use super::client::{self, LogLines};
+use super::client::{self, Context};
 use super::{PriceLog, PublishError};
 use crate::config::Kafka;
 use crate::price_event::PriceEvent;
@@ -18,12 +18,11 @@ use crate::price_event::PriceEvent;
 /// Longest that [`PriceLog::append`] waits for its acknowledgements.
 const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 
-type LoggingProducer = FutureProducer<LogLines>;
+type LoggingProducer = FutureProducer<Context>;
 
 /// Appends to one Kafka topic. The client is made at the first use: until then there is no connection and no thread.
 pub struct KafkaPriceLog {
-    bootstrap_servers: String,
-    topic: String,
+    kafka: Kafka,
     producer: Mutex<Option<LoggingProducer>>,
 }
 
@@ -31,11 +30,7 @@ impl KafkaPriceLog {
     /// A log on the price topic of `kafka`.
     #[must_use]
     pub fn new(kafka: &Kafka) -> Self {
-        Self {
-            bootstrap_servers: kafka.bootstrap_servers.clone(),
-            topic: kafka.price_topic.clone(),
-            producer: Mutex::new(None),
-        }
+        Self { kafka: kafka.clone(), producer: Mutex::new(None) }
     }
 
     /// The client, made anew when there is none or when the present one has met an error it cannot recover from.
@@ -44,7 +39,7 @@ impl KafkaPriceLog {
         let sound = slot.take().filter(|producer| producer.client().fatal_error().is_none());
         let producer = match sound {
             Some(producer) => producer,
-            None => new_producer(&self.bootstrap_servers)?,
+            None => new_producer(&self.kafka)?,
         };
         Ok(slot.insert(producer).clone())
     }
@@ -55,17 +50,14 @@ impl KafkaPriceLog {
         event: &PriceEvent,
     ) -> Result<DeliveryFuture, PublishError> {
         let value = event.encode().map_err(|error| PublishError::Unwritable(error.to_string()))?;
-        let record = FutureRecord::to(&self.topic).key(event.symbol.as_str()).payload(&value);
+        let record = FutureRecord::to(&self.kafka.price_topic).key(event.symbol.as_str()).payload(&value);
         producer.send_result(record).map_err(|(error, _)| PublishError::NotAcknowledged(error.to_string()))
     }
 }
 
 impl fmt::Debug for KafkaPriceLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KafkaPriceLog")
-            .field("bootstrap_servers", &self.bootstrap_servers)
-            .field("topic", &self.topic)
-            .finish_non_exhaustive()
+        f.debug_struct("KafkaPriceLog").field("kafka", &self.kafka).finish_non_exhaustive()
     }
 }
 
@@ -91,7 +83,7 @@ impl PriceLog for KafkaPriceLog {
 
     async fn check(&self, timeout: Duration) -> Result<(), PublishError> {
         let producer = self.producer()?;
-        let topic = self.topic.clone();
+        let topic = self.kafka.price_topic.clone();
         let asked = tokio::task::spawn_blocking(move || {
             let metadata = producer.client().fetch_metadata(Some(&topic), timeout);
             let metadata = metadata.map_err(|error| client::unavailable(&error))?;
@@ -101,9 +93,9 @@ impl PriceLog for KafkaPriceLog {
     }
 }
 
-fn new_producer(bootstrap_servers: &str) -> Result<LoggingProducer, PublishError> {
+fn new_producer(kafka: &Kafka) -> Result<LoggingProducer, PublishError> {
     let timeout = ACKNOWLEDGEMENT_TIMEOUT.as_millis().to_string();
-    let mut config = client::config(bootstrap_servers);
+    let mut config = client::config(kafka);
     config
         .set("acks", "all")
         .set("enable.idempotence", "true")
@@ -115,7 +107,8 @@ fn new_producer(bootstrap_servers: &str) -> Result<LoggingProducer, PublishError
         .set("socket.timeout.ms", &timeout)
         .set("queue.buffering.max.messages", "20000")
         .set("queue.buffering.max.kbytes", "32768");
-    FutureProducer::from_config_and_context(&config, LogLines).map_err(|error| client::unavailable(&error))
+    let context = Context::new(&kafka.security);
+    FutureProducer::from_config_and_context(&config, context).map_err(|error| client::unavailable(&error))
 }
 
 /// What a delivery report says; none came in time if there is none.

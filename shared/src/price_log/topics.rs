@@ -7,8 +7,9 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::PublishError;
-use super::client::{self, LogLines};
+use super::client::{self, Context};
+use super::{PublishError, security};
+use crate::config::{Kafka, KafkaSecurity};
 
 /// Longest that one request to the brokers may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,22 +21,18 @@ const REPLICATION: usize = 3;
 ///
 /// # Errors
 /// When the brokers do not answer, or refuse to make a topic.
-pub async fn ensure_topics(
-    bootstrap_servers: &str,
-    topics: &[(&str, i32)],
-) -> Result<Vec<String>, PublishError> {
-    ensure_topics_within(TIMEOUT, bootstrap_servers, topics).await
+pub async fn ensure_topics(kafka: &Kafka, topics: &[(&str, i32)]) -> Result<Vec<String>, PublishError> {
+    ensure_topics_within(TIMEOUT, kafka, topics).await
 }
 
 async fn ensure_topics_within(
     timeout: Duration,
-    bootstrap_servers: &str,
+    kafka: &Kafka,
     topics: &[(&str, i32)],
 ) -> Result<Vec<String>, PublishError> {
-    let config = client::config(bootstrap_servers);
-    let admin = AdminClient::from_config_and_context(&config, LogLines)
+    let admin = AdminClient::from_config_and_context(&client::config(kafka), Context::new(&kafka.security))
         .map_err(|error| client::unavailable(&error))?;
-    let (admin, metadata) = metadata_of_all_topics(admin, timeout).await?;
+    let (admin, metadata) = metadata_of_all_topics(admin, kafka.security.clone(), timeout).await?;
     let replication = i32::try_from(metadata.brokers().len().clamp(1, REPLICATION)).unwrap_or(1);
     let missing: Vec<NewTopic<'_>> = topics
         .iter()
@@ -64,10 +61,13 @@ async fn ensure_topics_within(
 
 /// The client comes back beside its answer: asking blocks, so it happens on a thread of its own.
 async fn metadata_of_all_topics(
-    admin: AdminClient<LogLines>,
+    admin: AdminClient<Context>,
+    security: KafkaSecurity,
     timeout: Duration,
-) -> Result<(AdminClient<LogLines>, Metadata), PublishError> {
+) -> Result<(AdminClient<Context>, Metadata), PublishError> {
     let asked = tokio::task::spawn_blocking(move || {
+        // rdkafka asks its admin client for no token.
+        security::log_in(&security, admin.inner())?;
         let metadata = admin.inner().fetch_metadata(None, timeout);
         metadata.map(|metadata| (admin, metadata)).map_err(|error| client::unavailable(&error))
     });
@@ -77,8 +77,18 @@ async fn metadata_of_all_topics(
 #[cfg(test)]
 mod tests {
     use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
 
     use super::*;
+
+    fn kafka(cluster: &MockCluster<'_, DefaultProducerContext>) -> Kafka {
+        Kafka {
+            bootstrap_servers: cluster.bootstrap_servers(),
+            security: KafkaSecurity::Plaintext,
+            price_topic: "price-events".to_owned(),
+            dead_letter_topic: "price-events.dlt".to_owned(),
+        }
+    }
 
     #[tokio::test]
     async fn a_broker_that_has_every_topic_is_not_asked_to_make_any() {
@@ -87,15 +97,15 @@ mod tests {
         cluster.create_topic("price-events.dlt", 1, 1).unwrap();
         // The mock cluster has no admin API: asked to make a topic, it would not answer.
         let topics = [("price-events", 6), ("price-events.dlt", 1)];
-        assert_eq!(ensure_topics(&cluster.bootstrap_servers(), &topics).await, Ok(Vec::new()));
+        assert_eq!(ensure_topics(&kafka(&cluster), &topics).await, Ok(Vec::new()));
     }
 
     #[tokio::test]
     async fn a_topic_that_cannot_be_made_is_an_error() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("price-events", 6, 1).unwrap();
-        let (servers, topics) = (cluster.bootstrap_servers(), [("price-events", 6), ("missing", 1)]);
-        let made = ensure_topics_within(Duration::from_secs(1), &servers, &topics).await;
+        let topics = [("price-events", 6), ("missing", 1)];
+        let made = ensure_topics_within(Duration::from_secs(1), &kafka(&cluster), &topics).await;
         assert!(matches!(made, Err(PublishError::Unavailable(_))), "{made:?}");
     }
 }

@@ -7,6 +7,7 @@ use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use uuid::Uuid;
 
 use super::*;
+use crate::config::KafkaSecurity;
 use crate::price_event::RecordCoordinates;
 
 const TOPIC: &str = "price-events";
@@ -21,6 +22,7 @@ fn cluster() -> MockCluster<'static, DefaultProducerContext> {
 fn log_at(bootstrap_servers: String) -> KafkaPriceLog {
     KafkaPriceLog::new(&Kafka {
         bootstrap_servers,
+        security: KafkaSecurity::Plaintext,
         price_topic: TOPIC.to_owned(),
         dead_letter_topic: "price-events.dlt".to_owned(),
     })
