@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use serde_json::Value;
 
 use crate::fixture::Fixture;
@@ -85,4 +86,26 @@ async fn the_page_loads_only_files_that_are_served_here() {
     }
     let styles = String::from_utf8(api.get("/docs/swagger-ui.css").await.body).unwrap();
     assert!(!styles.contains("@import") && !styles.contains("url(http") && !styles.contains("url(//"));
+}
+
+#[tokio::test]
+async fn the_page_s_large_files_are_compressed_for_those_who_take_it() {
+    let api = Fixture::new();
+    let ask = async |accepted: &str| {
+        let request = Request::builder().uri("/docs/swagger-ui.css").header("accept-encoding", accepted);
+        api.answer(request.body(Body::empty()).unwrap()).await
+    };
+    let plain = api.get("/docs/swagger-ui.css").await;
+    for refused in ["br", "gzip;q=0", "identity, gzip; q=0.0"] {
+        let answered = ask(refused).await;
+        assert_eq!((answered.header("content-encoding"), &answered.body), ("", &plain.body), "{refused}");
+    }
+    for accepted in ["gzip", "br, GZIP;q=0.5", "deflate, gzip"] {
+        let answered = ask(accepted).await;
+        assert_eq!(answered.header("content-encoding"), "gzip", "{accepted}");
+        assert!(
+            answered.body.len() < plain.body.len() / 3
+                && answered.header("content-type").starts_with("text/css")
+        );
+    }
 }

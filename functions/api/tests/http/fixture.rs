@@ -119,7 +119,10 @@ impl Fixture {
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answered {
-        let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
+        self.answer(Request::builder().method(method).uri(path).body(body.into()).unwrap()).await
+    }
+
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Answered {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 10_000_000).await.unwrap().to_vec();
