@@ -54,7 +54,7 @@ pub(crate) struct StackArguments {
     /// Wiring of the functions [default: template.yaml of the project]
     #[arg(long, value_name = "FILE")]
     pub(crate) template: Option<PathBuf>,
-    /// Takes the function binaries from here instead of building them
+    /// Takes the function binaries from here instead of building them: what cargo or cargo-lambda built
     #[arg(long, value_name = "DIR")]
     pub(crate) bin_dir: Option<PathBuf>,
     /// Runs only these functions (api, poller, averager, upkeep; a comma between two) and what stands around them; the

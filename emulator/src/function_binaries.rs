@@ -13,6 +13,13 @@ use tokio::process::Command;
 /// The profile of this very binary, so that `cargo run --release` runs optimised functions.
 const PROFILE: &str = if cfg!(debug_assertions) { "dev" } else { "release" };
 
+/// Where `binary` lies in `directory`: by its own name as cargo puts it, or as `bootstrap` in a folder of its name as
+/// cargo-lambda does.
+pub(crate) fn path(directory: &Path, binary: &str) -> PathBuf {
+    let own = directory.join(binary);
+    if own.is_dir() { own.join("bootstrap") } else { own }
+}
+
 /// What cargo tells about each thing it built, of which only the programs matter.
 #[derive(Debug, Deserialize)]
 struct Message {
@@ -52,5 +59,19 @@ struct Group(i32);
 impl Drop for Group {
     fn drop(&mut self) {
         let _ended = killpg(Pid::from_raw(self.0), Signal::SIGTERM);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_found_where_cargo_puts_it_and_where_cargo_lambda_does() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("api")).unwrap();
+        std::fs::write(directory.path().join("poller"), "").unwrap();
+        assert_eq!(path(directory.path(), "api"), directory.path().join("api/bootstrap"));
+        assert_eq!(path(directory.path(), "poller"), directory.path().join("poller"));
     }
 }

@@ -19,13 +19,24 @@ pub fn directory() -> anyhow::Result<&'static Path> {
     }
 }
 
+/// The folder with the functions that stacks run: the one that `TEST_FUNCTIONS_DIR` names, built by cargo or by
+/// cargo-lambda, else that of the emulator.
+///
+/// # Errors
+/// When cargo cannot build them.
+pub fn functions() -> anyhow::Result<PathBuf> {
+    // From the workspace's root, where a person names it; tests run in their package's folder.
+    named("TEST_FUNCTIONS_DIR")
+        .map_or_else(|| directory().map(Path::to_path_buf), |directory| Ok(workspace().join(directory)))
+}
+
 #[expect(clippy::disallowed_methods, reason = "the tests' own configuration")]
-fn named() -> Option<PathBuf> {
-    std::env::var_os("TEST_BIN_DIR").filter(|directory| !directory.is_empty()).map(PathBuf::from)
+fn named(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|directory| !directory.is_empty()).map(PathBuf::from)
 }
 
 fn build() -> anyhow::Result<PathBuf> {
-    if let Some(directory) = named() {
+    if let Some(directory) = named("TEST_BIN_DIR") {
         return Ok(directory);
     }
     // A test runs from target/<profile>/deps; the binaries lie one folder above.

@@ -228,7 +228,7 @@ fn binaries_of_functions(flags: &[&str]) -> anyhow::Result<Vec<std::ffi::OsStrin
     if flags.contains(&"--functions") {
         return Ok(Vec::new());
     }
-    Ok(vec!["--bin-dir".into(), binaries::directory()?.into()])
+    Ok(vec!["--bin-dir".into(), binaries::functions()?.into()])
 }
 
 /// The flags for the broker that `TEST_BROKER` names, unless the test itself names one.

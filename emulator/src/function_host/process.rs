@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::instance::{InstanceId, Order};
 use super::leftovers::ProcessFile;
 use super::{environment, log_lines};
+use crate::function_binaries;
 use crate::template::FunctionDefinition;
 
 /// For what a process wrote just before its end.
@@ -58,7 +59,7 @@ impl Launcher {
         instance: InstanceId,
         log_prefix: &str,
     ) -> io::Result<Process> {
-        let binary = self.binary_directory.join(&function.binary);
+        let binary = function_binaries::path(&self.binary_directory, &function.binary);
         let runtime_api = format!("http://{}/{}/{instance}", self.address, function.name);
         let variables =
             environment::of_instance(function, &self.overrides, runtime_api, &instance.simple().to_string());

@@ -57,6 +57,8 @@ pub(super) fn overrides(
     for (variable, value) in [
         ("DATABASE_URL", Some(addresses.database_url.as_str())),
         ("KAFKA_BOOTSTRAP_SERVERS", Some(&addresses.bootstrap_servers)),
+        // The template speaks of MSK.
+        ("KAFKA_SECURITY_PROTOCOL", Some("PLAINTEXT")),
         ("AWS_ENDPOINT_URL_SCHEDULER", addresses.scheduler_of_functions.as_deref()),
     ] {
         overrides.extend(value.map(|value| (variable.to_owned(), value.to_owned())));
@@ -156,7 +158,10 @@ async fn binaries(
         return Ok(None);
     }
     if let Some(directory) = &arguments.bin_dir {
-        let missing = template.functions.iter().find(|function| !directory.join(&function.binary).is_file());
+        let missing = template
+            .functions
+            .iter()
+            .find(|function| !function_binaries::path(directory, &function.binary).is_file());
         return match missing {
             Some(function) => {
                 Err(Unusable(format!("--bin-dir: no {} in {}", function.binary, directory.display())).into())
