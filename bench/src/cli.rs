@@ -26,6 +26,9 @@ pub(crate) struct Cli {
     /// Takes the emulator and the functions from here instead of building them
     #[arg(long, value_name = "DIR")]
     pub(crate) bin_dir: Option<PathBuf>,
+    /// Takes the functions whose starts are measured from here: what cargo or cargo-lambda built
+    #[arg(long, value_name = "DIR")]
+    pub(crate) functions_dir: Option<PathBuf>,
     /// A Postgres to measure on; databases are made and dropped in it [default: one of its own]
     #[arg(long, env = "BENCH_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) database_url: Option<String>,
@@ -40,6 +43,8 @@ pub(crate) enum Command {
     EndToEnd,
     /// Ingest and reads while the table grows
     Growth,
+    /// Start, size and memory of the functions' binaries
+    Start,
 }
 
 /// The form of the results.

@@ -46,8 +46,17 @@ pub(crate) fn parent(pid: u32) -> Option<u32> {
 
 /// Most memory a process ever held, in MiB.
 pub(crate) fn peak_memory(pid: u32) -> Option<f64> {
+    mebibytes(pid, "VmHWM:")
+}
+
+/// The memory that a process holds, in MiB.
+pub(crate) fn memory(pid: u32) -> Option<f64> {
+    mebibytes(pid, "VmRSS:")
+}
+
+fn mebibytes(pid: u32, field: &str) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_whitespace().next()?.parse::<f64>().ok().map(|kibibytes| kibibytes / 1024.0)
 }
 

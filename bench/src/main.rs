@@ -1,8 +1,8 @@
 //! Measures the pipeline against what limits it: Postgres' own COPY, and Kafka's own consumer.
 //!
 //! [`averager`] compares the averager's code with a bare COPY in one run, interleaved; [`end_to_end`] runs the whole
-//! stack on a real Kafka; [`growth`] watches ingest and reads as the table grows. Every figure comes with the check that
-//! what was stored is right, so that nobody measures a wrong thing.
+//! stack on a real Kafka; [`growth`] watches ingest and reads as the table grows; [`start`] starts the functions one by one.
+//! Every figure of the first three comes with the check that what was stored is right, so that nobody measures a wrong thing.
 
 mod averager;
 mod binaries;
@@ -17,6 +17,7 @@ mod machine;
 mod postgres;
 mod progress;
 mod report;
+mod start;
 
 use clap::Parser as _;
 
@@ -40,6 +41,10 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted(Command::Growth) {
         growth::run(&cli, &mut server, &progress, &mut report).await?;
+    }
+    if wanted(Command::Start) {
+        let functions = binaries::functions(&cli, &binaries)?;
+        start::run(&cli, &mut server, &functions, &progress, &mut report).await?;
     }
     report.finish();
     server.stop().await?;

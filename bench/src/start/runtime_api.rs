@@ -1,0 +1,115 @@
+//! Lambda's Runtime API for one process, and a scheduler that agrees to everything.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use chrono::Utc;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What the process did.
+#[derive(Debug)]
+pub(super) enum Seen {
+    AskedForWork,
+    /// The body of its answer, or of its error.
+    Answered(Result<String, String>),
+}
+
+/// The API and what it saw.
+#[derive(Debug)]
+pub(super) struct RuntimeApi {
+    pub(super) address: SocketAddr,
+    events: mpsc::UnboundedSender<String>,
+    seen: mpsc::UnboundedReceiver<(Instant, Seen)>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Desk {
+    events: Mutex<mpsc::UnboundedReceiver<String>>,
+    seen: mpsc::UnboundedSender<(Instant, Seen)>,
+}
+
+impl RuntimeApi {
+    pub(super) async fn open() -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let (events, queue) = mpsc::unbounded_channel();
+        let (noted, seen) = mpsc::unbounded_channel();
+        let desk = Arc::new(Desk { events: Mutex::new(queue), seen: noted });
+        let server = tokio::spawn(async move {
+            // Ends with the benchmark, or by `drop`.
+            let _ended = axum::serve(listener, router(desk)).await;
+        });
+        Ok(Self { address, events, seen, server })
+    }
+
+    pub(super) fn hand_out(&self, event: String) {
+        // Nobody takes it after the end.
+        let _gone = self.events.send(event);
+    }
+
+    pub(super) async fn seen(&mut self) -> Option<(Instant, Seen)> {
+        self.seen.recv().await
+    }
+}
+
+impl Drop for RuntimeApi {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn router(desk: Arc<Desk>) -> Router {
+    Router::new()
+        .route("/2018-06-01/runtime/invocation/next", get(next))
+        .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+        .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+        .route("/2018-06-01/runtime/init/error", post(error))
+        .route(
+            "/2020-01-01/extension/register",
+            post(async || ([("lambda-extension-identifier", "bench")], "{}")),
+        )
+        .route("/2020-01-01/extension/event/next", get(std::future::pending::<()>))
+        .fallback(async || {
+            axum::Json(json!({ "Schedules": [], "ScheduleArn": "arn:aws:scheduler:::schedule/a/b" }))
+        })
+        .with_state(desk)
+}
+
+impl Desk {
+    fn note(&self, seen: Seen) {
+        let _nobody_waits = self.seen.send((Instant::now(), seen));
+    }
+}
+
+async fn next(State(desk): State<Arc<Desk>>) -> Response {
+    desk.note(Seen::AskedForWork);
+    let Some(event) = desk.events.lock().await.recv().await else { return std::future::pending().await };
+    let headers = [
+        ("lambda-runtime-aws-request-id", uuid::Uuid::new_v4().to_string()),
+        ("lambda-runtime-deadline-ms", (Utc::now() + DEADLINE).timestamp_millis().to_string()),
+        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:1:function:measured".to_owned()),
+    ];
+    (headers, event).into_response()
+}
+
+async fn response(State(desk): State<Arc<Desk>>, body: String) -> StatusCode {
+    desk.note(Seen::Answered(Ok(body)));
+    StatusCode::ACCEPTED
+}
+
+async fn error(State(desk): State<Arc<Desk>>, body: String) -> StatusCode {
+    desk.note(Seen::Answered(Err(body)));
+    StatusCode::ACCEPTED
+}
