@@ -56,6 +56,9 @@ pub(crate) struct Reader {
     pub(crate) concurrency: usize,
 }
 
+/// From the end of one membership in the group to the next.
+const BEFORE_JOINING_AGAIN: Duration = Duration::from_secs(1);
+
 /// Longest wait for the group to be left.
 const LEAVING: Duration = Duration::from_secs(2);
 
@@ -73,27 +76,47 @@ pub(crate) async fn run(
     ready: oneshot::Sender<()>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let consumer = Arc::new(consumer::join(&definition, &reader, ready)?);
-    let dead_letters = DeadLetters::open(&definition, &reader.bootstrap_servers)
-        .context("cannot make the Kafka producer")?;
+    let mut ready = Some(ready);
+    loop {
+        let membership = stop.child_token();
+        read(&definition, &reader, Arc::clone(&invoker), ready.take(), membership).await?;
+        if stop.run_until_cancelled(tokio::time::sleep(BEFORE_JOINING_AGAIN)).await.is_none() {
+            return Ok(());
+        }
+        tracing::warn!(id = definition.id, "the consumer could not go on; joining the group anew");
+    }
+}
+
+/// Reads as one member of the group until `end`, which comes from here when the client has met an error for good: a
+/// member with a name is shut out when Kafka's answer to its joining was lost.
+async fn read(
+    definition: &EventSourceMapping,
+    reader: &Reader,
+    invoker: Arc<dyn Invoker>,
+    ready: Option<oneshot::Sender<()>>,
+    end: CancellationToken,
+) -> anyhow::Result<()> {
+    let consumer = Arc::new(consumer::join(definition, reader, ready)?);
+    let dead_letters =
+        DeadLetters::open(definition, &reader.bootstrap_servers).context("cannot make the Kafka producer")?;
     let left = CancellationToken::new();
     let (collector, lanes) = Collector::new(
         Arc::clone(&consumer),
         reader.concurrency,
         definition.batch_size,
         definition.batching_window,
-        stop.clone(),
+        end.clone(),
         left.clone(),
     );
     let gathering = tokio::task::spawn_blocking(move || collector.run());
     let delivery = Delivery {
+        definition: definition.clone(),
         head: EventHead::new(&definition.event_source_arn, &reader.bootstrap_servers),
-        committer: Committer::new(Arc::clone(&consumer)),
-        definition,
         invoker,
+        committer: Committer::new(Arc::clone(&consumer)),
         consumer,
         dead_letters,
-        stop,
+        stop: end,
     };
     let leave = left.drop_guard();
     Box::pin(delivery.run(lanes)).await;

@@ -31,6 +31,7 @@ pub(super) struct Collector {
     lanes: Vec<Lane>,
     /// The count of the assignment's changes when it was last looked at.
     changes: u64,
+    /// Cancelled from here when the client cannot go on.
     stop: CancellationToken,
     /// Nothing will be committed any more.
     done: CancellationToken,
@@ -59,6 +60,10 @@ impl Collector {
                 self.wait_for_room();
             } else {
                 self.poll();
+            }
+            if let Some((_, reason)) = self.consumer.client().fatal_error() {
+                tracing::warn!(reason, "Kafka has shut the consumer out");
+                self.stop.cancel();
             }
         }
         self.lanes.iter_mut().for_each(Lane::clear);

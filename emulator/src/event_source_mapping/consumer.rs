@@ -28,7 +28,7 @@ const REPEAT_COMPLAINT: Duration = Duration::from_secs(300);
 pub(super) fn join(
     definition: &EventSourceMapping,
     reader: &Reader,
-    ready: oneshot::Sender<()>,
+    ready: Option<oneshot::Sender<()>>,
 ) -> anyhow::Result<Consumer> {
     let reset = match definition.starting_position {
         StartingPosition::TrimHorizon => "earliest",
@@ -78,14 +78,14 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
-    fn new(definition: &EventSourceMapping, ready: oneshot::Sender<()>) -> Self {
+    fn new(definition: &EventSourceMapping, ready: Option<oneshot::Sender<()>>) -> Self {
         Self {
             id: definition.id.clone(),
             topic: definition.topic.clone(),
             held: Mutex::default(),
             changes: AtomicU64::new(0),
             paused: Mutex::default(),
-            ready: Mutex::new(Some(ready)),
+            ready: Mutex::new(ready),
             complaints: Mutex::default(),
         }
     }

@@ -58,8 +58,7 @@ async fn records_of_a_busy_time_wait_and_go_together_in_order() {
 async fn a_function_that_stays_busy_stops_the_reading_and_nothing_is_lost() {
     let broker = broker();
     let servers = broker.bootstrap_servers();
-    let (ready, _joined) = oneshot::channel();
-    let consumer = Arc::new(consumer::join(&definition(), &reader(&servers), ready).unwrap());
+    let consumer = Arc::new(consumer::join(&definition(), &reader(&servers), None).unwrap());
     let (stop, done) = (CancellationToken::new(), CancellationToken::new());
     let (collector, mut lanes) =
         Collector::new(Arc::clone(&consumer), 1, 3, Duration::ZERO, stop.clone(), done.clone());
