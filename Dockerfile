@@ -17,8 +17,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
 # The same Debian as the builder's, so the same C library.
 FROM debian:12.14-slim
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+# A volume takes over the data directory's owner; a tmpfs, which is root's, its mode.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/market-data --shell /usr/sbin/nologin market \
-    && install --directory --owner=market --group=market --mode=0711 /var/lib/market-data
+    && install --directory --owner=market --group=market --mode=1777 /var/lib/market-data
 COPY --from=build /out /opt/market-data/bin
 COPY template.yaml /opt/market-data/
 ENV PATH=/opt/market-data/bin:$PATH

@@ -33,7 +33,8 @@ fn shown() -> Vec<Shown> {
     let (_, section) = readme.split_once(SECTION).expect("the section is there");
     let section = section.split("\n## ").next().unwrap();
     let lines: Vec<&str> = section.lines().collect();
-    let commands = lines.iter().enumerate().filter_map(|(number, line)| Some((number, line.strip_prefix("$ ")?)));
+    let commands =
+        lines.iter().enumerate().filter_map(|(number, line)| Some((number, line.strip_prefix("$ ")?)));
     commands
         .map(|(number, command)| Shown {
             command: command.to_owned(),
@@ -75,7 +76,8 @@ impl Run {
         #[expect(clippy::disallowed_methods, reason = "the commands' own environment")]
         let path = format!("{}:{}", directory.trim(), std::env::var("PATH").unwrap());
         let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [gateway, watch, invoke] = listeners.map(|listener| listener.local_addr().unwrap().port().to_string());
+        let [gateway, watch, invoke] =
+            listeners.map(|listener| listener.local_addr().unwrap().port().to_string());
         let data = data.display().to_string();
         let replacements = [("8080", gateway), ("9000", watch), ("9001", invoke), (".data", data)];
         let replacements = replacements.map(|(old, new)| (old.to_owned(), new)).into();
@@ -106,7 +108,10 @@ impl Run {
 
     fn start(&self, shown: &str) -> Background {
         let mut command = self.command(shown);
-        command.stdin(Stdio::piped()).stdout(self.log.try_clone().unwrap()).stderr(self.log.try_clone().unwrap());
+        command
+            .stdin(Stdio::piped())
+            .stdout(self.log.try_clone().unwrap())
+            .stderr(self.log.try_clone().unwrap());
         Background(command.spawn().unwrap())
     }
 
@@ -127,7 +132,8 @@ impl Run {
 
 /// Not the gateway's own word, nor a problem, of what is still being started.
 fn is_answer(answer: &Value) -> bool {
-    !fields(answer).contains("message") && !(answer["status"] == 503 || answer["statusCode"] == 503)
+    let away = fields(answer).contains("message") || answer["status"] == 503 || answer["statusCode"] == 503;
+    !away
 }
 
 fn fields(answer: &Value) -> BTreeSet<&str> {

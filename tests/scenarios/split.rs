@@ -57,6 +57,42 @@ async fn averagers_in_emulators_of_their_own_start_first_and_are_stopped_and_kil
 }
 
 #[tokio::test]
+#[ignore = "needs a real Kafka, so Java and Maven: TEST_BROKER=kafka cargo test --test scenarios -- --include-ignored"]
+async fn a_job_made_in_one_emulator_is_polled_in_another_and_averaged_in_a_third() {
+    let broker = tokio::task::spawn_blocking(Broker::start).await.unwrap().unwrap();
+    let database = e2e::postgres::empty_database_url().await.unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let shared = [
+        ("DATABASE_URL", database.as_str()),
+        ("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers()),
+        ("REPLAY_STEP_SECONDS", "1"),
+    ];
+    let poller = start(&data.path().join("poller"), &shared, &["--only", "poller", "--only", "upkeep"]).await;
+    let scheduler = poller.ready.scheduler_url.clone();
+    let with_scheduler = [&shared[..], &[("AWS_ENDPOINT_URL_SCHEDULER", scheduler.as_str())]].concat();
+    let api = start(&data.path().join("api"), &with_scheduler, &["--only", "api"]).await;
+    let _averager = start(&data.path().join("averager"), &shared, &AVERAGER).await;
+    assert!(poller.ready.url.is_empty() && api.ready.scheduler_url.is_empty());
+
+    let job = api.poll(&["AAPL"], 1).await;
+    until("average of five points", Duration::from_secs(60), async || {
+        let (_, average) = api.get("/prices/average?symbol=AAPL&provider=replay").await;
+        (average["points"] == 5).then_some(())
+    })
+    .await;
+    let path = format!("/prices/poll/{job}");
+    assert_eq!(api.request(reqwest::Method::DELETE, &path, None).await.0, 204);
+
+    // Prices are read without the scheduler; jobs wait for it.
+    assert_eq!(poller.stop(Signal::SIGTERM).await, Some(0));
+    assert_eq!(api.stop(Signal::SIGTERM).await, Some(0));
+    let api = start(&data.path().join("api"), &with_scheduler, &["--only", "api"]).await;
+    assert_eq!(api.get("/prices/latest?symbol=AAPL").await.0, 200);
+    let body = serde_json::json!({"symbols": ["AAPL"], "provider": "replay"});
+    assert_eq!(api.request(reqwest::Method::POST, "/prices/poll", Some(&body)).await.0, 503);
+}
+
+#[tokio::test]
 async fn what_cannot_be_shared_out_so_is_refused_in_one_line_with_exit_status_2() {
     let shared =
         [("DATABASE_URL", "postgres://me@127.0.0.1:1/prices"), ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")];

@@ -19,6 +19,15 @@ pub(super) async fn wait(
     file: &FunctionsFile,
     announcements: Announcements,
 ) -> anyhow::Result<()> {
+    wait_for(PATIENCE, host, file, announcements).await
+}
+
+async fn wait_for(
+    patience: Duration,
+    host: &RemoteHost,
+    file: &FunctionsFile,
+    announcements: Announcements,
+) -> anyhow::Result<()> {
     let (url, shown) = (host.url(), file.shown());
     if host.takes_connections().await {
         if file.changed {
@@ -32,9 +41,9 @@ pub(super) async fn wait(
     let start = host.start_command(&shown);
     announcements.notice(&format!(
         "waiting for up to {} s for the functions at {url}; start them in another terminal:\n  {start}",
-        PATIENCE.as_secs()
+        patience.as_secs()
     ));
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     while !host.takes_connections().await {
         if Instant::now() > deadline {
             return Err(Unusable(format!("--functions: nobody answers at {url}; start {start}")).into());
@@ -42,4 +51,30 @@ pub(super) async fn wait(
         sleep(BETWEEN_LOOKS).await;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_never_comes_ends_the_start_with_its_address_and_how_to_start_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let host = RemoteHost::new(format!("http://{address}").parse().unwrap(), &[]).unwrap();
+        let file = FunctionsFile { path: "/data/functions.env".into(), changed: true };
+        let wait = || wait_for(Duration::ZERO, &host, &file, Announcements::silent());
+        assert!(wait().await.is_ok(), "it is there");
+        drop(listener);
+        let error = wait().await.unwrap_err();
+        assert!(error.is::<Unusable>(), "{error}");
+        let expected = format!(
+            "--functions: nobody answers at http://{address}; start cargo lambda watch --invoke-address 127.0.0.1 \
+             --invoke-port {} --env-file /data/functions.env",
+            address.port()
+        );
+        assert_eq!(error.to_string(), expected);
+    }
 }

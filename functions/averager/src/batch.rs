@@ -130,6 +130,13 @@ mod tests {
     }
 
     #[test]
+    fn the_example_event_is_two_prices_and_a_reject() {
+        let batch = decode(include_str!("../../../tests/events/averager-batch.json")).unwrap();
+        assert_eq!((batch.events.len(), batch.rejected.len()), (2, 1));
+        assert!(batch.events.iter().all(|event| event.symbol.as_str() == "EXAMPLE"));
+    }
+
+    #[test]
     fn tombstones_missing_keys_and_impossible_times_are_judged_not_fatal() {
         let records = r#"{"topic":"t","partition":0,"offset":1,"timestamp":-1},
                          {"topic":"t","partition":0,"offset":2,"timestamp":9223372036854775807,"key":null,"value":null}"#;

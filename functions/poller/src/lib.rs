@@ -180,6 +180,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_example_event_is_a_firing() {
+        let firing: Firing =
+            serde_json::from_str(include_str!("../../../tests/events/poller-tick.json")).unwrap();
+        assert_eq!(firing.scheduled_time.to_rfc3339(), "2024-03-20T10:30:00+00:00");
+    }
+
+    #[test]
     fn a_deadline_in_1970_is_unknown() {
         assert_eq!(deadline(600_000), None);
         assert_eq!(deadline(u64::MAX), None);

@@ -152,6 +152,16 @@ mod tests {
     }
 
     #[test]
+    fn the_example_events_ask_for_no_answer() {
+        for event in [
+            include_str!("../../../tests/events/upkeep-create.json"),
+            include_str!("../../../tests/events/upkeep-scheduled.json"),
+        ] {
+            assert!(CustomResource::of(&serde_json::from_str(event).unwrap()).is_none(), "{event}");
+        }
+    }
+
+    #[test]
     fn what_is_no_custom_resource_asks_for_no_answer() {
         for event in [json!(null), json!({}), json!([1]), json!({"RequestType": "Create"}), json!("text")] {
             assert!(CustomResource::of(&event).is_none(), "{event}");

@@ -63,3 +63,20 @@ async fn a_panic_is_a_500_problem_that_tells_nothing_of_it() {
     assert!(answered.places().is_empty());
     assert_eq!(answered.json()["detail"], "something went wrong on our side");
 }
+
+#[tokio::test]
+async fn the_example_events_are_requests_that_the_router_knows() {
+    let api = Fixture::new();
+    for (event, status) in [
+        // Everything behind the api is away here.
+        (include_str!("../../../../tests/events/api-latest.json"), StatusCode::SERVICE_UNAVAILABLE),
+        (include_str!("../../../../tests/events/api-poll.json"), StatusCode::SERVICE_UNAVAILABLE),
+        (include_str!("../../../../tests/events/api-unknown-path.json"), StatusCode::NOT_FOUND),
+    ] {
+        let request = lambda_http::request::from_str(event).unwrap();
+        let (head, body) = request.into_parts();
+        let path = head.uri.path_and_query().unwrap().to_string();
+        let answered = api.send(head.method.as_str(), &path, body.to_vec()).await;
+        assert_eq!(answered.status, status, "{path}");
+    }
+}
