@@ -119,7 +119,9 @@ pub(crate) fn remove_leftovers(prefix: &str) {
     let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix(prefix));
+        // After the process id there may be a number.
+        let owner = name.to_str().and_then(|name| name.strip_prefix(prefix));
+        let pid = owner.and_then(|owner| owner.split('-').next());
         if pid.is_some_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }

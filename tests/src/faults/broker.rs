@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
 use nix::sys::signal::Signal;
@@ -11,6 +12,9 @@ use crate::{binaries, postgres, processes};
 
 /// Its data's place in the temporary directory, before this process's id.
 const PREFIX: &str = "market-data-faults-kafka-";
+
+/// How many brokers this process has started, so that each has data of its own.
+static BROKERS: AtomicU32 = AtomicU32::new(0);
 
 /// A broker of this process, on a port and with data that survive its restarts.
 #[derive(Debug)]
@@ -28,7 +32,8 @@ impl Broker {
     /// When it does not start; what is missing stands on standard error.
     pub fn start() -> anyhow::Result<Self> {
         postgres::remove_leftovers(PREFIX);
-        let data = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
+        let number = BROKERS.fetch_add(1, Ordering::Relaxed);
+        let data = std::env::temp_dir().join(format!("{PREFIX}{}-{number}", std::process::id()));
         let (address, child) = launch(&data)?;
         Ok(Self { address, child, data })
     }
