@@ -20,7 +20,7 @@ async fn start(data: &Path, environment: &[(&str, &str)], flags: &[&str]) -> Sta
 #[tokio::test]
 #[ignore = "needs a real Kafka, so Java and Maven: TEST_BROKER=kafka cargo test --test scenarios -- --include-ignored"]
 async fn averagers_in_emulators_of_their_own_start_first_and_are_stopped_and_killed_and_lose_nothing() {
-    let broker = tokio::task::spawn_blocking(Broker::start).await.unwrap().unwrap();
+    let broker = Broker::start().unwrap();
     let database = e2e::postgres::empty_database_url().await.unwrap();
     let environment = [
         ("DATABASE_URL", database.as_str()),
@@ -59,7 +59,7 @@ async fn averagers_in_emulators_of_their_own_start_first_and_are_stopped_and_kil
 #[tokio::test]
 #[ignore = "needs a real Kafka, so Java and Maven: TEST_BROKER=kafka cargo test --test scenarios -- --include-ignored"]
 async fn a_job_made_in_one_emulator_is_polled_in_another_and_averaged_in_a_third() {
-    let broker = tokio::task::spawn_blocking(Broker::start).await.unwrap().unwrap();
+    let broker = Broker::start().unwrap();
     let database = e2e::postgres::empty_database_url().await.unwrap();
     let data = tempfile::tempdir().unwrap();
     let shared = [
