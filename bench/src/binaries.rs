@@ -14,30 +14,19 @@ pub(crate) fn directory(cli: &Cli) -> anyhow::Result<PathBuf> {
     }
     let own = std::env::current_exe().context("where this benchmark's binary lies")?;
     let directory = own.parent().context("this benchmark's binary lies nowhere")?.to_owned();
-    build(&["--bins"])?;
-    Ok(directory)
-}
-
-/// The folder with the functions whose starts are measured: the one given, or `binaries`, to which the function that they
-/// are held against is added.
-pub(crate) fn functions(cli: &Cli, binaries: &Path) -> anyhow::Result<PathBuf> {
-    if let Some(directory) = &cli.functions_dir {
-        return directory.canonicalize().with_context(|| format!("--functions-dir {}", directory.display()));
-    }
-    if cli.bin_dir.is_none() {
-        build(&["--example", "hello"])?;
-    }
-    Ok(binaries.to_owned())
-}
-
-fn build(what: &[&str]) -> anyhow::Result<()> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--workspace"]).args(what).current_dir(workspace());
+    cargo.args(["build", "--workspace", "--bins"]).current_dir(workspace());
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
     ensure!(cargo.status().context("starting cargo")?.success(), "cargo could not build the binaries");
-    Ok(())
+    Ok(directory)
+}
+
+/// The folder with the functions whose starts are measured: the one given, or `binaries`.
+pub(crate) fn functions(cli: &Cli, binaries: &Path) -> anyhow::Result<PathBuf> {
+    let given = cli.functions_dir.as_deref().unwrap_or(binaries);
+    given.canonicalize().with_context(|| format!("--functions-dir {}", given.display()))
 }
 
 /// The workspace's root folder.

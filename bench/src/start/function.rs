@@ -54,9 +54,9 @@ impl Function {
         FUNCTIONS.into_iter().map(|(name, limit)| Self::find(directory, name, limit)).collect()
     }
 
-    /// Looks where cargo puts programs and examples, and where cargo-lambda puts both.
+    /// Looks where cargo puts programs, and where cargo-lambda does.
     fn find(directory: &Path, name: &'static str, megabytes_limit: Option<f64>) -> anyhow::Result<Self> {
-        let candidates = [name.to_owned(), format!("examples/{name}"), format!("{name}/bootstrap")];
+        let candidates = [name.to_owned(), format!("{name}/bootstrap")];
         let mut paths = candidates.iter().map(|candidate| directory.join(candidate));
         let path = paths.find(|path| path.is_file()).with_context(|| {
             format!("no {name} in {}; the README tells how to build it", directory.display())

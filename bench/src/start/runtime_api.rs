@@ -76,10 +76,7 @@ fn router(desk: Arc<Desk>) -> Router {
         .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
         .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
         .route("/2018-06-01/runtime/init/error", post(error))
-        .route(
-            "/2020-01-01/extension/register",
-            post(async || ([("lambda-extension-identifier", "bench")], "{}")),
-        )
+        .route("/2020-01-01/extension/register", post(register))
         .route("/2020-01-01/extension/event/next", get(std::future::pending::<()>))
         .fallback(async || {
             axum::Json(json!({ "Schedules": [], "ScheduleArn": "arn:aws:scheduler:::schedule/a/b" }))
@@ -91,6 +88,13 @@ impl Desk {
     fn note(&self, seen: Seen) {
         let _nobody_waits = self.seen.send((Instant::now(), seen));
     }
+}
+
+/// An internal extension is how a runtime says that it handles SIGTERM.
+async fn register() -> Response {
+    let function =
+        json!({ "functionName": "measured", "functionVersion": "$LATEST", "handler": "bootstrap" });
+    ([("lambda-extension-identifier", "measured")], axum::Json(function)).into_response()
 }
 
 async fn next(State(desk): State<Arc<Desk>>) -> Response {
