@@ -5,6 +5,7 @@
 mod another_scheduler;
 mod averages;
 mod invoke_api;
+mod membership;
 mod outages;
 mod prices;
 mod quarantine;
