@@ -2,7 +2,7 @@
 # 23: its cache mounts keep crates and compiled dependencies, so that a changed line does not compile everything again.
 
 FROM rust:1.95.0-bookworm AS build
-# The image's own toolchain. Without this rustup would fetch the lints and the formatter that rust-toolchain.toml names.
+# The image's own toolchain, whatever the build context may name.
 ENV RUSTUP_TOOLCHAIN=1.95.0
 WORKDIR /src
 COPY . .

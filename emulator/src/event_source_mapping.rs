@@ -5,7 +5,7 @@
 //! record was processed or is a dead letter ([`commit`]). So each record is delivered at least once, in the order of its
 //! partition.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -32,6 +32,7 @@ mod tests;
 use batch::EventHead;
 use collector::Collector;
 use commit::Committer;
+use consumer::Ready;
 use dead_letters::DeadLetters;
 use delivery::Delivery;
 
@@ -76,10 +77,11 @@ pub(crate) async fn run(
     ready: oneshot::Sender<()>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut ready = Some(ready);
+    // The first membership that gets partitions tells, which need not be the first.
+    let ready = Arc::new(Mutex::new(Some(ready)));
     loop {
         let membership = stop.child_token();
-        read(&definition, &reader, Arc::clone(&invoker), ready.take(), membership).await?;
+        read(&definition, &reader, Arc::clone(&invoker), Arc::clone(&ready), membership).await?;
         if stop.run_until_cancelled(tokio::time::sleep(BEFORE_JOINING_AGAIN)).await.is_none() {
             return Ok(());
         }
@@ -93,7 +95,7 @@ async fn read(
     definition: &EventSourceMapping,
     reader: &Reader,
     invoker: Arc<dyn Invoker>,
-    ready: Option<oneshot::Sender<()>>,
+    ready: Ready,
     end: CancellationToken,
 ) -> anyhow::Result<()> {
     let consumer = Arc::new(consumer::join(definition, reader, ready)?);

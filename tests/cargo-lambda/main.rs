@@ -68,6 +68,17 @@ struct Run {
     log: std::fs::File,
 }
 
+/// Three free ports, in none of which stands one of the README's, which would be replaced in its turn.
+fn free_ports() -> [String; 3] {
+    loop {
+        let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let ports = listeners.map(|listener| listener.local_addr().unwrap().port().to_string());
+        if !ports.iter().any(|port| ["8080", "9000", "9001"].iter().any(|shown| port.contains(shown))) {
+            return ports;
+        }
+    }
+}
+
 impl Run {
     fn new(data: &Path) -> Self {
         let installed = Command::new(workspace().join("tests/cargo-lambda/install")).output().unwrap();
@@ -75,9 +86,7 @@ impl Run {
         let directory = String::from_utf8(installed.stdout).unwrap();
         #[expect(clippy::disallowed_methods, reason = "the commands' own environment")]
         let path = format!("{}:{}", directory.trim(), std::env::var("PATH").unwrap());
-        let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [gateway, watch, invoke] =
-            listeners.map(|listener| listener.local_addr().unwrap().port().to_string());
+        let [gateway, watch, invoke] = free_ports();
         let data = data.display().to_string();
         let replacements = [("8080", gateway), ("9000", watch), ("9001", invoke), (".data", data)];
         let replacements = replacements.map(|(old, new)| (old.to_owned(), new)).into();

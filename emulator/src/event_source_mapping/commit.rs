@@ -83,7 +83,8 @@ impl Committer {
         }
     }
 
-    /// Those of partitions that are still held.
+    /// Those of partitions that are still held. One that is lost right after this may be committed all the same, behind
+    /// its next owner's back: that repeats records, and loses none.
     fn held(&self, due: &Offsets) -> TopicPartitionList {
         let assignment = self.consumer.context();
         let mut offsets = TopicPartitionList::new();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -24,11 +24,14 @@ pub(super) type Consumer = BaseConsumer<Assignment>;
 /// The same trouble is told again after this long.
 const REPEAT_COMPLAINT: Duration = Duration::from_secs(300);
 
+/// Who waits for the first partitions, if anybody still does.
+pub(super) type Ready = Arc<Mutex<Option<oneshot::Sender<()>>>>;
+
 /// Joins the group; partitions come with the first polls.
 pub(super) fn join(
     definition: &EventSourceMapping,
     reader: &Reader,
-    ready: Option<oneshot::Sender<()>>,
+    ready: Ready,
 ) -> anyhow::Result<Consumer> {
     let reset = match definition.starting_position {
         StartingPosition::TrimHorizon => "earliest",
@@ -73,19 +76,19 @@ pub(super) struct Assignment {
     changes: AtomicU64,
     /// Which lanes are paused.
     paused: Mutex<Vec<bool>>,
-    ready: Mutex<Option<oneshot::Sender<()>>>,
+    ready: Ready,
     complaints: Mutex<Vec<(RDKafkaErrorCode, Instant)>>,
 }
 
 impl Assignment {
-    fn new(definition: &EventSourceMapping, ready: Option<oneshot::Sender<()>>) -> Self {
+    fn new(definition: &EventSourceMapping, ready: Ready) -> Self {
         Self {
             id: definition.id.clone(),
             topic: definition.topic.clone(),
             held: Mutex::default(),
             changes: AtomicU64::new(0),
             paused: Mutex::default(),
-            ready: Mutex::new(ready),
+            ready,
             complaints: Mutex::default(),
         }
     }
@@ -177,11 +180,13 @@ impl ConsumerContext for Assignment {
             held.extend(partitions.elements().iter().map(|element| (element.partition(), epoch)));
             held.len()
         };
-        let to_pause = only(partitions, |partition| self.is_paused(partition));
-        if to_pause.count() > 0
-            && let Err(error) = consumer.pause(&to_pause)
-        {
-            self.complain(&error);
+        // The client keeps a partition paused from one assignment to the next.
+        let paused = only(partitions, |partition| self.is_paused(partition));
+        let others = only(partitions, |partition| !self.is_paused(partition));
+        for changed in [consumer.pause(&paused), consumer.resume(&others)] {
+            if let Err(error) = changed {
+                self.complain(&error);
+            }
         }
         tracing::info!(id = self.id, topic = self.topic, partitions = held_now, "partitions assigned");
         if let Some(ready) = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {

@@ -35,7 +35,8 @@ impl Delivery {
                 self.report(batch, numbers, &error.error_type, "the function failed on a batch");
                 Answer::Failure
             }
-            Err(InvokeError::Stopping) => Answer::Stopping,
+            // A function host that is being replaced says so, too; then another one takes the batch.
+            Err(InvokeError::Stopping) if self.stop.is_cancelled() => Answer::Stopping,
             Err(error) => {
                 self.report(batch, numbers, &error.to_string(), "a batch waits for its function");
                 Answer::NotRun

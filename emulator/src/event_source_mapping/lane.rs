@@ -45,6 +45,8 @@ pub(super) struct Lane {
     blocked_since: Option<Instant>,
     /// Whether its partitions are paused.
     pub(super) paused: bool,
+    /// Whether they had to be before its last batch: then they are again without waiting.
+    slow: bool,
 }
 
 impl Lane {
@@ -62,6 +64,7 @@ impl Lane {
             carried: VecDeque::new(),
             blocked_since: None,
             paused: false,
+            slow: false,
         };
         (lane, outlet)
     }
@@ -93,6 +96,7 @@ impl Lane {
             let _closed = self.batches.try_send(mem::take(&mut self.open));
             self.opened = None;
             self.complete = false;
+            self.slow = self.paused;
             self.move_up();
         }
         self.blocked_since = match self.blocked_since {
@@ -116,9 +120,9 @@ impl Lane {
         !self.carried.is_empty()
     }
 
-    /// Whether it has been blocked for this long.
+    /// Whether it has been blocked for this long, or is likely to be.
     pub(super) fn is_blocked_for(&self, long: Duration) -> bool {
-        self.blocked_since.is_some_and(|since| since.elapsed() >= long)
+        self.blocked_since.is_some_and(|since| self.slow || since.elapsed() >= long)
     }
 
     pub(super) fn is_complete(&self) -> bool {

@@ -1,7 +1,6 @@
 //! The mapping on librdkafka's mock broker, with a function that does as told.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Mutex;
 
 use axum::body::Bytes;
 use base64::Engine as _;
@@ -71,6 +70,8 @@ fn two_at_a_time(bootstrap_servers: &str) -> Reader {
 struct FakeFunction {
     calls: watch::Sender<Vec<Vec<String>>>,
     poison: Mutex<HashSet<String>>,
+    /// How many calls more are refused by a host that stops.
+    refusals: Mutex<usize>,
     gate: Semaphore,
 }
 
@@ -89,6 +90,7 @@ impl FakeFunction {
         Arc::new(Self {
             calls: watch::Sender::default(),
             poison: Mutex::new(poison),
+            refusals: Mutex::default(),
             gate: Semaphore::new(permits),
         })
     }
@@ -105,6 +107,13 @@ impl Invoker for FakeFunction {
     fn invoke<'a>(&'a self, _: &'a str, payload: Bytes) -> BoxFuture<'a, Result<Outcome, InvokeError>> {
         let values = values(&serde_json::from_slice(&payload).unwrap());
         Box::pin(async move {
+            {
+                let mut refusals = self.refusals.lock().unwrap();
+                if let Some(left) = refusals.checked_sub(1) {
+                    *refusals = left;
+                    return Err(InvokeError::Stopping);
+                }
+            }
             self.calls.send_modify(|calls| calls.push(values.clone()));
             self.gate.acquire().await.unwrap().forget();
             let poison = self.poison.lock().unwrap();
@@ -208,6 +217,16 @@ async fn committed(bootstrap_servers: &str, partition: i32) -> Option<i64> {
         }
     });
     asked.await.unwrap()
+}
+
+/// Waits until something holds.
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let reached = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, reached).await.unwrap_or_else(|_| panic!("never {what}"));
 }
 
 async fn until_committed(bootstrap_servers: &str, partition: i32, offset: i64) {

@@ -58,7 +58,7 @@ async fn records_of_a_busy_time_wait_and_go_together_in_order() {
 async fn a_function_that_stays_busy_stops_the_reading_and_nothing_is_lost() {
     let broker = broker();
     let servers = broker.bootstrap_servers();
-    let consumer = Arc::new(consumer::join(&definition(), &reader(&servers), None).unwrap());
+    let consumer = Arc::new(consumer::join(&definition(), &reader(&servers), Ready::default()).unwrap());
     let (stop, done) = (CancellationToken::new(), CancellationToken::new());
     let (collector, mut lanes) =
         Collector::new(Arc::clone(&consumer), 1, 3, Duration::ZERO, stop.clone(), done.clone());
@@ -66,12 +66,7 @@ async fn a_function_that_stays_busy_stops_the_reading_and_nothing_is_lost() {
     lane.ready();
     let gathering = tokio::task::spawn_blocking(move || collector.run());
     produce(&servers, 0, &["x"; 40]).await;
-    let paused = async {
-        while !consumer.context().is_paused(0) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, paused).await.expect("reading went on");
+    until("paused", async || consumer.context().is_paused(0)).await;
     let mut offsets = Vec::new();
     while offsets.len() < 40 {
         let batch = tokio::time::timeout(DEADLINE, lane.batches.recv()).await.unwrap().unwrap();

@@ -60,3 +60,16 @@ async fn records_older_than_allowed_become_dead_letters_untried() {
     assert!(function.calls(|_| true).await.is_empty());
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_batch_that_meets_a_host_which_is_being_replaced_goes_to_the_next_one() {
+    let broker = broker();
+    let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&[]));
+    *function.refusals.lock().unwrap() = 1;
+    produce(&servers, 0, &["a"]).await;
+    let running = Running::start(definition(), &servers, &function).await;
+    produce(&servers, 0, &["b"]).await;
+    until_committed(&servers, 0, 2).await;
+    assert_eq!(function.calls(|_| true).await.concat(), ["a", "b"]);
+    running.stop().await;
+}

@@ -2,7 +2,8 @@
 //!
 //! Round trips are most of what a small batch takes. Where the tails of all its series are known and none of its points
 //! is late, nothing has to be read, and one statement can lock the fences, see that nobody else passed them, and write.
-//! If somebody did, it writes nothing, and the batch goes the long way.
+//! If somebody did, it writes nothing, and the batch goes the long way. It runs at the server's default isolation, READ
+//! COMMITTED; a stricter one refuses it when another writer comes in between, and it is tried again the long way.
 
 use sqlx::postgres::PgConnection;
 
