@@ -46,6 +46,7 @@ pub(super) fn log_in<C: ClientContext>(client: &Client<C>, region: &str) -> Resu
     if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
         return Ok(());
     }
-    let refusal = refusal.map(std::ffi::c_char::cast_unsigned);
+    // C's characters are signed on one processor and not on another.
+    let refusal = refusal.map(|character| u8::from_ne_bytes(character.to_ne_bytes()));
     Err(CStr::from_bytes_until_nul(&refusal)?.to_string_lossy().into())
 }
