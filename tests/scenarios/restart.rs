@@ -162,8 +162,9 @@ async fn after_kill_9_of_everything_at_once_what_kafka_acknowledged_becomes_poin
     let stack = start_with(data.path(), &["--broker", "kafka"]).await;
     produce(&stack, 1..1_001).await;
     assert_exact(&stack, 1_000).await;
-    // The averager stands still while more is acknowledged.
-    processes::signal(stack.instance("averager").await, Signal::SIGSTOP);
+    // The averagers stand still while more is acknowledged: they wait for their fences.
+    let mut holder = stack.database().unwrap().begin().await.unwrap();
+    sqlx::query("lock table ingest_fences in exclusive mode").execute(&mut *holder).await.unwrap();
     produce(&stack, 1_001..2_001).await;
     assert_eq!(made_points(&stack.database().unwrap()).await, Some(1_000));
 
