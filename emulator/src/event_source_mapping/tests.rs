@@ -16,6 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::DropGuard;
 
 use super::*;
 use crate::invoker::{FunctionError, InvokeError, Outcome};
@@ -179,6 +180,40 @@ impl Running {
     async fn stop(self) {
         self.stop.cancel();
         tokio::time::timeout(DEADLINE, self.task).await.expect("the mapping did not stop").unwrap().unwrap();
+    }
+}
+
+/// A collector with one lane and batches of three, whose batches nobody takes unasked.
+struct Gathering {
+    consumer: Arc<consumer::Consumer>,
+    lane: lane::Outlet,
+    /// Dropped by a test that fails, too: the thread must end.
+    ends: [DropGuard; 2],
+    thread: JoinHandle<()>,
+}
+
+impl Gathering {
+    fn start(bootstrap_servers: &str) -> Self {
+        let reader = reader(bootstrap_servers);
+        let consumer = Arc::new(consumer::join(&definition(), &reader, Ready::default()).unwrap());
+        let (stop, done) = (CancellationToken::new(), CancellationToken::new());
+        let (collector, mut lanes) =
+            Collector::new(Arc::clone(&consumer), 1, 3, Duration::ZERO, stop.clone(), done.clone());
+        let thread = tokio::task::spawn_blocking(move || collector.run());
+        Self { consumer, lane: lanes.remove(0), ends: [stop.drop_guard(), done.drop_guard()], thread }
+    }
+
+    /// The offsets of the next batch's first partition.
+    async fn offsets(&mut self) -> Vec<i64> {
+        self.lane.ready();
+        let batch = tokio::time::timeout(DEADLINE, self.lane.batches.recv()).await;
+        let batch = batch.expect("reading stood still").unwrap().close(&EventHead::new("arn", "b:1"), TOPIC);
+        batch.partitions[0].records.iter().map(|record| record.offset).collect()
+    }
+
+    async fn stop(self) {
+        drop((self.lane, self.consumer, self.ends));
+        self.thread.await.unwrap();
     }
 }
 

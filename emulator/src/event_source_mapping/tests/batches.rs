@@ -58,27 +58,15 @@ async fn records_of_a_busy_time_wait_and_go_together_in_order() {
 async fn a_function_that_stays_busy_stops_the_reading_and_nothing_is_lost() {
     let broker = broker();
     let servers = broker.bootstrap_servers();
-    let consumer = Arc::new(consumer::join(&definition(), &reader(&servers), Ready::default()).unwrap());
-    let (stop, done) = (CancellationToken::new(), CancellationToken::new());
-    let (collector, mut lanes) =
-        Collector::new(Arc::clone(&consumer), 1, 3, Duration::ZERO, stop.clone(), done.clone());
-    let mut lane = lanes.remove(0);
-    lane.ready();
-    let gathering = tokio::task::spawn_blocking(move || collector.run());
+    let mut gathering = Gathering::start(&servers);
     produce(&servers, 0, &["x"; 40]).await;
-    until("paused", async || consumer.context().is_paused(0)).await;
+    until("paused", async || gathering.consumer.context().is_paused(0)).await;
     let mut offsets = Vec::new();
     while offsets.len() < 40 {
-        let batch = tokio::time::timeout(DEADLINE, lane.batches.recv()).await.unwrap().unwrap();
-        lane.ready();
-        let batch = batch.close(&EventHead::new("arn", &servers), TOPIC);
-        offsets.extend(batch.partitions[0].records.iter().map(|record| record.offset));
+        offsets.extend(gathering.offsets().await);
     }
     assert_eq!(offsets, (0..40).collect::<Vec<i64>>());
-    drop(consumer);
-    stop.cancel();
-    done.cancel();
-    gathering.await.unwrap();
+    gathering.stop().await;
 }
 
 #[tokio::test]

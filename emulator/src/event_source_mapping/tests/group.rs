@@ -102,15 +102,9 @@ async fn a_stop_does_not_wait_for_a_broker_that_is_away() {
 async fn a_partition_that_was_paused_when_it_was_taken_away_is_read_on_when_it_comes_back() {
     let broker = broker();
     let servers = broker.bootstrap_servers();
-    let consumer = Arc::new(consumer::join(&definition(), &reader(&servers), Ready::default()).unwrap());
-    let (stop, done) = (CancellationToken::new(), CancellationToken::new());
-    let (collector, mut lanes) =
-        Collector::new(Arc::clone(&consumer), 1, 3, Duration::ZERO, stop.clone(), done.clone());
-    // A test that fails ends the thread, too.
-    let _ends = (stop.clone().drop_guard(), done.clone().drop_guard());
-    let gathering = tokio::task::spawn_blocking(move || collector.run());
+    let mut gathering = Gathering::start(&servers);
     produce(&servers, 0, &["x"; 40]).await;
-    until("paused", async || consumer.context().is_paused(0)).await;
+    until("paused", async || gathering.consumer.context().is_paused(0)).await;
 
     let other = client(&servers, "averager");
     other.subscribe(&[TOPIC]).unwrap();
@@ -123,20 +117,11 @@ async fn a_partition_that_was_paused_when_it_was_taken_away_is_read_on_when_it_c
     });
     tokio::time::timeout(DEADLINE, other).await.expect("no partition was given away").unwrap();
     until("all partitions again", async || {
-        consumer.context().epoch(0).is_some() && consumer.context().epoch(1).is_some()
+        let assignment = gathering.consumer.context();
+        assignment.epoch(0).is_some() && assignment.epoch(1).is_some()
     })
     .await;
 
-    let mut lane = lanes.remove(0);
-    let mut last = 0;
-    while last < 39 {
-        lane.ready();
-        let batch = tokio::time::timeout(DEADLINE, lane.batches.recv()).await.expect("reading stood still");
-        let batch = batch.unwrap().close(&EventHead::new("arn", &servers), TOPIC);
-        last = batch.partitions[0].records.last().unwrap().offset;
-    }
-    drop((lane, consumer));
-    stop.cancel();
-    done.cancel();
-    gathering.await.unwrap();
+    while gathering.offsets().await.last() != Some(&39) {}
+    gathering.stop().await;
 }
