@@ -33,11 +33,9 @@ impl KafkaPriceLog {
         Self { kafka: kafka.clone(), producer: Mutex::new(None) }
     }
 
-    /// The client, made anew when there is none or when the present one has met an error it cannot recover from.
     fn producer(&self) -> Result<LoggingProducer, PublishError> {
         let mut slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
-        let sound = slot.take().filter(|producer| producer.client().fatal_error().is_none());
-        let producer = match sound {
+        let producer = match slot.take() {
             Some(producer) => producer,
             None => new_producer(&self.kafka)?,
         };
@@ -98,7 +96,9 @@ fn new_producer(kafka: &Kafka) -> Result<LoggingProducer, PublishError> {
     let mut config = client::config(kafka);
     config
         .set("acks", "all")
-        .set("enable.idempotence", "true")
+        // An idempotent producer's first record waits half a second for its producer id. A retry may write a record
+        // twice, and in another order, and neither changes what is stored.
+        .set("enable.idempotence", "false")
         // The Java client's choice for records with a key, so that a symbol keeps its partition whoever produces.
         .set("partitioner", "murmur2_random")
         .set("linger.ms", "1")
