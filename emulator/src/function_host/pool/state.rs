@@ -60,7 +60,8 @@ impl State {
     fn take_idle(&mut self) -> Option<(InstanceId, oneshot::Sender<Assignment>)> {
         while let Some(id) = self.idle.pop() {
             let Some(instance) = self.instances.get_mut(&id) else { continue };
-            let alive = instance.pid.is_some_and(liveness::is_alive);
+            // A process may ask for work before whoever started it has noted its id.
+            let alive = instance.pid.is_none_or(liveness::is_alive);
             match std::mem::replace(&mut instance.phase, Phase::Answered) {
                 Phase::Idle(next) if alive && !next.is_closed() => return Some((id, next)),
                 // It hung up, and may ask again.

@@ -65,6 +65,16 @@ async fn the_most_recently_used_instance_is_taken_first() {
 }
 
 #[tokio::test]
+async fn an_instance_that_asks_before_its_process_id_is_noted_gets_the_request() {
+    let mut state = State::default();
+    let (id, _orders) = state.add();
+    let mut work = state.park(id).expect("it may ask");
+    let _answered = state.request("r");
+    assert_eq!(work.try_recv().unwrap().request_id, "r");
+    assert_eq!(state.missing(1), 0);
+}
+
+#[tokio::test]
 async fn a_request_whose_instance_died_before_taking_it_goes_to_another() {
     let mut state = State::default();
     let (id, _work) = state.idle_instance();
