@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
@@ -21,6 +23,8 @@ use super::retry::RetryPlan;
 
 /// Longest wait for Kafka once the emulator stops: an uncommitted batch is merely delivered again.
 const AT_THE_END: Duration = Duration::from_millis(1_500);
+/// A commit that took longer than this is made again: librdkafka may forget one whose broker goes away.
+const LONGEST: Duration = Duration::from_secs(60);
 /// From one commit to the next: each costs Kafka a write.
 const BETWEEN_COMMITS: Duration = Duration::from_millis(20);
 
@@ -103,9 +107,15 @@ async fn commit_once(consumer: Arc<Consumer>, offsets: TopicPartitionList) -> Re
     if offsets.count() == 0 {
         return Ok(());
     }
-    let commit = tokio::task::spawn_blocking(move || consumer.commit(&offsets, CommitMode::Sync));
-    // Only the end of the runtime keeps it from running.
-    commit.await.unwrap_or(Ok(()))
+    let (answer, answered) = oneshot::channel();
+    // A thread of its own, since the call may never return: a runtime would wait for it at its end.
+    let commit = move || answer.send(consumer.commit(&offsets, CommitMode::Sync));
+    // One that is not started drops its end of the channel.
+    let _started = thread::Builder::new().name("commit".to_owned()).spawn(commit);
+    match tokio::time::timeout(LONGEST, answered).await {
+        Ok(Ok(committed)) => committed,
+        _ => Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut)),
+    }
 }
 
 /// Waits for Kafka; only a little while once the emulator stops, and then without a result.
