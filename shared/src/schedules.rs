@@ -93,9 +93,9 @@ impl Schedules {
     }
 
     async fn client(&self) -> &Client {
+        let sdk = aws_config::defaults(BehaviorVersion::latest()).http_client(aws_http::client());
         // Boxed, because it is large and every call would carry it.
-        let load = async || client(&Box::pin(aws_config::load_defaults(BehaviorVersion::latest())).await);
-        self.client.get_or_init(load).await
+        self.client.get_or_init(async || client(&Box::pin(sdk.load()).await)).await
     }
 
     /// Creates the schedule of a job, first firing at `start_at`. One that is there already is as good.
@@ -187,6 +187,7 @@ fn client(sdk: &SdkConfig) -> Client {
         .build();
     let config = Config::from(sdk)
         .to_builder()
+        .http_client(sdk.http_client().unwrap_or_else(aws_http::client))
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_max_attempts(2))
         .build();

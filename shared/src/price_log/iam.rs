@@ -3,24 +3,70 @@
 use std::error::Error;
 use std::ffi::{CStr, CString};
 use std::ptr;
+use std::time::{Duration, SystemTime};
 
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials as _;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use rdkafka::bindings::rd_kafka_oauthbearer_set_token;
 use rdkafka::client::{Client, ClientContext, OAuthToken};
 use rdkafka::types::RDKafkaRespErr;
+use reqwest::Url;
+
+/// How long a token is good for, which is as long as MSK allows.
+const LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// Who asks, as MSK's log shows it; not signed.
+const USER_AGENT: &str = concat!("market-data/", env!("CARGO_PKG_VERSION"));
 
 /// A token for the clusters of a region. It blocks, so never on a thread that serves futures.
-#[cfg(feature = "deployed")]
 pub(super) fn token(region: &str) -> Result<OAuthToken, Box<dyn Error>> {
-    let region = aws_config::Region::new(region.to_owned());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (token, lifetime_ms) = runtime.block_on(aws_msk_iam_sasl_signer::generate_auth_token(region))?;
-    Ok(OAuthToken { token, principal_name: String::new(), lifetime_ms })
+    let credentials = runtime.block_on(credentials(region))?;
+    signed(region, credentials, SystemTime::now())
 }
 
-/// Never asked for: the configuration refuses IAM in such a build.
-#[cfg(not(feature = "deployed"))]
-pub(super) fn token(_region: &str) -> Result<OAuthToken, Box<dyn Error>> {
-    Err("this build does not speak TLS".into())
+/// Those that the SDK finds: of the function's role, in Lambda.
+async fn credentials(region: &str) -> Result<Credentials, Box<dyn Error>> {
+    // Of its own, because connections end with the runtime that they began in.
+    let http = aws_http::client();
+    let sdk = aws_config::defaults(BehaviorVersion::latest()).region(Region::new(region.to_owned()));
+    let sdk = sdk.http_client(http).load().await;
+    let provider = sdk.credentials_provider().ok_or("no credentials are configured")?;
+    Ok(provider.provide_credentials().await?)
+}
+
+/// The address of a connection to MSK, signed, in base64.
+fn signed(region: &str, credentials: Credentials, now: SystemTime) -> Result<OAuthToken, Box<dyn Error>> {
+    let endpoint = format!("https://kafka.{region}.amazonaws.com/");
+    let mut address = Url::parse_with_params(&endpoint, [("Action", "kafka-cluster:Connect")])?;
+    let mut settings = SigningSettings::default();
+    settings.signature_location = SignatureLocation::QueryParams;
+    settings.expires_in = Some(LIFETIME);
+    let identity = credentials.into();
+    let parameters = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name("kafka-cluster")
+        .time(now)
+        .settings(settings)
+        .build()?;
+    let request =
+        SignableRequest::new("GET", address.as_str(), std::iter::empty(), SignableBody::Bytes(&[]))?;
+    let (instructions, _) = sign(request, &parameters.into())?.into_parts();
+    for (name, value) in instructions.params() {
+        address.query_pairs_mut().append_pair(name, value);
+    }
+    address.query_pairs_mut().append_pair("User-Agent", USER_AGENT);
+    let expiry = now.duration_since(SystemTime::UNIX_EPOCH)? + LIFETIME;
+    Ok(OAuthToken {
+        token: BASE64_URL_SAFE_NO_PAD.encode(address.as_str()),
+        principal_name: String::new(),
+        lifetime_ms: i64::try_from(expiry.as_millis())?,
+    })
 }
 
 /// Hands a token to a client that is never asked for one, as rdkafka's admin client is not. It blocks, too.
@@ -50,3 +96,6 @@ pub(super) fn log_in<C: ClientContext>(client: &Client<C>, region: &str) -> Resu
     let refusal = refusal.map(|character| u8::from_ne_bytes(character.to_ne_bytes()));
     Err(CStr::from_bytes_until_nul(&refusal)?.to_string_lossy().into())
 }
+
+#[cfg(test)]
+mod tests;

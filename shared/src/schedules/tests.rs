@@ -1,6 +1,8 @@
 use aws_config::Region;
 use aws_sdk_scheduler::config::{Credentials, SharedCredentialsProvider};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use wiremock::matchers::{method, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -9,11 +11,15 @@ use super::*;
 const JOB: Uuid = Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001);
 
 fn schedules(server: &MockServer) -> Schedules {
+    schedules_at(server.uri())
+}
+
+fn schedules_at(endpoint: String) -> Schedules {
     let sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new("x", "x", None, None, "test")))
-        .endpoint_url(server.uri())
+        .endpoint_url(endpoint)
         .build();
     let config = config::Schedules {
         group: "jobs".to_owned(),
@@ -97,7 +103,23 @@ async fn an_endpoint_that_is_not_there_is_an_error() {
     let server = MockServer::builder().start().await;
     let schedules = schedules(&server);
     drop(server);
-    assert!(schedules.delete(JOB).await.is_err());
+    let error = schedules.delete(JOB).await.unwrap_err();
+    assert!(error.reason.contains("Connection refused"), "{}", error.reason);
+}
+
+#[tokio::test]
+async fn a_call_whose_connection_breaks_is_tried_once_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let schedules = schedules_at(format!("http://{}", listener.local_addr().unwrap()));
+    let server = async {
+        for answer in ["", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"] {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let _read = connection.read(&mut [0; 1_024]).await.unwrap();
+            connection.write_all(answer.as_bytes()).await.unwrap();
+        }
+    };
+    let (deleted, ()) = tokio::join!(schedules.delete(JOB), server);
+    assert!(deleted.is_ok(), "{deleted:?}");
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ async fn serve(home: &Path) -> Client {
     tokio::spawn(async move { axum::serve(listener, scheduler.router()).await.unwrap() });
     let config = aws_sdk_scheduler::Config::builder()
         .behavior_version(BehaviorVersion::latest())
+        .http_client(aws_http::client())
         .region(Region::from_static("us-east-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .endpoint_url(endpoint)
