@@ -1,6 +1,9 @@
 //! Logging: to standard output, where Lambda reads it.
 
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{self, Logging};
 
@@ -9,12 +12,14 @@ use crate::config::{self, Logging};
 /// A second call changes nothing.
 pub fn init() {
     let Logging { filter, json } = config::or_exit(Logging::from_environment());
-    let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_ansi(false);
+    // Not `EnvFilter`, whose regular expressions are half a megabyte of each function. The configuration read it already.
+    let filter: Targets = filter.parse().unwrap_or_default();
+    let lines = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_ansi(false);
     // An error means that logging stands already.
     let _ = if json {
         // Lambda's own filter looks for `timestamp` and `level` at the top of each object.
-        lines.json().flatten_event(true).with_span_list(false).try_init()
+        lines.json().flatten_event(true).with_span_list(false).finish().with(filter).try_init()
     } else {
-        lines.compact().try_init()
+        lines.compact().finish().with(filter).try_init()
     };
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use sqlx::postgres::PgConnectOptions;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::security::THIS_BUILD_SPEAKS_TLS;
 use super::{ConfigError, Database, Kafka, Providers, Retention, Schedules};
@@ -135,7 +135,7 @@ impl<'a> Environment<'a> {
 
     pub(super) fn log_filter(&mut self) -> String {
         let expected = "log filter directives such as info or info,shared=debug";
-        self.or_default("RUST_LOG", DEFAULT_LOG_FILTER, expected, |text| EnvFilter::try_new(text).is_ok())
+        self.or_default("RUST_LOG", DEFAULT_LOG_FILTER, expected, |text| Targets::from_str(text).is_ok())
     }
 
     pub(super) fn log_json(&mut self) -> bool {
