@@ -1,6 +1,6 @@
 //! The contract: OpenAPI 3.1 out of the handlers' and answers' own types, served at `/openapi.json`.
 
-use std::sync::Arc;
+use std::sync::LazyLock;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -10,14 +10,20 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 
 use crate::problem::AlwaysProblems;
+use crate::{average, docs, health, history, latest, polling_jobs, symbols};
 
-/// What stands above the paths.
+/// What stands above the paths, and what describes each of them.
 #[derive(Debug, OpenApi)]
 #[openapi(
     info(
         title = "Market data API",
         description = include_str!("contract.md"),
         license(name = "MIT", identifier = "MIT")
+    ),
+    paths(
+        latest::latest, average::average, history::history, symbols::symbols,
+        polling_jobs::create, polling_jobs::list, polling_jobs::get, polling_jobs::delete,
+        health::health, document, docs::page, docs::part
     ),
     servers((url = "/", description = "This server")),
     tags(
@@ -29,9 +35,9 @@ use crate::problem::AlwaysProblems;
 )]
 pub(crate) struct Contract;
 
-/// The document, written once.
-#[derive(Clone, Debug)]
-pub(crate) struct Document(pub(crate) Arc<str>);
+/// The document, written when it is first asked for, not at each start of the function. Writing it cannot fail; were it
+/// to, the page would say so.
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| Contract::openapi().to_json().unwrap_or_default());
 
 /// This document
 #[utoipa::path(
@@ -41,8 +47,8 @@ pub(crate) struct Document(pub(crate) Arc<str>);
     operation_id = "getContract",
     responses((status = OK, body = Object, description = "OpenAPI 3.1"), AlwaysProblems)
 )]
-pub(crate) async fn document(axum::Extension(Document(text)): axum::Extension<Document>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response()
+pub(crate) async fn document() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
 }
 
 /// Prices and averages in the contract: a JSON number without the format that would make clients read a float.

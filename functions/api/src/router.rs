@@ -3,30 +3,23 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router};
+use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-use crate::contract::{Contract, Document};
 use crate::problem::{MAX_BODY_BYTES, Problem};
 use crate::state::AppState;
 use crate::{average, contract, docs, health, history, latest, polling_jobs, symbols};
 
 /// The whole API over `state`.
 pub fn router(state: AppState) -> Router {
-    let (routes, openapi) = documented_routes().split_for_parts();
-    // Writing the document cannot fail; were it to, the page would say so and prices would still be served.
-    let document = openapi.to_json().unwrap_or_default();
-    routes
+    routes()
         .with_state(Arc::new(state))
-        .layer(Extension(Document(document.into())))
         .fallback(async |uri: Uri| Problem::no_path(uri.path()))
         .method_not_allowed_fallback(async || Problem::wrong_method())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -34,19 +27,20 @@ pub fn router(state: AppState) -> Router {
         .layer(CatchPanicLayer::custom(internal))
 }
 
-/// Every route comes with its description, so that none can be missing from the contract.
-fn documented_routes() -> OpenApiRouter<Arc<AppState>> {
-    OpenApiRouter::with_openapi(Contract::openapi())
-        .routes(routes!(latest::latest))
-        .routes(routes!(average::average))
-        .routes(routes!(history::history))
-        .routes(routes!(symbols::symbols))
-        .routes(routes!(polling_jobs::create, polling_jobs::list))
-        .routes(routes!(polling_jobs::get, polling_jobs::delete))
-        .routes(routes!(health::health))
-        .routes(routes!(contract::document))
-        .routes(routes!(docs::page))
-        .routes(routes!(docs::part))
+/// Those of [`contract::Contract`], which tests hold together with this. Apart from it, since making the descriptions would
+/// take a good part of each start.
+fn routes() -> Router<Arc<AppState>> {
+    Router::new()
+        .route("/prices/latest", get(latest::latest))
+        .route("/prices/average", get(average::average))
+        .route("/prices/history", get(history::history))
+        .route("/symbols", get(symbols::symbols))
+        .route("/prices/poll", post(polling_jobs::create).get(polling_jobs::list))
+        .route("/prices/poll/{job_id}", get(polling_jobs::get).delete(polling_jobs::delete))
+        .route("/health", get(health::health))
+        .route("/openapi.json", get(contract::document))
+        .route("/docs", get(docs::page))
+        .route("/docs/{file}", get(docs::part))
 }
 
 /// Refuses a body that is known to be too large, whether or not the handler reads it.
