@@ -12,7 +12,7 @@ use crate::config::{self, Logging};
 /// A second call changes nothing.
 pub fn init() {
     let Logging { filter, json } = config::or_exit(Logging::from_environment());
-    // Not `EnvFilter`, whose regular expressions are half a megabyte of each function. The configuration read it already.
+    // Not `EnvFilter`, whose regular expressions are 0.2 MB of each function. The configuration read the filter already.
     let filter: Targets = filter.parse().unwrap_or_default();
     let lines = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_ansi(false);
     // An error means that logging stands already.
