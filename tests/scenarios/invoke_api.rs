@@ -1,7 +1,12 @@
 //! Functions invoked one by one, and a stack whose functions run in another emulator.
 
+use std::time::Duration;
+
+use e2e::binaries::workspace;
 use e2e::stack::{Options, Stack};
-use serde_json::Value;
+use e2e::waiting::until;
+use serde_json::{Value, json};
+use tokio::process::Command;
 
 async fn start(data: &std::path::Path) -> Stack {
     Stack::start(Options { data_directory: data.into(), ..Options::default() }).await.unwrap()
@@ -22,6 +27,39 @@ async fn every_example_event_is_answered_by_its_function() {
     for event in ["upkeep-create", "upkeep-scheduled"] {
         assert!(stack.invoke("upkeep", event).await["migrated"].is_number(), "{event}");
     }
+}
+
+#[tokio::test]
+#[ignore = "needs boto3, which moto brings: tests/moto/install, then cargo test --test scenarios -- --ignored boto3"]
+async fn boto3_invokes_functions_and_reads_their_errors_as_it_does_in_aws() {
+    let data = tempfile::tempdir().unwrap();
+    let stack = start(data.path()).await;
+    let python = workspace().join("target/moto/bin/python");
+    assert!(python.is_file(), "{} is missing; tests/moto/install installs it", python.display());
+    let mut program = Command::new(python);
+    program.arg(workspace().join("tests/scenarios/invoke_with_boto3.py")).arg(&stack.ready.invoke_url);
+    let output = program.output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+
+    let answer = &said["synchronous"];
+    assert_eq!((&answer["status"], &answer["function_error"]), (&json!(200), &Value::Null), "{said}");
+    assert_eq!((&answer["version"], &answer["payload"]["statusCode"]), (&json!("$LATEST"), &json!(200)));
+    let answer = &said["failed"];
+    assert_eq!((&answer["status"], &answer["function_error"]), (&json!(200), &json!("Unhandled")), "{said}");
+    assert_eq!(answer["payload"]["errorType"], "UnreadableEvent", "{said}");
+    for (kind, status) in [("event", 202), ("dry_run", 204)] {
+        assert_eq!((&said[kind]["status"], &said[kind]["payload"]), (&json!(status), &Value::Null), "{said}");
+    }
+    assert_eq!(said["unknown"]["Code"], "ResourceNotFoundException", "{said}");
+    let message = said["unknown"]["Message"].as_str().unwrap();
+    assert!(message.ends_with(":function:no-such-function"), "{said}");
+
+    // Taken over is not done: the averager is invoked after that.
+    let stored = "/prices/history?symbol=EXAMPLE&provider=example";
+    let points =
+        async || stack.get(stored).await.1["items"].as_array().filter(|items| items.len() == 2).cloned();
+    until("both points of the asynchronous batch", Duration::from_secs(30), points).await;
 }
 
 #[tokio::test]
