@@ -68,6 +68,13 @@ async fn a_postgres_that_is_away_ends_the_start_and_is_named_without_its_passwor
     ends_the_start("DATABASE_URL", url, "postgres://me@127.0.0.1:1/prices").await;
 }
 
+#[tokio::test]
+async fn a_postgres_that_does_not_let_the_functions_in_ends_the_start_with_its_reason() {
+    let url = e2e::postgres::empty_database_url().await.unwrap();
+    let missing = url.replace("/test_", "/nothing_");
+    ends_the_start("DATABASE_URL", &missing, "Postgres has no database of the name in DATABASE_URL").await;
+}
+
 /// Nothing listens on port 1.
 async fn ends_the_start(variable: &str, value: &str, shown: &str) {
     let data = tempfile::tempdir().unwrap();

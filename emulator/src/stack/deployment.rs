@@ -1,5 +1,6 @@
 //! What a deployment does once: invokes the functions behind the template's custom resources.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -15,7 +16,8 @@ use crate::invoker::{Invoker, Outcome};
 
 /// Databases and brokers that are started at the same time may need a while.
 const PATIENCE: Duration = Duration::from_secs(30);
-const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
+/// The first pause between two attempts, which doubles up to the longest: each failure is told in the function's log.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
 /// Invokes `function` as CloudFormation does when a stack is made, until it succeeds; tells what it waits for.
 pub(super) async fn create(
@@ -27,11 +29,23 @@ pub(super) async fn create(
     let failure = format!("{function} did not succeed");
     let wait = Wait { patience: functions.patience(PATIENCE), announcements, failure: &failure };
     let invoker = functions.invoker();
-    let created = until_it_succeeds(function, invoker.as_ref());
-    wait.until(created, async || functions.trouble(addresses).await).await
+    let last_failure = Mutex::new(None);
+    let created = until_it_succeeds(function, invoker.as_ref(), &last_failure);
+    let why = async || {
+        let trouble = functions.trouble(addresses).await;
+        match last_failure.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(failure) => format!("{trouble}. It said: {failure}"),
+            None => trouble,
+        }
+    };
+    wait.until(created, why).await
 }
 
-async fn until_it_succeeds(function: &str, invoker: &dyn Invoker) -> anyhow::Result<()> {
+async fn until_it_succeeds(
+    function: &str,
+    invoker: &dyn Invoker,
+    last_failure: &Mutex<Option<String>>,
+) -> anyhow::Result<()> {
     // Nobody waits for a callback, so there is no ResponseURL.
     let event = json!({
         "RequestType": "Create",
@@ -42,13 +56,19 @@ async fn until_it_succeeds(function: &str, invoker: &dyn Invoker) -> anyhow::Res
         "ResourceProperties": {},
     });
     let event = Bytes::from(event.to_string());
+    let mut pause = PAUSES.0;
     loop {
         let failure = match invoker.invoke(function, event.clone()).await {
             Ok(Outcome::Success(_)) => return Ok(()),
             Ok(Outcome::FunctionError(failure)) => anyhow::Error::new(failure),
             Err(refusal) => refusal.into(),
         };
-        tracing::warn!("{function} failed, trying it again: {failure:#}");
-        sleep(BETWEEN_ATTEMPTS).await;
+        let failure = format!("{failure:#}");
+        let before = last_failure.lock().unwrap_or_else(PoisonError::into_inner).replace(failure.clone());
+        if before.as_ref() != Some(&failure) {
+            tracing::warn!("{function} failed, trying it again: {failure}");
+        }
+        sleep(pause).await;
+        pause = PAUSES.1.min(pause * 2);
     }
 }

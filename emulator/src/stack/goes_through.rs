@@ -5,11 +5,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::time::{Instant, sleep};
 
-const BETWEEN_REQUESTS: Duration = Duration::from_millis(100);
+/// The first pause between two requests, which doubles up to the longest: each that fails is told in the api's log.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// Waits until one does, for `patience`.
 pub(super) async fn wait(client: &reqwest::Client, gateway: &str, patience: Duration) -> anyhow::Result<()> {
     let deadline = Instant::now() + patience;
+    let mut pause = PAUSES.0;
     loop {
         let response = client.get(format!("{gateway}/health")).send().await;
         let failure = match response.map(reqwest::Response::error_for_status) {
@@ -19,6 +21,7 @@ pub(super) async fn wait(client: &reqwest::Client, gateway: &str, patience: Dura
         if Instant::now() > deadline {
             return Err(failure).context("no request goes through");
         }
-        sleep(BETWEEN_REQUESTS).await;
+        sleep(pause).await;
+        pause = PAUSES.1.min(pause * 2);
     }
 }

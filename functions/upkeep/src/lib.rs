@@ -141,7 +141,8 @@ impl Upkeep {
     /// Brings the schema up to date, once Postgres answers. The migrator's own lock makes two at once harmless.
     async fn migrate(&self) -> Result<i64, MigrationError> {
         let pause = ConstantBuilder::default().with_delay(POSTGRES_PAUSE).with_max_times(POSTGRES_TRIES);
-        (|| self.pool.acquire()).retry(pause).await.map_err(|_| MigrationError::Unavailable)?;
+        let connect = (|| self.pool.acquire()).retry(pause).when(|error| refusal(error).is_none());
+        connect.await.map_err(|error| refusal(&error).unwrap_or(MigrationError::Unavailable))?;
         tokio::time::timeout(MIGRATION_TIMEOUT, MIGRATOR.run(&self.pool))
             .await
             .map_err(|_| MigrationError::TimedOut)??;
@@ -161,10 +162,24 @@ impl Upkeep {
 enum MigrationError {
     #[error("Postgres is not available")]
     Unavailable,
+    #[error("Postgres refuses the user or the password in DATABASE_URL")]
+    LoginRefused,
+    #[error("Postgres has no database of the name in DATABASE_URL")]
+    NoDatabase,
     #[error("migrating took longer than {} s", MIGRATION_TIMEOUT.as_secs())]
     TimedOut,
     #[error("a migration failed")]
     Failed(#[from] sqlx::migrate::MigrateError),
+}
+
+/// Why Postgres, though it is there, does not let us in: by its error codes 28 (authorization) and 3D (database).
+fn refusal(error: &sqlx::Error) -> Option<MigrationError> {
+    let code = error.as_database_error()?.code()?;
+    match code.get(..2)? {
+        "28" => Some(MigrationError::LoginRefused),
+        "3D" => Some(MigrationError::NoDatabase),
+        _ => None,
+    }
 }
 
 /// The result of a task, or its failure among the others'. Causes are for the log.
