@@ -34,8 +34,9 @@ impl Clients {
         if let Some(client) = clients.get(&connect_timeout) {
             return Ok(client.clone());
         }
-        // What the SDK signed goes out as it is, and what comes back is what the service sent.
-        let mut builder = Client::builder().redirect(Policy::none()).referer(false).no_gzip();
+        // What the SDK signed goes out as it is, and what comes back is what the service sent. As with the SDK's own client
+        // no proxy is asked, which would not find an AWS emulator on this machine or beside this container.
+        let mut builder = Client::builder().redirect(Policy::none()).referer(false).no_gzip().no_proxy();
         if let Some(timeout) = connect_timeout {
             builder = builder.connect_timeout(timeout);
         }
@@ -93,7 +94,7 @@ async fn send(client: Client, request: HttpRequest) -> Result<HttpResponse, Conn
         .map_err(|error| ConnectorError::other(error.into(), None))
 }
 
-/// By its kind the SDK decides whether to try again: after everything but a request that could not be made.
+/// The SDK tries again or not by the failure's kind; it does not after a request that could not even be put together.
 fn failure(error: reqwest::Error) -> ConnectorError {
     let never_connected = error.is_connect();
     let failure = if error.is_timeout() {
