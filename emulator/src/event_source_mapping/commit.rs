@@ -23,7 +23,8 @@ use super::retry::RetryPlan;
 
 /// Longest wait for Kafka once the emulator stops: an uncommitted batch is merely delivered again.
 const AT_THE_END: Duration = Duration::from_millis(1_500);
-/// A commit that took longer than this is made again: librdkafka may forget one whose broker goes away.
+/// A commit that took longer than this is made again: librdkafka may forget one whose broker goes away. Should it come to
+/// pass after all, behind a later one, records are merely delivered again.
 const LONGEST: Duration = Duration::from_secs(60);
 /// From one commit to the next: each costs Kafka a write.
 const BETWEEN_COMMITS: Duration = Duration::from_millis(20);

@@ -27,8 +27,8 @@ pub fn router(state: AppState) -> Router {
         .layer(CatchPanicLayer::custom(internal))
 }
 
-/// Those of [`contract::Contract`], which tests hold together with this. Apart from it, since making the descriptions would
-/// take a good part of each start.
+/// The paths that [`contract::Contract`] describes; a test fails where one has what the other lacks. They are two lists because
+/// the descriptions would take a good part of each start, and are seldom asked for.
 fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/prices/latest", get(latest::latest))

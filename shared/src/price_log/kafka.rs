@@ -33,13 +33,13 @@ impl KafkaPriceLog {
         Self { kafka: kafka.clone(), producer: Mutex::new(None) }
     }
 
+    /// The client, made at the first call.
     fn producer(&self) -> Result<LoggingProducer, PublishError> {
         let mut slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
-        let producer = match slot.take() {
-            Some(producer) => producer,
-            None => new_producer(&self.kafka)?,
-        };
-        Ok(slot.insert(producer).clone())
+        if let Some(producer) = &*slot {
+            return Ok(producer.clone());
+        }
+        Ok(slot.insert(new_producer(&self.kafka)?).clone())
     }
 
     fn enqueue(
