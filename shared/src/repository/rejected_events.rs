@@ -72,8 +72,8 @@ pub async fn insert(connection: &mut PgConnection, events: &[RejectedEvent]) -> 
     Ok(inserted.rows_affected())
 }
 
-/// The reason as text that Postgres takes, and of bounded length: it may quote the record, which may hold anything.
-fn readable(reason: &str) -> String {
+/// A reason as text that Postgres takes, and of bounded length: it may quote a record, which may hold anything.
+pub(super) fn readable(reason: &str) -> String {
     let plain = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
     reason.chars().take(LONGEST_REASON).map(plain).collect()
 }
