@@ -7,10 +7,11 @@ use reqwest::Url;
 use crate::backing::postgres;
 
 /// Variables that the functions understand beyond those that the template names.
-const PASSED_ON: [&str; 13] = [
+const PASSED_ON: [&str; 14] = [
     "KAFKA_PRICE_TOPIC",
     "KAFKA_DEAD_LETTER_TOPIC",
     "POLLING_INTERVAL",
+    "ALLOWED_ORIGINS",
     "DEFAULT_PROVIDER",
     "YAHOO_BASE_URL",
     "YAHOO_USER_AGENT",

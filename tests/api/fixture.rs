@@ -93,13 +93,15 @@ impl Api {
             schedules: schedules(&event_bridge.uri()),
             polling_interval: 10,
             max_relay_jobs: RELAY_JOBS,
+            allowed_origins: Vec::new(),
             observed: Observed::default(),
         };
         Self { pool, log, quoter, event_bridge, router: api::router(state) }
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, body: String) -> Answered {
-        let request = Request::builder().method(method).uri(path).body(Body::from(body)).expect("a request");
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let request = request.body(Body::from(body)).expect("a request");
         let (parts, body) = self.router.clone().oneshot(request).await.expect("an answer").into_parts();
         let header = |name| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
         let body = to_bytes(body, 10_000_000).await.expect("its body");

@@ -24,6 +24,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         schedules: Schedules::from_config(&config.schedules),
         polling_interval: config.polling_interval,
         max_relay_jobs: config.max_relay_jobs,
+        allowed_origins: config.allowed_origins,
         observed: Observed::default(),
     };
     lambda_http::run(api::router(state)).await

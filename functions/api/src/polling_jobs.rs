@@ -35,7 +35,7 @@ const UNDO_TIME: Duration = Duration::from_secs(1);
 /// Poll symbols at an interval
 ///
 /// The first tick is at the next whole second. Symbols are not checked with the provider: what it does not know shows
-/// in the job's `last_run`. The body is read as JSON whatever its `Content-Type`.
+/// in the job's `last_run`.
 #[utoipa::path(
     post,
     path = "/prices/poll",

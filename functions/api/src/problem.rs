@@ -134,6 +134,19 @@ impl Problem {
         Self::plain(StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have at most {limit} bytes"))
     }
 
+    pub(crate) fn not_json() -> Self {
+        Self::plain(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "a body must be JSON, and its header must say so: Content-Type: application/json",
+        )
+    }
+
+    pub(crate) fn foreign_page() -> Self {
+        let detail = "a page of another site had a browser send this: its Origin is not this API's own, and \
+                      ALLOWED_ORIGINS does not name it";
+        Self::new(StatusCode::FORBIDDEN, "/docs#foreign-page", "Request of another site's page", detail)
+    }
+
     pub(crate) fn too_many_relay_jobs(limit: u32) -> Self {
         let detail = format!(
             "there are already {limit} polling jobs whose interval is not a multiple of 60 s, which is the most; \

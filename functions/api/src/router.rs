@@ -1,4 +1,5 @@
-//! Paths to handlers, and what holds for all of them: a limit on bodies, and problems where nothing else answers.
+//! Paths to handlers, and what holds for all of them: who may ask, a limit on bodies, and problems where nothing else
+//! answers.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -14,16 +15,21 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::problem::{MAX_BODY_BYTES, Problem};
 use crate::state::AppState;
-use crate::{average, contract, docs, health, history, latest, polling_jobs, symbols};
+use crate::{
+    average, contract, docs, foreign_pages, health, history, json_bodies, latest, polling_jobs, symbols,
+};
 
 /// The whole API over `state`.
 pub fn router(state: AppState) -> Router {
+    let state = Arc::new(state);
     routes()
-        .with_state(Arc::new(state))
+        .route_layer(middleware::from_fn(json_bodies::require))
+        .with_state(Arc::clone(&state))
         .fallback(async |uri: Uri| Problem::no_path(uri.path()))
         .method_not_allowed_fallback(async || Problem::wrong_method())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(limit_body))
+        .layer(middleware::from_fn_with_state(state, foreign_pages::refuse))
         .layer(CatchPanicLayer::custom(internal))
 }
 

@@ -35,6 +35,8 @@ pub struct AppState {
     pub polling_interval: u32,
     /// Most jobs whose interval is not a multiple of a minute.
     pub max_relay_jobs: u32,
+    /// Origins besides its own whose pages may send requests, as browsers write them.
+    pub allowed_origins: Vec<String>,
     /// What this instance has seen.
     pub observed: Observed,
 }

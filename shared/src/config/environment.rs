@@ -133,6 +133,13 @@ impl<'a> Environment<'a> {
         self.number("MAX_RELAY_JOBS", 50, 0..=MOST_RELAY_JOBS)
     }
 
+    pub(super) fn allowed_origins(&mut self) -> Vec<String> {
+        let expected = "http or https origins such as https://shop.example, with commas between them";
+        let text =
+            self.or_default("ALLOWED_ORIGINS", "", expected, |text| text.is_empty() || are_origins(text));
+        text.split(',').filter_map(origin).collect()
+    }
+
     pub(super) fn log_filter(&mut self) -> String {
         let expected = "log filter directives such as info or info,shared=debug";
         self.or_default("RUST_LOG", DEFAULT_LOG_FILTER, expected, |text| Targets::from_str(text).is_ok())
@@ -192,6 +199,17 @@ fn are_servers(text: &str) -> bool {
             host_fits && !host.contains('/') && port.parse().is_ok_and(|port: u16| port > 0)
         })
     })
+}
+
+fn are_origins(text: &str) -> bool {
+    text.split(',').all(|text| origin(text).is_some())
+}
+
+/// The origin as a browser writes it: without the scheme's own port, and without a slash at its end.
+fn origin(text: &str) -> Option<String> {
+    let url = Url::parse(text.trim()).ok()?;
+    let bare = is_base_url(text.trim()) && url.path() == "/";
+    bare.then(|| url.origin().ascii_serialization())
 }
 
 fn is_name(text: &str, max_length: usize) -> bool {

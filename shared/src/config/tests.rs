@@ -46,6 +46,22 @@ fn points_are_kept_for_ever_unless_told_otherwise() {
 }
 
 #[test]
+fn allowed_origins_are_kept_as_browsers_write_them() {
+    let allowed = |changes| Api::from_lookup(&lookup_with(changes)).map(|api| api.allowed_origins.join(" "));
+    assert_eq!(allowed(&[]).unwrap(), "");
+    let origins: &'static [(&str, &str)] =
+        &[("ALLOWED_ORIGINS", "https://Shop.example:443/, http://localhost:3000,http://[::1]:80")];
+    assert_eq!(allowed(origins).unwrap(), "https://shop.example http://localhost:3000 http://[::1]");
+    for faulty in ["*", "shop.example", "null", "https://shop.example/path", "https://a,", "file:///"] {
+        let lookup = |name: &str| {
+            if name == "ALLOWED_ORIGINS" { Some(faulty.to_owned()) } else { lookup_with(&[])(name) }
+        };
+        let faults = Api::from_lookup(&lookup).unwrap_err().to_string();
+        assert!(faults.starts_with("ALLOWED_ORIGINS is not http or https origins"), "{faulty}: {faults}");
+    }
+}
+
+#[test]
 fn an_empty_variable_counts_as_unset() {
     assert_eq!(Api::from_lookup(&lookup_with(&[("POLLING_INTERVAL", " ")])).unwrap().polling_interval, 10);
     assert!(faults(&[("DATABASE_URL", "")]).starts_with("DATABASE_URL is not set: expected a Postgres URL"));

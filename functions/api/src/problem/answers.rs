@@ -30,6 +30,7 @@ macro_rules! problems {
 problems! {
     /// What any endpoint may answer.
     AlwaysProblems {
+        ForeignPage = 403, "A page of another site had a browser send the request";
         BodyTooLarge = 413, "The body is larger than 1 MB";
         Internal = 500, "Something went wrong on our side";
     }
@@ -46,6 +47,7 @@ problems! {
     /// Endpoints that read a body.
     BodyProblems {
         BadRequest = 400, "The body is not JSON, or the provider is not known: `detail` lists those that are";
+        NotJson = 415, "The body's `Content-Type` is not `application/json`";
         Invalid = 422, "Fields are missing, malformed, unknown or given twice: `errors` names each with its place";
     }
 }

@@ -108,6 +108,7 @@ impl Fixture {
             schedules: Schedules::new(&sdk, &schedules),
             polling_interval: 10,
             max_relay_jobs: 50,
+            allowed_origins: vec!["https://shop.example".to_owned()],
             observed: Observed::default(),
         };
         Self { router: api::router(state), log, asked }
@@ -119,7 +120,8 @@ impl Fixture {
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answered {
-        self.answer(Request::builder().method(method).uri(path).body(body.into()).unwrap()).await
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        self.answer(request.body(body.into()).unwrap()).await
     }
 
     pub(crate) async fn answer(&self, request: Request<Body>) -> Answered {

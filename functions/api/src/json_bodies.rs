@@ -1,0 +1,72 @@
+//! Bodies are JSON and say so. A page of another site may have a browser send any body without asking first, as long as
+//! it calls it plain text or a form; for `application/json` the browser asks, and is refused.
+
+use axum::body::HttpBody as _;
+use axum::extract::Request;
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::problem::Problem;
+
+/// Refuses a body that does not call itself JSON.
+pub(crate) async fn require(request: Request, next: Next) -> Response {
+    if !request.body().is_end_stream() && !is_json(request.headers()) {
+        return Problem::not_json().into_response();
+    }
+    next.run(request).await
+}
+
+/// Whether there is one `Content-Type`, and it is JSON; parameters such as a charset do not matter.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let only = values.next().filter(|_| values.next().is_none());
+    only.and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(content_types: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for content_type in content_types {
+            headers.append(header::CONTENT_TYPE, content_type.parse().unwrap());
+        }
+        is_json(&headers)
+    }
+
+    #[test]
+    fn json_is_accepted_with_any_parameters_and_nothing_else_is() {
+        for json in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;charset=UTF-8",
+            " application/json ",
+        ] {
+            assert!(accepts(&[json]), "{json}");
+        }
+        for other in [
+            "",
+            "text/plain",
+            "text/plain; application/json",
+            "text/plain;charset=application/json",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/jsonp",
+            "application/json5",
+            "application/problem+json",
+            "application/json, text/plain",
+            "json",
+            "*/*",
+        ] {
+            assert!(!accepts(&[other]), "{other}");
+        }
+        assert!(!accepts(&[]));
+        assert!(!accepts(&["application/json", "text/plain"]));
+        assert!(!accepts(&["application/json", "application/json"]));
+    }
+}
