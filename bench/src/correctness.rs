@@ -15,13 +15,13 @@ pub(crate) struct StoredPoints {
 /// Checks every point, and that there are as many as expected.
 ///
 /// A mean of one, two, four or five prices is exact; of three it is rounded to two places more than the most precise of
-/// them has.
+/// them has, and at least six.
 pub(crate) async fn check(server: &Server, expected: usize) -> anyhow::Result<StoredPoints> {
     let mut connection = server.connection().await?;
     let (points, wrong): (i64, i64) = sqlx::query_as(
         "select count(*), count(*) filter (where
              points <> number
-             or case number when 3 then moving_average <> round(sum / 3, places + 2)
+             or case number when 3 then moving_average <> round(sum::numeric(60, 30) / 3, greatest(6, places + 2))
                             else moving_average * number <> sum end)
          from (select points, moving_average, count(*) over latest as number, sum(price) over latest as sum,
                       max(scale(trim_scale(price))) over latest as places

@@ -1,12 +1,13 @@
 //! What the four functions share: the domain, the ports to the world outside, and the Postgres repository.
 //!
-//! The domain ([`price`], [`market`], [`moving_average`], [`price_event`], [`tick`]) is pure and synchronous. The
+//! The domain ([`price`], [`exact_decimal`], [`market`], [`moving_average`], [`price_event`], [`tick`]) is pure and synchronous. The
 //! ports and their adapters ([`provider`], [`price_log`], [`schedules`], [`repository`]) do not know each other;
 //! only the functions combine them. Environment variables are read in [`config`] alone.
 //!
 //! This crate never sees a Lambda event: decoding those belongs to the functions.
 
 pub mod config;
+pub mod exact_decimal;
 pub mod market;
 pub mod moving_average;
 pub mod price;

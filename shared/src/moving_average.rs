@@ -1,25 +1,27 @@
 //! The simple moving average of the last five prices of a series, in exact decimals.
 
-use rust_decimal::{Decimal, RoundingStrategy};
-
+use crate::exact_decimal::ExactDecimal;
 use crate::price::Price;
 
 /// Number of prices in a full window.
 pub const WINDOW: usize = 5;
+/// Decimal places that a mean of three has at least, before its trailing zeros are dropped.
+pub const LEAST_PLACES_OF_THREE: u32 = 6;
 
 /// The mean of the newest price and the up to four before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MovingAverage {
-    /// Exact for 1, 2, 4 and 5 points; of 3 points rounded to two more decimals than the most precise of them has.
-    pub value: Decimal,
+    /// Exact for 1, 2, 4 and 5 points. Of 3 points rounded half-even to two more places than the most precise of them
+    /// has, and at least six.
+    pub value: ExactDecimal,
     /// How many points it is of: 1 to [`WINDOW`].
     pub points: u8,
 }
 
 /// Averages a window of one to [`WINDOW`] prices; their order does not matter.
 ///
-/// Returns `None` for an empty window and one that is too long. A sum times 0.5, 0.25 or 0.2 is exact, and within
-/// the digits of a [`Price`] fits [`Decimal`]; a third is periodic, so it is rounded, never at a tie.
+/// Returns `None` for an empty window and one that is too long. A sum times 0.5, 0.25 or 0.2 is exact; a third is
+/// periodic, so it is rounded, and never lies halfway between two.
 ///
 /// ```
 /// use shared::moving_average::average;
@@ -30,20 +32,31 @@ pub struct MovingAverage {
 /// ```
 #[must_use]
 pub fn average(window: &[Price]) -> Option<MovingAverage> {
-    let sum: Decimal = window.iter().map(|price| price.value()).sum();
+    let prices = || window.iter().map(|price| price.value());
+    let scale = prices().map(|price| price.scale()).max()?;
+    // Five prices of 11 digits before the point and 20 after it have a sum of 32 digits; no mean below needs more
+    // than 34 of the 38 that fit.
+    let units =
+        |price: rust_decimal::Decimal| price.mantissa().unsigned_abs() * 10_u128.pow(scale - price.scale());
+    let sum: u128 = prices().map(units).sum();
     let value = match window.len() {
-        1 => sum,
-        2 => sum * Decimal::new(5, 1),
+        1 => ExactDecimal::new(sum, scale),
+        2 => ExactDecimal::new(sum * 5, scale + 1),
         3 => {
-            let scale = window.iter().map(|price| price.value().scale()).max().unwrap_or(0);
-            (sum / Decimal::from(3)).round_dp_with_strategy(scale + 2, RoundingStrategy::MidpointAwayFromZero)
+            let places = LEAST_PLACES_OF_THREE.max(scale + 2);
+            ExactDecimal::new(third(sum * 10_u128.pow(places - scale)), places)
         }
-        4 => sum * Decimal::new(25, 2),
-        WINDOW => sum * Decimal::new(2, 1),
+        4 => ExactDecimal::new(sum * 25, scale + 2),
+        WINDOW => ExactDecimal::new(sum * 2, scale + 1),
         _ => return None,
     };
     let points = u8::try_from(window.len()).ok()?;
-    Some(MovingAverage { value: value.normalize(), points })
+    Some(MovingAverage { value, points })
+}
+
+/// A third of `number`, to the nearest integer.
+fn third(number: u128) -> u128 {
+    number / 3 + u128::from(number % 3 == 2)
 }
 
 #[cfg(test)]
@@ -76,10 +89,33 @@ mod tests {
         assert_eq!(average_of(&[most; 3]), most);
     }
 
+    /// The sum has 32 digits and the mean of four 33, where `rust_decimal` holds 28 and rounds the rest away.
     #[test]
-    fn three_points_are_rounded_to_two_more_decimals_than_the_most_precise_has() {
-        assert_eq!(average_of(&["1", "1", "2"]), "1.33");
-        assert_eq!(average_of(&["0.1", "0.1", "0.15"]), "0.1167");
+    fn large_prices_and_precise_ones_lose_no_digit_in_one_window() {
+        let (large, precise) = ("99999999999.999999999999999", "0.00000000000000000001");
+        let value = |text: &str| text.parse::<Price>().unwrap().value();
+        assert_eq!(
+            (value(large) + value(precise)).to_string(),
+            "99999999999.99999999999999900",
+            "it is lost"
+        );
+        assert_eq!(average_of(&[large, precise]), "49999999999.999999999999999500005");
+        assert_eq!(average_of(&[large, large, precise]), "66666666666.6666666666666660000033");
+        assert_eq!(average_of(&[large, large, large, precise]), "74999999999.9999999999999992500025");
+        assert_eq!(average_of(&[large, large, large, large, precise]), "79999999999.999999999999999200002");
+        let most_precise = "999999.99999999999999999999";
+        assert_eq!(average_of(&[large, large, large, most_precise]), "75000249999.9999999999999992499975");
+    }
+
+    #[test]
+    fn three_points_are_rounded_to_two_more_decimals_than_the_most_precise_has_and_at_least_six() {
+        assert_eq!(average_of(&["1", "1", "2"]), "1.333333");
+        assert_eq!(average_of(&["10", "10", "11"]), "10.333333");
+        assert_eq!(average_of(&["10", "11", "11"]), "10.666667");
+        assert_eq!(average_of(&["0.1", "0.1", "0.15"]), "0.116667");
+        assert_eq!(average_of(&["1.0001", "1", "1"]), "1.000033");
+        assert_eq!(average_of(&["1.00001", "1", "1"]), "1.0000033");
+        assert_eq!(average_of(&["1", "2", "3.3"]), "2.1");
     }
 
     #[test]

@@ -7,15 +7,19 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::exact_decimal::ExactDecimal;
+
 /// Digits a price may have before the decimal point.
 pub const MAX_INTEGER_DIGITS: u32 = 11;
 /// Digits a price may have after the decimal point, trailing zeros not counted.
-pub const MAX_FRACTION_DIGITS: u32 = 15;
+pub const MAX_FRACTION_DIGITS: u32 = 20;
+/// Digits a price may have in all, zeros at either end not counted.
+pub const MAX_DIGITS: u32 = 26;
 
-/// A price in the quote's currency: greater than zero, at most 11 digits before the point and 15 after it.
+/// A price in the quote's currency: greater than zero, at most 11 digits before the point, 20 after it and 26 in all.
 ///
-/// The bounds are what keeps every average of five exact: their sum, and the division of it, fit the 28 digits of
-/// [`Decimal`], which rounds silently beyond them.
+/// So [`Decimal`], which rounds silently beyond 28 digits, holds it as it is. A sum of prices may have more digits, and
+/// is not held in one: see [`ExactDecimal`](crate::exact_decimal::ExactDecimal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Price(Decimal);
 
@@ -29,7 +33,9 @@ pub enum PriceError {
     #[error("is not greater than zero")]
     NotPositive,
     /// More digits than can be averaged exactly.
-    #[error("has more than {MAX_INTEGER_DIGITS} digits before the point or {MAX_FRACTION_DIGITS} after it")]
+    #[error(
+        "has more than {MAX_INTEGER_DIGITS} digits before the point, {MAX_FRACTION_DIGITS} after it or {MAX_DIGITS} in all"
+    )]
     TooPrecise,
 }
 
@@ -50,7 +56,8 @@ impl TryFrom<Decimal> for Price {
             return Err(PriceError::NotPositive);
         }
         let limit = Decimal::from(10_u64.pow(MAX_INTEGER_DIGITS));
-        if value >= limit || value.scale() > MAX_FRACTION_DIGITS {
+        let too_many_digits = value.mantissa() >= 10_i128.pow(MAX_DIGITS);
+        if value >= limit || value.scale() > MAX_FRACTION_DIGITS || too_many_digits {
             return Err(PriceError::TooPrecise);
         }
         Ok(Self(value))
@@ -93,7 +100,7 @@ fn exact_decimal(text: &str) -> Result<Decimal, PriceError> {
     let trailing_zeros = digits.len() - digits.trim_end_matches('0').len();
     let fraction_digits = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
     let scale = fraction_digits - i64::from(exponent) - i64::try_from(trailing_zeros).unwrap_or(i64::MAX);
-    if significant.len() > (MAX_INTEGER_DIGITS + MAX_FRACTION_DIGITS) as usize {
+    if significant.len() > MAX_DIGITS as usize {
         return Err(PriceError::TooPrecise);
     }
     let number = significant.parse::<i128>().map_err(|_| PriceError::NotANumber)?;
@@ -119,7 +126,7 @@ impl fmt::Display for Price {
 
 impl Serialize for Price {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        exact_number::serialize(&self.0, serializer)
+        ExactDecimal::from(*self).serialize(serializer)
     }
 }
 
@@ -127,20 +134,6 @@ impl<'de> Deserialize<'de> for Price {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&RawValue>::deserialize(deserializer)?.get();
         text.parse().map_err(|error| serde::de::Error::custom(format_args!("{text} {error}")))
-    }
-}
-
-/// Writes a [`Decimal`] as a JSON number with all its digits; for `#[serde(with = …)]` and JSON only.
-pub mod exact_number {
-    use super::{Decimal, RawValue};
-    use serde::{Serialize, Serializer};
-
-    /// Serialises `value` without going through a float.
-    ///
-    /// # Errors
-    /// When the serializer is not `serde_json`'s.
-    pub fn serialize<S: Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
-        RawValue::from_string(value.to_string()).map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
 }
 
@@ -171,13 +164,34 @@ mod tests {
 
     #[test]
     fn more_digits_than_can_be_averaged_exactly_are_refused() {
-        for text in ["100000000000", "1e11", "0.0000000000000001", "1e-16", "1e2147483647", "1e-2147483648"] {
+        for text in
+            ["100000000000", "1e11", "0.000000000000000000001", "1e-21", "1e2147483647", "1e-2147483648"]
+        {
+            assert_eq!(price(text), Err(PriceError::TooPrecise), "{text}");
+        }
+        for text in ["99999999999.9999999999999999", "1.00000000000000000000000000000000000000000000000001"] {
             assert_eq!(price(text), Err(PriceError::TooPrecise), "{text}");
         }
         assert_eq!(
-            price("1.00000000000000000000000000000000000000000000000001"),
-            Err(PriceError::TooPrecise)
+            PriceError::TooPrecise.to_string(),
+            "has more than 11 digits before the point, 20 after it or 26 in all"
         );
+    }
+
+    #[test]
+    fn doubles_written_by_other_programs_are_prices() {
+        for (text, plain) in [
+            ("1.2100000000000002", "1.2100000000000002"),
+            ("1.2345678E-9", "0.0000000012345678"),
+            ("4.35e-12", "0.00000000000435"),
+            ("0.30000000000000004", "0.30000000000000004"),
+            ("12345678901.000002", "12345678901.000002"),
+            ("0.00000000000000000001", "0.00000000000000000001"),
+            ("999999.99999999999999999999", "999999.99999999999999999999"),
+            ("1000000000000000000000000000e-26", "10"),
+        ] {
+            assert_eq!(price(text), Ok(plain.to_owned()), "{text}");
+        }
     }
 
     #[test]

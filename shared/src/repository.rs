@@ -12,6 +12,7 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
 pub mod ingest;
+mod numeric;
 pub mod part_states;
 pub mod partitions;
 pub mod polling_jobs;

@@ -33,6 +33,26 @@ async fn the_widest_price_and_its_average_are_answered_with_all_their_digits() {
 }
 
 #[tokio::test]
+async fn doubles_and_the_mean_of_large_and_precise_prices_are_answered_with_all_their_digits() {
+    let api = Api::start().await;
+    let now = Utc::now();
+    let events: Vec<_> = (1..)
+        .zip(["1.2100000000000002", "1.2345678E-9", WIDEST, "0.00000000000000000001"])
+        .map(|(number, price)| polled("MIXED", "quoter", price, now - TimeDelta::seconds(600 - number), now))
+        .collect();
+    api.store(&events).await;
+    let history = api.get("/prices/history?symbol=MIXED").await.text;
+    for text in [
+        "\"price\":0.00000000000000000001,\"moving_average\":25000000000.3025000003086417500025,\"points\":4",
+        "\"price\":99999999999.999999999999999,\"moving_average\":33333333333.736666667078189,\"points\":3",
+        "\"price\":0.0000000012345678,\"moving_average\":0.605000000617284,\"points\":2",
+        "\"price\":1.2100000000000002,\"moving_average\":1.2100000000000002,\"points\":1",
+    ] {
+        assert!(history.contains(text), "{text} in {history}");
+    }
+}
+
+#[tokio::test]
 async fn numbers_have_no_exponents_and_no_zeros_at_their_end() {
     let api = Api::start().await;
     for (number, price) in (0..).zip(["8.12e-6", "150.2500", "1e10", "0.000000000000001"]) {

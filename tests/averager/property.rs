@@ -14,8 +14,10 @@ use crate::reference::{expected, expected_currencies, newest, newest_of, stored,
 fn events(series: u8, count: usize) -> impl Strategy<Value = Vec<PriceEvent>> {
     let price = prop_oneof![
         (1_u64..200_000).prop_map(|cents| format!("{}.{:02}", cents / 100, cents % 100 + 1)),
-        (1_u64..999_999_999_999_999).prop_map(|digits| format!("0.{digits:015}")),
+        (1_u128..99_999_999_999_999_999_999).prop_map(|digits| format!("0.{digits:020}")),
         (1_u64..99_999_999_999).prop_map(|whole| format!("{whole}.000000000000001")),
+        Just("99999999999.999999999999999".to_owned()),
+        Just("999999.99999999999999999999".to_owned()),
     ];
     // Few ids, so that answers tie in all but the price now and then.
     let id = prop_oneof![9 => any::<u128>(), 1 => 0_u128..3];
@@ -85,7 +87,7 @@ fn check<T: std::fmt::Debug>(
     clippy::disallowed_methods,
     reason = "proptest's own variable, so that a failed seed can be repeated"
 )]
-fn rand_seed() -> u64 {
+pub(crate) fn rand_seed() -> u64 {
     let asked = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok());
     asked.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0)
 }

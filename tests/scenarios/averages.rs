@@ -20,7 +20,7 @@ async fn wrong_averages(database: &PgPool) -> i64 {
          ) p
          where points <> counted
             or trim_scale(moving_average) <> case counted
-                   when 3 then trim_scale(round((total + 0.00000000000000000000) / 3, decimals + 2))
+                   when 3 then round(total::numeric(60, 30) / 3, greatest(6, decimals + 2))
                    else trim_scale(total * (array[1, 0.5, null, 0.25, 0.2])[counted]) end",
     )
     .fetch_one(database)

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rust_decimal::Decimal;
 use shared::market::{ProviderName, Symbol, Timestamp};
-use shared::moving_average::average;
 use shared::price::Price;
 use shared::price_event::PriceEvent;
 use sqlx::PgPool;
@@ -14,11 +12,11 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Point {
     /// The price that stands.
-    pub price: Decimal,
+    pub price: String,
     /// When it was polled.
     pub polled_at: Timestamp,
     /// The average of it and the up to four before it.
-    pub average: Decimal,
+    pub average: String,
     /// How many those are.
     pub points: i16,
 }
@@ -42,17 +40,48 @@ pub fn expected(events: &[PriceEvent]) -> BTreeMap<Key, Point> {
         let mut window = Vec::new();
         for (quoted_at, (polled_at, _, price)) in quotes {
             window.push(price);
-            let Some(newest) = average(&window[window.len().saturating_sub(5)..]) else { continue };
+            let newest = &window[window.len().saturating_sub(5)..];
             let point = Point {
-                price: price.value(),
+                price: price.to_string(),
                 polled_at,
-                average: newest.value,
-                points: i16::from(newest.points),
+                average: mean(newest),
+                points: i16::try_from(newest.len()).unwrap_or(i16::MAX),
             };
             points.insert((symbol.to_string(), provider.to_string(), quoted_at), point);
         }
     }
     points
+}
+
+/// Decimal places in which every price and every exact mean of up to five is a whole number.
+const PLACES: u32 = 22;
+
+/// The mean of one to five prices, in another way than the product's: all of them at one scale that is fine enough, and a
+/// division as at school.
+///
+/// # Panics
+/// When a price has more places than prices may have.
+#[must_use]
+pub fn mean(prices: &[Price]) -> String {
+    let scale = |price: &Price| price.value().scale();
+    let units = |price: &Price| price.value().mantissa() * 10_i128.pow(PLACES - scale(price));
+    let sum: i128 = prices.iter().map(units).sum();
+    let number = i128::try_from(prices.len()).unwrap_or(i128::MAX);
+    let mut unit = 1;
+    if number == 3 {
+        // Rounded half-even to two places more than the most precise price has, and at least six.
+        let kept = prices.iter().map(scale).max().unwrap_or(0).max(4) + 2;
+        unit = 10_i128.pow(PLACES - kept);
+    }
+    let (mut quotient, rest) = (sum / (number * unit), sum % (number * unit));
+    let half = (2 * rest).cmp(&(number * unit));
+    assert!(number == 3 || rest == 0, "a mean of {number} has a last digit");
+    if half.is_gt() || (half.is_eq() && quotient % 2 == 1) {
+        quotient += 1;
+    }
+    let digits = format!("{:0>23}", quotient * unit);
+    let (integer, fraction) = digits.split_at(digits.len() - PLACES as usize);
+    format!("{integer}.{fraction}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// The currency of each series' newest quote, as its winning answer tells it.
@@ -88,7 +117,7 @@ pub async fn stored_currencies(pool: &PgPool) -> BTreeMap<(String, String), Opti
 pub async fn stored(pool: &PgPool) -> BTreeMap<Key, Point> {
     read(
         pool,
-        "select s.symbol, s.provider, p.quoted_at, p.price, p.polled_at, p.moving_average, p.points
+        "select s.symbol, s.provider, p.quoted_at, p.price::text, p.polled_at, p.moving_average::text, p.points
          from price_points p join series s using (series_id)",
     )
     .await
@@ -101,20 +130,19 @@ pub async fn stored(pool: &PgPool) -> BTreeMap<Key, Point> {
 pub async fn newest(pool: &PgPool) -> BTreeMap<Key, Point> {
     read(
         pool,
-        "select symbol, provider, last_at, last_price, last_polled_at, last_average, last_points
+        "select symbol, provider, last_at, last_price::text, last_polled_at, last_average::text, last_points
          from series where last_at is not null",
     )
     .await
 }
 
-type Row = (String, String, Timestamp, Decimal, Timestamp, Decimal, i16);
+type Row = (String, String, Timestamp, String, Timestamp, String, i16);
 
 async fn read(pool: &PgPool, query: &'static str) -> BTreeMap<Key, Point> {
     let rows: Vec<Row> = sqlx::query_as(query).fetch_all(pool).await.expect("points are read");
     let mut points = BTreeMap::new();
     for (symbol, provider, quoted_at, price, polled_at, average, count) in rows {
-        let point =
-            Point { price: price.normalize(), polled_at, average: average.normalize(), points: count };
+        let point = Point { price, polled_at, average, points: count };
         let key = (symbol, provider, quoted_at);
         assert!(points.insert(key.clone(), point).is_none(), "{key:?} is there twice");
     }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use rust_decimal::Decimal;
 use serde::Serialize;
+use shared::exact_decimal::ExactDecimal;
 use shared::market::{ProviderName, Symbol, Timestamp};
 use shared::moving_average::WINDOW;
-use shared::price::exact_number;
 use utoipa::ToSchema;
 
 use crate::contract::ExactNumber;
@@ -50,9 +49,8 @@ pub(crate) struct Average {
     #[schema(minimum = 1, maximum = 5, example = 5)]
     points: u8,
     /// The mean of these points' prices.
-    #[serde(with = "exact_number")]
     #[schema(value_type = ExactNumber)]
-    moving_average: Decimal,
+    moving_average: ExactDecimal,
     /// Market time of the newest point.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:00Z")]
     timestamp: Timestamp,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use rust_decimal::Decimal;
 use serde::Serialize;
+use shared::exact_decimal::ExactDecimal;
 use shared::market::{ProviderName, Symbol, Timestamp};
-use shared::price::{Price, exact_number};
+use shared::price::Price;
 use shared::repository::price_points::{self, PricePoint, Range};
 use utoipa::ToSchema;
 
@@ -70,9 +70,8 @@ pub(crate) struct HistoryPoint {
     #[schema(value_type = ExactNumber)]
     price: Price,
     /// The mean of this point and the up to four before it.
-    #[serde(with = "exact_number")]
     #[schema(value_type = ExactNumber)]
-    moving_average: Decimal,
+    moving_average: ExactDecimal,
     /// Points that the average is of.
     #[schema(minimum = 1, maximum = 5, example = 5)]
     points: u8,

@@ -1,10 +1,10 @@
 //! Reads of the price points: the history of one series.
 
-use rust_decimal::Decimal;
 use sqlx::postgres::PgRow;
 use sqlx::{PgExecutor, Row};
 
 use super::{Error, series};
+use crate::exact_decimal::ExactDecimal;
 use crate::market::Timestamp;
 use crate::price::Price;
 
@@ -16,7 +16,7 @@ pub struct PricePoint {
     /// Its price.
     pub price: Price,
     /// Average of this point and the up to four before it.
-    pub moving_average: Decimal,
+    pub moving_average: ExactDecimal,
     /// How many points the average is of.
     pub points: u8,
     /// When the quote was last polled.
@@ -64,7 +64,7 @@ fn read(row: &PgRow) -> Result<PricePoint, Error> {
     Ok(PricePoint {
         timestamp: row.try_get("quoted_at")?,
         price: series::price(row.try_get("price")?)?,
-        moving_average: row.try_get::<Decimal, _>("moving_average")?.normalize(),
+        moving_average: row.try_get("moving_average")?,
         points: series::points(row.try_get("points")?)?,
         polled_at: row.try_get("polled_at")?,
     })

@@ -5,6 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgExecutor, Row};
 
 use super::Error;
+use crate::exact_decimal::ExactDecimal;
 use crate::market::{Currency, NameError, ProviderName, Symbol, Timestamp};
 use crate::price::Price;
 
@@ -26,7 +27,7 @@ pub struct Series {
     /// Unit of the price, where known.
     pub currency: Option<Currency>,
     /// Average of the newest point and the up to four before it.
-    pub moving_average: Decimal,
+    pub moving_average: ExactDecimal,
     /// How many points the average is of.
     pub points: u8,
 }
@@ -141,7 +142,7 @@ fn read(row: &PgRow) -> Result<Series, Error> {
         polled_at: row.try_get("last_polled_at")?,
         price: price(row.try_get("last_price")?)?,
         currency: row.try_get::<Option<String>, _>("last_currency")?.map(name).transpose()?,
-        moving_average: row.try_get::<Decimal, _>("last_average")?.normalize(),
+        moving_average: row.try_get("last_average")?,
         points: points(row.try_get("last_points")?)?,
     })
 }

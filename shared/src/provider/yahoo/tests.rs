@@ -152,7 +152,7 @@ async fn what_is_no_price_is_never_made_one() {
         ("0", "its price is not greater than zero"),
         ("-3.5", "its price is not greater than zero"),
         ("null", "it has none"),
-        ("1e300", "its price has more than 11 digits before the point or 15 after it"),
+        ("1e300", "its price has more than 11 digits before the point, 20 after it or 26 in all"),
     ] {
         let quote = format!(r#""regularMarketPrice":{price},"regularMarketTime":1767623701"#);
         let told = one("KO", chart(&meta("KO", &quote))).await;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::series::{Newest, Series};
 use super::{Error, Indexed, Point, Stored, append, rank};
+use crate::exact_decimal::ExactDecimal;
 use crate::market::Timestamp;
 use crate::moving_average::{MovingAverage, WINDOW, average};
 use crate::price::Price;
@@ -69,7 +70,7 @@ struct NeighbourRow {
     polled_at: Timestamp,
     event_id: Uuid,
     price: Decimal,
-    moving_average: Decimal,
+    moving_average: ExactDecimal,
     points: i16,
 }
 
@@ -104,8 +105,7 @@ async fn read(
 
 impl NeighbourRow {
     fn decode(&self) -> Result<Row, Box<dyn std::error::Error + Send + Sync>> {
-        let average =
-            MovingAverage { value: self.moving_average.normalize(), points: u8::try_from(self.points)? };
+        let average = MovingAverage { value: self.moving_average, points: u8::try_from(self.points)? };
         Ok(Row {
             polled_at: self.polled_at,
             event_id: self.event_id,

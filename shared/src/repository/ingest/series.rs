@@ -9,6 +9,7 @@ use sqlx::query::Query;
 
 use super::tails::Slot;
 use super::{Error, Point, shard};
+use crate::exact_decimal::ExactDecimal;
 use crate::market::{Currency, ProviderName, Symbol, Timestamp};
 use crate::moving_average::{MovingAverage, WINDOW, average};
 use crate::price::Price;
@@ -57,7 +58,7 @@ impl Series {
     pub(super) fn extend(&mut self, event: &PriceEvent) -> Point {
         let mut window = std::mem::take(&mut self.tail);
         window.push(event.price);
-        let average = average(&window).unwrap_or(MovingAverage { value: event.price.value(), points: 1 });
+        let average = average(&window).unwrap_or(MovingAverage { value: event.price.into(), points: 1 });
         if window.len() == WINDOW {
             window.remove(0);
         }
@@ -146,7 +147,7 @@ struct SeriesRow {
     last_at: Option<Timestamp>,
     last_polled_at: Option<Timestamp>,
     last_price: Option<Decimal>,
-    last_average: Option<Decimal>,
+    last_average: Option<ExactDecimal>,
     last_points: Option<i16>,
     last_currency: Option<String>,
     price_before_3: Option<Decimal>,
@@ -162,7 +163,7 @@ impl SeriesRow {
             (Some(quoted_at), Some(polled_at), Some(value), Some(points)) => Some(Newest {
                 quoted_at,
                 polled_at,
-                average: MovingAverage { value: value.normalize(), points: u8::try_from(points)? },
+                average: MovingAverage { value, points: u8::try_from(points)? },
                 currency: self.last_currency.map(Currency::try_from).transpose()?,
             }),
             _ => None,

@@ -1,0 +1,95 @@
+//! Exact decimals wider than a price: what averages are held in.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::price::Price;
+
+/// Most digits of an [`ExactDecimal`]. A mean of five prices has 33 at most; two more leave room to work.
+pub(crate) const MAX_DIGITS: u32 = 35;
+
+/// A decimal that is not negative, without trailing zeros after the point.
+///
+/// Prices of different precision add up to more digits than `rust_decimal` holds: 11 before the point of one and 20
+/// after the point of another, and two more in the mean of four. It would round them without a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ExactDecimal {
+    mantissa: u128,
+    scale: u32,
+}
+
+impl ExactDecimal {
+    /// `mantissa` × 10^-`scale`.
+    pub(crate) fn new(mantissa: u128, scale: u32) -> Self {
+        let (mut mantissa, mut scale) = (mantissa, scale);
+        while scale > 0 && mantissa.is_multiple_of(10) {
+            mantissa /= 10;
+            scale -= 1;
+        }
+        Self { mantissa, scale }
+    }
+
+    /// All digits, as one integer.
+    pub(crate) fn mantissa(self) -> u128 {
+        self.mantissa
+    }
+
+    /// How many of the digits stand after the point.
+    pub(crate) fn scale(self) -> u32 {
+        self.scale
+    }
+}
+
+impl From<Price> for ExactDecimal {
+    fn from(price: Price) -> Self {
+        Self::new(price.value().mantissa().unsigned_abs(), price.value().scale())
+    }
+}
+
+impl fmt::Display for ExactDecimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.scale == 0 {
+            return self.mantissa.fmt(f);
+        }
+        // At least one digit before the point, and every one after it.
+        let digits = format!("{:0>width$}", self.mantissa, width = self.scale as usize + 1);
+        let (integer, fraction) = digits.split_at(digits.len() - self.scale as usize);
+        write!(f, "{integer}.{fraction}")
+    }
+}
+
+impl Serialize for ExactDecimal {
+    /// A JSON number with all its digits; for `serde_json` only.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        RawValue::from_string(self.to_string()).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_shown_plainly_and_without_zeros_at_their_end() {
+        for (mantissa, scale, text) in [
+            (0, 0, "0"),
+            (0, 3, "0"),
+            (1_500, 0, "1500"),
+            (150_250, 3, "150.25"),
+            (1, 22, "0.0000000000000000000001"),
+            (99_999_999_999_999_999_999_999_999_999_999_999, 24, "99999999999.999999999999999999999999"),
+        ] {
+            let decimal = ExactDecimal::new(mantissa, scale);
+            assert_eq!(decimal.to_string(), text);
+            assert_eq!(serde_json::to_string(&decimal).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_price_keeps_its_digits() {
+        let price: Price = "99999999999.999999999999999".parse().unwrap();
+        assert_eq!(ExactDecimal::from(price).to_string(), "99999999999.999999999999999");
+    }
+}

@@ -1,0 +1,55 @@
+//! What migrations do to the points that a database holds already.
+
+use shared::repository::MIGRATOR;
+use sqlx::{PgPool, raw_sql};
+
+/// A database whose schema is that of `version`, with what `fill` puts there.
+async fn database_at(version: i64, fill: &'static str) -> PgPool {
+    let url = e2e::postgres::empty_database_url().await.unwrap();
+    let pool = PgPool::connect(&url).await.unwrap();
+    MIGRATOR.run_to(version, &pool).await.unwrap();
+    raw_sql(fill).execute(&pool).await.unwrap();
+    pool
+}
+
+#[tokio::test]
+async fn stored_means_of_three_get_six_places_where_their_three_points_are_stored() {
+    let pool = database_at(
+        3,
+        "insert into series (symbol, provider, last_at, last_polled_at, last_price, last_average, last_points,
+                             price_before_2, price_before_1)
+         values ('THREE', 'p', to_timestamp(3), now(), 11, 10.33, 3, 10, 10),
+                ('FOUR', 'p', to_timestamp(4), now(), 1, 1.5, 4, 1, 2),
+                ('EDGE', 'p', to_timestamp(3), now(), 11, 10.33, 3, 10, 10),
+                ('FINE', 'p', to_timestamp(3), now(), 1, 0.3333333333333337, 3, 1, 1);
+         insert into price_points (quoted_at, polled_at, event_id, series_id, points, price, moving_average)
+         select to_timestamp(second), now(), gen_random_uuid(), series_id, points, price, average
+         from (values ('THREE', 1, 10, 10, 1), ('THREE', 2, 10, 10, 2), ('THREE', 3, 11, 10.33, 3),
+                      ('FOUR', 1, 1, 1, 1), ('FOUR', 2, 2, 1.5, 2), ('FOUR', 3, 2, 1.67, 3), ('FOUR', 4, 1, 1.5, 4),
+                      ('EDGE', 2, 10, 10, 2), ('EDGE', 3, 11, 10.33, 3),
+                      ('FINE', 1, 0.0000000000000001, 0.0000000000000001, 1),
+                      ('FINE', 2, 0.9999999999999999, 0.5, 2), ('FINE', 3, 0.0000000000000011, 0.3333333333333337, 3))
+              as p(symbol, second, price, average, points)
+         join series using (symbol)",
+    )
+    .await;
+    MIGRATOR.run(&pool).await.unwrap();
+
+    let means: Vec<(String, String)> = sqlx::query_as(
+        "select symbol, moving_average::text from price_points join series using (series_id)
+         where points = 3 order by symbol",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let newest: Vec<(String, String)> =
+        sqlx::query_as("select symbol, last_average::text from series where last_points = 3 order by symbol")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    let fine = "0.3333333333333337";
+    let expected = [("EDGE", "10.33"), ("FINE", fine), ("FOUR", "1.666667"), ("THREE", "10.333333")];
+    assert_eq!(means, expected.map(|(symbol, mean)| (symbol.to_owned(), mean.to_owned())));
+    let newest: Vec<_> = newest.iter().map(|(symbol, mean)| (symbol.as_str(), mean.as_str())).collect();
+    assert_eq!(newest, [("EDGE", "10.33"), ("FINE", fine), ("THREE", "10.333333")]);
+}
