@@ -38,7 +38,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Starts only the emulator's own PostgreSQL, for tests and for a look at the data
     Postgres(PostgresArguments),
-    /// Tells by its exit status whether the emulator that uses a data directory is ready: for container health checks
+    /// Tells how the emulator that uses a data directory is, by its exit status too: for container health checks
     Health(HealthArguments),
 }
 

@@ -24,10 +24,18 @@ mod delivery;
 mod invocation;
 mod lane;
 mod open_batch;
+mod received;
+mod report;
 mod response;
 mod retry;
+mod status;
+mod supervisor;
 #[cfg(test)]
 mod tests;
+mod watch;
+
+pub(crate) use report::Report;
+pub(crate) use status::Status;
 
 use batch::EventHead;
 use collector::Collector;
@@ -35,6 +43,7 @@ use commit::Committer;
 use consumer::Ready;
 use dead_letters::DeadLetters;
 use delivery::Delivery;
+use supervisor::Pauses;
 
 /// Invocations that AWS's poller runs at a time, at most
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-scaling-modes.html>).
@@ -57,50 +66,45 @@ pub(crate) struct Reader {
     pub(crate) concurrency: usize,
 }
 
-/// From the end of one membership in the group to the next.
-const BEFORE_JOINING_AGAIN: Duration = Duration::from_secs(1);
-
 /// Longest wait for the group to be left.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// Reads the topic until stopped. `ready` is told when the group has given out its partitions for the first time.
+/// Reads the topic until stopped. `ready` is told when the group has given out its partitions for the first time, and
+/// `status` all that is worth knowing. Whatever ends the reader, another one takes its place ([`supervisor`]).
 ///
 /// At the stop no new work is taken; what is in flight is finished and committed, and the group is left by a member
 /// without a name. One with a name keeps its partitions for as long as its session would have lasted.
-///
-/// # Errors
-/// When the Kafka client cannot be made, or its thread ends on its own. A broker or topic that is away is waited for.
 pub(crate) async fn run(
     definition: EventSourceMapping,
     reader: Reader,
     invoker: Arc<dyn Invoker>,
     ready: oneshot::Sender<()>,
+    status: Arc<Status>,
     stop: CancellationToken,
-) -> anyhow::Result<()> {
+) {
     // The first membership that gets partitions tells, which need not be the first.
     let ready = Arc::new(Mutex::new(Some(ready)));
-    loop {
-        let membership = stop.child_token();
-        read(&definition, &reader, Arc::clone(&invoker), Arc::clone(&ready), membership).await?;
-        if stop.run_until_cancelled(tokio::time::sleep(BEFORE_JOINING_AGAIN)).await.is_none() {
-            return Ok(());
-        }
-        tracing::warn!(id = definition.id, "the consumer could not go on; joining the group anew");
-    }
+    let start = || {
+        let (definition, reader) = (definition.clone(), reader.clone());
+        let (invoker, status) = (Arc::clone(&invoker), Arc::clone(&status));
+        read(definition, reader, invoker, Arc::clone(&ready), status, stop.child_token())
+    };
+    supervisor::keep_running(&status, &stop, Pauses::default(), start).await;
 }
 
 /// Reads as one member of the group until `end`, which comes from here when the client has met an error for good: a
 /// member with a name is shut out when Kafka's answer to its joining was lost.
 async fn read(
-    definition: &EventSourceMapping,
-    reader: &Reader,
+    definition: EventSourceMapping,
+    reader: Reader,
     invoker: Arc<dyn Invoker>,
     ready: Ready,
+    status: Arc<Status>,
     end: CancellationToken,
 ) -> anyhow::Result<()> {
-    let consumer = Arc::new(consumer::join(definition, reader, ready)?);
-    let dead_letters =
-        DeadLetters::open(definition, &reader.bootstrap_servers).context("cannot make the Kafka producer")?;
+    let consumer = Arc::new(consumer::join(&definition, &reader, ready, Arc::clone(&status))?);
+    let dead_letters = DeadLetters::open(&definition, &reader.bootstrap_servers)
+        .context("cannot make the Kafka producer")?;
     let left = CancellationToken::new();
     let (collector, lanes) = Collector::new(
         Arc::clone(&consumer),
@@ -110,22 +114,30 @@ async fn read(
         end.clone(),
         left.clone(),
     );
+    // Both end with this function, however it ends.
+    let leave = left.drop_guard();
+    let _ended = end.clone().drop_guard();
     let gathering = tokio::task::spawn_blocking(move || collector.run());
+    tokio::spawn(watch::run(Arc::downgrade(&consumer), Arc::clone(&status), end.clone()));
     let delivery = Delivery {
-        definition: definition.clone(),
         head: EventHead::new(&definition.event_source_arn, &reader.bootstrap_servers),
+        definition,
         invoker,
         committer: Committer::new(Arc::clone(&consumer)),
         consumer,
         dead_letters,
+        status,
         stop: end,
     };
-    let leave = left.drop_guard();
     Box::pin(delivery.run(lanes)).await;
-    drop(delivery);
-    drop(leave);
-    // Without a broker the client takes longer to leave the group; nothing depends on it.
-    match tokio::time::timeout(LEAVING, gathering).await {
+    let leaving = async {
+        // Whoever drops the consumer last waits until the client has left the group.
+        let _dropped = tokio::task::spawn_blocking(move || drop(delivery)).await;
+        drop(leave);
+        gathering.await
+    };
+    // Without a broker that takes longer; nothing depends on it.
+    match tokio::time::timeout(LEAVING, leaving).await {
         Ok(ended) => ended.context("the thread that reads from Kafka ended"),
         Err(_) => Ok(()),
     }

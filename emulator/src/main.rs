@@ -11,6 +11,7 @@ mod cli;
 mod data_directory;
 mod function_binaries;
 mod health_command;
+mod health_note;
 mod log;
 mod postgres_command;
 mod settings;

@@ -7,6 +7,7 @@ mod averages;
 mod foreign_page;
 mod invoke_api;
 mod membership;
+mod odd_records;
 mod outages;
 mod prices;
 mod quarantine;

@@ -5,6 +5,7 @@ pub mod faults;
 pub mod link;
 pub mod postgres;
 pub mod processes;
+pub mod raw_records;
 pub mod reference;
 pub mod stack;
 pub mod topic;

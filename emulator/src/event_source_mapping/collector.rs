@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::consumer::Consumer;
 use super::lane::{Lane, Outlet};
+use super::received::Received;
 
 /// Longest that one poll waits: how soon a stop is noticed.
 const POLL: Duration = Duration::from_millis(100);
@@ -54,6 +55,7 @@ impl Collector {
     /// Runs until all is done, then leaves the group.
     pub(super) fn run(mut self) {
         while !self.stop.is_cancelled() && !self.lanes.iter().all(Lane::is_closed) {
+            self.consumer.context().turn();
             self.lanes.iter_mut().for_each(|lane| lane.advance(self.batching_window));
             self.resume();
             if self.lanes.iter().any(|lane| lane.is_blocked() && !lane.paused) {
@@ -80,17 +82,12 @@ impl Collector {
         for _ in 0..MOST_AT_A_TIME {
             let Some(polled) = consumer.poll(timeout) else { break };
             self.drop_revoked();
-            let message = match polled {
-                Ok(message) => message,
-                Err(error) => {
-                    consumer.context().complain(&error);
-                    break;
-                }
-            };
+            // What went wrong the context was told already.
+            let Ok(message) = polled else { break };
             // A record of a partition that is not held any more is somebody else's.
             if let Some(epoch) = consumer.context().epoch(message.partition()) {
                 let lane = lane_of(message.partition(), self.lanes.len());
-                self.lanes[lane].push(&message, epoch);
+                self.lanes[lane].push(&Received::new(&message), epoch);
                 if self.lanes[lane].is_complete() {
                     break;
                 }

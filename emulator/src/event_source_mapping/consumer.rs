@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::Reader;
 use super::batch::PartitionRecords;
 use super::collector::{lane_of, only};
+use super::status::Status;
 use crate::template::{EventSourceMapping, StartingPosition};
 
 /// A consumer that knows which partitions it holds.
@@ -32,6 +33,7 @@ pub(super) fn join(
     definition: &EventSourceMapping,
     reader: &Reader,
     ready: Ready,
+    status: Arc<Status>,
 ) -> anyhow::Result<Consumer> {
     let reset = match definition.starting_position {
         StartingPosition::TrimHorizon => "earliest",
@@ -61,7 +63,7 @@ pub(super) fn join(
         .set("fetch.max.bytes", "2097152")
         .set("reconnect.backoff.max.ms", "2000")
         .set("socket.timeout.ms", "10000")
-        .create_with_context(Assignment::new(definition, ready))
+        .create_with_context(Assignment::new(definition, ready, status))
         .context("cannot make the Kafka consumer")?;
     consumer.subscribe(&[&definition.topic]).context("cannot subscribe to the topic")?;
     Ok(consumer)
@@ -76,19 +78,23 @@ pub(super) struct Assignment {
     changes: AtomicU64,
     /// Which lanes are paused.
     paused: Mutex<Vec<bool>>,
+    starting_position: StartingPosition,
     ready: Ready,
+    status: Arc<Status>,
     complaints: Mutex<Vec<(RDKafkaErrorCode, Instant)>>,
 }
 
 impl Assignment {
-    fn new(definition: &EventSourceMapping, ready: Ready) -> Self {
+    fn new(definition: &EventSourceMapping, ready: Ready, status: Arc<Status>) -> Self {
         Self {
             id: definition.id.clone(),
             topic: definition.topic.clone(),
             held: Mutex::default(),
             changes: AtomicU64::new(0),
             paused: Mutex::default(),
+            starting_position: definition.starting_position,
             ready,
+            status,
             complaints: Mutex::default(),
         }
     }
@@ -123,24 +129,37 @@ impl Assignment {
         lanes.get(lane_of(partition, lanes.len())).is_some_and(|paused| *paused)
     }
 
+    /// Where a partition that lies between these offsets is read from, when the group has committed none of it.
+    pub(super) fn starts_at(&self, low: i64, high: i64) -> i64 {
+        match self.starting_position {
+            StartingPosition::TrimHorizon => low,
+            StartingPosition::Latest => high,
+        }
+    }
+
+    /// The reading thread has taken a turn.
+    pub(super) fn turn(&self) {
+        self.status.turn();
+    }
+
     /// Tells of trouble once, not each time that the client meets it.
     pub(super) fn complain(&self, error: &KafkaError) {
+        self.complain_of(error, &error.to_string());
+    }
+
+    fn complain_of(&self, error: &KafkaError, detail: &str) {
         let Some(code) = error.rdkafka_error_code() else { return };
-        if self.was_told(code) {
-            return;
-        }
         let reason = match code {
             RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
-                "the topic does not exist".to_owned()
+                "the topic does not exist"
             }
-            _ => error.to_string(),
+            _ => detail,
         };
-        tracing::warn!(
-            id = self.id,
-            topic = self.topic,
-            reason,
-            "trouble with Kafka; going on when it is over"
-        );
+        self.status.kafka_failed(reason.to_owned());
+        if !self.was_told(code) {
+            let Self { id, topic, .. } = self;
+            tracing::warn!(id, topic, reason, "trouble with Kafka; going on when it is over");
+        }
     }
 
     /// Whether this trouble was told not long ago; if not, it is now.
@@ -156,8 +175,10 @@ impl Assignment {
 }
 
 impl ClientContext for Assignment {
-    fn error(&self, error: KafkaError, _reason: &str) {
-        self.complain(&error);
+    /// Told of all that the client meets, before a poll gives it, too; only here with what it is about, as the codec
+    /// of a batch.
+    fn error(&self, error: KafkaError, reason: &str) {
+        if reason.is_empty() { self.complain(&error) } else { self.complain_of(&error, reason) }
     }
 }
 
@@ -189,6 +210,7 @@ impl ConsumerContext for Assignment {
             }
         }
         tracing::info!(id = self.id, topic = self.topic, partitions = held_now, "partitions assigned");
+        self.status.reader_joined();
         if let Some(ready) = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _gone = ready.send(());
         }

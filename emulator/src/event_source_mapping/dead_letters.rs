@@ -85,14 +85,14 @@ impl DeadLetters {
         // The record stays in its own topic for as long as that keeps it; the letter tells where.
         tracing::error!(
             topic = self.topic,
-            "a dead letter is too large for its topic; sent without the value"
+            "a dead letter is too large for its topic; sent without key, value and headers"
         );
-        for records in
-            letter["payload"]["records"].as_object_mut().into_iter().flat_map(|all| all.values_mut())
-        {
-            records[0]["value"] = Value::Null;
+        let records = letter["payload"]["records"].as_object_mut();
+        for records in records.into_iter().flat_map(|all| all.values_mut()) {
+            (records[0]["key"], records[0]["value"]) = (Value::Null, Value::Null);
+            records[0]["headers"] = json!([]);
         }
-        self.produce(key.as_deref(), &letter).await
+        self.produce(None, &letter).await
     }
 
     async fn produce(&self, key: Option<&[u8]>, letter: &Value) -> Result<(), KafkaError> {

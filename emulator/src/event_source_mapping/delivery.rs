@@ -14,6 +14,7 @@ use super::dead_letters::DeadLetters;
 use super::invocation::Answer;
 use super::lane::Outlet;
 use super::retry::{Condition, LONGEST_WAIT, RetryLimits, RetryPlan, Step};
+use super::status::Status;
 use crate::invoker::Invoker;
 use crate::template::EventSourceMapping;
 
@@ -28,6 +29,7 @@ pub(super) struct Delivery {
     pub(super) consumer: Arc<Consumer>,
     pub(super) committer: Committer,
     pub(super) dead_letters: Option<DeadLetters>,
+    pub(super) status: Arc<Status>,
     pub(super) stop: CancellationToken,
 }
 
@@ -36,19 +38,22 @@ impl Delivery {
     pub(super) async fn run(&self, lanes: Vec<Outlet>) {
         let finished = CancellationToken::new();
         let delivering = async {
-            futures::future::join_all(lanes.into_iter().map(|lane| self.run_lane(lane))).await;
+            let lanes = lanes.into_iter().enumerate();
+            futures::future::join_all(lanes.map(|(number, lane)| self.run_lane(number, lane))).await;
             finished.cancel();
         };
         tokio::join!(delivering, self.committer.run(&finished, &self.stop));
     }
 
     /// Takes a lane's batches until stopped. What is in flight then is waited for, and committed if it succeeded.
-    async fn run_lane(&self, mut lane: Outlet) {
+    async fn run_lane(&self, number: usize, mut lane: Outlet) {
         loop {
             lane.ready();
             let Some(Some(batch)) = self.stop.run_until_cancelled(lane.batches.recv()).await else { return };
             let batch = batch.close(&self.head, &self.definition.topic);
+            self.status.handed_over(number, &batch);
             self.deliver(&batch).await;
+            self.status.let_go(number);
         }
     }
 
@@ -129,6 +134,7 @@ impl Delivery {
         let EventSourceMapping { id, function, .. } = &self.definition;
         let first = numbers.first().and_then(|number| batch.record(*number));
         let (partition, offset) = first.map(|(records, record)| (records.partition, record.offset)).unzip();
+        self.status.failed(partition, reason);
         tracing::warn!(id, function, records = numbers.len(), partition, offset, reason, "{what}");
     }
 
@@ -146,7 +152,9 @@ impl Delivery {
             return;
         };
         let oldest = (Utc::now() - age).timestamp_millis();
-        let too_old = |number| batch.record(number).is_some_and(|(_, record)| record.timestamp < oldest);
+        // A record that has no time has no age.
+        let too_old = |time: i64| (0..oldest).contains(&time);
+        let too_old = |number| batch.record(number).is_some_and(|(_, record)| too_old(record.timestamp));
         plan.give_up(Condition::RecordAgeExceeded, too_old);
     }
 

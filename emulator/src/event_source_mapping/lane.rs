@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::message::{BorrowedMessage, Message, OwnedMessage};
 use tokio::sync::mpsc;
 
 use super::consumer::Assignment;
-use super::open_batch::OpenBatch;
+use super::open_batch::{OpenBatch, Written};
+use super::received::Received;
 
 /// The end of a lane at which batches come out.
 #[derive(Debug)]
@@ -40,8 +40,8 @@ pub(super) struct Lane {
     opened: Option<Instant>,
     /// Nothing more fits into the open batch.
     complete: bool,
-    /// Records that fit nowhere yet, each with the epoch under which it was read.
-    carried: VecDeque<(u64, OwnedMessage)>,
+    /// Records that fit nowhere yet.
+    carried: VecDeque<Written>,
     blocked_since: Option<Instant>,
     /// Whether its partitions are paused.
     pub(super) paused: bool,
@@ -70,15 +70,15 @@ impl Lane {
     }
 
     /// Takes in a record, behind those that wait already.
-    pub(super) fn push(&mut self, message: &BorrowedMessage<'_>, epoch: u64) {
-        if !self.carried.is_empty() || !self.append(message, epoch) {
-            self.carried.push_back((epoch, message.detach()));
+    pub(super) fn push(&mut self, record: &Received<'_>, epoch: u64) {
+        if !self.carried.is_empty() || !self.append(|open| open.append(record, epoch)) {
+            self.carried.push_back(Written::new(record, epoch));
         }
     }
 
     /// False when there is no room for the record now.
-    fn append(&mut self, message: &impl Message, epoch: u64) -> bool {
-        if self.complete || !self.open.append(message, epoch) {
+    fn append(&mut self, append: impl FnOnce(&mut OpenBatch) -> bool) -> bool {
+        if self.complete || !append(&mut self.open) {
             self.complete = true;
             return false;
         }
@@ -107,9 +107,9 @@ impl Lane {
     }
 
     fn move_up(&mut self) {
-        while let Some((epoch, message)) = self.carried.pop_front() {
-            if !self.append(&message, epoch) {
-                self.carried.push_front((epoch, message));
+        while let Some(record) = self.carried.pop_front() {
+            if !self.append(|open| open.append_written(&record)) {
+                self.carried.push_front(record);
                 break;
             }
         }
@@ -141,7 +141,7 @@ impl Lane {
 
     /// Forgets records of partitions that were taken away: whoever has them now reads them from the commit on.
     pub(super) fn drop_revoked(&mut self, assignment: &Assignment) {
-        self.carried.retain(|(epoch, message)| assignment.epoch(message.partition()) == Some(*epoch));
+        self.carried.retain(|record| assignment.epoch(record.partition) == Some(record.epoch));
         self.open.retain(|partition, epoch| assignment.epoch(partition) == Some(epoch));
         if self.open.is_empty() {
             self.opened = None;

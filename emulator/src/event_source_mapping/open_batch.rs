@@ -2,12 +2,8 @@
 
 use std::fmt::Write as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use rdkafka::Timestamp;
-use rdkafka::message::{Headers, Message};
-
 use super::batch::{Batch, EventHead, LARGEST_PAYLOAD, PartitionRecords, Record};
+use super::received::Received;
 
 /// Records that wait for their invocation.
 #[derive(Debug, Default)]
@@ -15,6 +11,25 @@ pub(super) struct OpenBatch {
     partitions: Vec<OpenPartition>,
     len: usize,
     bytes: usize,
+}
+
+/// A record that waits for room in a batch, written as it will stand in the event.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) partition: i32,
+    pub(super) epoch: u64,
+    offset: i64,
+    timestamp: i64,
+    json: String,
+}
+
+impl Written {
+    pub(super) fn new(record: &Received<'_>, epoch: u64) -> Self {
+        let mut json = String::new();
+        record.write(&mut json);
+        let (partition, offset, timestamp) = (record.partition, record.offset, record.millis());
+        Self { partition, epoch, offset, timestamp, json }
+    }
 }
 
 /// The records of one partition, in order.
@@ -38,8 +53,24 @@ impl OpenBatch {
     }
 
     /// Takes in a record, unless the payload would grow too large. An empty batch takes any record.
-    pub(super) fn append(&mut self, message: &impl Message, epoch: u64) -> bool {
-        let partition = message.partition();
+    pub(super) fn append(&mut self, record: &Received<'_>, epoch: u64) -> bool {
+        let at = (record.offset, record.millis());
+        self.append_with(record.partition, epoch, at, |json| record.write(json))
+    }
+
+    /// The same for one that waited.
+    pub(super) fn append_written(&mut self, record: &Written) -> bool {
+        let at = (record.offset, record.timestamp);
+        self.append_with(record.partition, record.epoch, at, |json| json.push_str(&record.json))
+    }
+
+    fn append_with(
+        &mut self,
+        partition: i32,
+        epoch: u64,
+        at: (i64, i64),
+        write: impl FnOnce(&mut String),
+    ) -> bool {
         let known = self.partitions.iter().position(|records| records.partition == partition);
         let place = known.unwrap_or_else(|| {
             self.partitions.push(OpenPartition {
@@ -52,7 +83,7 @@ impl OpenBatch {
         });
         let records = &mut self.partitions[place];
         let before = records.json.len();
-        records.append(message);
+        records.append(at, write);
         // A quarter kilobyte for the head and the key of each partition is more than they take.
         let grown = self.bytes + records.json.len() - before;
         if self.len > 0 && grown + 256 * (self.partitions.len() + 4) > LARGEST_PAYLOAD {
@@ -98,62 +129,18 @@ impl OpenBatch {
 }
 
 impl OpenPartition {
-    fn append(&mut self, message: &impl Message) {
+    fn append(&mut self, (offset, timestamp): (i64, i64), write: impl FnOnce(&mut String)) {
         if !self.records.is_empty() {
             self.json.push(',');
         }
         let start = self.json.len();
-        let (timestamp, timestamp_type) = match message.timestamp() {
-            Timestamp::CreateTime(time) => (time, "CREATE_TIME"),
-            Timestamp::LogAppendTime(time) => (time, "LOG_APPEND_TIME"),
-            Timestamp::NotAvailable => (0, "CREATE_TIME"),
-        };
-        // Kafka allows nothing in a topic's name that JSON would escape.
-        let (topic, partition, offset) = (message.topic(), self.partition, message.offset());
-        let _infallible = write!(
-            self.json,
-            r#"{{"topic":"{topic}","partition":{partition},"offset":{offset},"timestamp":{timestamp},"timestampType":"{timestamp_type}","key":"#
-        );
-        push_base64(&mut self.json, message.key());
-        self.json.push_str(",\"value\":");
-        push_base64(&mut self.json, message.payload());
-        self.json.push_str(",\"headers\":[");
-        if let Some(headers) = message.headers() {
-            push_headers(&mut self.json, headers);
-        }
-        self.json.push_str("]}");
+        write(&mut self.json);
         self.records.push(Record { offset, timestamp, text: start..self.json.len() });
     }
 
     fn remove_last(&mut self, length: usize) {
         self.records.pop();
         self.json.truncate(length);
-    }
-}
-
-fn push_base64(json: &mut String, bytes: Option<&[u8]>) {
-    match bytes {
-        None => json.push_str("null"),
-        Some(bytes) => {
-            json.push('"');
-            BASE64.encode_string(bytes, json);
-            json.push('"');
-        }
-    }
-}
-
-/// Headers in their order, one object each; bytes are signed, as Java has them.
-fn push_headers(json: &mut String, headers: &impl Headers) {
-    for (place, header) in headers.iter().enumerate() {
-        json.push_str(if place == 0 { "{" } else { ",{" });
-        let key = serde_json::to_string(header.key).unwrap_or_default();
-        json.push_str(&key);
-        json.push_str(":[");
-        for (place, byte) in header.value.unwrap_or_default().iter().enumerate() {
-            json.push_str(if place == 0 { "" } else { "," });
-            let _infallible = write!(json, "{}", byte.cast_signed());
-        }
-        json.push_str("]}");
     }
 }
 

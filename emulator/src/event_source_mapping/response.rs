@@ -56,20 +56,18 @@ pub(super) fn failures(answer: &[u8], batch: &Batch, topic: &str, sent: &[usize]
 #[cfg(test)]
 mod tests {
     use rdkafka::Timestamp;
-    use rdkafka::message::OwnedMessage;
 
     use super::super::batch::EventHead;
     use super::super::open_batch::OpenBatch;
+    use super::super::received::Received;
     use super::*;
 
     fn failed(answer: &str) -> Option<Vec<usize>> {
         let mut batch = OpenBatch::default();
         for (partition, offset) in [(0, 10), (0, 12), (1, 10), (1, 11)] {
-            let time = Timestamp::NotAvailable;
-            batch.append(
-                &OwnedMessage::new(None, None, "prices".to_owned(), time, partition, offset, None),
-                1,
-            );
+            let timestamp = Timestamp::NotAvailable;
+            let (topic, key, value, headers) = ("prices", None, None, Vec::new());
+            batch.append(&Received { topic, partition, offset, timestamp, key, value, headers }, 1);
         }
         let batch = batch.close(&EventHead::new("arn", "127.0.0.1:9092"), "prices");
         failures(answer.as_bytes(), &batch, "prices", &[0, 1, 2])

@@ -40,7 +40,7 @@ fn broker() -> MockCluster<'static, DefaultProducerContext> {
     cluster
 }
 
-fn definition() -> EventSourceMapping {
+pub(super) fn definition() -> EventSourceMapping {
     EventSourceMapping {
         id: "averager-prices".to_owned(),
         function: "averager".to_owned(),
@@ -143,7 +143,8 @@ fn values(event: &Value) -> Vec<String> {
 /// A mapping that runs and has its partitions.
 struct Running {
     stop: CancellationToken,
-    task: JoinHandle<anyhow::Result<()>>,
+    status: Arc<Status>,
+    task: JoinHandle<()>,
 }
 
 impl Running {
@@ -173,13 +174,14 @@ impl Running {
         let (ready, joined) = oneshot::channel();
         let stop = CancellationToken::new();
         let invoker: Arc<dyn Invoker> = Arc::<FakeFunction>::clone(function);
-        let run = run(definition, reader, invoker, ready, stop.clone());
-        (Self { stop, task: tokio::spawn(run) }, joined)
+        let status = Arc::new(Status::new(&definition));
+        let run = run(definition, reader, invoker, ready, Arc::clone(&status), stop.clone());
+        (Self { stop, status, task: tokio::spawn(run) }, joined)
     }
 
     async fn stop(self) {
         self.stop.cancel();
-        tokio::time::timeout(DEADLINE, self.task).await.expect("the mapping did not stop").unwrap().unwrap();
+        tokio::time::timeout(DEADLINE, self.task).await.expect("the mapping did not stop").unwrap();
     }
 }
 
@@ -195,7 +197,8 @@ struct Gathering {
 impl Gathering {
     fn start(bootstrap_servers: &str) -> Self {
         let reader = reader(bootstrap_servers);
-        let consumer = Arc::new(consumer::join(&definition(), &reader, Ready::default()).unwrap());
+        let status = Arc::new(Status::new(&definition()));
+        let consumer = Arc::new(consumer::join(&definition(), &reader, Ready::default(), status).unwrap());
         let (stop, done) = (CancellationToken::new(), CancellationToken::new());
         let (collector, mut lanes) =
             Collector::new(Arc::clone(&consumer), 1, 3, Duration::ZERO, stop.clone(), done.clone());

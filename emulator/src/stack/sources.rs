@@ -15,7 +15,8 @@ use crate::async_invocation::Retries;
 use crate::backing::broker::Broker;
 use crate::backing::postgres;
 use crate::data_directory::DataDirectory;
-use crate::event_source_mapping::Reader;
+use crate::event_source_mapping::{Reader, Status};
+use crate::health_note::NoteKeeper;
 use crate::invoker::Invoker;
 use crate::scheduler::{DeclaredSchedule, Scheduler, SchedulerSettings};
 use crate::template::Template;
@@ -116,6 +117,7 @@ impl Stack {
         template: &Template,
         invoker: Arc<dyn Invoker>,
         addresses: &Addresses,
+        data: &DataDirectory,
     ) {
         let embedded = self.broker.as_ref().is_some_and(Broker::has_topics);
         let reader = Reader {
@@ -124,24 +126,24 @@ impl Stack {
             member: if embedded { None } else { self.group_member.clone() },
             concurrency: event_source_mapping::concurrency(),
         };
-        let mut joined = Vec::new();
+        let (mut joined, mut statuses) = (Vec::new(), Vec::new());
         for mapping in &template.event_source_mappings {
             let (ready, reads) = oneshot::channel();
             joined.push(reads);
+            let status = Arc::new(Status::new(mapping));
+            statuses.push(Arc::clone(&status));
             let run = event_source_mapping::run(
                 mapping.clone(),
                 reader.clone(),
                 Arc::clone(&invoker),
                 ready,
+                status,
                 self.no_new_work.clone(),
             );
-            let id = mapping.id.clone();
-            self.sources.spawn(async move {
-                if let Err(error) = run.await {
-                    tracing::error!("the event source mapping {id} failed: {error:#}");
-                }
-            });
+            self.sources.spawn(run);
         }
+        let note = NoteKeeper::start(data.path(), statuses).await;
+        self.sources.spawn(note.run(self.no_new_work.clone()));
         if timeout(JOINING, futures::future::join_all(joined)).await.is_err() {
             self.announcements
                 .warning("The price topic is not being read yet: Kafka does not answer. It is tried on.");

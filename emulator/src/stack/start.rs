@@ -70,7 +70,7 @@ impl Stack {
         awaited::wait(&parts, &template, &functions, &addresses, &client, self.announcements).await?;
         schedule_groups::make_elsewhere(&template, &addresses, &client, self.announcements).await;
         let wanted = default_provider(&host, &template);
-        let provider = self.deploy(&template, &functions, &addresses, &wanted, &client).await?;
+        let provider = self.deploy(&template, &functions, &addresses, &wanted, &client, data).await?;
         let provider = self.usable_provider(provider, &functions, &template, host).await?;
         self.run_schedules(&template, schedules)?;
         if let Some(gateway) = &addresses.gateway {
@@ -136,6 +136,7 @@ impl Stack {
         addresses: &Addresses,
         provider: &str,
         client: &reqwest::Client,
+        data: &DataDirectory,
     ) -> anyhow::Result<Option<DefaultProvider>> {
         let deployed = async {
             for function in &template.custom_resources {
@@ -156,7 +157,7 @@ impl Stack {
                 other => default_provider::ask(other, client, gateway).await,
             }))
         };
-        let mapped = self.map_event_sources(template, functions.invoker(), addresses);
+        let mapped = self.map_event_sources(template, functions.invoker(), addresses, data);
         if self.broker.as_ref().is_some_and(Broker::has_topics) {
             tokio::join!(deployed, mapped).0
         } else {

@@ -1,11 +1,12 @@
-use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
+use rdkafka::Timestamp;
 use serde_json::{Value, json};
 
+use super::super::received::Header;
 use super::*;
 
-fn message(partition: i32, offset: i64, value: Option<&[u8]>) -> OwnedMessage {
-    let (key, time) = (Some(b"AAPL".to_vec()), Timestamp::CreateTime(1_545_084_650_987));
-    OwnedMessage::new(value.map(<[u8]>::to_vec), key, "prices".to_owned(), time, partition, offset, None)
+fn message(partition: i32, offset: i64, value: Option<&[u8]>) -> Received<'_> {
+    let (key, timestamp) = (Some(&b"AAPL"[..]), Timestamp::CreateTime(1_545_084_650_987));
+    Received { topic: "prices", partition, offset, timestamp, key, value, headers: Vec::new() }
 }
 
 fn head() -> EventHead {
@@ -22,15 +23,11 @@ fn event(batch: &Batch, numbers: &[usize]) -> Value {
 
 #[test]
 fn the_event_has_the_shape_that_msk_sends() {
-    let headers = OwnedHeaders::new()
-        .insert(Header { key: "tête\"", value: Some("é") })
-        .insert(Header { key: "tête\"", value: None::<&str> });
+    let name = "tête\"".as_bytes();
+    let headers = vec![Header { name, value: Some("é".as_bytes()) }, Header { name, value: None }];
     let mut batch = OpenBatch::default();
-    let (key, value) = (Some(b"AAPL".to_vec()), Some(b"{}".to_vec()));
-    let time = Timestamp::CreateTime(1_545_084_650_987);
-    let first = OwnedMessage::new(value, key, "prices".to_owned(), time, 0, 15, Some(headers));
-    let time = Timestamp::LogAppendTime(7);
-    let tombstone = OwnedMessage::new(None, None, "prices".to_owned(), time, 3, 9, None);
+    let first = Received { headers, ..message(0, 15, Some(b"{}")) };
+    let tombstone = Received { key: None, timestamp: Timestamp::LogAppendTime(7), ..message(3, 9, None) };
     assert!(batch.append(&first, 1) && batch.append(&tombstone, 1));
     let expected = json!({
         "eventSource": "aws:kafka",
@@ -45,6 +42,41 @@ fn the_event_has_the_shape_that_msk_sends() {
         },
     });
     assert_eq!(event(&closed(batch), &[0, 1]), expected);
+}
+
+#[test]
+fn whatever_a_producer_sends_becomes_an_event_that_can_be_read() {
+    let headers: [(&[u8], Option<&[u8]>); 5] = [
+        (b"pa\xeds", Some(b"\xff\x00")),
+        (b"", Some(b"")),
+        (b"", None),
+        (b"\n\x1b\\", None),
+        (&[0xff; 9], None),
+    ];
+    let headers = headers.map(|(name, value)| Header { name, value }).to_vec();
+    let record = Received {
+        timestamp: Timestamp::NotAvailable,
+        key: Some(b""),
+        value: Some(b"\xff\xfe"),
+        headers,
+        ..message(0, 15, None)
+    };
+    let mut batch = OpenBatch::default();
+    batch.append(&record, 1);
+    let replaced = "\u{fffd}".repeat(9);
+    let expected = json!({ "topic": "prices", "partition": 0, "offset": 15, "timestamp": -1,
+        "timestampType": "CREATE_TIME", "key": "", "value": "//4=",
+        "headers": [{ "pa\u{fffd}s": [-1, 0] }, { "": [] }, { "": [] }, { "\n\u{1b}\\": [] }, { replaced: [] }] });
+    assert_eq!(event(&closed(batch), &[0])["records"]["prices-0"][0], expected);
+}
+
+#[test]
+fn a_record_that_waited_for_room_stands_in_the_event_as_any_other() {
+    let headers = vec![Header { name: b"pa\xeds", value: Some(b"x") }];
+    let record = Received { headers, timestamp: Timestamp::NotAvailable, ..message(0, 15, Some(b"{}")) };
+    let (mut at_once, mut later) = (OpenBatch::default(), OpenBatch::default());
+    assert!(at_once.append(&record, 1) && later.append_written(&Written::new(&record, 1)));
+    assert_eq!(event(&closed(at_once), &[0]), event(&closed(later), &[0]));
 }
 
 #[test]

@@ -1,0 +1,157 @@
+//! The state of a mapping as it is told, and what of it means that events are not being averaged.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+/// What may last so long is no trouble: functions start, groups are joined, batches are tried again.
+const PATIENCE: TimeDelta = TimeDelta::seconds(30);
+/// The client repeats what keeps it from reading a partition more often than this.
+const REPEATED: TimeDelta = TimeDelta::seconds(15);
+/// A partition that stands still for so long while the client meets errors is not read.
+const STANDING: TimeDelta = TimeDelta::seconds(10);
+
+/// A mapping's state.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Report {
+    pub(crate) id: String,
+    pub(crate) function: String,
+    pub(crate) topic: String,
+    pub(crate) group: String,
+    pub(crate) reader: ReaderReport,
+    /// Those that this emulator holds.
+    pub(crate) partitions: Vec<Partition>,
+    /// The batches that the function has, or is given again.
+    pub(crate) in_flight: Vec<InFlight>,
+    /// The last time that records were not processed.
+    pub(crate) last_failure: Option<Trouble>,
+    /// The last that the Kafka client complained of.
+    pub(crate) last_kafka_error: Option<Trouble>,
+}
+
+/// The thread that reads the topic, and its membership in the group.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct ReaderReport {
+    /// Since when there is none that is a member of the group; none while there is.
+    pub(crate) down_since: Option<DateTime<Utc>>,
+    /// How often another one had to be started.
+    pub(crate) restarts: u64,
+    /// Why the last one ended.
+    pub(crate) last_end: Option<Trouble>,
+    /// When it last looked for records.
+    pub(crate) last_turn: Option<DateTime<Utc>>,
+    /// Since when Kafka does not tell how far the partitions are; none while it does.
+    pub(crate) unanswered_since: Option<DateTime<Utc>>,
+}
+
+/// A partition, as Kafka and the consumer see it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Partition {
+    pub(crate) partition: i32,
+    /// The first offset that is not resolved.
+    pub(crate) committed: i64,
+    /// The first offset that is not read.
+    pub(crate) position: i64,
+    /// The first offset that is not written.
+    pub(crate) high_watermark: i64,
+    /// Records that are not resolved.
+    pub(crate) lag: i64,
+    /// Since when it is not read on though there is more; none while it is, or while reading waits for the function.
+    pub(crate) standing_since: Option<DateTime<Utc>>,
+    /// What keeps it from being read.
+    pub(crate) error: Option<Trouble>,
+}
+
+/// A batch that is not resolved.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct InFlight {
+    pub(crate) since: DateTime<Utc>,
+    pub(crate) partitions: Vec<i32>,
+    pub(crate) records: usize,
+    /// Kafka's time of its oldest record.
+    pub(crate) oldest_record: Option<DateTime<Utc>>,
+}
+
+/// Something that went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Trouble {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) partition: Option<i32>,
+    pub(crate) reason: String,
+}
+
+impl Trouble {
+    pub(super) fn now(partition: Option<i32>, reason: String) -> Self {
+        Self { at: Utc::now(), partition, reason }
+    }
+}
+
+impl ReaderReport {
+    pub(super) fn starting(now: DateTime<Utc>) -> Self {
+        Self { down_since: Some(now), restarts: 0, last_end: None, last_turn: None, unanswered_since: None }
+    }
+}
+
+impl Partition {
+    /// Takes up what was known of it: whether it stands still, and since when.
+    pub(super) fn goes_on_from(&mut self, before: &Self, trouble: Option<&Trouble>) {
+        let stands = self.standing_since.is_some() && self.position == before.position;
+        if !stands {
+            return;
+        }
+        let Some(since) = before.standing_since else { return };
+        self.standing_since = Some(since);
+        let now = Utc::now();
+        let recent = trouble.filter(|trouble| now - trouble.at < REPEATED && now - since > STANDING);
+        self.error = recent.map(|trouble| Trouble { partition: Some(self.partition), ..trouble.clone() });
+    }
+}
+
+impl Report {
+    /// Why events are not being averaged, in words; nothing while they are.
+    pub(crate) fn troubles(&self, now: DateTime<Utc>) -> Vec<String> {
+        let Self { function, topic, reader, .. } = self;
+        let mut troubles = Vec::new();
+        let long = |since: DateTime<Utc>| (now - since > PATIENCE).then(|| (now - since).num_seconds());
+        let turn = reader.last_turn.and_then(long);
+        if let Some(seconds) = reader.down_since.and_then(long) {
+            let end = reader.last_end.as_ref().map_or(String::new(), |end| format!(": {}", end.reason));
+            troubles.push(format!("{topic} has not been read for {seconds} s{end}"));
+        } else if let Some(seconds) = turn {
+            troubles.push(format!("the thread that reads {topic} has stood still for {seconds} s"));
+        } else if let Some(seconds) = reader.unanswered_since.and_then(long) {
+            let error =
+                self.last_kafka_error.as_ref().map_or(String::new(), |error| format!(": {}", error.reason));
+            troubles.push(format!("Kafka has not answered for {seconds} s{error}"));
+        }
+        for InFlight { since, partitions, records, .. } in &self.in_flight {
+            let Some(seconds) = long(*since) else { continue };
+            let failure = self.last_failure.as_ref().filter(|failure| failure.at >= *since);
+            let failure = failure.map_or(String::new(), |failure| format!(": {}", failure.reason));
+            troubles.push(format!(
+                "{function} has not processed {records} records of partitions {partitions:?} for {seconds} s{failure}"
+            ));
+        }
+        for Partition { partition, position, high_watermark, standing_since, error, .. } in &self.partitions {
+            let (Some(seconds), Some(error)) = (standing_since.and_then(long), error) else { continue };
+            troubles.push(format!(
+                "partition {partition} of {topic} has not been read beyond offset {position} of {high_watermark} for \
+                 {seconds} s: {}",
+                error.reason
+            ));
+        }
+        troubles
+    }
+
+    /// Records that are not resolved, in all partitions that are held.
+    pub(crate) fn lag(&self) -> i64 {
+        self.partitions.iter().map(|partition| partition.lag).sum()
+    }
+
+    /// Kafka's time of the oldest record that the function has.
+    pub(crate) fn oldest_record(&self) -> Option<DateTime<Utc>> {
+        self.in_flight.iter().filter_map(|batch| batch.oldest_record).min()
+    }
+}
+
+#[cfg(test)]
+mod tests;

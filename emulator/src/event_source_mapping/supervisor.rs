@@ -1,0 +1,114 @@
+//! Keeps a mapping's reader running: whatever ends it, another one takes its place.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::status::Status;
+
+/// From the end of one reader to the start of the next; it doubles while they end soon.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A reader that ran for so long was sound: what ended it is a new trouble.
+const SOUND: Duration = Duration::from_secs(60);
+
+/// The pauses between one reader and the next.
+#[derive(Debug)]
+pub(super) struct Pauses {
+    next: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { next: FIRST_PAUSE }
+    }
+}
+
+impl Pauses {
+    /// The pause behind a reader that ran for so long.
+    fn after(&mut self, ran: Duration) -> Duration {
+        if ran >= SOUND {
+            self.next = FIRST_PAUSE;
+        }
+        let pause = self.next;
+        self.next = LONGEST_PAUSE.min(pause * 2);
+        pause
+    }
+}
+
+/// Runs one reader after the other until `stop`, each until it ends: with an error, by a panic, or because its client
+/// cannot go on.
+pub(super) async fn keep_running<Reading>(
+    status: &Status,
+    stop: &CancellationToken,
+    mut pauses: Pauses,
+    mut start: impl FnMut() -> Reading,
+) where
+    Reading: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    loop {
+        let started = Instant::now();
+        // In a task of its own, where a panic ends nothing else.
+        let ended = tokio::spawn(start()).await;
+        if stop.is_cancelled() {
+            return;
+        }
+        let reason = match ended {
+            Ok(Ok(())) => "Kafka has shut the consumer out".to_owned(),
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(panic) => panic.to_string(),
+        };
+        let pause = pauses.after(started.elapsed());
+        let seconds = pause.as_secs();
+        tracing::error!(
+            id = status.id(),
+            reason,
+            seconds,
+            "the reader ended; starting another after a pause"
+        );
+        status.reader_ended(reason);
+        if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+            return;
+        }
+        status.reader_restarted();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_ends_for_any_reason_is_followed_by_another() {
+        let (stop, status) = (CancellationToken::new(), Status::of("averager-prices"));
+        let mut number = 0;
+        let start = || {
+            number += 1;
+            let (number, stop) = (number, stop.clone());
+            async move {
+                match number {
+                    1 => anyhow::bail!("no client"),
+                    2 => panic!("a record"),
+                    4 => stop.cancel(),
+                    _ => {}
+                }
+                Ok(())
+            }
+        };
+        keep_running(&status, &stop, Pauses { next: Duration::ZERO }, start).await;
+        let reader = status.report().reader;
+        assert_eq!((number, reader.restarts), (4, 3));
+        assert_eq!(reader.last_end.unwrap().reason, "Kafka has shut the consumer out");
+        assert!(reader.down_since.is_some(), "it is up when the group has taken it in");
+    }
+
+    #[test]
+    fn pauses_grow_while_readers_end_soon_and_begin_anew_behind_one_that_was_sound() {
+        let mut pauses = Pauses::default();
+        let mut after = |seconds| pauses.after(Duration::from_secs(seconds)).as_secs();
+        let soon: Vec<_> = (0..7).map(|_| after(5)).collect();
+        assert_eq!(soon, [1, 2, 4, 8, 16, 30, 30]);
+        assert_eq!([after(60), after(5)], [1, 2]);
+    }
+}

@@ -1,0 +1,91 @@
+//! Asks Kafka now and then how far each partition is: what was committed, and how much there is.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use rdkafka::Offset;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaResult;
+use tokio_util::sync::CancellationToken;
+
+use super::consumer::Consumer;
+use super::report::Partition;
+use super::status::Status;
+
+/// From one look to the next.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+/// Longest that a request takes.
+const REQUEST: Duration = Duration::from_secs(2);
+/// The same partition is told again after this long.
+const REPEAT: Duration = Duration::from_secs(300);
+
+/// Looks until `end`, or until the consumer is gone.
+pub(super) async fn run(consumer: Weak<Consumer>, status: Arc<Status>, end: CancellationToken) {
+    let mut told = HashMap::new();
+    while end.run_until_cancelled(tokio::time::sleep(BETWEEN_LOOKS)).await.is_some() {
+        let Some(consumer) = consumer.upgrade() else { return };
+        // The requests block, and so may the end of the consumer where this is the last to hold it.
+        let looked = tokio::task::spawn_blocking(move || look(&consumer)).await;
+        let Ok(Ok(partitions)) = looked else {
+            status.unanswered();
+            continue;
+        };
+        for unread in status.looked(partitions) {
+            tell(&status, &unread, &mut told);
+        }
+    }
+}
+
+fn look(consumer: &Consumer) -> KafkaResult<Vec<Partition>> {
+    let held = consumer.assignment()?;
+    if held.count() == 0 {
+        return Ok(Vec::new());
+    }
+    let topic = consumer.context().topic();
+    let positions = consumer.position()?;
+    let committed = consumer.committed_offsets(held, REQUEST)?;
+    let partitions = committed.elements().into_iter().map(|element| {
+        let partition = element.partition();
+        let (low, high_watermark) = consumer.fetch_watermarks(topic, partition, REQUEST)?;
+        let position = positions.find_partition(topic, partition).map(|found| found.offset());
+        let committed = match element.offset() {
+            Offset::Offset(offset) => offset,
+            _ => consumer.context().starts_at(low, high_watermark),
+        };
+        let position = match position {
+            Some(Offset::Offset(offset)) => offset,
+            _ => committed,
+        };
+        let more = position < high_watermark && !consumer.context().is_paused(partition);
+        Ok(Partition {
+            partition,
+            committed,
+            position,
+            high_watermark,
+            lag: (high_watermark - committed).max(0),
+            standing_since: more.then(Utc::now),
+            error: None,
+        })
+    });
+    partitions.collect()
+}
+
+/// Tells of a partition that is not read, once in a while.
+fn tell(status: &Status, unread: &Partition, told: &mut HashMap<i32, Instant>) {
+    let Partition { partition, position, high_watermark, error, .. } = unread;
+    if told.get(partition).is_some_and(|when| when.elapsed() < REPEAT) {
+        return;
+    }
+    told.insert(*partition, Instant::now());
+    let reason = error.as_ref().map(|error| error.reason.as_str());
+    tracing::error!(
+        id = status.id(),
+        partition,
+        offset = position,
+        end = high_watermark,
+        reason,
+        "a partition cannot be read; trying on"
+    );
+}

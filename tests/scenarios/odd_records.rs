@@ -1,0 +1,76 @@
+//! Records that no well-behaved producer would send: none of them ends the reader or holds up another.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use e2e::raw_records::{RawBatch, RawHeader, RawRecord, send};
+use e2e::stack::{Options, Stack};
+use e2e::topic::PRICE_EVENTS;
+use e2e::waiting::until;
+
+fn event(second: usize) -> Vec<u8> {
+    format!(
+        r#"{{"symbol":"ODD","price":1.5,"timestamp":"2024-03-20T10:30:{second:02}Z","source":"elsewhere","polled_at":"2024-03-20T10:31:00Z"}}"#
+    )
+    .into_bytes()
+}
+
+/// Name and value of the headers of one record each.
+fn odd_headers() -> Vec<Vec<RawHeader>> {
+    vec![
+        vec![(b"pa\xeds".to_vec(), Some(b"x".to_vec()))],
+        vec![(vec![0xff; 300], None), (Vec::new(), Some(Vec::new())), (Vec::new(), None)],
+        vec![(b"nul\0inside".to_vec(), Some(b"\0\xff".to_vec()))],
+        vec![(b"large".to_vec(), Some(vec![0x80; 200_000]))],
+        (0..2_000).map(|number| (format!("h{number}").into_bytes(), None)).collect(),
+    ]
+}
+
+async fn stack(data: &tempfile::TempDir) -> Stack {
+    Stack::start(Options { data_directory: data.path().into(), ..Options::default() }).await.unwrap()
+}
+
+async fn until_points(stack: &Stack, count: usize) {
+    until("all points", Duration::from_secs(30), async || {
+        let (_, history) = stack.get("/prices/history?symbol=ODD&provider=elsewhere").await;
+        history["items"].as_array().filter(|items| items.len() == count).map(drop)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn records_with_any_headers_become_points_and_those_behind_them_too() {
+    let data = tempfile::tempdir().unwrap();
+    let stack = stack(&data).await;
+    let headers = odd_headers();
+    let odd = headers.len();
+    let mut records: Vec<_> = headers
+        .into_iter()
+        .chain([Vec::new()])
+        .enumerate()
+        .map(|(second, headers)| RawRecord { value: Some(event(second)), headers, ..RawRecord::default() })
+        .collect();
+    records[0].key = Some(b"\xff\xfe".to_vec());
+    records[1].key = Some(Vec::new());
+    let batch = RawBatch { timestamp: Utc::now().timestamp_millis(), codec: 0, records };
+    send(&stack.ready.kafka_bootstrap_servers, PRICE_EVENTS, 3, &batch).await.unwrap();
+    until_points(&stack, odd + 1).await;
+}
+
+#[tokio::test]
+async fn a_record_without_a_time_reaches_the_function_as_one_without_a_time() {
+    let data = tempfile::tempdir().unwrap();
+    let stack = stack(&data).await;
+    let (tombstone, untimed) =
+        (RawRecord::default(), RawRecord { value: Some(b"no event".to_vec()), ..RawRecord::default() });
+    let batch = RawBatch { timestamp: -1, codec: 0, records: vec![tombstone, untimed] };
+    send(&stack.ready.kafka_bootstrap_servers, PRICE_EVENTS, 0, &batch).await.unwrap();
+    let database = stack.database().unwrap();
+    // Before 1970: with a time of nought they would be of 1970, whose quotes are good.
+    until("both in quarantine", Duration::from_secs(30), async || {
+        let query = "select count(*) from rejected_events where record_timestamp < 'epoch'";
+        let kept: i64 = sqlx::query_scalar(query).fetch_one(&database).await.unwrap();
+        (kept == 2).then_some(())
+    })
+    .await;
+}
