@@ -4,6 +4,7 @@
 
 mod another_scheduler;
 mod averages;
+mod codecs;
 mod foreign_page;
 mod invoke_api;
 mod membership;

@@ -25,11 +25,21 @@ impl Producer {
     /// # Errors
     /// When the address is malformed.
     pub fn connect(bootstrap_servers: &str) -> anyhow::Result<Self> {
+        Self::compressing(bootstrap_servers, "none")
+    }
+
+    /// The same, of batches that are compressed by `codec`.
+    ///
+    /// # Errors
+    /// When the address is malformed, or the client does not know the codec.
+    pub fn compressing(bootstrap_servers: &str, codec: &str) -> anyhow::Result<Self> {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap_servers)
             .set("acks", "all")
             .set("enable.idempotence", "true")
-            .set("linger.ms", "1")
+            .set("compression.type", codec)
+            // Long enough for records that are sent together to make one batch.
+            .set("linger.ms", if codec == "none" { "1" } else { "50" })
             .create()?;
         Ok(Self(producer))
     }

@@ -1,7 +1,7 @@
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::OwnedMessage;
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
+use rdkafka::producer::{BaseProducer, DefaultProducerContext};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use uuid::Uuid;
@@ -94,6 +94,17 @@ async fn appended_events_are_on_the_topic_keyed_by_symbol_where_the_java_client_
     }
     found.sort_by_key(|event| event.id);
     assert_eq!(found, events);
+}
+
+#[test]
+fn the_client_knows_every_codec_that_brokers_do() {
+    let features = ClientConfig::new().create_native_config().unwrap().get("builtin.features").unwrap();
+    for codec in ["gzip", "snappy", "lz4", "zstd"] {
+        assert!(features.split(',').any(|feature| feature == codec), "{codec} is not among {features}");
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:1").set("compression.type", codec);
+        assert!(config.create::<BaseProducer>().is_ok(), "{codec}");
+    }
 }
 
 #[tokio::test]
