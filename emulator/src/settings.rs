@@ -7,7 +7,7 @@ use reqwest::Url;
 use crate::backing::postgres;
 
 /// Variables that the functions understand beyond those that the template names.
-const PASSED_ON: [&str; 14] = [
+const PASSED_ON: [&str; 15] = [
     "KAFKA_PRICE_TOPIC",
     "KAFKA_DEAD_LETTER_TOPIC",
     "POLLING_INTERVAL",
@@ -20,6 +20,7 @@ const PASSED_ON: [&str; 14] = [
     "POINTS_RETENTION_DAYS",
     "RAW_RESPONSES_RETENTION_DAYS",
     "RUNS_RETENTION_DAYS",
+    "REJECTED_RETENTION_DAYS",
     "RUST_LOG",
     "RUST_BACKTRACE",
 ];

@@ -73,6 +73,8 @@ pub struct Retention {
     pub raw_responses_days: u32,
     /// Records of the ticks of jobs.
     pub runs_days: u32,
+    /// Events that were rejected.
+    pub rejected_days: u32,
 }
 
 /// Configuration of the api function.

@@ -6,11 +6,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::error::{DatabaseError, ErrorKind};
-use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
+pub mod clock;
 pub mod ingest;
 mod numeric;
 pub mod part_states;
@@ -20,10 +20,10 @@ pub mod polling_runs;
 pub mod price_points;
 pub mod raw_responses;
 pub mod rejected_events;
+pub mod schema;
 pub mod series;
 
-/// Brings a database's schema up to date; the schema is explained in the migrations themselves.
-pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+pub use schema::MIGRATOR;
 
 /// How long a request waits for a connection before Postgres counts as away.
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);

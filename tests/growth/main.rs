@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
+mod clocks;
+mod leftovers;
 mod part_states;
 mod plans;
+mod readers;
 mod retention;
+mod schema;
 mod splitting;
 mod world;

@@ -111,7 +111,7 @@ async fn writers_go_on_while_partitions_are_made() {
         loop {
             match make_ahead(&pool, PRICE_POINTS, now).await {
                 Ok(partitions) => break made += partitions,
-                Err(error) => assert!(error.is_transient() && Instant::now() < deadline, "{error:?}"),
+                Err(error) => assert!(error.is_busy() && Instant::now() < deadline, "{error:?}"),
             }
         }
     }

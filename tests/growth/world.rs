@@ -1,10 +1,13 @@
 //! Quotes to store, and the partitions that hold them.
 
 use chrono::{DateTime, TimeDelta};
+use shared::config::Retention;
 use shared::market::Timestamp;
 use shared::price_event::PriceEvent;
 use shared::repository::ingest::{Ingest, Stored};
 use sqlx::PgPool;
+use upkeep::failure::Failures;
+use upkeep::growth::{self, Trimmed};
 use uuid::Uuid;
 
 pub(crate) fn at(text: &str) -> Timestamp {
@@ -27,6 +30,15 @@ pub(crate) fn quote(timestamp: Timestamp, price: u32) -> PriceEvent {
 
 pub(crate) async fn store(pool: &PgPool, events: &[PriceEvent]) -> Stored {
     Ingest::new(pool.clone()).store(events, &[]).await.unwrap()
+}
+
+/// What upkeep does at `now`, without a failure.
+pub(crate) async fn trim(pool: &PgPool, retention: &Retention, now: Timestamp) -> Trimmed {
+    let (mut trimmed, mut failures) = (Trimmed::default(), Failures::default());
+    growth::make_ahead(pool, now, &mut trimmed, &mut failures).await;
+    growth::trim(pool, retention, now, &mut trimmed, &mut failures).await;
+    assert_eq!(failures.0, []);
+    trimmed
 }
 
 /// Name and bounds of each partition, in the order of time.

@@ -21,7 +21,7 @@ const UNDERSTOOD: [&str; 8] = [
 ];
 
 /// Rights, networks, packaging and labels.
-const INERT: [&str; 14] = [
+const INERT: [&str; 15] = [
     "Policies",
     "Role",
     "PermissionsBoundary",
@@ -34,6 +34,7 @@ const INERT: [&str; 14] = [
     "Handler",
     "PackageType",
     "EphemeralStorage",
+    "AutoPublishAlias",
     "Description",
     "Tags",
 ];

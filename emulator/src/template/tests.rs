@@ -68,6 +68,21 @@ fn the_repositorys_wiring_is_read_whole() {
     assert!(mapping.event_source_arn.starts_with("arn:aws:kafka:"));
 }
 
+/// `CloudFormation` sends a custom resource an update only when one of its properties changes.
+#[test]
+fn the_deployment_invokes_upkeep_again_whenever_upkeep_s_code_changes() {
+    let text = include_str!("../../../template.yaml");
+    let document: serde_yaml_ng::Value = serde_yaml_ng::from_str(text).unwrap();
+    let upkeep = &document["Resources"]["Upkeep"]["Properties"];
+    assert_eq!(upkeep["AutoPublishAlias"], "live", "it publishes a version of each code");
+    let serde_yaml_ng::Value::Tagged(version) =
+        &document["Resources"]["AtDeploy"]["Properties"]["UpkeepVersion"]
+    else {
+        panic!("the custom resource names no version");
+    };
+    assert_eq!((version.tag.to_string().as_str(), version.value.as_str()), ("!Ref", Some("Upkeep.Version")));
+}
+
 #[test]
 fn given_parameters_replace_defaults_and_fill_what_has_none() {
     let given = [("KafkaPriceTopic", "ticks"), ("DatabaseUrl", "postgres://localhost/prices")];

@@ -6,7 +6,8 @@ use backon::{ExponentialBuilder, Retryable};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Summary, UpkeepError};
+use crate::Summary;
+use crate::failure::UpkeepError;
 
 /// Longest that one try to answer takes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -100,6 +101,7 @@ mod tests {
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
+    use crate::failure::Failure;
 
     fn event(server: &MockServer, request_type: &str) -> Value {
         json!({
@@ -131,7 +133,8 @@ mod tests {
 
     #[tokio::test]
     async fn failure_is_answered_with_what_failed() {
-        let answer = answer_to("Update", Err(UpkeepError(vec!["topics: away".to_owned()]))).await;
+        let failure = Failure { task: "topics".to_owned(), reason: "away".to_owned() };
+        let answer = answer_to("Update", Err(UpkeepError(vec![failure]))).await;
         assert_eq!(
             (&answer["Status"], &answer["Reason"]),
             (&json!("FAILED"), &json!("upkeep failed: topics: away"))

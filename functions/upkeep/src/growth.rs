@@ -1,24 +1,30 @@
 //! Growth: partitions made ahead of need, and what is older than its retention dropped.
 //!
-//! Rejected events are kept: they are the only trace of what they were, and someone should look at them.
+//! Each table is looked after by itself: one that is in use does not keep the others waiting for the next run.
 
 use std::time::Duration;
 
-use backon::{ConstantBuilder, Retryable};
+use backon::{ExponentialBuilder, Retryable};
 use chrono::TimeDelta;
+use serde::Serialize;
 use shared::config::Retention;
 use shared::market::Timestamp;
-use shared::repository::partitions::{self, PRICE_POINTS, PartitionedTable, RAW_RESPONSES};
-use shared::repository::{self, polling_runs};
+use shared::repository::ingest::remove_expired_series;
+use shared::repository::partitions::{self, PRICE_POINTS, PartitionError, PartitionedTable, RAW_RESPONSES};
+use shared::repository::{polling_runs, rejected_events};
 use sqlx::PgPool;
 
-/// How often a table's lock is tried; each try takes a second at most, and writers go on in the pauses.
-const TRIES: usize = 10;
-/// Pause between the tries.
-const PAUSE: Duration = Duration::from_secs(1);
+use crate::failure::Failures;
+
+/// How often a table that is in use is tried again; each try holds up reads and writes for a quarter of a second at most.
+const TRIES: usize = 6;
+/// The first pause between the tries, which doubles up to the longest. Reads and writes go on meanwhile.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(4));
+/// Most that our clock and Postgres's may differ.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::hours(1);
 
 /// What was made and what was dropped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Trimmed {
     /// Partitions made ahead of need.
     pub partitions_made: usize,
@@ -26,43 +32,123 @@ pub struct Trimmed {
     pub partitions_dropped: usize,
     /// Runs deleted for their age.
     pub runs_deleted: u64,
+    /// Rejected events deleted for their age.
+    pub rejected_deleted: u64,
+    /// Series removed whose points were all dropped.
+    pub series_removed: u64,
 }
 
-/// Makes the partitions that will be needed after `now`, and drops what was kept for long enough.
+/// Our clock and Postgres's tell different times, so nothing may be dropped for its age.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "nothing is dropped for its age, since upkeep's clock says {ours} and Postgres's {postgres}: set the one that is wrong"
+)]
+pub struct ClocksDiffer {
+    ours: Timestamp,
+    postgres: Timestamp,
+}
+
+/// The older of the two clocks' times.
 ///
 /// # Errors
-/// When Postgres is away, or a table was too busy to be locked; what was done stays so, and the next one goes on.
+/// When they differ by more than an hour.
+pub fn agreed_time(ours: Timestamp, postgres: Timestamp) -> Result<Timestamp, ClocksDiffer> {
+    if (ours - postgres).abs() > CLOCK_TOLERANCE {
+        return Err(ClocksDiffer { ours, postgres });
+    }
+    Ok(ours.min(postgres))
+}
+
+/// Makes the partitions that will be needed after `now`.
+pub async fn make_ahead(pool: &PgPool, now: Timestamp, trimmed: &mut Trimmed, failures: &mut Failures) {
+    for table in [PRICE_POINTS, RAW_RESPONSES] {
+        let made = patiently(|| partitions::make_ahead(pool, table, now)).await;
+        trimmed.partitions_made +=
+            failures.done(&format!("partitions of {}", table.name()), made).unwrap_or(0);
+    }
+}
+
+/// Drops what was kept for long enough at `now`. What fails is among `failures`, and comes again with the next run.
 pub async fn trim(
     pool: &PgPool,
     retention: &Retention,
     now: Timestamp,
-) -> Result<Trimmed, repository::Error> {
-    let mut trimmed = Trimmed::default();
-    for table in [PRICE_POINTS, RAW_RESPONSES] {
-        trimmed.partitions_made += patiently(|| partitions::make_ahead(pool, table, now)).await?;
-    }
-    let drops: [(PartitionedTable, Option<u32>); 2] =
-        [(PRICE_POINTS, retention.points_days), (RAW_RESPONSES, Some(retention.raw_responses_days))];
+    trimmed: &mut Trimmed,
+    failures: &mut Failures,
+) {
+    let drops = [(PRICE_POINTS, retention.points_days), (RAW_RESPONSES, Some(retention.raw_responses_days))];
     for (table, days) in drops {
-        if let Some(cutoff) = days.and_then(|days| days_before(now, days)) {
-            trimmed.partitions_dropped += patiently(|| partitions::drop_before(pool, table, cutoff)).await?;
-        }
+        let Some(days) = days else { continue };
+        let dropped = patiently(|| drop_old(pool, table, days, now)).await;
+        trimmed.partitions_dropped +=
+            failures.done(&format!("retention of {}", table.name()), dropped).unwrap_or(0);
     }
+    let series = remove_expired_series(pool).await;
+    trimmed.series_removed = failures.done("series without points", series).unwrap_or(0);
     if let Some(cutoff) = days_before(now, retention.runs_days) {
-        trimmed.runs_deleted = polling_runs::delete_before(pool, cutoff).await?;
+        let runs = polling_runs::delete_before(pool, cutoff).await;
+        trimmed.runs_deleted = failures.done("retention of runs", runs).unwrap_or(0);
     }
-    Ok(trimmed)
+    if let Some(cutoff) = days_before(now, retention.rejected_days) {
+        let rejected = rejected_events::delete_before(pool, cutoff).await;
+        trimmed.rejected_deleted = failures.done("retention of rejected events", rejected).unwrap_or(0);
+    }
+}
+
+/// Drops the partitions of a table that ended `days` before `now`, and before the newest row: should all clocks jump ahead
+/// by years, what was stored until then is not old for that.
+async fn drop_old(
+    pool: &PgPool,
+    table: PartitionedTable,
+    days: u32,
+    now: Timestamp,
+) -> Result<usize, PartitionError> {
+    let Some(cutoff) = days_before(now, days) else { return Ok(0) };
+    if !partitions::any_before(pool, table, cutoff).await? {
+        return Ok(0);
+    }
+    let Some(newest) = partitions::newest(pool, table).await? else { return Ok(0) };
+    let Some(cutoff) = days_before(now.min(newest), days) else { return Ok(0) };
+    partitions::drop_before(pool, table, cutoff).await
 }
 
 fn days_before(now: Timestamp, days: u32) -> Option<Timestamp> {
     now.checked_sub_signed(TimeDelta::days(days.into()))
 }
 
-/// Tries again while the table is busy.
-async fn patiently<T, F>(task: impl FnMut() -> F) -> Result<T, repository::Error>
+/// Tries again while the table is in use.
+async fn patiently<F>(task: impl FnMut() -> F) -> Result<usize, PartitionError>
 where
-    F: Future<Output = Result<T, repository::Error>>,
+    F: Future<Output = Result<usize, PartitionError>>,
 {
-    let pauses = ConstantBuilder::default().with_delay(PAUSE).with_max_times(TRIES);
-    task.retry(pauses).when(repository::Error::is_transient).await
+    let (first, longest) = PAUSES;
+    let pauses = ExponentialBuilder::default()
+        .with_min_delay(first)
+        .with_max_delay(longest)
+        .with_max_times(TRIES)
+        .with_jitter();
+    task.retry(pauses).when(PartitionError::is_busy).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_older_clock_counts_and_clocks_that_disagree_are_named() {
+        let now = at("2026-11-28T12:00:00Z");
+        let (earlier, hour) = (now - TimeDelta::minutes(59), TimeDelta::hours(1));
+        assert_eq!(agreed_time(now, earlier), Ok(earlier));
+        assert_eq!(agreed_time(earlier, now), Ok(earlier));
+        assert_eq!(agreed_time(now, now + hour), Ok(now));
+        for (ours, postgres) in [(now, at("2036-01-01T00:00:00Z")), (at("2036-01-01T00:00:00Z"), now)] {
+            let told = agreed_time(ours, postgres).unwrap_err().to_string();
+            assert!(told.contains("2036-01-01") && told.contains("2026-11-28"), "{told}");
+        }
+        assert!(agreed_time(now, at("1970-01-01T00:00:00Z")).is_err());
+    }
 }

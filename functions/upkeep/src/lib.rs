@@ -4,38 +4,32 @@
 //! A custom resource invokes it at deploy ([`custom_resource`]) and a schedule afterwards. Every task may run at any
 //! time and any number of times, also twice at once.
 
-use std::time::Duration;
-
-use backon::{ConstantBuilder, Retryable};
 use chrono::Utc;
-use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use serde_json::Value;
 use shared::config::{Kafka, Retention};
 use shared::price_log::topics::ensure_topics;
-use shared::repository::MIGRATOR;
+use shared::repository::part_states::{self, Part};
+use shared::repository::{clock, series};
 use shared::schedules::{ScheduleError, Schedules};
 use sqlx::PgPool;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::custom_resource::CustomResource;
-use crate::growth::{Trimmed, trim};
+use crate::failure::{Failure, Failures, UpkeepError};
+use crate::growth::Trimmed;
 use crate::reconciliation::{Mended, ReconciliationError, reconcile};
 
 pub mod custom_resource;
+pub mod failure;
 pub mod growth;
 pub mod reconciliation;
+mod schema;
 
 /// Partitions of the price topic: as many averagers can work at once.
 const PRICE_PARTITIONS: i32 = 6;
 /// Partitions of the dead-letter topic, which has next to no traffic.
 const DEAD_LETTER_PARTITIONS: i32 = 1;
-/// How often Postgres is tried before it counts as away; each try takes up to the pool's own limit.
-const POSTGRES_TRIES: usize = 20;
-/// Pause between the tries.
-const POSTGRES_PAUSE: Duration = Duration::from_millis(500);
-/// Longest that migrating takes, waiting for another one's migration included.
-const MIGRATION_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What upkeep works with.
 #[derive(Clone, Debug)]
@@ -55,29 +49,15 @@ pub struct Upkeep {
 pub struct Summary {
     /// The version that the schema now has.
     pub migrated: Option<i64>,
-    /// Partitions made ahead of need.
-    pub partitions_made: usize,
-    /// Partitions dropped for their age.
-    pub partitions_dropped: usize,
-    /// Runs deleted for their age.
-    pub runs_deleted: u64,
+    /// What was made for the future, and what went for its age.
+    #[serde(flatten)]
+    pub trimmed: Trimmed,
     /// Topics that were missing.
     pub topics_created: Vec<String>,
     /// Jobs that lacked their schedule.
     pub schedules_created: usize,
     /// Schedules that lacked their job.
     pub schedules_removed: usize,
-}
-
-/// The tasks that failed. The others were done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("upkeep failed: {}", .0.join("; "))]
-pub struct UpkeepError(pub Vec<String>);
-
-impl From<UpkeepError> for Diagnostic {
-    fn from(error: UpkeepError) -> Self {
-        Self { error_type: "UpkeepFailed".to_owned(), error_message: error.to_string() }
-    }
 }
 
 impl Upkeep {
@@ -93,7 +73,10 @@ impl Upkeep {
         let answered = request.answer(&result).await;
         match (result, answered) {
             (Ok(summary), Ok(())) => Ok(summary),
-            (Ok(_), Err(error)) => Err(UpkeepError(vec![error.to_string()])),
+            (Ok(_), Err(error)) => {
+                let (task, reason) = ("answer".to_owned(), error.to_string());
+                Err(UpkeepError(vec![Failure { task, reason }]))
+            }
             (Err(error), _) => Err(error),
         }
     }
@@ -103,92 +86,49 @@ impl Upkeep {
             (self.kafka.price_topic.as_str(), PRICE_PARTITIONS),
             (self.kafka.dead_letter_topic.as_str(), DEAD_LETTER_PARTITIONS),
         ];
-        let now = Utc::now();
-        let ((migrated, trimmed, mended), topics_created) = tokio::join!(
-            async {
-                let migrated = self.migrate().await;
-                let trimmed = match migrated {
-                    Ok(_) => trim(&self.pool, &self.retention, now).await,
-                    // There may be nothing to trim; that the schema is not there is told already.
-                    Err(_) => Ok(Trimmed::default()),
-                };
-                (migrated, trimmed, self.reconcile().await)
-            },
+        let (mut summary, mut failures) = (Summary::default(), Failures::default());
+        let (_, topics_created) = tokio::join!(
+            self.look_after_postgres(&mut summary, &mut failures),
             ensure_topics(&self.kafka, &topics),
         );
-        let mut failures = Vec::new();
-        let migrated = done("schema", migrated, &mut failures);
-        let Trimmed { partitions_made, partitions_dropped, runs_deleted } =
-            done("partitions", trimmed, &mut failures).unwrap_or_default();
-        let topics_created = done("topics", topics_created, &mut failures).unwrap_or_default();
-        let Mended { created, removed } = done("schedules", mended, &mut failures).unwrap_or_default();
-        if !failures.is_empty() {
-            return Err(UpkeepError(failures));
+        summary.topics_created = failures.done("topics", topics_created).unwrap_or_default();
+        let result = if failures.0.is_empty() { Ok(summary) } else { Err(UpkeepError(failures.0)) };
+        self.note(&result).await;
+        result.inspect(|summary| info!(?summary, "upkeep done"))
+    }
+
+    async fn look_after_postgres(&self, summary: &mut Summary, failures: &mut Failures) {
+        summary.migrated = failures.done("schema", schema::migrate(&self.pool).await);
+        // Without its tables there is nothing to look after, which is told already.
+        if summary.migrated.is_some() || series::check(&self.pool).await.is_ok() {
+            self.look_after_growth(&mut summary.trimmed, failures).await;
         }
-        let summary = Summary {
-            migrated,
-            partitions_made,
-            partitions_dropped,
-            runs_deleted,
-            topics_created,
-            schedules_created: created,
-            schedules_removed: removed,
+        let mended = reconcile(&self.pool, &self.schedules, Utc::now).await;
+        if let Err(ReconciliationError::Schedules(ScheduleError { action, reason })) = &mended {
+            error!(action, reason, "EventBridge failed us");
+        }
+        let Mended { created, removed } = failures.done("schedules", mended).unwrap_or_default();
+        (summary.schedules_created, summary.schedules_removed) = (created, removed);
+    }
+
+    /// Nothing is dropped for its age unless our clock and Postgres's agree on the time.
+    async fn look_after_growth(&self, trimmed: &mut Trimmed, failures: &mut Failures) {
+        let ours = Utc::now();
+        let Some(postgres) = failures.done("clocks", clock::now(&self.pool).await) else { return };
+        growth::make_ahead(&self.pool, ours.min(postgres), trimmed, failures).await;
+        if let Some(now) = failures.done("clocks", growth::agreed_time(ours, postgres)) {
+            growth::trim(&self.pool, &self.retention, now, trimmed, failures).await;
+        }
+    }
+
+    /// Notes how the run ended, for `GET /health`. Where that fails, Postgres is away, which shows there by itself.
+    async fn note(&self, result: &Result<Summary, UpkeepError>) {
+        let noted = match result {
+            Ok(_) => part_states::succeeded(&self.pool, Part::Upkeep).await,
+            Err(error) => part_states::failed(&self.pool, Part::Upkeep, &error.tasks()).await,
         };
-        info!(?summary, "upkeep done");
-        Ok(summary)
+        if let Err(error) = noted {
+            warn!(%error, "how this run ended could not be noted");
+        }
     }
-
-    /// Brings the schema up to date, once Postgres answers. The migrator's own lock makes two at once harmless.
-    async fn migrate(&self) -> Result<i64, MigrationError> {
-        let pause = ConstantBuilder::default().with_delay(POSTGRES_PAUSE).with_max_times(POSTGRES_TRIES);
-        let connect = (|| self.pool.acquire()).retry(pause).when(|error| refusal(error).is_none());
-        connect.await.map_err(|error| refusal(&error).unwrap_or(MigrationError::Unavailable))?;
-        tokio::time::timeout(MIGRATION_TIMEOUT, MIGRATOR.run(&self.pool))
-            .await
-            .map_err(|_| MigrationError::TimedOut)??;
-        Ok(MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0))
-    }
-
-    async fn reconcile(&self) -> Result<Mended, ReconciliationError> {
-        reconcile(&self.pool, &self.schedules, Utc::now).await.inspect_err(|error| {
-            if let ReconciliationError::Schedules(ScheduleError { action, reason }) = error {
-                error!(action, reason, "EventBridge failed us");
-            }
-        })
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum MigrationError {
-    #[error("Postgres is not available")]
-    Unavailable,
-    #[error("Postgres refuses the user or the password in DATABASE_URL")]
-    LoginRefused,
-    #[error("Postgres has no database of the name in DATABASE_URL")]
-    NoDatabase,
-    #[error("migrating took longer than {} s", MIGRATION_TIMEOUT.as_secs())]
-    TimedOut,
-    #[error("a migration failed")]
-    Failed(#[from] sqlx::migrate::MigrateError),
-}
-
-/// Why Postgres, though it is there, does not let us in: by its error codes 28 (authorization) and 3D (database).
-fn refusal(error: &sqlx::Error) -> Option<MigrationError> {
-    let code = error.as_database_error()?.code()?;
-    match code.get(..2)? {
-        "28" => Some(MigrationError::LoginRefused),
-        "3D" => Some(MigrationError::NoDatabase),
-        _ => None,
-    }
-}
-
-/// The result of a task, or its failure among the others'. Causes are for the log.
-fn done<T, E: std::error::Error>(task: &str, result: Result<T, E>, failures: &mut Vec<String>) -> Option<T> {
-    result
-        .inspect_err(|error| {
-            let cause = error.source().map(ToString::to_string);
-            error!(task, %error, cause, "task failed");
-            failures.push(format!("{task}: {error}"));
-        })
-        .ok()
 }

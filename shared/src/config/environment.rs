@@ -122,6 +122,7 @@ impl<'a> Environment<'a> {
             }),
             raw_responses_days: self.number("RAW_RESPONSES_RETENTION_DAYS", 7, DAYS),
             runs_days: self.number("RUNS_RETENTION_DAYS", 30, DAYS),
+            rejected_days: self.number("REJECTED_RETENTION_DAYS", 90, DAYS),
         }
     }
 

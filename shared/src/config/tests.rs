@@ -34,7 +34,7 @@ fn what_is_not_set_has_the_documented_default() {
 #[test]
 fn points_are_kept_for_ever_unless_told_otherwise() {
     let kept = |changes| Upkeep::from_lookup(&lookup_with(changes)).map(|upkeep| upkeep.retention);
-    let usual = Retention { points_days: None, raw_responses_days: 7, runs_days: 30 };
+    let usual = Retention { points_days: None, raw_responses_days: 7, runs_days: 30, rejected_days: 90 };
     assert_eq!(kept(&[]), Ok(usual));
     assert_eq!(kept(&[("POINTS_RETENTION_DAYS", "90")]), Ok(Retention { points_days: Some(90), ..usual }));
     for variable in ["POINTS_RETENTION_DAYS", "RAW_RESPONSES_RETENTION_DAYS", "RUNS_RETENTION_DAYS"] {

@@ -41,12 +41,15 @@ use crate::price_event::PriceEvent;
 mod append;
 mod batch;
 mod binary_copy;
+mod expiry;
 mod express;
 mod fence;
 mod late;
 mod series;
 mod shard;
 mod tails;
+
+pub use expiry::remove_expired_series;
 
 /// A connection used this long ago is taken without a test.
 const JUST_USED: Duration = Duration::from_secs(1);

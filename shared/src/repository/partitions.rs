@@ -2,23 +2,22 @@
 //!
 //! A table's partitions cover all of time: the first starts at MINVALUE (until retention drops it), the last ends at
 //! MAXVALUE, and there is no DEFAULT. Making partitions ahead therefore means cutting the last one. It is empty or
-//! nearly so, hence what is done under the table's lock takes milliseconds; that lock, which stops readers and writers
-//! alike, is waited for briefly, because everybody else queues behind the one who waits.
+//! nearly so, hence what is done under the table's lock (`locking`) takes milliseconds.
 
-use std::time::Duration;
-
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{AssertSqlSafe, Connection, Postgres, Transaction};
 
 use super::Error;
 use crate::market::Timestamp;
 
+mod locking;
 mod period;
 
+pub use locking::PartitionError;
 pub use period::Period;
 
-/// Longest that a table's lock is waited for.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Most partitions that are made at once. A clock that is years ahead must not make thousands, all under one lock.
+const MOST_AT_ONCE: usize = 62;
 
 /// A table that is partitioned by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,53 +54,99 @@ struct Partition {
 /// holds all the same end up where they belong.
 ///
 /// # Errors
-/// When Postgres is away, or the table was not to be locked; then nothing was changed, and it may be tried again.
-pub async fn make_ahead(pool: &PgPool, table: PartitionedTable, now: Timestamp) -> Result<usize, Error> {
-    let horizon = table.period.start_after(now, table.ahead + 1);
+/// When Postgres is away, or the table is in use; then nothing was changed, and it may be tried again.
+pub async fn make_ahead(
+    pool: &PgPool,
+    table: PartitionedTable,
+    now: Timestamp,
+) -> Result<usize, PartitionError> {
     let mut connection = pool.acquire().await?;
-    if table.uncut(&mut connection, horizon).await?.is_none() {
-        return Ok(0);
+    match table.make_ahead(&mut connection, now).await {
+        Ok(made) => Ok(made),
+        Err(error) => Err(table.explain(&mut connection, error).await),
     }
-    let mut transaction = table.lock(&mut connection).await?;
-    // Read again: somebody else may have been faster.
-    let Some(last) = table.uncut(&mut transaction, horizon).await? else { return Ok(0) };
-    let made = table.cut(&mut transaction, &last, now, horizon).await?;
-    transaction.commit().await?;
-    Ok(made)
 }
 
 /// Drops the partitions that hold nothing younger than `cutoff`, and returns how many. Points that come for a dropped
 /// partition are expired from then on.
 ///
 /// # Errors
-/// When Postgres is away, or the table was not to be locked; then nothing was changed, and it may be tried again.
-pub async fn drop_before(pool: &PgPool, table: PartitionedTable, cutoff: Timestamp) -> Result<usize, Error> {
+/// When Postgres is away, or the table is in use; then nothing was changed, and it may be tried again.
+pub async fn drop_before(
+    pool: &PgPool,
+    table: PartitionedTable,
+    cutoff: Timestamp,
+) -> Result<usize, PartitionError> {
     let mut connection = pool.acquire().await?;
-    if table.older(&mut connection, cutoff).await?.is_empty() {
-        return Ok(0);
+    match table.drop_before(&mut connection, cutoff).await {
+        Ok(dropped) => Ok(dropped),
+        Err(error) => Err(table.explain(&mut connection, error).await),
     }
-    let mut transaction = table.lock(&mut connection).await?;
-    let old = table.older(&mut transaction, cutoff).await?;
-    if table == PRICE_POINTS {
-        sqlx::query("update retention set points_from = greatest(points_from, $1)")
-            .bind(old.iter().filter_map(|partition| partition.upper).max())
-            .execute(&mut *transaction)
-            .await?;
+}
+
+/// The time of the newest row, or nothing if there is none. Partitions are looked through from the newest one back.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn newest(pool: &PgPool, table: PartitionedTable) -> Result<Option<Timestamp>, Error> {
+    let mut connection = pool.acquire().await?;
+    for partition in table.partitions(&mut connection).await?.iter().rev() {
+        let newest = format!("select max({}) from {}", table.column, partition.name);
+        let newest: Option<Timestamp> =
+            sqlx::query_scalar(AssertSqlSafe(newest)).fetch_one(&mut *connection).await?;
+        if newest.is_some() {
+            return Ok(newest);
+        }
     }
-    for partition in &old {
-        run(&mut transaction, format!("drop table {}", partition.name)).await?;
-    }
-    transaction.commit().await?;
-    Ok(old.len())
+    Ok(None)
+}
+
+/// Whether some partitions hold nothing younger than `cutoff`.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn any_before(pool: &PgPool, table: PartitionedTable, cutoff: Timestamp) -> Result<bool, Error> {
+    let mut connection = pool.acquire().await?;
+    Ok(!table.older(&mut connection, cutoff).await?.is_empty())
 }
 
 impl PartitionedTable {
-    /// A transaction that has the table to itself. The lock is the parent's: whoever uses a partition has that first.
-    async fn lock<'c>(&self, connection: &'c mut PgConnection) -> Result<Transaction<'c, Postgres>, Error> {
-        let mut transaction = connection.begin_with("begin isolation level read committed").await?;
-        run(&mut transaction, format!("set local lock_timeout = {}", LOCK_TIMEOUT.as_millis())).await?;
-        run(&mut transaction, format!("lock table only {} in access exclusive mode", self.name)).await?;
-        Ok(transaction)
+    /// The table's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    async fn make_ahead(&self, connection: &mut PgConnection, now: Timestamp) -> Result<usize, Error> {
+        let horizon = self.period.start_after(now, self.ahead + 1);
+        if self.uncut(connection, horizon).await?.is_none() {
+            return Ok(0);
+        }
+        let mut transaction = self.lock(connection).await?;
+        // Read again: somebody else may have been faster.
+        let Some(last) = self.uncut(&mut transaction, horizon).await? else { return Ok(0) };
+        let made = self.cut(&mut transaction, &last, now, horizon).await?;
+        transaction.commit().await?;
+        Ok(made)
+    }
+
+    async fn drop_before(&self, connection: &mut PgConnection, cutoff: Timestamp) -> Result<usize, Error> {
+        if self.older(connection, cutoff).await?.is_empty() {
+            return Ok(0);
+        }
+        let mut transaction = self.lock(connection).await?;
+        let old = self.older(&mut transaction, cutoff).await?;
+        if *self == PRICE_POINTS {
+            sqlx::query("update retention set points_from = greatest(points_from, $1)")
+                .bind(old.iter().filter_map(|partition| partition.upper).max())
+                .execute(&mut *transaction)
+                .await?;
+        }
+        for partition in &old {
+            run(&mut transaction, format!("drop table {}", partition.name)).await?;
+        }
+        transaction.commit().await?;
+        Ok(old.len())
     }
 
     /// All partitions, in the order of time.
@@ -156,13 +201,12 @@ impl PartitionedTable {
         // The very first partition takes all that is older than the present period.
         let least = last.lower.map_or(period.start_of(now), |lower| period.start_after(lower, 1));
         let end = newest.map_or(least, |newest| period.start_after(newest, 1).max(least)).min(horizon);
+        let far_back = period.starts(end, horizon).nth(MOST_AT_ONCE).is_some();
+        let end = if far_back { end.max(period.start_of(now)) } else { end };
 
         let mut made = 0;
-        let mut start = end;
-        while start < horizon {
-            let next = period.start_after(start, 1);
-            self.create(connection, start, &literal(next)).await?;
-            start = next;
+        for start in period.starts(end, horizon) {
+            self.create(connection, start, &literal(period.start_after(start, 1))).await?;
             made += 1;
         }
         self.create(connection, horizon, "maxvalue").await?;

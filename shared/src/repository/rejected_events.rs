@@ -1,7 +1,7 @@
 //! Quarantine: records of the topic that can never become price points.
 
 use sha2::{Digest, Sha256};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
 use super::Error;
 use crate::market::Timestamp;
@@ -27,6 +27,10 @@ pub struct RejectedEvent {
 
 /// Most characters of a reason that are kept.
 const LONGEST_REASON: usize = 500;
+/// Rows deleted at once, so that no statement holds its locks for long.
+const BATCH: i64 = 1_000;
+/// Batches deleted in one go; the rest waits for the next.
+const MAX_BATCHES: u32 = 200;
 
 /// Keeps the events, each once however often it is delivered; returns how many were new.
 ///
@@ -70,6 +74,31 @@ pub async fn insert(connection: &mut PgConnection, events: &[RejectedEvent]) -> 
     .execute(connection)
     .await?;
     Ok(inserted.rows_affected())
+}
+
+/// Deletes the events that were rejected before `cutoff`, and returns how many.
+///
+/// # Errors
+/// When Postgres is away or refuses; what was deleted stays so.
+pub async fn delete_before(pool: &PgPool, cutoff: Timestamp) -> Result<u64, Error> {
+    let mut deleted = 0;
+    for _ in 0..MAX_BATCHES {
+        let batch = sqlx::query(
+            "delete from rejected_events where ctid = any(array(
+                 select ctid from rejected_events where rejected_at < $1 order by rejected_at limit $2
+                 for update skip locked))",
+        )
+        .bind(cutoff)
+        .bind(BATCH)
+        .execute(pool)
+        .await?
+        .rows_affected();
+        deleted += batch;
+        if batch < BATCH.unsigned_abs() {
+            break;
+        }
+    }
+    Ok(deleted)
 }
 
 /// A reason as text that Postgres takes, and of bounded length: it may quote a record, which may hold anything.

@@ -1,5 +1,7 @@
 //! The calendar of partitions: days and months in UTC.
 
+use std::iter;
+
 use chrono::{Datelike, Days, Months, NaiveDate, NaiveTime};
 
 use crate::market::Timestamp;
@@ -31,6 +33,12 @@ impl Period {
             Self::Month => start.checked_add_months(Months::new(count)),
         };
         midnight(later.unwrap_or(NaiveDate::MAX))
+    }
+
+    /// The beginnings of the periods from `first`, which is one, up to `end`.
+    pub(super) fn starts(self, first: Timestamp, end: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let next = move |start: &Timestamp| Some(self.start_after(*start, 1)).filter(|next| next > start);
+        iter::successors(Some(first), next).take_while(move |start| *start < end)
     }
 }
 

@@ -1,0 +1,67 @@
+//! Tasks that failed: each is told by itself, and keeps no other from being done.
+
+use std::error::Error;
+use std::fmt;
+
+use lambda_runtime::Diagnostic;
+use tracing::error;
+
+/// A task that failed, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What was to be done.
+    pub task: String,
+    /// Why it was not.
+    pub reason: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.task, self.reason)
+    }
+}
+
+/// The failures of one run.
+#[derive(Debug, Default)]
+pub struct Failures(pub Vec<Failure>);
+
+impl Failures {
+    /// The result of a task, or none, with its failure among the others. Causes are for the log alone.
+    pub fn done<T, E: Error>(&mut self, task: &str, result: Result<T, E>) -> Option<T> {
+        let error = match result {
+            Ok(done) => return Some(done),
+            Err(error) => error,
+        };
+        let cause = error.source().map(ToString::to_string);
+        error!(task, %error, cause, "task failed");
+        self.0.push(Failure { task: task.to_owned(), reason: error.to_string() });
+        None
+    }
+}
+
+/// The tasks that failed. The others were done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpkeepError(pub Vec<Failure>);
+
+impl UpkeepError {
+    /// Which tasks failed, without the reasons: for answers, which everybody may read.
+    #[must_use]
+    pub fn tasks(&self) -> String {
+        self.0.iter().map(|failure| failure.task.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl fmt::Display for UpkeepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failures: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        write!(f, "upkeep failed: {}", failures.join("; "))
+    }
+}
+
+impl Error for UpkeepError {}
+
+impl From<UpkeepError> for Diagnostic {
+    fn from(error: UpkeepError) -> Self {
+        Self { error_type: "UpkeepFailed".to_owned(), error_message: error.to_string() }
+    }
+}

@@ -1,0 +1,65 @@
+//! Series whose points retention has dropped, all of them.
+
+use std::collections::BTreeSet;
+
+use sqlx::Connection;
+use sqlx::postgres::PgPool;
+
+use super::{Error, fence, shard};
+use crate::market::Symbol;
+
+/// Series removed in one transaction, so that no fence is held for long.
+const BATCH: i64 = 500;
+/// Batches removed in one go; the rest waits for the next.
+const MAX_BATCHES: u32 = 100;
+
+/// Removes the series that have no points any more, and returns how many. A quote that comes for one later begins it anew.
+///
+/// Their fences are passed as a writer passes them, so nobody adds a point meanwhile, and writers that remember a removed
+/// series forget it.
+///
+/// # Errors
+/// When Postgres is away or refuses; what was removed stays so.
+pub async fn remove_expired_series(pool: &PgPool) -> Result<u64, Error> {
+    let mut removed = 0;
+    for _ in 0..MAX_BATCHES {
+        let batch = remove_batch(pool).await?;
+        removed += batch;
+        if batch < BATCH.unsigned_abs() {
+            break;
+        }
+    }
+    Ok(removed)
+}
+
+async fn remove_batch(pool: &PgPool) -> Result<u64, Error> {
+    let mut connection = pool.acquire().await?;
+    let expired: Vec<(i32, String)> = sqlx::query_as(
+        "select series_id, symbol from series where last_at < (select points_from from retention) limit $1",
+    )
+    .bind(BATCH)
+    .fetch_all(&mut *connection)
+    .await?;
+    if expired.is_empty() {
+        return Ok(0);
+    }
+    // Only of a symbol as writers spell it is the fence known.
+    let known = |(id, text): &(i32, String)| {
+        let symbol = text.parse::<Symbol>().ok().filter(|symbol| symbol.as_str() == text)?;
+        Some((*id, shard::of(&symbol)))
+    };
+    let (ids, shards): (Vec<i32>, BTreeSet<i32>) = expired.iter().filter_map(known).unzip();
+
+    let mut transaction = connection.begin_with("begin isolation level read committed").await?;
+    fence::pass(&mut transaction, &shards.into_iter().collect::<Vec<_>>()).await?;
+    // Looked at again: a writer may have added a point before the fences were ours.
+    let removed = sqlx::query(
+        "delete from series where series_id = any($1) and last_at < (select points_from from retention)",
+    )
+    .bind(ids)
+    .execute(&mut *transaction)
+    .await?
+    .rows_affected();
+    transaction.commit().await?;
+    Ok(removed)
+}

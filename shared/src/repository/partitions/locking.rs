@@ -1,0 +1,121 @@
+//! The lock of a whole table: who waits for it holds up everybody who comes after, so it is waited for briefly, and where
+//! it is not to be had, whoever holds it is named.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Postgres, Transaction};
+
+use super::{PartitionedTable, run};
+use crate::repository::Error;
+
+/// Longest that the lock is waited for, and so that reads and writes which come meanwhile are held up.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
+/// Most holders of a lock that are named.
+const MAX_HOLDERS: i64 = 3;
+/// Postgres's code for a lock that was not to be had in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// Why a table's partitions were not changed. Nothing of the change was made.
+#[derive(Debug, thiserror::Error)]
+pub enum PartitionError {
+    /// Somebody else uses the table, for longer than may be waited for.
+    #[error("{table} is in use by {holders}")]
+    Busy {
+        /// The table.
+        table: &'static str,
+        /// Who uses it, and since when.
+        holders: String,
+    },
+    /// Something else went wrong in Postgres.
+    #[error(transparent)]
+    Postgres(#[from] Error),
+}
+
+impl PartitionError {
+    /// Whether the table was in use: the next try may find a gap.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+}
+
+impl From<sqlx::Error> for PartitionError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Postgres(error.into())
+    }
+}
+
+/// A session that uses a table.
+#[derive(Debug, sqlx::FromRow)]
+struct Holder {
+    pid: i32,
+    name: String,
+    state: Option<String>,
+    seconds: Option<f64>,
+}
+
+impl PartitionedTable {
+    /// A transaction that has the table to itself. The lock is the parent's: whoever uses a partition has that first.
+    pub(super) async fn lock<'c>(
+        &self,
+        connection: &'c mut PgConnection,
+    ) -> Result<Transaction<'c, Postgres>, Error> {
+        let mut transaction = connection.begin_with("begin isolation level read committed").await?;
+        run(&mut transaction, format!("set local lock_timeout = {}", LOCK_TIMEOUT.as_millis())).await?;
+        run(&mut transaction, format!("lock table only {} in access exclusive mode", self.name)).await?;
+        Ok(transaction)
+    }
+
+    /// The error of a change whose transaction is over, with the holders of the lock where that was not to be had.
+    pub(super) async fn explain(&self, connection: &mut PgConnection, error: Error) -> PartitionError {
+        if !is_lock_timeout(&error) {
+            return error.into();
+        }
+        match self.holders(connection).await {
+            Ok(holders) => PartitionError::Busy { table: self.name, holders: told(&holders) },
+            Err(error) => error.into(),
+        }
+    }
+
+    /// The sessions that hold a lock on the table or a partition of it, the oldest transaction first.
+    async fn holders(&self, connection: &mut PgConnection) -> Result<Vec<Holder>, Error> {
+        let holders = sqlx::query_as(
+            "select activity.pid,
+                    coalesce(nullif(activity.application_name, ''), activity.backend_type, '?') as name,
+                    activity.state,
+                    extract(epoch from clock_timestamp() - activity.xact_start)::float8 as seconds
+             from pg_stat_activity activity
+             where activity.pid in (
+                 select held.pid from pg_locks held
+                 where held.granted and held.locktype = 'relation' and held.pid <> pg_backend_pid()
+                   and held.database = (select oid from pg_database where datname = current_database())
+                   and (held.relation = $1::regclass
+                        or held.relation in (select inhrelid from pg_inherits where inhparent = $1::regclass)))
+             order by activity.xact_start nulls last
+             limit $2",
+        )
+        .bind(self.name)
+        .bind(MAX_HOLDERS)
+        .fetch_all(connection)
+        .await?;
+        Ok(holders)
+    }
+}
+
+fn is_lock_timeout(error: &Error) -> bool {
+    let (Error::Unavailable(cause) | Error::Rejected(cause)) = error;
+    cause.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+}
+
+fn told(holders: &[Holder]) -> String {
+    if holders.is_empty() {
+        return "somebody who has left it since".to_owned();
+    }
+    let each = |Holder { pid, name, state, seconds }: &Holder| {
+        let since =
+            seconds.map_or_else(String::new, |seconds| format!(", in a transaction for {seconds:.0} s"));
+        format!("process {pid} ({name}, {}{since})", state.as_deref().unwrap_or("at work"))
+    };
+    holders.iter().map(each).collect::<Vec<_>>().join(" and ")
+}

@@ -1,0 +1,62 @@
+//! Bringing the schema up to date. The schema itself is explained in the migrations.
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+
+use super::ACQUIRE_TIMEOUT;
+
+/// The migrations.
+pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// What the migrating session does not wait longer for. Whoever waits for a lock of a table holds up all its readers; and
+/// if the migrator vanishes without a word, its session ends, and with it the lock that keeps others from migrating.
+const LIMITS: &str = "set lock_timeout = '10s';
+    set idle_session_timeout = '60s';
+    set idle_in_transaction_session_timeout = '60s'";
+
+/// Why the schema was not brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// There is no connection to be had.
+    #[error("no connection to Postgres")]
+    NoConnection(#[source] sqlx::Error),
+    /// A migration failed, or what was applied before are not our migrations.
+    #[error("a migration failed")]
+    Failed(#[from] MigrateError),
+}
+
+/// Applies the migrations that are pending, and returns the version that the schema has then. The lock that lets one
+/// migrate at a time is taken only if some are pending. The connection is closed at the end, or when this is given up, and
+/// the lock goes with it.
+///
+/// # Errors
+/// When there is no connection, or a migration fails; those before it stay applied.
+pub async fn migrate(pool: &PgPool) -> Result<i64, SchemaError> {
+    let mut connection = pool.acquire().await.map_err(SchemaError::NoConnection)?;
+    if !is_current(&mut connection).await {
+        let migrating = limited(&pool.connect_options());
+        MIGRATOR.run(&migrating).await?;
+        migrating.close().await;
+    }
+    Ok(MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0))
+}
+
+/// A pool of the one connection that migrates.
+fn limited(options: &PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(|connection, _| {
+            Box::pin(async { sqlx::raw_sql(LIMITS).execute(connection).await.map(|_| ()) })
+        })
+        .connect_lazy_with(options.clone())
+}
+
+/// Whether exactly our migrations are applied. Where it cannot be told they may not be, and the migrator says why.
+async fn is_current(connection: &mut PgConnection) -> bool {
+    let applied = sqlx::query_as("select version, checksum, success from _sqlx_migrations order by version");
+    let applied: Result<Vec<(i64, Vec<u8>, bool)>, _> = applied.fetch_all(connection).await;
+    let Ok(applied) = applied else { return false };
+    let ours = MIGRATOR.iter().map(|migration| (migration.version, migration.checksum.as_ref(), true));
+    ours.eq(applied.iter().map(|(version, checksum, success)| (*version, checksum.as_slice(), *success)))
+}
