@@ -49,7 +49,7 @@ pub(crate) struct AsyncInvocation<'a> {
     pub(crate) payload: Bytes,
     pub(crate) retries: Retries,
     pub(crate) retry_waits: [Duration; 2],
-    /// Invocations that functions work on at once; more wait for one of them to be answered.
+    /// Invocations that this function works on at once; more wait for one of them to be answered.
     pub(crate) in_flight: &'a Semaphore,
     /// Cancelled when the event is not wanted any more.
     pub(crate) withdrawn: &'a CancellationToken,
@@ -60,7 +60,7 @@ impl AsyncInvocation<'_> {
     /// True once the function answered without error; false when that will not come. `report` is told each reason.
     pub(crate) async fn run(&self, report: impl Fn(&str)) -> bool {
         let queued = self.clock.now();
-        let mut errors = 0;
+        let (mut errors, mut told_unreachable) = (0, false);
         let mut throttled_wait = THROTTLED_WAITS.0;
         loop {
             let Ok(permit) = self.in_flight.acquire().await else { return false };
@@ -79,12 +79,19 @@ impl AsyncInvocation<'_> {
                     let wait = self.retry_waits[usize::from(errors > 1)];
                     if errors > self.retries.attempts { None } else { Some(wait) }
                 }
-                Err(InvokeError::Throttled(_)) => {
+                Err(throttled @ InvokeError::Throttled(_)) => {
+                    report(&throttled.to_string());
                     let wait = throttled_wait;
                     throttled_wait = THROTTLED_WAITS.1.min(wait * 2);
                     Some(wait)
                 }
-                Err(InvokeError::Unreachable(_)) => Some(UNREACHABLE_WAIT),
+                Err(unreachable @ InvokeError::Unreachable(_)) => {
+                    if !told_unreachable {
+                        report(&unreachable.to_string());
+                    }
+                    told_unreachable = true;
+                    Some(UNREACHABLE_WAIT)
+                }
                 Err(InvokeError::NoSuchFunction(_)) => {
                     report("there is no such function");
                     None

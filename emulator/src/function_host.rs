@@ -2,7 +2,8 @@
 //!
 //! Instances are started on demand, up to each function's concurrency, one request at a time each; the most recently
 //! used one is taken first. All of them ask for work at one loopback address, each under a base path of its own, so
-//! the host knows who asks. An instance that dies is replaced when the next request needs it.
+//! the host knows who asks. An instance that dies, or does not ask for work any more, is replaced when the next request
+//! needs it; the processes that it started end with it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,8 +24,10 @@ use tokio_util::task::TaskTracker;
 use crate::invoker::{InvokeError, Invoker, Outcome};
 use crate::template::FunctionDefinition;
 
+mod asking;
 pub(crate) mod environment;
 pub(crate) mod failure;
+mod family;
 mod instance;
 pub(crate) mod leftovers;
 pub(crate) mod liveness;

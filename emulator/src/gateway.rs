@@ -16,12 +16,12 @@ use axum::response::{IntoResponse as _, Response};
 use axum::serve::ListenerExt as _;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::invoker::{InvokeError, Invoker, Outcome};
+use crate::per_function::PerFunction;
 use crate::template::HttpRoute;
 
 mod answer;
@@ -39,14 +39,14 @@ const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
 /// How long a client may take to send its body, and a function to answer it.
 const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Most requests at a time.
+/// Most requests at a time to one function.
 const MAX_CONCURRENT_REQUESTS: usize = 1_000;
 
 #[derive(Debug)]
 struct Gateway {
     routes: RouteTable,
     invoker: Arc<dyn Invoker>,
-    permits: Semaphore,
+    permits: PerFunction,
     timeout: Duration,
 }
 
@@ -67,7 +67,7 @@ async fn serve_within(
     invoker: Arc<dyn Invoker>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let permits = Semaphore::new(MAX_CONCURRENT_REQUESTS);
+    let permits = PerFunction::new(routes.iter().map(|route| &route.function), MAX_CONCURRENT_REQUESTS);
     let gateway = Arc::new(Gateway { routes: RouteTable::new(routes), invoker, permits, timeout });
     let service = Router::new().fallback(handle).with_state(gateway);
     let listener = listener.tap_io(|stream| {
@@ -89,10 +89,7 @@ async fn handle(
     request: Request,
 ) -> Response {
     let request_id = Uuid::new_v4().to_string();
-    let mut response = match gateway.permits.try_acquire() {
-        Ok(_permit) => gateway.answer(request, client, &request_id).await,
-        Err(_) => refusal(StatusCode::TOO_MANY_REQUESTS),
-    };
+    let mut response = gateway.answer(request, client, &request_id).await;
     if let Ok(id) = request_id.parse() {
         response.headers_mut().insert("apigw-requestid", id);
     }
@@ -109,6 +106,8 @@ impl Gateway {
         let Some(route) = self.routes.find(head.method.as_str(), &path) else {
             return refusal(StatusCode::NOT_FOUND);
         };
+        let permits = self.permits.of(route.function);
+        let Ok(_permit) = permits.try_acquire() else { return refusal(StatusCode::TOO_MANY_REQUESTS) };
         let body = match timeout(self.timeout, to_bytes(body, MAX_BODY_BYTES)).await {
             Ok(Ok(body)) => body,
             Ok(Err(_)) => return refusal(StatusCode::PAYLOAD_TOO_LARGE),

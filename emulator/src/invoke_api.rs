@@ -13,7 +13,6 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -21,6 +20,7 @@ use uuid::Uuid;
 use crate::async_invocation::{AsyncInvocation, RETRY_WAITS, Retries};
 use crate::clock::SystemClock;
 use crate::invoker::{InvokeError, Invoker};
+use crate::per_function::PerFunction;
 use crate::template::FunctionDefinition;
 
 mod answer;
@@ -34,7 +34,7 @@ use names::Names;
 pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 /// Largest payload of an asynchronous one.
 const MAX_EVENT: usize = 1024 * 1024;
-/// Asynchronous invocations that functions work on at once, and those that are kept; more are refused.
+/// Asynchronous invocations that a function works on at once, and those that are kept for it; more are refused.
 const MOST_IN_FLIGHT: usize = 256;
 const MOST_KEPT: usize = 4_096;
 /// What AWS hands a function that is invoked with nothing.
@@ -46,8 +46,8 @@ struct InvokeApi {
     names: Names,
     retries: BTreeMap<String, Retries>,
     invoker: Arc<dyn Invoker>,
-    in_flight: Semaphore,
-    kept: Arc<Semaphore>,
+    in_flight: PerFunction,
+    kept: PerFunction,
     events: TaskTracker,
     retry_waits: [Duration; 2],
     stop: CancellationToken,
@@ -76,8 +76,8 @@ async fn serve_with(
         names: Names::of(functions),
         retries: functions.iter().map(|function| (function.name.clone(), Retries::from(function))).collect(),
         invoker,
-        in_flight: Semaphore::new(MOST_IN_FLIGHT),
-        kept: Arc::new(Semaphore::new(MOST_KEPT)),
+        in_flight: PerFunction::new(functions.iter().map(|function| &function.name), MOST_IN_FLIGHT),
+        kept: PerFunction::new(functions.iter().map(|function| &function.name), MOST_KEPT),
         events: events.clone(),
         retry_waits,
         stop: stop.clone(),
@@ -156,7 +156,7 @@ impl InvokeApi {
 
     /// Takes an event over, to be delivered by and by.
     fn keep(self: &Arc<Self>, function: &str, payload: Bytes) -> Result<(), Refusal> {
-        let kept = Arc::clone(&self.kept).try_acquire_owned().map_err(|_| Refusal::Throttled)?;
+        let kept = self.kept.of(function).try_acquire_owned().map_err(|_| Refusal::Throttled)?;
         let (api, function) = (Arc::clone(self), function.to_owned());
         self.events.spawn(async move {
             let (_kept, wanted) = (kept, CancellationToken::new());
@@ -167,7 +167,7 @@ impl InvokeApi {
                 payload,
                 retries: api.retries.get(&function).copied().unwrap_or_default(),
                 retry_waits: api.retry_waits,
-                in_flight: &api.in_flight,
+                in_flight: &api.in_flight.of(&function),
                 withdrawn: &wanted,
                 stop: &api.stop,
             };

@@ -25,6 +25,7 @@ mod function_host;
 mod gateway;
 mod invoke_api;
 mod invoker;
+mod per_function;
 mod remote_host;
 mod scheduler;
 mod template;

@@ -44,6 +44,17 @@ pub(crate) const OF_AWS: [(&str, &str); 6] = [
     ("AWS_EC2_METADATA_DISABLED", "true"),
 ];
 
+const LOG_STREAM: &str = "AWS_LAMBDA_LOG_STREAM_NAME";
+
+/// The variable, with its value, by which the processes of one instance are known: no other instance has the same.
+pub(super) fn mark(instance: &str) -> String {
+    format!("{LOG_STREAM}={}", log_stream(instance))
+}
+
+fn log_stream(instance: &str) -> String {
+    format!("[$LATEST]{instance}")
+}
+
 /// The variables of one instance of `function`, which finds the Runtime API at `runtime_api`.
 pub(super) fn of_instance(
     function: &FunctionDefinition,
@@ -78,7 +89,7 @@ fn of_lambda(
     [
         ("AWS_LAMBDA_RUNTIME_API", runtime_api),
         ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{name}")),
-        ("AWS_LAMBDA_LOG_STREAM_NAME", format!("[$LATEST]{instance}")),
+        (LOG_STREAM, log_stream(instance)),
         ("AWS_LAMBDA_FUNCTION_NAME", name),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mb.to_string()),

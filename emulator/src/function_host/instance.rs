@@ -36,6 +36,10 @@ pub(super) struct Instance {
     pub(super) handles_termination: bool,
     /// What it reported to `/init/error`.
     pub(super) init_error: Option<FunctionError>,
+    /// How many looks in a row found that it should ask for work and does not.
+    pub(super) silent_looks: u32,
+    /// The request that it had last.
+    pub(super) last_request: Option<String>,
 }
 
 /// What an instance is doing.

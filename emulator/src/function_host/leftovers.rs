@@ -1,8 +1,9 @@
 //! Process files: what tells the next start which processes a killed emulator left behind.
 //!
-//! A file `<name>-<pid>.pid` holds the process id, the start time from `/proc` and the binary, a line each. The last
-//! two make sure that no stranger is ended who came by the same id.
+//! A file `<name>-<pid>.pid` holds the process id, the start time from `/proc`, the binary and the mark of the processes
+//! that it started, a line each. Start time and binary make sure that no stranger is ended who came by the same id.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
+use super::family::{self, Member};
 use super::liveness;
 
 /// How long leftovers may take to end by SIGTERM.
@@ -20,11 +22,17 @@ const GRACE: Duration = Duration::from_secs(3);
 pub(crate) struct ProcessFile(PathBuf);
 
 impl ProcessFile {
-    /// Notes that `pid`, a process of ours, runs `binary`.
-    pub(crate) fn write(run_directory: &Path, name: &str, pid: u32, binary: &Path) -> io::Result<Self> {
+    /// Notes that `pid`, a process of ours, runs `binary`, and that what it starts bears `mark`.
+    pub(super) fn write(
+        run_directory: &Path,
+        name: &str,
+        pid: u32,
+        binary: &Path,
+        mark: &str,
+    ) -> io::Result<Self> {
         let started = liveness::start_time(pid).ok_or_else(|| io::Error::other("the process is gone"))?;
         let path = run_directory.join(format!("{name}-{pid}.pid"));
-        std::fs::write(&path, format!("{pid}\n{started}\n{}\n", binary.display()))?;
+        std::fs::write(&path, format!("{pid}\n{started}\n{}\n{mark}\n", binary.display()))?;
         Ok(Self(path))
     }
 }
@@ -43,24 +51,26 @@ struct Leftover {
     pid: u32,
     started: u64,
     binary: PathBuf,
+    mark: Option<String>,
 }
 
-/// Ends the processes that the files in `run_directory` name, as far as they still run, and removes the files.
+/// Ends the processes that the files in `run_directory` name and those that they started, as far as they still run, and
+/// removes the files.
 /// Returns what was ended, for people to read.
 pub(crate) fn end_leftovers(run_directory: &Path) -> Vec<String> {
     let Ok(directory) = std::fs::read_dir(run_directory) else { return Vec::new() };
     let files = directory.filter_map(|entry| Some(entry.ok()?.path()));
     let files: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|extension| extension == "pid")).collect();
-    let found: Vec<_> = files.iter().filter_map(|path| read(path)).filter(Leftover::is_running).collect();
+    let found: Vec<_> = files.iter().filter_map(|path| read(path)).filter(Leftover::is_left).collect();
     for leftover in &found {
         leftover.signal(Signal::SIGTERM);
     }
     let deadline = Instant::now() + GRACE;
-    while Instant::now() < deadline && found.iter().any(Leftover::is_running) {
+    while Instant::now() < deadline && found.iter().any(Leftover::is_left) {
         std::thread::sleep(Duration::from_millis(10));
     }
-    for leftover in found.iter().filter(|leftover| leftover.is_running()) {
+    for leftover in found.iter().filter(|leftover| leftover.is_left()) {
         leftover.signal(Signal::SIGKILL);
     }
     for path in &files {
@@ -75,11 +85,18 @@ fn read(path: &Path) -> Option<Leftover> {
     let pid = lines.next()?.parse().ok()?;
     let started = lines.next()?.parse().ok()?;
     let binary = PathBuf::from(lines.next()?);
+    // An older emulator wrote no mark.
+    let mark = lines.next().filter(|mark| !mark.is_empty()).map(str::to_owned);
     let (name, _) = path.file_stem()?.to_str()?.rsplit_once('-')?;
-    Some(Leftover { name: name.to_owned(), pid, started, binary })
+    Some(Leftover { name: name.to_owned(), pid, started, binary, mark })
 }
 
 impl Leftover {
+    /// Whether the process or one that it started still runs.
+    fn is_left(&self) -> bool {
+        self.is_running() || !self.family().is_empty()
+    }
+
     /// Whether exactly this process still runs. A binary rebuilt since shows as deleted.
     fn is_running(&self) -> bool {
         let program = std::fs::read_link(format!("/proc/{}/exe", self.pid)).unwrap_or_default();
@@ -88,12 +105,24 @@ impl Leftover {
         same_program && liveness::is_running_since(self.pid, self.started)
     }
 
-    /// Signals its process group if it leads one, which children of ours do, else the process.
+    /// The processes that bear its mark and those around them.
+    fn family(&self) -> BTreeSet<Member> {
+        self.mark.as_deref().map(|mark| family::members(None, mark)).unwrap_or_default()
+    }
+
+    /// Signals the process, the process group that it leads, and everything that it started.
     fn signal(&self, signal: Signal) {
-        let Ok(pid) = i32::try_from(self.pid) else { return };
-        let pid = Pid::from_raw(pid);
-        // An error means that it is gone meanwhile, or not ours to end; neither is worse than before.
-        let _ = killpg(pid, signal).or_else(|_| kill(pid, signal));
+        let family = self.family();
+        if self.is_running()
+            && let Ok(pid) = i32::try_from(self.pid)
+        {
+            let pid = Pid::from_raw(pid);
+            // An error means that it is gone meanwhile, or not ours to end; neither is worse than before.
+            let _ = killpg(pid, signal).or_else(|_| kill(pid, signal));
+        }
+        for member in family {
+            member.signal(signal);
+        }
     }
 }
 

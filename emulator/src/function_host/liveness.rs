@@ -6,13 +6,63 @@ const EXITING: u64 = 0x4;
 /// SIGKILL's bit in the signal masks of `/proc/<pid>/status`.
 const KILL_PENDING: u64 = 1 << 8;
 
-/// Whether the process runs and is not about to be killed. Its connections close a moment after it was killed; this
-/// tells at once, so that no request is given to it in between.
-pub(super) fn is_alive(pid: u32) -> bool {
+/// How a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// It runs.
+    Runs,
+    /// A signal stopped it, and may have it go on.
+    Stopped,
+    /// It is gone, or about to be killed.
+    Ended,
+}
+
+/// How the process is. Its connections close a moment after it was killed; this tells at once, so that no request is
+/// given to it in between. One that a debugger holds counts as running.
+pub(super) fn of(pid: u32) -> Life {
     let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}"));
     match (read("stat"), read("status")) {
-        (Ok(stat), Ok(status)) => runs(&stat) && !kill_is_pending(&status),
-        _ => false,
+        (Ok(stat), Ok(status)) if runs(&stat) && !kill_is_pending(&status) => match field(&stat, 3) {
+            Some("T") => Life::Stopped,
+            _ => Life::Runs,
+        },
+        _ => Life::Ended,
+    }
+}
+
+/// Whether the process is there and not about to be killed.
+#[cfg(test)]
+pub(super) fn is_alive(pid: u32) -> bool {
+    of(pid) != Life::Ended
+}
+
+/// What is to know of a process to tell whose it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stat {
+    pub(super) pid: u32,
+    pub(super) parent: u32,
+    pub(super) group: u32,
+    pub(super) started: u64,
+    dead: bool,
+}
+
+impl Stat {
+    /// Nothing if there is no such process.
+    pub(super) fn of(pid: u32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let number = |field_number| field(&stat, field_number)?.parse().ok();
+        Some(Self {
+            pid,
+            parent: number(4)?,
+            group: number(5)?,
+            started: field(&stat, 22)?.parse().ok()?,
+            dead: is_dead(field(&stat, 3)?),
+        })
+    }
+
+    /// Whether it only waits to be collected.
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything that decides who works on what happens under one lock, without waiting; processes and timers run in
 //! tasks of their own and report here.
 
+use std::convert::Infallible;
 use std::io;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::failure;
-use super::instance::{InstanceId, Order, Request, Waiting};
+use super::instance::{Assignment, InstanceId, Order, Request, Waiting};
 use super::log_lines;
 use super::process::Launcher;
 use crate::invoker::{FunctionError, InvokeError, Outcome};
@@ -23,16 +24,13 @@ use crate::template::FunctionDefinition;
 
 mod state;
 
-use state::State;
+use state::{LOOK_EVERY, State, Verdict};
 
 /// Most requests that wait for an instance of one function.
 const MAX_WAITING: usize = 1_000;
 
 /// How long a request waits for an instance before it counts as throttled.
 const MAX_WAIT: Duration = Duration::from_secs(20);
-
-/// How long an instance may take until it asks for work. AWS gives 10 s; a busy laptop gets more.
-const INIT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The first pause after an instance that never became ready; it doubles up to the longest.
 const FIRST_START_PAUSE: Duration = Duration::from_millis(100);
@@ -162,29 +160,38 @@ impl Pool {
         self.dispatch(&mut state);
     }
 
-    async fn run_process(&self, id: InstanceId, orders: &mut watch::Receiver<Order>) -> Ending {
+    async fn run_process(self: &Arc<Self>, id: InstanceId, orders: &mut watch::Receiver<Order>) -> Ending {
         let mut process = match self.launcher.start(&self.function, id, &self.log_prefix) {
             Ok(process) => process,
             Err(error) => return Ending::NotStarted(error),
         };
         self.state().started(id, process.pid());
         let ended = tokio::select! {
-            ended = process.ended(orders) => Some(ended),
-            () = self.init_overdue(id) => None,
-        };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => process.ended(orders).await,
+            ended = process.ended(orders) => ended,
+            never = self.look_after(id) => match never {},
         };
         ended.map_or_else(Ending::NotStarted, Ending::Exited)
     }
 
-    /// Returns once an instance has been ordered to end because it never asked for work.
-    async fn init_overdue(&self, id: InstanceId) {
-        sleep(INIT_TIMEOUT).await;
-        let error = failure::never_ready(&id.to_string(), INIT_TIMEOUT);
-        if !self.state().give_up_start(id, error) {
-            std::future::pending::<()>().await;
+    /// Ends the instance when it does not ask for work, and has others take its place before.
+    async fn look_after(self: &Arc<Self>, id: InstanceId) -> Infallible {
+        loop {
+            sleep(LOOK_EVERY).await;
+            let mut state = self.state();
+            match state.look_at(id) {
+                Verdict::Fine | Verdict::Gone => {}
+                Verdict::Late => self.dispatch(&mut state),
+                Verdict::Overdue { reason, request_id, pid } => {
+                    let function = &self.function.name;
+                    tracing::warn!(
+                        function,
+                        pid,
+                        request_id,
+                        reason,
+                        "a process of the function is ended, and replaced when it is needed"
+                    );
+                }
+            }
         }
     }
 
@@ -204,14 +211,21 @@ impl Pool {
     }
 
     /// What `/next` waits on; nothing if the instance has no business asking.
-    pub(super) fn ask_for_work(
-        self: &Arc<Self>,
-        id: InstanceId,
-    ) -> Option<oneshot::Receiver<super::instance::Assignment>> {
+    pub(super) fn ask_for_work(self: &Arc<Self>, id: InstanceId) -> Option<oneshot::Receiver<Assignment>> {
         let mut state = self.state();
         let work = state.park(id)?;
         self.dispatch(&mut state);
         Some(work)
+    }
+
+    /// The instance hung up while it waited on `/next`; what it was just about to get goes to another.
+    pub(super) fn hung_up(self: &Arc<Self>, id: InstanceId, work: Option<Assignment>) {
+        let mut state = self.state();
+        match work {
+            Some(work) => state.give_back(id, &work),
+            None => state.hung_up(id),
+        }
+        self.dispatch(&mut state);
     }
 
     /// The instance's answer to a request; false if it has no such request.

@@ -1,6 +1,6 @@
 //! A function's process: how it is started, told to end, and waited for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::family::{self, Member};
 use super::instance::{InstanceId, Order};
 use super::leftovers::ProcessFile;
 use super::{environment, log_lines};
@@ -41,10 +42,14 @@ pub(super) struct Launcher {
     pub(super) overrides: BTreeMap<String, String>,
 }
 
-/// A started process. Dropping it kills the process.
+/// A started process. Dropping it kills the process and those that it started.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
+    /// The variable by which the processes are known that it started.
+    mark: String,
+    /// Those that it had started when it was told to end.
+    family: BTreeSet<Member>,
     /// What copies its output.
     output: Vec<JoinHandle<()>>,
     // Removed with the process.
@@ -61,8 +66,9 @@ impl Launcher {
     ) -> io::Result<Process> {
         let binary = function_binaries::path(&self.binary_directory, &function.binary);
         let runtime_api = format!("http://{}/{}/{instance}", self.address, function.name);
-        let variables =
-            environment::of_instance(function, &self.overrides, runtime_api, &instance.simple().to_string());
+        let stream = instance.simple().to_string();
+        let variables = environment::of_instance(function, &self.overrides, runtime_api, &stream);
+        let mark = environment::mark(&stream);
         let mut child = Command::new(&binary)
             .env_clear()
             .envs(variables)
@@ -78,12 +84,13 @@ impl Launcher {
         let stdout = child.stdout.take().map(|output| forward(Box::pin(output) as Output));
         let stderr = child.stderr.take().map(|output| forward(Box::pin(output) as Output));
         let pid = child.id().unwrap_or_default();
-        let file = ProcessFile::write(&self.run_directory, &function.name, pid, &binary)
+        let file = ProcessFile::write(&self.run_directory, &function.name, pid, &binary, &mark)
             .inspect_err(|error| {
                 tracing::warn!(function = function.name, %error, "cannot note the process for the next start");
             })
             .ok();
-        Ok(Process { child, output: stdout.into_iter().chain(stderr).collect(), _file: file })
+        let output = stdout.into_iter().chain(stderr).collect();
+        Ok(Process { child, mark, family: BTreeSet::new(), output, _file: file })
     }
 }
 
@@ -93,20 +100,43 @@ impl Process {
         self.child.id()
     }
 
-    /// Waits for the process to end, passing on each order as it comes.
+    /// Waits for the process to end, passing on each order as it comes, and ends what it leaves behind.
     pub(super) async fn ended(&mut self, orders: &mut watch::Receiver<Order>) -> io::Result<ExitStatus> {
+        let leader = self.child.id();
         loop {
             tokio::select! {
                 status = self.child.wait() => {
-                    // Its last words come before the news of its end; a child of its own may keep its output open.
+                    // Before its last words: a child of its own would keep its output open.
+                    if let Some(leader) = leader {
+                        self.end_family(leader).await;
+                    }
+                    // They come before the news of its end.
                     let _cut_off = timeout(LAST_WORDS, join_all(self.output.drain(..))).await;
                     return status;
                 }
                 Ok(()) = orders.changed() => {
                     let order = *orders.borrow_and_update();
+                    // Before the signal: it ends those by whom the others are found.
+                    self.meet_family().await;
                     self.signal(order);
                 }
             }
+        }
+    }
+
+    /// Notes the processes that it has started so far.
+    async fn meet_family(&mut self) {
+        let mark = self.mark.clone();
+        // It reads much of /proc.
+        let met = tokio::task::spawn_blocking(move || family::members(None, &mark)).await;
+        self.family.extend(met.unwrap_or_default());
+    }
+
+    async fn end_family(&mut self, leader: u32) {
+        let (mark, met) = (self.mark.clone(), std::mem::take(&mut self.family));
+        let ended = tokio::task::spawn_blocking(move || family::end(leader, &mark, met)).await;
+        if let Ok(processes @ 1..) = ended {
+            tracing::info!(process = leader, processes, "processes that a function had started end with it");
         }
     }
 
@@ -121,5 +151,12 @@ impl Process {
             // It fails only when the process is gone.
             let _ = killpg(Pid::from_raw(pid), signal);
         }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Nothing is left once it was waited for.
+        self.signal(Order::Kill);
     }
 }

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
 
+use super::asking::Asking;
 use super::failure::{self, MAX_ANSWER_BYTES};
 use super::instance::InstanceId;
 use super::pool::Pool;
@@ -57,11 +58,10 @@ async fn next(caller: Caller) -> Response {
     let Some(work) = caller.pool.ask_for_work(caller.id) else {
         return refusal(StatusCode::FORBIDDEN, "this instance has a request to answer, or has ended");
     };
-    let Ok(assignment) = work.await else {
+    let Some(assignment) = Asking::new(Arc::clone(&caller.pool), caller.id, work).answer().await else {
         // The instance is to end and gets no more work. An answer without a request would only make it complain.
         return std::future::pending().await;
     };
-    caller.pool.state().fetched(caller.id);
     let deadline = assignment.deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let headers = [
         ("content-type", "application/json".to_owned()),

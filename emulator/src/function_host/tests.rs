@@ -1,4 +1,4 @@
-//! The host with real processes: the example `echo`, which `cargo test` builds beside the tests.
+//! The host with real processes: the examples `echo` and `stubborn`, which `cargo test` builds beside the tests.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,8 +16,10 @@ use super::{FunctionHost, HostSettings};
 use crate::invoker::{FunctionError, InvokeError, Invoker as _, Outcome};
 use crate::template::FunctionDefinition;
 
+mod children;
 mod failures;
 mod instances;
+mod silence;
 mod stopping;
 
 const FUNCTION: &str = "test-echo";
@@ -110,6 +112,12 @@ impl Harness {
         }
     }
 
+    /// Waits for a process, and makes sure that it is the only one.
+    async fn only_process_soon(&self) -> Pid {
+        eventually(|| !self.host.instances().is_empty()).await;
+        self.only_process()
+    }
+
     fn process_files(&self) -> usize {
         std::fs::read_dir(self.file("run")).expect("the run directory is there").count()
     }
@@ -120,8 +128,8 @@ fn examples() -> PathBuf {
     let profile = own.parent().and_then(|deps| deps.parent()).expect("tests lie in <profile>/deps");
     let examples = profile.join("examples");
     assert!(
-        examples.join("echo").exists(),
-        "build the example first: cargo build -p emulator --example echo"
+        examples.join("echo").exists() && examples.join("stubborn").exists(),
+        "build the examples first: cargo build -p emulator --examples"
     );
     examples
 }

@@ -13,6 +13,8 @@ use super::*;
 use crate::invoker::{FunctionError, Outcome};
 
 const FUNCTION: &str = "market-data-api";
+/// A function that never answers.
+const SILENT: &str = "market-data-silent";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 type Answer = Result<Outcome, InvokeError>;
@@ -26,6 +28,9 @@ struct Told {
 
 impl Invoker for Told {
     fn invoke<'a>(&'a self, function: &'a str, payload: Bytes) -> BoxFuture<'a, Answer> {
+        if function == SILENT {
+            return Box::pin(std::future::pending());
+        }
         let told = self.answers.lock().unwrap().pop_front();
         self.calls.send_modify(|calls| calls.push((function.to_owned(), payload.clone())));
         Box::pin(async move { told.unwrap_or(Ok(Outcome::Success(payload))) })
@@ -48,9 +53,9 @@ impl Api {
             calls: watch::Sender::default(),
         });
         let (stop, invoker) = (CancellationToken::new(), Arc::<Told>::clone(&told));
-        let functions = [FunctionDefinition {
-            name: FUNCTION.to_owned(),
-            binary: "api".to_owned(),
+        let functions = [(FUNCTION, "api"), (SILENT, "silent")].map(|(name, binary)| FunctionDefinition {
+            name: name.to_owned(),
+            binary: binary.to_owned(),
             arn: "arn:aws:lambda:us-east-1:000000000000:function:market-data-api".to_owned(),
             timeout: Duration::from_secs(1),
             memory_mb: 128,
@@ -58,7 +63,7 @@ impl Api {
             environment: BTreeMap::new(),
             async_retry_attempts: 2,
             async_max_age: Duration::from_secs(60),
-        }];
+        });
         let until = stop.clone();
         tokio::spawn(async move {
             serve_with([Duration::from_millis(1); 2], listener, &functions, invoker, until).await.unwrap();
@@ -186,4 +191,17 @@ async fn a_host_that_is_busy_or_gone_is_told_by_the_status() {
         let (answered, called, _) = refusal(api.invoke("api", "RequestResponse", "{}").await).await;
         assert_eq!((answered, called.as_str()), (status, name));
     }
+}
+
+#[tokio::test]
+async fn events_for_a_function_that_answers_nothing_hold_up_none_for_another() {
+    let api = Api::telling([]).await;
+    let mut answers = Vec::new();
+    for _ in 0..MOST_KEPT + 1 {
+        answers.push(api.invoke(SILENT, "Event", "{}").await.status());
+    }
+    assert_eq!(answers.pop(), Some(StatusCode::TOO_MANY_REQUESTS));
+    assert!(answers.iter().all(|status| *status == StatusCode::ACCEPTED));
+    assert_eq!(api.invoke("api", "Event", "{}").await.status(), StatusCode::ACCEPTED);
+    assert_eq!(api.calls(1).await.len(), 1);
 }

@@ -43,6 +43,8 @@ pub(super) struct Firing {
     pub(super) target: ScheduleTarget,
     /// Cancelled when the schedule is deleted.
     pub(super) deleted: CancellationToken,
+    /// The instant that was taken before this one.
+    before: Option<Timestamp>,
 }
 
 /// All groups and schedules.
@@ -164,11 +166,18 @@ impl Book {
             let Some(scheduled) = entry.timing.newest_due(now).filter(|due| entry.fired < Some(*due)) else {
                 continue;
             };
-            entry.fired = Some(scheduled);
+            let before = entry.fired.replace(scheduled);
             let (key, target) = (entry.schedule.key.clone(), entry.schedule.definition.target.clone());
-            firings.push(Firing { key, scheduled, target, deleted: entry.deleted.clone() });
+            firings.push(Firing { key, scheduled, target, deleted: entry.deleted.clone(), before });
         }
         firings
+    }
+
+    /// Takes back a firing that cannot be delivered now: it is due again, unless a newer instant is.
+    pub(super) fn put_back(&mut self, firing: &Firing) {
+        if let Some(entry) = self.entries.get_mut(&firing.key).filter(|_| !firing.deleted.is_cancelled()) {
+            entry.fired = firing.before;
+        }
     }
 
     /// When the next schedule falls due after `now`.

@@ -1,6 +1,8 @@
 //! Fires what is due, and delivers each firing as Lambda's asynchronous invocation does.
 
 use std::sync::Arc;
+
+use chrono::TimeDelta;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -10,32 +12,43 @@ use super::book::Firing;
 use super::clock::Timestamp;
 use super::payload::payload;
 use crate::async_invocation::AsyncInvocation;
+use crate::per_function::PerFunction;
 
 /// Firings that a function is working on at once; more wait for one of them to be answered.
 const MOST_IN_FLIGHT: usize = 256;
-/// Firings under way at once, those that wait for another attempt included. At this limit nothing new is fired.
+/// A function's firings under way at once, those that wait for another attempt included. At this limit nothing new is
+/// fired at it.
 const MOST_UNDER_WAY: usize = 4_096;
+/// When to look again whether a function that was at its limit takes firings.
+const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
 
 /// Fires until stopped, then waits until what is in flight is answered and noted.
 pub(super) async fn run(scheduler: Arc<Scheduler>, stop: CancellationToken) {
     let deliveries = TaskTracker::new();
-    let (in_flight, under_way) = (Semaphore::new(MOST_IN_FLIGHT), Arc::new(Semaphore::new(MOST_UNDER_WAY)));
-    let in_flight = Arc::new(in_flight);
+    let limit = |permits| PerFunction::new(scheduler.retries.keys(), permits);
+    let (in_flight, under_way) = (limit(MOST_IN_FLIGHT), limit(MOST_UNDER_WAY));
     stop.run_until_cancelled(async {
         loop {
             let now = scheduler.clock.now();
-            let due = scheduler.book().take_due(now);
+            let (mut next, due) = {
+                let mut book = scheduler.book();
+                (book.next_instant(now), book.take_due(now))
+            };
             for firing in due {
-                let Ok(permit) = Arc::clone(&under_way).acquire_owned().await else { return };
+                let function = firing.target.function();
+                let Ok(permit) = under_way.of(function).try_acquire_owned() else {
+                    scheduler.book().put_back(&firing);
+                    next = Some(next.unwrap_or(Timestamp::MAX_UTC).min(now + LOOK_AGAIN));
+                    continue;
+                };
                 let delivery = Delivery {
                     scheduler: Arc::clone(&scheduler),
-                    in_flight: Arc::clone(&in_flight),
+                    in_flight: in_flight.of(function),
                     stop: stop.clone(),
                     firing,
                 };
                 deliveries.spawn(delivery.run(permit));
             }
-            let next = scheduler.book().next_instant(now);
             tokio::select! {
                 () = scheduler.changed.notified() => {}
                 () = scheduler.clock.sleep_until(next.unwrap_or(Timestamp::MAX_UTC)) => {}

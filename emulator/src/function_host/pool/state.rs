@@ -11,9 +11,14 @@ use super::Ending;
 use crate::function_host::instance::{
     Assignment, Instance, InstanceId, Order, Phase, Request, Running, Waiting,
 };
+use crate::function_host::liveness::Life;
 use crate::function_host::{failure, liveness};
 use crate::invoker::{FunctionError, InvokeError, Outcome};
 use crate::template::FunctionDefinition;
+
+mod silence;
+
+pub(super) use silence::{LOOK_EVERY, Verdict};
 
 /// One function's instances and requests.
 #[derive(Debug, Default)]
@@ -58,18 +63,26 @@ impl State {
 
     /// The most recently used instance that is really there.
     fn take_idle(&mut self) -> Option<(InstanceId, oneshot::Sender<Assignment>)> {
-        while let Some(id) = self.idle.pop() {
+        let mut stopped = Vec::new();
+        let taken = loop {
+            let Some(id) = self.idle.pop() else { break None };
             let Some(instance) = self.instances.get_mut(&id) else { continue };
             // A process may ask for work before whoever started it has noted its id.
-            let alive = instance.pid.is_none_or(liveness::is_alive);
-            match std::mem::replace(&mut instance.phase, Phase::Answered) {
-                Phase::Idle(next) if alive && !next.is_closed() => return Some((id, next)),
+            let life = instance.pid.map_or(Life::Runs, liveness::of);
+            match (std::mem::replace(&mut instance.phase, Phase::Answered), life) {
+                (Phase::Idle(next), Life::Runs) if !next.is_closed() => break Some((id, next)),
                 // It hung up, and may ask again.
-                Phase::Idle(_) if alive => {}
+                (Phase::Idle(_), Life::Runs) => {}
+                // It may go on before its time is up.
+                (idle @ Phase::Idle(_), Life::Stopped) => {
+                    instance.phase = idle;
+                    stopped.push(id);
+                }
                 _ => instance.phase = Phase::Ending,
             }
-        }
-        None
+        };
+        self.idle.splice(0..0, stopped);
+        taken
     }
 
     fn hand_over(
@@ -95,8 +108,7 @@ impl State {
 
     /// How many instances to start for those who wait, beside the ones that are about to ask for work.
     pub(super) fn missing(&self, limit: usize) -> usize {
-        let is_coming = |instance: &&Instance| matches!(instance.phase, Phase::Starting | Phase::Answered);
-        let coming = self.instances.values().filter(is_coming).count();
+        let coming = self.instances.values().filter(|instance| instance.is_coming()).count();
         let room = limit.saturating_sub(self.instances.len());
         self.waiting.len().saturating_sub(coming).min(room)
     }
@@ -111,6 +123,8 @@ impl State {
             phase: Phase::Starting,
             handles_termination: false,
             init_error: None,
+            silent_looks: 0,
+            last_request: None,
         };
         self.instances.insert(id, instance);
         (id, receiver)
@@ -135,6 +149,7 @@ impl State {
             Phase::Idle(_) | Phase::Answered => {}
         }
         instance.phase = Phase::Idle(next);
+        instance.silent_looks = 0;
         self.idle.retain(|other| *other != id);
         self.idle.push(id);
         Some(work)
@@ -158,18 +173,6 @@ impl State {
     pub(in crate::function_host) fn init_failed(&mut self, id: InstanceId, error: FunctionError) {
         if let Some(instance) = self.instances.get_mut(&id) {
             instance.init_error = Some(error);
-        }
-    }
-
-    /// Ends an instance that never asked for work; false if it did.
-    pub(super) fn give_up_start(&mut self, id: InstanceId, error: FunctionError) -> bool {
-        match self.instances.get_mut(&id) {
-            Some(instance) if matches!(instance.phase, Phase::Starting) => {
-                instance.init_error = Some(error);
-                instance.order(Order::Kill);
-                true
-            }
-            _ => false,
         }
     }
 
@@ -197,6 +200,7 @@ impl State {
         match std::mem::replace(&mut instance.phase, Phase::Answered) {
             Phase::Running(running) if running.request.id == request_id => {
                 running.watchdog.abort();
+                instance.last_request = Some(running.request.id.clone());
                 Some(running)
             }
             other => {
@@ -268,6 +272,12 @@ impl State {
     /// The processes that run.
     pub(super) fn process_ids(&self) -> Vec<u32> {
         self.instances.values().filter_map(|instance| instance.pid).collect()
+    }
+
+    /// How many instances wait for work.
+    #[cfg(test)]
+    pub(in crate::function_host) fn idle(&self) -> usize {
+        self.idle.len()
     }
 
     fn end(&mut self, id: InstanceId, order: Order) {

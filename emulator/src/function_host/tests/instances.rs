@@ -77,7 +77,7 @@ async fn an_instance_killed_while_idle_costs_the_next_request_nothing_but_a_star
         let pid = harness.only_process();
         kill(pid, Signal::SIGKILL).unwrap();
         assert_ne!(harness.answer(json!({ "do": "pid" })).await, pid.as_raw());
-        eventually(|| gone(pid)).await;
+        eventually(|| gone(pid) && harness.host.instances().len() == 1).await;
     }
 }
 

@@ -19,6 +19,21 @@ async fn a_rate_fires_at_its_start_and_then_at_each_rate() {
 }
 
 #[tokio::test]
+async fn a_function_that_answers_nothing_holds_up_no_schedule_of_another() {
+    let (home, clock, invoker) =
+        (tempfile::tempdir().unwrap(), TestClock::at(START), FakeInvoker::closed([]));
+    let running = Running::start(home.path(), &clock, &invoker);
+    for number in 0..300 {
+        running.create(&format!("job-{number}"), "rate(1 day)").await;
+    }
+    invoker.calls(256).await;
+    running.create_for("short-lived", clock.now(), "other", ("rate(1 day)", INPUT)).await;
+    assert_eq!(invoker.calls(257).await[256].0, "short-lived");
+    invoker.gate.add_permits(1_000);
+    invoker.calls(301).await;
+}
+
+#[tokio::test]
 async fn context_attributes_in_the_input_are_replaced() {
     let (home, clock, invoker) = (tempfile::tempdir().unwrap(), TestClock::at(START), FakeInvoker::with([]));
     let running = Running::start(home.path(), &clock, &invoker);

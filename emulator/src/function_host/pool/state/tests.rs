@@ -9,7 +9,8 @@ use axum::body::Bytes;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::{Assignment, Ending, InstanceId, Request, State, Waiting};
+use super::{Assignment, Ending, InstanceId, Request, State, Verdict, Waiting};
+use crate::function_host::instance::Order;
 use crate::invoker::{InvokeError, Outcome};
 use crate::template::FunctionDefinition;
 
@@ -137,4 +138,82 @@ async fn an_instance_about_to_ask_again_saves_a_start() {
     assert_eq!(state.missing(64), 0);
     let _third = state.request("3");
     assert_eq!(state.missing(64), 1);
+}
+
+/// Looks until the verdict is no longer that all is well; gives how many looks that took.
+fn looks(state: &mut State, id: InstanceId) -> (u32, Verdict) {
+    for look in 1..100 {
+        match state.look_at(id) {
+            Verdict::Fine => {}
+            verdict => return (look, verdict),
+        }
+    }
+    panic!("nothing to see in a hundred looks")
+}
+
+#[tokio::test]
+async fn an_instance_that_does_not_ask_again_is_counted_on_no_more_and_then_ended() {
+    let mut state = State::default();
+    let (id, orders) = state.add();
+    state.started(id, Some(std::process::id()));
+    let _work = state.park(id).expect("it may ask");
+    let _first = state.request("1");
+    state.answer(id, "1", Outcome::Success(Bytes::new()));
+    let mut second = state.request("2");
+    assert_eq!(state.missing(64), 0);
+    assert_eq!(looks(&mut state, id), (2, Verdict::Late));
+    assert_eq!((state.missing(64), *orders.borrow()), (1, Order::Run));
+    let (further, verdict) = looks(&mut state, id);
+    let Verdict::Overdue { request_id, .. } = verdict else { panic!("{verdict:?}") };
+    assert_eq!((further, request_id.as_deref(), *orders.borrow()), (9, Some("1"), Order::Kill));
+    // It asks after all, too late.
+    let mut work = state.park(id).expect("it is there");
+    state.match_up(&function(), |_, _| unreachable!("it gets no request"));
+    assert!(work.try_recv().is_err());
+    state.remove(id, &killed());
+    assert_eq!((state.missing(1), second.try_recv()), (1, Err(TryRecvError::Empty)));
+}
+
+#[tokio::test]
+async fn an_instance_that_works_or_waits_or_asks_in_time_is_not_ended() {
+    let mut state = State::default();
+    let (id, orders) = state.add();
+    for number in 0..20_u32 {
+        let work = state.park(id).expect("it may ask");
+        let waits = (0..20).all(|_| state.look_at(id) == Verdict::Fine);
+        let _answered = state.request(&number.to_string());
+        let works = (0..20).all(|_| state.look_at(id) == Verdict::Fine);
+        assert!(waits && works);
+        assert!(state.answer(id, &number.to_string(), Outcome::Success(Bytes::new())));
+        drop(work);
+        assert!((0..10).all(|_| !matches!(state.look_at(id), Verdict::Overdue { .. })));
+    }
+    assert_eq!(*orders.borrow(), Order::Run);
+}
+
+#[tokio::test]
+async fn a_request_whose_instance_hung_up_before_it_took_it_goes_to_another_once() {
+    let mut state = State::default();
+    let (id, mut work) = state.idle_instance();
+    let mut answered = state.request("r");
+    let assignment = work.try_recv().unwrap();
+    state.give_back(id, &assignment);
+    state.give_back(id, &assignment);
+    assert!(!state.answer(id, "r", Outcome::Success(Bytes::new())));
+    let (_, mut other) = state.idle_instance();
+    let _later = state.request("later");
+    assert_eq!(other.try_recv().unwrap().request_id, "r");
+    assert_eq!(answered.try_recv().unwrap_err(), TryRecvError::Empty);
+    assert_eq!(state.waiting.len(), 1);
+}
+
+#[tokio::test]
+async fn an_instance_that_hangs_up_and_has_asked_again_goes_on_waiting() {
+    let mut state = State::default();
+    let (id, first) = state.idle_instance();
+    let mut second = state.park(id).expect("it may ask again");
+    drop(first);
+    state.hung_up(id);
+    let _answered = state.request("r");
+    assert_eq!(second.try_recv().unwrap().request_id, "r");
 }
