@@ -1,5 +1,6 @@
 //! The api's router in process, on a real Postgres that the averager's own code fills.
 
+mod connections;
 mod digits;
 mod fixture;
 mod history;

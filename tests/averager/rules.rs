@@ -11,7 +11,7 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 
 /// A batch as Lambda hands it over: one record per value, from offset `first` on.
-fn batch(first: i64, values: &[&str]) -> String {
+pub(crate) fn batch(first: i64, values: &[&str]) -> String {
     let records: Vec<String> = values
         .iter()
         .zip(first..)
@@ -26,18 +26,18 @@ fn batch(first: i64, values: &[&str]) -> String {
     format!(r#"{{"eventSource":"aws:kafka","records":{{"price-events-3":[{}]}}}}"#, records.join(","))
 }
 
-fn quote(price: &str, second: u8, polled: u8) -> String {
+pub(crate) fn quote(price: &str, second: u8, polled: u8) -> String {
     format!(
         r#"{{"symbol":"AAPL","price":{price},"timestamp":"2024-03-20T10:30:{second:02}Z","source":"yahoo",
             "currency":"USD","polled_at":"2024-03-20T10:30:{polled:02}Z"}}"#
     )
 }
 
-async fn run(pool: &PgPool, event: &str) -> Summary {
+pub(crate) async fn run(pool: &PgPool, event: &str) -> Summary {
     handle(&Ingest::new(pool.clone()), event, Instant::now() + Duration::from_secs(20)).await.unwrap()
 }
 
-async fn prices_and_averages(pool: &PgPool) -> Vec<(String, String, i16)> {
+pub(crate) async fn prices_and_averages(pool: &PgPool) -> Vec<(String, String, i16)> {
     sqlx::query_as("select price::text, moving_average::text, points from price_points order by quoted_at")
         .fetch_all(pool)
         .await

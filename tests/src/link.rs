@@ -36,6 +36,15 @@ impl Moment {
 /// The moment at which a connection is to be cut.
 type Cut = Arc<Mutex<Option<Moment>>>;
 
+/// What connections obey.
+#[derive(Clone, Debug)]
+struct Orders {
+    stalled: watch::Receiver<bool>,
+    /// Changes when connections made before are to fall silent.
+    silenced: watch::Receiver<()>,
+    cut_at: Cut,
+}
+
 /// Passes connections on to a server, for as long as it is neither cut nor stalled.
 #[derive(Debug)]
 pub struct Link {
@@ -43,6 +52,7 @@ pub struct Link {
     address: SocketAddr,
     server: Arc<str>,
     stalled: watch::Sender<bool>,
+    silenced: watch::Sender<()>,
     cut_at: Cut,
     passing: JoinHandle<()>,
 }
@@ -57,12 +67,16 @@ impl Link {
         let server: Arc<str> = format!("{}:{}", options.get_host(), options.get_port()).into();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let stalled = watch::Sender::new(false);
-        let cut_at = Cut::default();
-        let passing =
-            tokio::spawn(pass_all(listener, Arc::clone(&server), stalled.subscribe(), Arc::clone(&cut_at)));
+        let (stalled, silenced, cut_at) = (watch::Sender::new(false), watch::Sender::new(()), Cut::default());
+        let orders = Orders {
+            stalled: stalled.subscribe(),
+            silenced: silenced.subscribe(),
+            cut_at: Arc::clone(&cut_at),
+        };
+        let passing = tokio::spawn(pass_all(listener, Arc::clone(&server), orders));
         let (before, after) = url.split_once(&*server).context("the URL names host and port")?;
-        Ok(Self { url: format!("{before}{address}{after}"), address, server, stalled, cut_at, passing })
+        let url = format!("{before}{address}{after}");
+        Ok(Self { url, address, server, stalled, silenced, cut_at, passing })
     }
 
     /// The URL of the Postgres through this link.
@@ -83,8 +97,12 @@ impl Link {
     /// When something else has taken its port.
     pub async fn mend(&mut self) -> anyhow::Result<()> {
         let listener = TcpListener::bind(self.address).await?;
-        let (server, cut_at) = (Arc::clone(&self.server), Arc::clone(&self.cut_at));
-        self.passing = tokio::spawn(pass_all(listener, server, self.stalled.subscribe(), cut_at));
+        let orders = Orders {
+            stalled: self.stalled.subscribe(),
+            silenced: self.silenced.subscribe(),
+            cut_at: Arc::clone(&self.cut_at),
+        };
+        self.passing = tokio::spawn(pass_all(listener, Arc::clone(&self.server), orders));
         Ok(())
     }
 
@@ -94,6 +112,11 @@ impl Link {
         *self.cut_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(moment);
         let cut = async || self.cut_at.lock().unwrap_or_else(PoisonError::into_inner).is_none().then_some(());
         waiting::until("transaction to cut", Duration::from_secs(60), cut).await;
+    }
+
+    /// The connections that there are never pass anything on again, and stay open; new ones work.
+    pub fn silence(&self) {
+        self.silenced.send_replace(());
     }
 
     /// Passes nothing on, and leaves connections open.
@@ -113,36 +136,35 @@ impl Drop for Link {
     }
 }
 
-async fn pass_all(listener: TcpListener, server: Arc<str>, stalled: watch::Receiver<bool>, cut_at: Cut) {
+async fn pass_all(listener: TcpListener, server: Arc<str>, orders: Orders) {
     // Ends with this task, and every connection with it.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        let (server, stalled, cut_at) = (Arc::clone(&server), stalled.clone(), Arc::clone(&cut_at));
+        let (server, mut orders) = (Arc::clone(&server), orders.clone());
+        orders.silenced.mark_unchanged();
         connections.spawn(async move {
             let Ok(server) = TcpStream::connect(&*server).await else { return };
             let ((client_reads, client_writes), (server_reads, server_writes)) =
                 (client.into_split(), server.into_split());
             tokio::select! {
-                () = pass(client_reads, server_writes, stalled.clone(), None) => {}
-                () = pass(server_reads, client_writes, stalled, Some(&cut_at)) => {}
+                () = pass(client_reads, server_writes, orders.clone(), false) => {}
+                () = pass(server_reads, client_writes, orders, true) => {}
             }
         });
     }
 }
 
-async fn pass(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut stalled: watch::Receiver<bool>,
-    cut_at: Option<&Cut>,
-) {
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut orders: Orders, from_server: bool) {
     let mut bytes = vec![0; 16_384];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        if cut_at.is_some_and(|cut_at| is_time(cut_at, &bytes[..count])) {
+        if from_server && is_time(&orders.cut_at, &bytes[..count]) {
             return;
         }
-        if stalled.wait_for(|stalled| !stalled).await.is_err() || to.write_all(&bytes[..count]).await.is_err()
-        {
+        let passes = orders.stalled.wait_for(|stalled| !stalled).await.is_ok();
+        if orders.silenced.has_changed().unwrap_or(true) {
+            std::future::pending::<()>().await;
+        }
+        if !passes || to.write_all(&bytes[..count]).await.is_err() {
             return;
         }
     }

@@ -25,14 +25,15 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{Connection, Postgres};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::batch::Batch;
 use self::series::Series;
 use self::tails::{Slot, Tails};
 use super::rejected_events::{self, RejectedEvent};
-use super::{ACQUIRE_TIMEOUT, Error};
+use super::transaction::BEGIN;
+use super::{Error, connections};
 use crate::market::Timestamp;
 use crate::moving_average::MovingAverage;
 use crate::price::Price;
@@ -43,6 +44,7 @@ mod batch;
 mod binary_copy;
 mod expiry;
 mod express;
+mod failures;
 mod fence;
 mod late;
 mod series;
@@ -136,11 +138,11 @@ impl Ingest {
         last: Option<(PoolConnection<Postgres>, Instant)>,
     ) -> Result<PoolConnection<Postgres>, Error> {
         if let Some((mut connection, used)) = last {
-            let sound = used.elapsed() < JUST_USED
-                || timeout(ACQUIRE_TIMEOUT, connection.ping()).await.is_ok_and(|answer| answer.is_ok());
-            if sound {
+            if used.elapsed() < JUST_USED || connections::answers(&mut connection).await {
                 return Ok(connection);
             }
+            // Not given back: the pool would wait for it to come to rest.
+            drop(connection.detach());
         }
         Ok(self.pool.acquire().await?)
     }
@@ -195,7 +197,7 @@ async fn merge(
 ) -> Result<Stored, Error> {
     let mut stored = Stored { rejected: rejected.len(), ..Stored::default() };
     let mut batch = Batch::of(events.iter());
-    let mut transaction = connection.begin_with("begin isolation level read committed").await?;
+    let mut transaction = connection.begin_with(BEGIN).await?;
     let (fences, points_from) = fence::pass(&mut transaction, &batch.shards()).await?;
     stored.expired = batch.expire(points_from);
     tails.forget_unless(&fences);

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::polling_runs::{LastRun, RunStatus};
+use super::transaction::BEGIN;
 use crate::market::{NameError, ProviderName, Symbol, Timestamp, to_microseconds};
 use crate::tick::{self, Grid};
 
@@ -164,7 +165,7 @@ impl TryFrom<JobRow> for PollingJob {
 pub async fn insert(pool: &PgPool, job: &NewJob, max_relay_jobs: u32) -> Result<PollingJob, InsertError> {
     let created_at = to_microseconds(job.created_at);
     let start_at = tick::start_after(created_at);
-    let mut transaction = pool.begin().await?;
+    let mut transaction = pool.begin_with(BEGIN).await?;
     if tick::is_relayed(job.interval_seconds) {
         sqlx::query("select pg_advisory_xact_lock($1)")
             .bind(RELAY_LIMIT_LOCK)

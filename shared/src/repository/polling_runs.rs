@@ -10,6 +10,7 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::Error;
+use super::transaction::BEGIN;
 use crate::market::{Timestamp, to_microseconds};
 use crate::tick::{self, Gap, Grid};
 
@@ -154,7 +155,7 @@ impl RunStatus {
 /// When Postgres is away or refuses.
 pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<ClaimOutcome, Error> {
     let &Claim { job_id, tick_time, .. } = claim;
-    let mut transaction = pool.begin().await?;
+    let mut transaction = pool.begin_with(BEGIN).await?;
     let Some(job) = lock_job(&mut transaction, job_id).await? else {
         return Ok(ClaimOutcome::NoSuchJob);
     };
@@ -197,7 +198,7 @@ pub async fn renew(executor: impl PgExecutor<'_>, claim: &Claim, now: Timestamp)
 /// # Errors
 /// When Postgres is away or refuses.
 pub async fn finish(pool: &PgPool, claim: &Claim, result: &RunResult, now: Timestamp) -> Result<bool, Error> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = pool.begin_with(BEGIN).await?;
     let Some(job) = lock_job(&mut transaction, claim.job_id).await? else {
         return Ok(false);
     };

@@ -3,7 +3,7 @@
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
-use super::ACQUIRE_TIMEOUT;
+use super::connections::ACQUIRE_TIMEOUT;
 
 /// The migrations.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");

@@ -3,16 +3,12 @@
 use axum::extract::rejection::BytesRejection;
 use shared::provider::ProviderError;
 use shared::repository;
-use sqlx::error::DatabaseError;
 
 use super::{MAX_BODY_BYTES, Problem, StatusCode};
 
 impl From<repository::Error> for Problem {
     fn from(error: repository::Error) -> Self {
-        // Postgres' own code tells the cause without the statement or its values.
-        let (repository::Error::Unavailable(cause) | repository::Error::Rejected(cause)) = &error;
-        let code = cause.as_database_error().and_then(DatabaseError::code);
-        tracing::error!(%error, code = code.as_deref(), "a read or write in Postgres failed");
+        tracing::error!(%error, code = error.code().as_deref(), "a read or write in Postgres failed");
         if error.is_transient() { Self::postgres_away() } else { Self::internal() }
     }
 }

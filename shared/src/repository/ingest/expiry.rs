@@ -7,6 +7,7 @@ use sqlx::postgres::PgPool;
 
 use super::{Error, fence, shard};
 use crate::market::Symbol;
+use crate::repository::transaction::BEGIN;
 
 /// Series removed in one transaction, so that no fence is held for long.
 const BATCH: i64 = 500;
@@ -50,7 +51,7 @@ async fn remove_batch(pool: &PgPool) -> Result<u64, Error> {
     };
     let (ids, shards): (Vec<i32>, BTreeSet<i32>) = expired.iter().filter_map(known).unzip();
 
-    let mut transaction = connection.begin_with("begin isolation level read committed").await?;
+    let mut transaction = connection.begin_with(BEGIN).await?;
     fence::pass(&mut transaction, &shards.into_iter().collect::<Vec<_>>()).await?;
     // Looked at again: a writer may have added a point before the fences were ours.
     let removed = sqlx::query(

@@ -8,6 +8,7 @@ use sqlx::{Connection, Postgres, Transaction};
 
 use super::{PartitionedTable, run};
 use crate::repository::Error;
+use crate::repository::transaction::BEGIN;
 
 /// Longest that the lock is waited for, and so that reads and writes which come meanwhile are held up.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
@@ -61,7 +62,7 @@ impl PartitionedTable {
         &self,
         connection: &'c mut PgConnection,
     ) -> Result<Transaction<'c, Postgres>, Error> {
-        let mut transaction = connection.begin_with("begin isolation level read committed").await?;
+        let mut transaction = connection.begin_with(BEGIN).await?;
         run(&mut transaction, format!("set local lock_timeout = {}", LOCK_TIMEOUT.as_millis())).await?;
         run(&mut transaction, format!("lock table only {} in access exclusive mode", self.name)).await?;
         Ok(transaction)
@@ -104,8 +105,7 @@ impl PartitionedTable {
 }
 
 fn is_lock_timeout(error: &Error) -> bool {
-    let (Error::Unavailable(cause) | Error::Rejected(cause)) = error;
-    cause.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+    error.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE)
 }
 
 fn told(holders: &[Holder]) -> String {
