@@ -129,14 +129,15 @@ impl Letter {
     /// would have derived them.
     #[must_use]
     pub fn value_to_send(&self) -> Cow<'_, [u8]> {
-        let time = DateTime::from_timestamp_millis(self.timestamp).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        // Kafka says -1 where there is none.
+        let timestamp = DateTime::from_timestamp_millis(self.timestamp).filter(|_| self.timestamp >= 0);
         let coordinates = RecordCoordinates {
             topic: &self.topic,
             partition: self.partition,
             offset: self.offset,
-            timestamp: time,
+            timestamp,
         };
-        let Ok(event) = PriceEvent::decode(Some(&self.value), &coordinates) else {
+        let Ok(event) = PriceEvent::decode(Some(&self.value), &coordinates, Utc::now()) else {
             return Cow::Borrowed(&self.value);
         };
         if has_identity(&self.value) {

@@ -4,13 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 
 use arrayvec::ArrayString;
-use chrono::{DateTime, Timelike, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::price::Price;
 
 /// A moment in UTC. What we store and compare has microseconds, as Postgres keeps them: see [`to_microseconds`].
 pub type Timestamp = DateTime<Utc>;
+
+/// The first moment that Postgres stores, 24 November 4714 BC, in microseconds since 1970. Its last lies beyond that of
+/// [`Timestamp`].
+const FIRST_STORED: i64 = -210_866_803_200_000_000;
 
 /// Longest symbol, provider or currency name, in characters.
 pub const MAX_NAME_LENGTH: usize = 32;
@@ -123,10 +127,15 @@ pub struct Quote {
     pub timestamp: Timestamp,
 }
 
-/// `time` cut (not rounded) to microseconds, so that what we compare is what Postgres stores.
+/// `time` as Postgres stores it, so that two times are equal, or follow each other, here if and only if they do there.
+///
+/// It is cut (not rounded) to microseconds. A leap second is the second after it, as for Postgres: 10:30:60 is 10:31:00.
+/// What lies before the first moment that Postgres stores becomes that moment.
 #[must_use]
 pub fn to_microseconds(time: Timestamp) -> Timestamp {
-    time.with_nanosecond(time.nanosecond() / 1_000 * 1_000).unwrap_or(time)
+    // The count of microseconds knows no leap seconds.
+    let micros = time.timestamp_micros().max(FIRST_STORED);
+    DateTime::from_timestamp_micros(micros).unwrap_or(time)
 }
 
 #[cfg(test)]
@@ -161,5 +170,22 @@ mod tests {
         let cut = |text: &str| to_microseconds(text.parse().unwrap()).to_rfc3339();
         assert_eq!(cut("2024-03-20T10:30:00.123456789Z"), "2024-03-20T10:30:00.123456+00:00");
         assert_eq!(cut("1969-12-31T23:59:59.999999999Z"), "1969-12-31T23:59:59.999999+00:00");
+    }
+
+    #[test]
+    fn a_leap_second_is_the_second_after_it() {
+        let cut = |text: &str| to_microseconds(text.parse().unwrap());
+        assert_eq!(cut("2026-11-27T10:30:60Z"), cut("2026-11-27T10:31:00Z"));
+        assert_eq!(cut("2016-12-31T23:59:60.9999999Z").to_rfc3339(), "2017-01-01T00:00:00.999999+00:00");
+        assert_eq!(cut("1969-12-31T23:59:60Z"), Timestamp::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn no_time_lies_before_what_postgres_stores() {
+        let first = "-4713-11-24T00:00:00Z".parse::<Timestamp>().unwrap();
+        assert_eq!(to_microseconds(Timestamp::MIN_UTC), first);
+        assert_eq!(to_microseconds(first), first);
+        let last = to_microseconds(Timestamp::MAX_UTC);
+        assert_eq!(last.timestamp_micros(), Timestamp::MAX_UTC.timestamp_micros());
     }
 }

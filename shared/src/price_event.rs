@@ -12,8 +12,8 @@ use crate::price::{Price, PriceError};
 
 /// How far a quote's time may lie ahead of its record's Kafka timestamp.
 const QUOTE_TIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
-/// How far `polled_at` may lie ahead of its record's Kafka timestamp.
-const POLL_TIME_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+/// How far `polled_at` may lie ahead of its record's Kafka timestamp, and either of them ahead of the reader's clock.
+pub const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 /// Namespace of the ids derived for events that foreign producers sent without one.
 const DERIVED_ID_NAMESPACE: Uuid = Uuid::from_u128(0x5d0f_3c5e_9a54_4a0e_8f0b_7f4d_52c1_a6b3);
 
@@ -47,15 +47,9 @@ pub struct RecordCoordinates<'a> {
     pub partition: i32,
     /// Offset in the partition.
     pub offset: i64,
-    /// Kafka's timestamp of the record: the clock that verdicts are taken against, so that a replay repeats them.
-    pub timestamp: Timestamp,
-}
-
-impl RecordCoordinates<'_> {
-    /// The last moment that lies within `tolerance` after the record's time.
-    fn latest(&self, tolerance: TimeDelta) -> Timestamp {
-        self.timestamp.checked_add_signed(tolerance).unwrap_or(DateTime::<Utc>::MAX_UTC)
-    }
+    /// Kafka's timestamp of the record: the clock that verdicts are taken against, so that a replay repeats them. None
+    /// where Kafka has none.
+    pub timestamp: Option<Timestamp>,
 }
 
 /// Why a record can never become a price point.
@@ -90,6 +84,18 @@ pub enum Rejection {
     /// Polled more than five minutes after the record.
     #[error("polled_at lies before 1970 or more than five minutes after the record's time")]
     PolledAtOutOfRange,
+    /// There is no clock to judge the quote's time against that a replay would repeat.
+    #[error(
+        "the record has no Kafka timestamp and the event no polled_at, so nothing tells when it was polled; \
+         send one of them"
+    )]
+    NoTime,
+    /// Kafka's timestamp lies more than five minutes ahead of the averager's clock.
+    #[error("the record's Kafka timestamp lies more than five minutes ahead of the averager's clock")]
+    RecordAhead,
+    /// `polled_at` lies more than five minutes ahead of the averager's clock.
+    #[error("polled_at lies more than five minutes ahead of the averager's clock")]
+    PolledAtAhead,
 }
 
 #[derive(Serialize)]
@@ -170,12 +176,20 @@ impl PriceEvent {
         })
     }
 
-    /// Reads and judges a record's value. The verdict depends on the record alone, never on the present time, so
-    /// that a replayed topic gives the same points.
+    /// Reads and judges a record's value, at `now` on the reader's clock.
+    ///
+    /// The verdict is taken against the record's own time, or against `polled_at` where Kafka has none for it, so that a
+    /// replayed topic gives the same points. There is one exception: a record of the future, which would count as fresh and
+    /// beat every true answer until its time has come, is rejected. A replay after that time takes it. With
+    /// `message.timestamp.after.max.ms` set to five minutes a topic has no such records to begin with.
     ///
     /// # Errors
     /// A [`Rejection`] for records that can never be right.
-    pub fn decode(value: Option<&[u8]>, record: &RecordCoordinates<'_>) -> Result<Self, Rejection> {
+    pub fn decode(
+        value: Option<&[u8]>,
+        record: &RecordCoordinates<'_>,
+        now: Timestamp,
+    ) -> Result<Self, Rejection> {
         let value = value.ok_or(Rejection::NoValue)?;
         let wire: WireIn<'_> =
             serde_json::from_slice(value).map_err(|error| Rejection::Malformed(error.to_string()))?;
@@ -184,13 +198,8 @@ impl PriceEvent {
         let currency = wire.currency.map(|text| name(&text.0, "currency")).transpose()?;
         let provider = provider_of(wire.source.as_ref(), wire.provider.as_ref())?;
         let timestamp = time(&wire.timestamp, "timestamp")?;
-        if timestamp < DateTime::UNIX_EPOCH || timestamp > record.latest(QUOTE_TIME_TOLERANCE) {
-            return Err(Rejection::TimestampOutOfRange);
-        }
-        let polled_at = wire.polled_at.map_or(Ok(record.timestamp), |text| time(&text, "polled_at"))?;
-        if polled_at < DateTime::UNIX_EPOCH || polled_at > record.latest(POLL_TIME_TOLERANCE) {
-            return Err(Rejection::PolledAtOutOfRange);
-        }
+        let polled_at = wire.polled_at.map(|text| time(&text, "polled_at")).transpose()?;
+        let polled_at = judge_times(timestamp, polled_at, record.timestamp, now)?;
         let id = wire.id.unwrap_or_else(|| derived_id(record));
         Ok(Self {
             id,
@@ -215,6 +224,33 @@ fn time(text: &Text<'_>, field: &'static str) -> Result<Timestamp, Rejection> {
         .map_err(|_| Rejection::Malformed(format!("{field} is not an RFC 3339 time with a zone")))
 }
 
+/// Judges a quote's time and when it was polled; returns the latter, which is the record's time where the event does not
+/// tell.
+fn judge_times(
+    quoted_at: Timestamp,
+    polled_at: Option<Timestamp>,
+    record_time: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Timestamp, Rejection> {
+    let latest =
+        |clock: Timestamp, tolerance| clock.checked_add_signed(tolerance).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    if record_time.is_some_and(|time| time > latest(now, CLOCK_TOLERANCE)) {
+        return Err(Rejection::RecordAhead);
+    }
+    let clock = record_time.or(polled_at).ok_or(Rejection::NoTime)?;
+    let polled_at = polled_at.unwrap_or(clock);
+    if polled_at < DateTime::UNIX_EPOCH || polled_at > latest(clock, CLOCK_TOLERANCE) {
+        return Err(Rejection::PolledAtOutOfRange);
+    }
+    if polled_at > latest(now, CLOCK_TOLERANCE) {
+        return Err(Rejection::PolledAtAhead);
+    }
+    if quoted_at < DateTime::UNIX_EPOCH || quoted_at > latest(clock, QUOTE_TIME_TOLERANCE) {
+        return Err(Rejection::TimestampOutOfRange);
+    }
+    Ok(polled_at)
+}
+
 /// Both fields name the same thing; either may be absent, but not both, and they may not differ.
 fn provider_of(source: Option<&Text<'_>>, provider: Option<&Text<'_>>) -> Result<ProviderName, Rejection> {
     match (source, provider) {
@@ -233,7 +269,9 @@ fn provider_of(source: Option<&Text<'_>>, provider: Option<&Text<'_>>) -> Result
 /// The id of an event that has none: the same for every delivery of the same record.
 fn derived_id(record: &RecordCoordinates<'_>) -> Uuid {
     let RecordCoordinates { topic, partition, offset, timestamp } = record;
-    let name = format!("{topic}/{partition}/{offset}/{}", timestamp.timestamp_millis());
+    // Where there is no timestamp, Kafka says -1.
+    let milliseconds = timestamp.map_or(-1, |timestamp| timestamp.timestamp_millis());
+    let name = format!("{topic}/{partition}/{offset}/{milliseconds}");
     Uuid::new_v5(&DERIVED_ID_NAMESPACE, name.as_bytes())
 }
 

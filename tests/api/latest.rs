@@ -64,6 +64,16 @@ async fn the_store_of_another_provider_is_no_answer() {
 }
 
 #[tokio::test]
+async fn a_quote_polled_in_the_future_is_fresh_no_longer_than_clocks_may_differ() {
+    let api = Api::start().await;
+    api.store(&[polled_ago("FAR", -50 * 60), polled_ago("NEAR", -4 * 60)]).await;
+    let price = async |symbol: &str| {
+        api.get(&format!("/prices/latest?symbol={symbol}&max_age=600")).await.json()["price"].clone()
+    };
+    assert_eq!((price("NEAR").await, price("FAR").await), (json!(7.5), json!(101)));
+}
+
+#[tokio::test]
 async fn a_list_keeps_the_order_asked_and_tells_each_symbol_s_own_problem() {
     let api = Api::start().await;
     api.store(&[polled_ago("MSFT", 1)]).await;

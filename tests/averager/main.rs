@@ -6,6 +6,7 @@ mod connections;
 mod means;
 mod migrations;
 mod property;
+mod refusals;
 mod rules;
 
 use e2e::reference;

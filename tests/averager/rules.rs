@@ -5,9 +5,10 @@ use std::time::Duration;
 use averager::handler::{Summary, handle};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use e2e::waiting::until;
 use shared::repository;
 use shared::repository::ingest::Ingest;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use tokio::time::Instant;
 
 /// A batch as Lambda hands it over: one record per value, from offset `first` on.
@@ -164,26 +165,33 @@ async fn with_postgres_away_the_batch_fails_when_its_time_is_up_and_says_so() {
 async fn a_batch_waits_for_postgres_within_the_invocation() {
     // The schema is not there at first, as after a fresh start whose upkeep is still running.
     let url = e2e::postgres::database_url().await.unwrap();
-    let (writer, admin) = (repository::connect(&url, 1).unwrap(), repository::connect(&url, 1).unwrap());
-    sqlx::query("alter table series rename to series_away").execute(&admin).await.unwrap();
+    let (writer, admin) = (repository::connect(&url, 1).unwrap(), PgPool::connect(&url).await.unwrap());
+    let mut taking_away = admin.begin().await.unwrap();
+    sqlx::query("alter table series rename to series_away").execute(&mut *taking_away).await.unwrap();
     let event = batch(0, &[&quote("1", 0, 0)]);
     let (summary, ()) = tokio::join!(run(&writer, &event), async {
-        wait_until_refused(&admin).await;
+        // The averager waits for the table, does not find it then, and gives its connection up.
+        let waiting = "select pid from pg_locks where not granted and relation = 'series_away'::regclass";
+        let waiting = one_pid(&mut taking_away, waiting).await;
+        taking_away.commit().await.unwrap();
+        let session = format!("select pid from pg_stat_activity where pid = {waiting}");
+        until("end of the session", Duration::from_secs(20), async || {
+            let pid: Option<i32> =
+                sqlx::query_scalar(AssertSqlSafe(&*session)).fetch_optional(&admin).await.unwrap();
+            pid.is_none().then_some(())
+        })
+        .await;
         sqlx::query("alter table series_away rename to series").execute(&admin).await.unwrap();
     });
     assert_eq!(summary.added, 1);
 }
 
-/// Waits until another connection to this database has tried the batch, and failed.
-async fn wait_until_refused(admin: &PgPool) {
-    let tried = "select exists (select from pg_stat_activity
-                 where datname = current_database() and pid <> pg_backend_pid()
-                 and (state = 'idle in transaction (aborted)' or query ilike 'rollback%'))";
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !sqlx::query_scalar::<_, bool>(tried).fetch_one(admin).await.unwrap() {
-        assert!(Instant::now() < deadline, "the averager did not try the batch");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+/// The process id that `select` comes to find.
+async fn one_pid(connection: &mut PgConnection, select: &'static str) -> i32 {
+    until("process", Duration::from_secs(20), async || {
+        sqlx::query_scalar(select).fetch_optional(&mut *connection).await.unwrap()
+    })
+    .await
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use averager::batch::{Batch, decode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::Utc;
 use e2e::reference;
 use serde_json::{Value, json};
 use shared::repository::ingest::Ingest;
@@ -12,7 +13,8 @@ use crate::world::{PARTITIONS, Record, World, bare, envelope, original};
 /// The records as the event source mapping hands them over.
 fn batch(records: impl Iterator<Item = Value>) -> Batch {
     let records: Vec<Value> = records.collect();
-    decode(&json!({"eventSource": "aws:kafka", "records": {"price-events-0": records}}).to_string()).unwrap()
+    let event = json!({"eventSource": "aws:kafka", "records": {"price-events-0": records}});
+    decode(&event.to_string(), Utc::now()).unwrap()
 }
 
 fn as_event(record: &Record) -> Value {

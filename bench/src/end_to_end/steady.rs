@@ -52,7 +52,7 @@ pub(super) async fn measure(
     let topic = broker.new_topic("price-events").await?;
     let mut stack = Stack::start(binaries, server, broker, &topic).await?;
     let symbols = feed::symbols(SYMBOLS);
-    let feed = Feed::new(&symbols, feed::start_before_now(100)?, 0, (0, 1), Delivery::Clean)?;
+    let feed = Feed::new(&symbols, feed::start_before_now(10_000)?, 0, (0, 1), Delivery::Clean)?;
     let load = Load::start(broker, server, topic, feed).await?;
     sleep(WARM_UP).await;
     progress.tell(format!("end to end: latency at 1,000 events/s for {seconds} s"));

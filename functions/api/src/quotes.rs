@@ -9,7 +9,7 @@ use futures::stream::{self, StreamExt};
 use serde::Serialize;
 use shared::market::{Currency, ProviderName, Symbol, Timestamp};
 use shared::price::Price;
-use shared::price_event::PriceEvent;
+use shared::price_event::{CLOCK_TOLERANCE, PriceEvent};
 use shared::provider::{Answer, Provider, ProviderError};
 use shared::repository::raw_responses::{self, RawResponse};
 use shared::repository::series::{self, Series};
@@ -80,7 +80,7 @@ pub(crate) async fn latest(
     let stored = postgres(series::of_provider(&state.db, symbols, provider.name())).await?;
     let mut outcomes: HashMap<Symbol, Outcome> = stored
         .into_iter()
-        .filter(|series| max_age > TimeDelta::zero() && now - series.polled_at <= max_age)
+        .filter(|series| is_fresh(series.polled_at, max_age, now))
         .map(|series| (series.symbol.clone(), Ok(series.into())))
         .collect();
     let stale: Vec<Symbol> =
@@ -98,6 +98,13 @@ pub(crate) async fn latest(
         .into())
     };
     Ok(symbols.iter().map(|symbol| outcomes.remove(symbol).unwrap_or_else(absent)).collect())
+}
+
+/// Whether what was polled then is fresh enough. What comes from a clock far ahead of ours is not: it would be fresh until
+/// its time has come.
+fn is_fresh(polled_at: Timestamp, max_age: TimeDelta, now: Timestamp) -> bool {
+    let age = now - polled_at;
+    max_age > TimeDelta::zero() && age <= max_age && age >= -CLOCK_TOLERANCE
 }
 
 /// Asks for one batch; what befalls the whole batch befalls each of its symbols.

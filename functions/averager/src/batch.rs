@@ -1,10 +1,12 @@
 //! A batch decoded and judged: price events on one side, records that can never be right on the other.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
-use shared::market::Timestamp;
-use shared::price_event::{PriceEvent, RecordCoordinates};
+use shared::market::{Timestamp, to_microseconds};
+use shared::price_event::{PriceEvent, RecordCoordinates, Rejection};
 use shared::repository::rejected_events::RejectedEvent;
 
 use crate::event::{Base64, KafkaEvent, KafkaRecord};
@@ -36,44 +38,80 @@ pub enum EventError {
     },
 }
 
-/// Decodes and judges every record of the event's JSON.
+/// Decodes and judges every record of the event's JSON; `now` is the time on the averager's own clock.
 ///
 /// # Errors
 /// When the event itself is broken; a record that is broken is rejected, not an error.
-pub fn decode(event: &str) -> Result<Batch, EventError> {
-    let event: KafkaEvent<'_> = serde_json::from_str(event).map_err(EventError::NotKafka)?;
+pub fn decode(event: &str, now: Timestamp) -> Result<Batch, EventError> {
+    let event = KafkaEvent::read(event)?;
     let mut batch = Batch::default();
     batch.events.reserve(event.records.values().map(Vec::len).sum());
-    let mut value = Vec::new();
+    let mut buffer = Vec::new();
     for record in event.records.values().flatten() {
-        judge(record, &mut value, &mut batch)?;
+        match judge(record, now, &mut buffer)? {
+            Ok(event) => batch.events.push(event),
+            Err(rejection) => batch.rejected.push(rejected(record, rejection.to_string(), &mut buffer)?),
+        }
     }
     Ok(batch)
 }
 
+/// The records of those of [`Batch::events`] whose indices `reasons` has, rejected for these reasons.
+///
+/// The event is decoded once more for it, so that batches without such events need not keep their records.
+///
+/// # Errors
+/// When the event itself is broken.
+pub(crate) fn set_aside(
+    event: &str,
+    now: Timestamp,
+    reasons: &BTreeMap<usize, String>,
+) -> Result<Vec<RejectedEvent>, EventError> {
+    let event = KafkaEvent::read(event)?;
+    let mut found = Vec::with_capacity(reasons.len());
+    let (mut buffer, mut index) = (Vec::new(), 0);
+    for record in event.records.values().flatten() {
+        if judge(record, now, &mut buffer)?.is_err() {
+            continue;
+        }
+        if let Some(reason) = reasons.get(&index) {
+            found.push(rejected(record, reason.clone(), &mut buffer)?);
+        }
+        index += 1;
+    }
+    Ok(found)
+}
+
 /// Judges one record; `buffer` is there to decode values into, one after the other.
-fn judge(record: &KafkaRecord<'_>, buffer: &mut Vec<u8>, batch: &mut Batch) -> Result<(), EventError> {
+fn judge(
+    record: &KafkaRecord<'_>,
+    now: Timestamp,
+    buffer: &mut Vec<u8>,
+) -> Result<Result<PriceEvent, Rejection>, EventError> {
     let value = bytes(record.value.as_ref(), buffer, record)?;
-    let timestamp = record_time(record.timestamp);
     let coordinates = RecordCoordinates {
         topic: &record.topic,
         partition: record.partition,
         offset: record.offset,
-        timestamp,
+        timestamp: record_time(record.timestamp),
     };
-    match PriceEvent::decode(value, &coordinates) {
-        Ok(event) => batch.events.push(event),
-        Err(rejection) => batch.rejected.push(RejectedEvent {
-            topic: record.topic.to_string(),
-            partition: record.partition,
-            offset: record.offset,
-            timestamp,
-            value: value.map(<[u8]>::to_vec),
-            key: bytes(record.key.as_ref(), buffer, record)?.map(<[u8]>::to_vec),
-            reason: rejection.to_string(),
-        }),
-    }
-    Ok(())
+    Ok(PriceEvent::decode(value, &coordinates, now))
+}
+
+fn rejected(
+    record: &KafkaRecord<'_>,
+    reason: String,
+    buffer: &mut Vec<u8>,
+) -> Result<RejectedEvent, EventError> {
+    Ok(RejectedEvent {
+        topic: record.topic.to_string(),
+        partition: record.partition,
+        offset: record.offset,
+        timestamp: time(record.timestamp),
+        value: bytes(record.value.as_ref(), buffer, record)?.map(<[u8]>::to_vec),
+        key: bytes(record.key.as_ref(), buffer, record)?.map(<[u8]>::to_vec),
+        reason,
+    })
 }
 
 fn bytes<'b>(
@@ -91,15 +129,24 @@ fn bytes<'b>(
     Ok(Some(buffer))
 }
 
-/// Kafka's milliseconds as a time; what lies outside the calendar is put at its nearer end.
-fn record_time(milliseconds: i64) -> Timestamp {
+/// Kafka's timestamp of a record; it says -1 where there is none, and no broker takes another negative one.
+fn record_time(milliseconds: i64) -> Option<Timestamp> {
+    (milliseconds >= 0).then(|| time(milliseconds))
+}
+
+/// Kafka's milliseconds as a time that Postgres stores; what lies outside the calendar is put at its nearer end.
+fn time(milliseconds: i64) -> Timestamp {
     let end = if milliseconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
-    DateTime::from_timestamp_millis(milliseconds).unwrap_or(end)
+    to_microseconds(DateTime::from_timestamp_millis(milliseconds).unwrap_or(end))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(event: &str) -> Result<Batch, EventError> {
+        decode(event, "2024-03-20T10:30:10Z".parse().unwrap())
+    }
 
     fn event(records: &str) -> String {
         format!(
@@ -120,7 +167,7 @@ mod tests {
 
     #[test]
     fn good_records_become_events_and_bad_ones_are_set_aside_with_where_they_stood() {
-        let batch = decode(&event(&[record(7, GOOD), record(8, "nonsense")].join(","))).unwrap();
+        let batch = read(&event(&[record(7, GOOD), record(8, "nonsense")].join(","))).unwrap();
         assert_eq!(batch.events.len(), 1);
         assert_eq!(batch.events[0].symbol.as_str(), "AAPL");
         let rejected = &batch.rejected[0];
@@ -131,24 +178,44 @@ mod tests {
 
     #[test]
     fn the_example_event_is_two_prices_and_a_reject() {
-        let batch = decode(include_str!("../../../tests/events/averager-batch.json")).unwrap();
+        let batch = read(include_str!("../../../tests/events/averager-batch.json")).unwrap();
         assert_eq!((batch.events.len(), batch.rejected.len()), (2, 1));
         assert!(batch.events.iter().all(|event| event.symbol.as_str() == "EXAMPLE"));
+    }
+
+    #[test]
+    fn an_event_that_is_set_aside_keeps_where_it_stood_and_what_it_held() {
+        let text = event(&[record(7, GOOD), record(8, "nonsense"), record(9, GOOD)].join(","));
+        let now = "2024-03-20T10:30:10Z".parse().unwrap();
+        let aside = set_aside(&text, now, &BTreeMap::from([(1, "refused".to_owned())])).unwrap();
+        assert_eq!(aside.len(), 1);
+        assert_eq!((aside[0].offset, aside[0].reason.as_str()), (9, "refused"));
+        assert_eq!(aside[0].value.as_deref(), Some(GOOD.as_bytes()));
+        assert_eq!(aside[0].key.as_deref(), Some(b"A".as_slice()));
+    }
+
+    #[test]
+    fn a_record_without_a_timestamp_is_told_from_one_of_1970() {
+        assert_eq!(record_time(-1), None);
+        assert_eq!(record_time(0), Some(Timestamp::UNIX_EPOCH));
+        assert_eq!(time(-1), Timestamp::UNIX_EPOCH - chrono::TimeDelta::milliseconds(1));
+        assert_eq!((time(i64::MIN), record_time(i64::MIN)), (to_microseconds(Timestamp::MIN_UTC), None));
+        assert_eq!(record_time(i64::MAX), Some(to_microseconds(Timestamp::MAX_UTC)));
     }
 
     #[test]
     fn tombstones_missing_keys_and_impossible_times_are_judged_not_fatal() {
         let records = r#"{"topic":"t","partition":0,"offset":1,"timestamp":-1},
                          {"topic":"t","partition":0,"offset":2,"timestamp":9223372036854775807,"key":null,"value":null}"#;
-        let batch = decode(&event(records)).unwrap();
+        let batch = read(&event(records)).unwrap();
         assert_eq!(batch.rejected.iter().map(|event| event.value.clone()).collect::<Vec<_>>(), [None, None]);
     }
 
     #[test]
     fn an_event_of_another_kind_is_an_error_that_says_so() {
-        assert!(decode(r#"{"Records":[]}"#).unwrap_err().to_string().contains("not a Kafka batch"));
-        assert!(decode("[]").is_err());
+        assert!(read(r#"{"Records":[]}"#).unwrap_err().to_string().contains("not a Kafka batch"));
+        assert!(read("[]").is_err());
         let broken = event(r#"{"topic":"t","partition":0,"offset":1,"timestamp":0,"value":"%%%"}"#);
-        assert!(decode(&broken).unwrap_err().to_string().contains("t-0 at offset 1 is not base64"));
+        assert!(read(&broken).unwrap_err().to_string().contains("t-0 at offset 1 is not base64"));
     }
 }

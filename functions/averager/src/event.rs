@@ -8,12 +8,24 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::batch::EventError;
+
 /// A batch of records, by `topic-partition`.
 #[derive(Debug, Deserialize)]
 pub struct KafkaEvent<'a> {
     /// The records of each partition, in the order of their offsets.
     #[serde(borrow)]
     pub records: BTreeMap<Cow<'a, str>, Vec<KafkaRecord<'a>>>,
+}
+
+impl<'a> KafkaEvent<'a> {
+    /// Reads the event's JSON.
+    ///
+    /// # Errors
+    /// When it is not that of such an event.
+    pub fn read(event: &'a str) -> Result<Self, EventError> {
+        serde_json::from_str(event).map_err(EventError::NotKafka)
+    }
 }
 
 /// One record; `key` and `value` are base64.

@@ -1,22 +1,22 @@
 //! One invocation: decode, then store, waiting for Postgres where it is away.
 
+use std::ops::Add;
 use std::time::{Duration, SystemTime};
 
-use backon::{ExponentialBuilder, Retryable};
+use chrono::Utc;
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use shared::repository;
 use shared::repository::ingest::{Ingest, Stored};
 use tokio::time::Instant;
 
-use crate::batch::{self, Batch, EventError};
+use crate::batch::{self, EventError};
+use crate::storing;
 
 /// What is left of the invocation's time to answer in, when waiting for Postgres ends.
 const MARGIN: Duration = Duration::from_secs(3);
 /// How long to wait where the host tells no usable deadline.
 const DEFAULT_WAIT: Duration = Duration::from_secs(50);
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The answer to a batch: what became of its records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -33,14 +33,28 @@ pub struct Summary {
     pub expired: usize,
 }
 
+impl Add<Stored> for Summary {
+    type Output = Self;
+
+    fn add(self, stored: Stored) -> Self {
+        Self {
+            added: self.added + stored.added,
+            revised: self.revised + stored.revised,
+            superseded: self.superseded + stored.superseded,
+            rejected: self.rejected + stored.rejected,
+            expired: self.expired + stored.expired,
+        }
+    }
+}
+
 /// Why a batch was not stored; the whole of it should come again.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
     /// The event itself cannot be read.
     #[error(transparent)]
     Event(#[from] EventError),
-    /// Postgres did not come back in time, or refused the batch.
-    #[error(transparent)]
+    /// Postgres refused the batch, or too many of its events.
+    #[error("{}", .0.detail())]
     Repository(#[from] repository::Error),
     /// Postgres did not answer in time.
     #[error("Postgres did not answer before the invocation's time ran out")]
@@ -69,40 +83,17 @@ pub fn deadline(deadline_ms: u64) -> Instant {
 
 /// Stores the batch in `event`, the JSON of an event source mapping's invocation.
 ///
-/// What may pass later (Postgres away, a deadlock) is tried again until `give_up_at`.
+/// What may pass later (Postgres away, a deadlock) is tried again until `give_up_at`. What cannot pass is not waited for.
 ///
 /// # Errors
-/// When the batch was not stored.
+/// When the batch was not stored, or not the whole of it.
 pub async fn handle(ingest: &Ingest, event: &str, give_up_at: Instant) -> Result<Summary, BatchError> {
-    let batch = batch::decode(event)?;
-    let attempts = (|| store(ingest, &batch))
-        .retry(
-            ExponentialBuilder::default()
-                .with_min_delay(FIRST_PAUSE)
-                .with_max_delay(LONGEST_PAUSE)
-                .without_max_times(),
-        )
-        .when(repository::Error::is_transient)
-        .notify(|error, pause| {
-            tracing::warn!(error = detail(error), ?pause, "batch not stored, trying again");
-        });
-    let stored = tokio::time::timeout_at(give_up_at, attempts).await.map_err(|_| BatchError::TimedOut)??;
-    let summary = Summary {
-        added: stored.added,
-        revised: stored.revised,
-        superseded: stored.superseded,
-        rejected: stored.rejected,
-        expired: stored.expired,
-    };
-    tracing::info!(?summary, "batch stored");
-    Ok(summary)
-}
-
-async fn store(ingest: &Ingest, batch: &Batch) -> Result<Stored, repository::Error> {
-    ingest.store(&batch.events, &batch.rejected).await
-}
-
-/// The error with its cause, for the log.
-fn detail(error: &repository::Error) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+    let now = Utc::now();
+    let batch = batch::decode(event, now)?;
+    let storing = storing::store(ingest, event, &batch, now);
+    let stored = tokio::time::timeout_at(give_up_at, storing).await.unwrap_or(Err(BatchError::TimedOut));
+    if let Err(BatchError::Repository(error)) = &stored {
+        storing::note_failure(ingest, &error.detail()).await;
+    }
+    stored.inspect(|summary| tracing::info!(?summary, "batch stored"))
 }

@@ -2,8 +2,10 @@
 //! averages and rejects in one transaction.
 //!
 //! An answer without error means that every record of the batch is a point, is beaten by a newer answer for its
-//! quote, or is in quarantine. An error means that nothing of the batch was stored, and that it should come again.
+//! quote, or is in quarantine. An error means that not all of it was stored, and that it should come again: what was
+//! stored the first time changes nothing the next.
 
 pub mod batch;
 pub mod event;
 pub mod handler;
+mod storing;

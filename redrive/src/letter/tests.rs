@@ -36,17 +36,17 @@ fn an_absent_identity_is_filled_in_as_the_averager_would_have_derived_it() {
         topic: "price-events",
         partition: 3,
         offset: 41,
-        timestamp: DateTime::from_timestamp_millis(1_710_930_605_000).unwrap(),
+        timestamp: DateTime::from_timestamp_millis(1_710_930_605_000),
     };
     let elsewhere = RecordCoordinates {
         topic: "price-events",
         partition: 3,
         offset: 99,
-        timestamp: DateTime::from_timestamp_millis(1_710_999_999_000).unwrap(),
+        timestamp: DateTime::from_timestamp_millis(1_710_999_999_000),
     };
     let sent = letter.value_to_send();
-    let first = PriceEvent::decode(Some(BARE.as_bytes()), &original).unwrap();
-    assert_eq!(PriceEvent::decode(Some(&sent), &elsewhere).unwrap(), first);
+    let first = PriceEvent::decode(Some(BARE.as_bytes()), &original, Utc::now()).unwrap();
+    assert_eq!(PriceEvent::decode(Some(&sent), &elsewhere, Utc::now()).unwrap(), first);
 }
 
 #[test]

@@ -2,11 +2,16 @@ use super::*;
 
 fn record() -> RecordCoordinates<'static> {
     let timestamp = "2024-03-20T10:30:05Z".parse().unwrap();
-    RecordCoordinates { topic: "price-events", partition: 2, offset: 41, timestamp }
+    RecordCoordinates { topic: "price-events", partition: 2, offset: 41, timestamp: Some(timestamp) }
+}
+
+/// Years later, as in a replay.
+fn now() -> Timestamp {
+    "2026-11-27T10:30:00Z".parse().unwrap()
 }
 
 fn decode(value: &str) -> Result<PriceEvent, Rejection> {
-    PriceEvent::decode(Some(value.as_bytes()), &record())
+    PriceEvent::decode(Some(value.as_bytes()), &record(), now())
 }
 
 fn event_with(fields: &str) -> String {
@@ -27,24 +32,24 @@ fn an_event_reads_back_as_it_was_written() {
     };
     let bytes = event.encode().unwrap();
     assert!(std::str::from_utf8(&bytes).unwrap().contains(r#""price":150.250000000000001,"#));
-    assert_eq!(PriceEvent::decode(Some(&bytes), &record()), Ok(event));
+    assert_eq!(PriceEvent::decode(Some(&bytes), &record(), now()), Ok(event));
 }
 
 #[test]
 fn a_foreign_event_needs_only_symbol_price_timestamp_and_source() {
     let event = decode(&event_with(r#""source":"YFinance","unknown":[1]"#)).unwrap();
     assert_eq!((event.symbol.as_str(), event.provider.as_str()), ("AAPL", "yahoo"));
-    assert_eq!(event.polled_at, record().timestamp);
+    assert_eq!(Some(event.polled_at), record().timestamp);
     assert_eq!((event.currency, event.raw_response_id), (None, None));
 }
 
 #[test]
 fn an_absent_id_is_the_same_for_every_delivery_and_another_for_every_record() {
     let value = event_with(r#""source":"x""#);
-    let id_at = |record| PriceEvent::decode(Some(value.as_bytes()), &record).unwrap().id;
+    let id_at = |record| PriceEvent::decode(Some(value.as_bytes()), &record, now()).unwrap().id;
     assert_eq!(id_at(record()), id_at(record()));
     assert_ne!(id_at(record()), id_at(RecordCoordinates { offset: 42, ..record() }));
-    let later = record().timestamp + TimeDelta::milliseconds(1);
+    let later = record().timestamp.map(|time| time + TimeDelta::milliseconds(1));
     assert_ne!(id_at(record()), id_at(RecordCoordinates { timestamp: later, ..record() }));
 }
 
@@ -72,8 +77,57 @@ fn verdicts_on_times_are_taken_against_the_record_not_the_clock() {
 }
 
 #[test]
+fn a_record_of_the_future_is_rejected_until_its_time_has_come() {
+    let sent = "2024-03-20T10:30:05Z".parse::<Timestamp>().unwrap();
+    let value = event_with(r#""source":"x""#);
+    let read_at =
+        |now| PriceEvent::decode(Some(value.as_bytes()), &record(), now).map(|event| event.polled_at);
+    assert_eq!(read_at(sent - TimeDelta::minutes(50)), Err(Rejection::RecordAhead));
+    assert_eq!(read_at(sent - CLOCK_TOLERANCE - TimeDelta::microseconds(1)), Err(Rejection::RecordAhead));
+    assert_eq!(read_at(sent - CLOCK_TOLERANCE), Ok(sent));
+    assert_eq!(read_at(sent + TimeDelta::hours(1)), Ok(sent));
+
+    // Neither may a record that is just within the tolerance bring a poll that is not.
+    let value = event_with(r#""source":"x","polled_at":"2024-03-20T10:33:00Z""#);
+    let read_at =
+        |now| PriceEvent::decode(Some(value.as_bytes()), &record(), now).map(|event| event.polled_at);
+    assert_eq!(read_at(sent - TimeDelta::minutes(4)), Err(Rejection::PolledAtAhead));
+    assert!(read_at(sent).is_ok());
+}
+
+#[test]
+fn without_a_kafka_timestamp_polled_at_is_the_record_s_clock() {
+    let timeless = RecordCoordinates { timestamp: None, ..record() };
+    let read = |fields: &str| {
+        PriceEvent::decode(Some(event_with(&format!(r#""source":"x"{fields}"#)).as_bytes()), &timeless, now())
+    };
+    assert_eq!(read(""), Err(Rejection::NoTime));
+    assert_eq!(read(r#","polled_at":null"#), Err(Rejection::NoTime));
+    let event = read(r#","polled_at":"2024-03-20T10:30:07Z""#).unwrap();
+    assert_eq!(event.polled_at, "2024-03-20T10:30:07Z".parse::<Timestamp>().unwrap());
+    assert_eq!(event.id, read(r#","polled_at":"2024-03-20T10:30:07Z""#).unwrap().id);
+    assert_eq!(read(r#","polled_at":"2024-03-19T10:29:59Z""#), Err(Rejection::TimestampOutOfRange));
+    assert_eq!(read(r#","polled_at":"2026-11-27T10:35:01Z""#), Err(Rejection::PolledAtAhead));
+    assert_eq!(read(r#","polled_at":"1969-12-31T23:59:59Z""#), Err(Rejection::PolledAtOutOfRange));
+}
+
+#[test]
+fn a_kafka_timestamp_of_0_is_1970() {
+    let first = RecordCoordinates { timestamp: Some(Timestamp::UNIX_EPOCH), ..record() };
+    let value = event_with(r#""source":"x""#);
+    let read = PriceEvent::decode(Some(value.as_bytes()), &first, now());
+    assert_eq!(read, Err(Rejection::TimestampOutOfRange));
+}
+
+#[test]
+fn a_leap_second_is_the_second_after_it() {
+    let leap = decode(r#"{"symbol":"A","price":1,"timestamp":"2024-03-20T10:29:60Z","source":"x"}"#).unwrap();
+    assert_eq!(leap.timestamp, "2024-03-20T10:30:00Z".parse::<Timestamp>().unwrap());
+}
+
+#[test]
 fn what_can_never_be_right_is_rejected_with_its_reason() {
-    assert_eq!(PriceEvent::decode(None, &record()), Err(Rejection::NoValue));
+    assert_eq!(PriceEvent::decode(None, &record(), now()), Err(Rejection::NoValue));
     for value in [
         "",
         "nonsense",
@@ -87,7 +141,7 @@ fn what_can_never_be_right_is_rejected_with_its_reason() {
     ] {
         assert!(matches!(decode(value), Err(Rejection::Malformed(_))), "{value}");
     }
-    assert!(matches!(PriceEvent::decode(Some(b"\xff\xfe"), &record()), Err(Rejection::Malformed(_))));
+    assert!(matches!(PriceEvent::decode(Some(b"\xff\xfe"), &record(), now()), Err(Rejection::Malformed(_))));
     for price in ["\"150.25\"", "null", "0", "-3", "1e99"] {
         let value =
             format!(r#"{{"symbol":"A","price":{price},"timestamp":"2024-03-20T10:30:00Z","source":"x"}}"#);

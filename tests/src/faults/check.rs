@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use rdkafka::message::{Message, OwnedMessage};
 use serde_json::Value;
 use shared::price_event::{PriceEvent, RecordCoordinates};
@@ -103,9 +103,9 @@ fn verdict(record: &OwnedMessage) -> anyhow::Result<PriceEvent> {
         topic: record.topic(),
         partition: record.partition(),
         offset: record.offset(),
-        timestamp: timestamp.context("a record without time")?,
+        timestamp,
     };
-    Ok(PriceEvent::decode(record.payload(), &coordinates)?)
+    Ok(PriceEvent::decode(record.payload(), &coordinates, Utc::now())?)
 }
 
 fn text(record: &OwnedMessage) -> String {

@@ -88,8 +88,8 @@ async fn appended_events_are_on_the_topic_keyed_by_symbol_where_the_java_client_
         let timestamp =
             crate::market::Timestamp::from_timestamp_millis(record.timestamp().to_millis().unwrap());
         let (partition, offset) = (record.partition(), record.offset());
-        let place = RecordCoordinates { topic: TOPIC, partition, offset, timestamp: timestamp.unwrap() };
-        found.push(PriceEvent::decode(record.payload(), &place).unwrap());
+        let place = RecordCoordinates { topic: TOPIC, partition, offset, timestamp };
+        found.push(PriceEvent::decode(record.payload(), &place, chrono::Utc::now()).unwrap());
         assert_eq!(found.last().unwrap().symbol.as_str().as_bytes(), key);
     }
     found.sort_by_key(|event| event.id);
