@@ -65,18 +65,29 @@ macro_rules! name_type {
     };
 }
 
-/// What is traded, as its provider spells it, upper-cased: `AAPL`, `BRK-B`, `^GSPC`, `EURUSD=X`.
+/// What is traded, as whoever quotes it spells it: `AAPL`, `BRK-B`, `^GSPC`, `EURUSD=X`.
+///
+/// Case tells symbols apart: at some exchanges `TPC` and `TpC` are two instruments. Our own providers know upper case
+/// alone, so they are asked in it ([`Symbol::to_upper_case`]); events of others keep the case they came in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Symbol(Name);
+
+impl Symbol {
+    /// The symbol as our own providers are asked for it.
+    #[must_use]
+    pub fn to_upper_case(&self) -> Self {
+        let mut name = self.0;
+        name.make_ascii_uppercase();
+        Self(name)
+    }
+}
 
 impl FromStr for Symbol {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let mut name = checked(text)?;
-        name.make_ascii_uppercase();
-        Ok(Self(name))
+        checked(text).map(Self)
     }
 }
 
@@ -143,8 +154,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn symbols_are_upper_cased_and_providers_lower_cased() {
-        assert_eq!("brk-b".parse::<Symbol>().unwrap().as_str(), "BRK-B");
+    fn symbols_keep_their_case_and_providers_are_lower_cased() {
+        let symbol = "TpC=x".parse::<Symbol>().unwrap();
+        assert_eq!((symbol.as_str(), symbol.to_upper_case().as_str()), ("TpC=x", "TPC=X"));
+        assert_ne!(symbol, symbol.to_upper_case());
         assert_eq!("Replay".parse::<ProviderName>().unwrap().as_str(), "replay");
     }
 

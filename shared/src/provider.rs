@@ -41,7 +41,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Most symbols that one [`Provider::fetch`] takes; never 0.
     fn max_symbols(&self) -> usize;
 
-    /// Asks for the present quotes of `symbols` in one request. `at` is the tick's time in a poll, else now; only
+    /// Asks for the present quotes of `symbols`, which are upper-cased, in one request. `at` is the tick's time in a poll, else now; only
     /// simulated providers go by it.
     ///
     /// # Errors

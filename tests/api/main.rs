@@ -10,5 +10,6 @@ mod polling_jobs;
 mod postgres_away;
 mod quoter;
 mod series;
+mod spelling;
 mod symbols;
 mod variables;

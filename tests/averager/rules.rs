@@ -78,6 +78,27 @@ async fn a_reason_that_quotes_what_postgres_refuses_is_kept_readable() {
 }
 
 #[tokio::test]
+async fn symbols_that_differ_by_case_are_two_series() {
+    let pool = e2e::postgres::database().await.unwrap();
+    let of = |symbol: &str, price: &str, second: u8| quote(price, second, second).replace("AAPL", symbol);
+    let quotes =
+        [of("TPC", "1", 0), of("TpC", "9", 0), of("TPC", "2", 1), of("TpC", "8", 1), of("tpc", "5", 1)];
+    run(&pool, &batch(0, &quotes.each_ref().map(String::as_str))).await;
+    run(&pool, &batch(9, &[&of("TpC", "7", 2), &of("TPC", "3", 2)])).await;
+    let series: Vec<(String, String, i16)> = sqlx::query_as(
+        "select symbol, last_average::text, last_points from series order by symbol collate \"C\"",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let expected = [("TPC", "2", 3), ("TpC", "8", 3), ("tpc", "5", 1)];
+    assert_eq!(
+        series,
+        expected.map(|(symbol, average, points)| (symbol.to_owned(), average.to_owned(), points))
+    );
+}
+
+#[tokio::test]
 async fn an_average_shows_its_true_count_until_there_are_five_points() {
     let pool = e2e::postgres::database().await.unwrap();
     let quotes: Vec<String> =

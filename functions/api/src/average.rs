@@ -22,7 +22,7 @@ use crate::stored::find_series;
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "the contract's side of the parameters, which the handler reads")]
 pub(crate) struct AverageParameters {
-    /// The symbol, as its provider spells it; case does not matter.
+    /// The symbol, as its provider spells it. What is not stored in this spelling is looked up in upper case.
     #[param(min_length = 1, max_length = 32, pattern = "^[!-~]+$", example = "AAPL")]
     symbol: String,
     /// Whose series; where it is absent, the default provider's or, if it has none, the one polled last.

@@ -29,7 +29,8 @@ const MAX_MAX_AGE: u32 = 86_400;
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "the contract's side of the parameters, which `Request::read` reads")]
 pub(crate) struct LatestParameters {
-    /// One symbol, as its provider spells it; case does not matter. The answer is its quote.
+    /// One symbol, as its provider spells it. What is not stored in this spelling is looked up, and asked for, in upper
+    /// case. The answer is its quote.
     #[param(required = false, min_length = 1, max_length = 32, pattern = "^[!-~]+$", example = "AAPL")]
     symbol: String,
     /// Up to 100 different symbols with commas between them. The answer is a list in their order.
@@ -167,7 +168,9 @@ fn wanted(query: &mut QueryParameters) -> Option<Wanted> {
         }
         (None, Some(list)) => {
             let texts: Vec<_> = list.split(',').map(Some).collect();
-            let symbols = names::distinct_symbols(&texts, "query.symbols", MAX_SYMBOLS, &mut query.faults);
+            let as_given = |symbol| symbol;
+            let symbols =
+                names::distinct_symbols(&texts, as_given, "query.symbols", MAX_SYMBOLS, &mut query.faults);
             Some(Wanted::Many(symbols))
         }
         (_, None) => query.required("symbol", str::parse).map(|symbol| Wanted::One([symbol])),

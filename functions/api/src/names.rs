@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 
-use shared::market::Symbol;
+use shared::market::{NameError, Symbol};
 
 use crate::problem::Fault;
 
-/// Reads 1 to `most` different symbols, noting each fault with its place in the list; `None` stands for something
-/// that is no text.
+/// Reads 1 to `most` symbols that are different once `spell` has changed their spelling, noting each fault with its place
+/// in the list; `None` stands for something that is no text.
 pub(crate) fn distinct_symbols(
     texts: &[Option<&str>],
+    spell: impl Fn(Symbol) -> Symbol,
     location: &str,
     most: usize,
     faults: &mut Vec<Fault>,
@@ -22,9 +23,9 @@ pub(crate) fn distinct_symbols(
     let mut seen = HashSet::new();
     let mut symbols = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
-        let message = match text.map(str::parse::<Symbol>) {
+        let message = match text.map(|text| text.parse().map(&spell)) {
             None => "must be a string".to_owned(),
-            Some(Err(error)) => error.to_string(),
+            Some(Err(error)) => NameError::to_string(&error),
             Some(Ok(symbol)) if seen.insert(symbol.clone()) => {
                 symbols.push(symbol);
                 continue;
@@ -42,14 +43,17 @@ mod tests {
 
     fn read(texts: &[Option<&str>]) -> (Vec<String>, Vec<String>) {
         let mut faults = Vec::new();
-        let symbols = distinct_symbols(texts, "body.symbols", 3, &mut faults);
+        let upper_cased = |symbol: Symbol| symbol.to_upper_case();
+        let symbols = distinct_symbols(texts, upper_cased, "body.symbols", 3, &mut faults);
         let symbols = symbols.iter().map(ToString::to_string).collect();
         (symbols, faults.into_iter().map(|fault| fault.location).collect())
     }
 
     #[test]
-    fn symbols_keep_their_order_and_are_upper_cased() {
+    fn symbols_keep_their_order_and_are_spelt_as_wanted() {
         assert_eq!(read(&[Some("msft"), Some("AAPL")]).0, ["MSFT", "AAPL"]);
+        let as_given = distinct_symbols(&[Some("TpC"), Some("TPC")], |symbol| symbol, "", 3, &mut Vec::new());
+        assert_eq!(as_given.iter().map(Symbol::as_str).collect::<Vec<_>>(), ["TpC", "TPC"]);
     }
 
     #[test]

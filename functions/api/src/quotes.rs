@@ -1,6 +1,6 @@
 //! Walk 1: a price is read from Postgres where it is fresh enough, else asked for, published and then answered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,8 +68,9 @@ impl From<PriceEvent> for LatestQuote {
 /// The outcome for one symbol.
 pub(crate) type Outcome = Result<LatestQuote, Problem>;
 
-/// The latest quote of each symbol, in their order. Those polled within `max_age` come from Postgres; the others are
-/// asked for in batches, published, and answered once Kafka has acknowledged them.
+/// The latest quote of each symbol, in their order. Those polled within `max_age` come from Postgres, in the spelling given
+/// or else in upper case; the others are asked for in batches, in upper case, published, and answered once Kafka has
+/// acknowledged them.
 pub(crate) async fn latest(
     state: &AppState,
     provider: &Arc<dyn Provider>,
@@ -77,14 +78,15 @@ pub(crate) async fn latest(
     max_age: TimeDelta,
     now: Timestamp,
 ) -> Result<Vec<Outcome>, Problem> {
-    let stored = postgres(series::of_provider(&state.db, symbols, provider.name())).await?;
+    let spellings: Vec<Symbol> =
+        symbols.iter().cloned().chain(symbols.iter().map(Symbol::to_upper_case)).collect();
+    let stored = postgres(series::of_provider(&state.db, &spellings, provider.name())).await?;
     let mut outcomes: HashMap<Symbol, Outcome> = stored
         .into_iter()
         .filter(|series| is_fresh(series.polled_at, max_age, now))
         .map(|series| (series.symbol.clone(), Ok(series.into())))
         .collect();
-    let stale: Vec<Symbol> =
-        symbols.iter().filter(|symbol| !outcomes.contains_key(symbol)).cloned().collect();
+    let stale: Vec<Symbol> = stale(symbols, &outcomes);
     let batches: Vec<Vec<Symbol>> =
         stale.chunks(provider.max_symbols().max(1)).map(<[Symbol]>::to_vec).collect();
     let asked =
@@ -97,7 +99,19 @@ pub(crate) async fn latest(
         }
         .into())
     };
-    Ok(symbols.iter().map(|symbol| outcomes.remove(symbol).unwrap_or_else(absent)).collect())
+    let outcome = |symbol: &Symbol| outcomes.get(symbol).or_else(|| outcomes.get(&symbol.to_upper_case()));
+    Ok(symbols.iter().map(|symbol| outcome(symbol).cloned().unwrap_or_else(absent)).collect())
+}
+
+/// The symbols to ask for: those with a fresh quote in neither spelling, upper-cased, each once.
+fn stale(symbols: &[Symbol], fresh: &HashMap<Symbol, Outcome>) -> Vec<Symbol> {
+    let mut seen = HashSet::new();
+    symbols
+        .iter()
+        .filter(|symbol| !fresh.contains_key(symbol))
+        .map(Symbol::to_upper_case)
+        .filter(|symbol| !fresh.contains_key(symbol) && seen.insert(symbol.clone()))
+        .collect()
 }
 
 /// Whether what was polled then is fresh enough. What comes from a clock far ahead of ours is not: it would be fresh until

@@ -38,7 +38,7 @@ fn an_event_reads_back_as_it_was_written() {
 #[test]
 fn a_foreign_event_needs_only_symbol_price_timestamp_and_source() {
     let event = decode(&event_with(r#""source":"YFinance","unknown":[1]"#)).unwrap();
-    assert_eq!((event.symbol.as_str(), event.provider.as_str()), ("AAPL", "yahoo"));
+    assert_eq!((event.symbol.as_str(), event.provider.as_str()), ("aapl", "yahoo"), "in its own case");
     assert_eq!(Some(event.polled_at), record().timestamp);
     assert_eq!((event.currency, event.raw_response_id), (None, None));
 }

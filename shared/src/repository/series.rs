@@ -62,7 +62,8 @@ pub async fn of_provider(
     rows.iter().map(read).collect()
 }
 
-/// One series of a symbol: at `provider`, or, where none is named, at `preferred`, or else the one polled last.
+/// One series of a symbol: in the spelling given if there is one, else in upper case; of these the one at `provider`, or,
+/// where none is named, at `preferred`, or else the one polled last.
 ///
 /// # Errors
 /// When Postgres is away or refuses.
@@ -75,13 +76,14 @@ pub async fn find(
     let row = sqlx::query(
         "select series_id, symbol, provider, last_at, last_polled_at, last_price, last_currency, last_average, last_points
          from series
-         where symbol = $1 and ($2::text is null or provider = $2) and last_at is not null
-         order by provider = $3 desc, last_polled_at desc, provider
+         where symbol in ($1, $4) and ($2::text is null or provider = $2) and last_at is not null
+         order by symbol = $1 desc, provider = $3 desc, last_polled_at desc, provider
          limit 1",
     )
     .bind(symbol.as_str())
     .bind(provider.map(ProviderName::as_str))
     .bind(preferred.as_str())
+    .bind(symbol.to_upper_case().as_str())
     .fetch_optional(executor)
     .await?;
     row.as_ref().map(read).transpose()

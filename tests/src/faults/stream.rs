@@ -147,8 +147,10 @@ impl Stream {
         let quoted = text(self.start - TimeDelta::hours(3) + TimeDelta::seconds(seconds));
         let (price, which) =
             (self.price(), ["source", "provider"][usize::from(self.random.random_bool(0.5))]);
+        // Mostly the same series as ours; in lower case another one.
+        let letter = if self.random.random_bool(0.1) { "s" } else { "S" };
         let value = format!(
-            r#"{{"symbol":"s{symbol}","price":{price},"timestamp":"{quoted}","{which}":"MADE","more":[[1,{{}}],null]}}"#
+            r#"{{"symbol":"{letter}{symbol}","price":{price},"timestamp":"{quoted}","{which}":"MADE","more":[[1,{{}}],null]}}"#
         );
         let key = self.random.random_bool(0.9).then(|| format!("S{symbol}"));
         Record { key, value: Some(value.into_bytes()), timestamp: None, fate: Fate::Point }

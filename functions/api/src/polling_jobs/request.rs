@@ -138,7 +138,8 @@ fn symbols(value: Option<&Value>, faults: &mut Vec<Fault>) -> Vec<Symbol> {
         None => faults.push(fault("body.symbols", "is required")),
         Some(Value::Array(items)) => {
             let texts: Vec<_> = items.iter().map(Value::as_str).collect();
-            return names::distinct_symbols(&texts, "body.symbols", MAX_SYMBOLS, faults);
+            let spell = |symbol: Symbol| symbol.to_upper_case();
+            return names::distinct_symbols(&texts, spell, "body.symbols", MAX_SYMBOLS, faults);
         }
         Some(_) => faults.push(fault("body.symbols", "must be a list of strings")),
     }

@@ -143,7 +143,7 @@ impl<'a> Spark<'a> {
 impl Meta<'_> {
     /// The symbol and its quote, or what is wrong with it; nothing without a symbol.
     pub(super) fn quote(&self, received_at: Timestamp) -> Option<(Symbol, Result<Quote, String>)> {
-        let symbol: Symbol = self.symbol.as_deref()?.parse().ok()?;
+        let symbol = self.symbol.as_deref()?.parse::<Symbol>().ok()?.to_upper_case();
         let quote = self.price().and_then(|price| {
             let timestamp = self.market_time(received_at)?;
             Ok(Quote { symbol: symbol.clone(), price, currency: self.currency(), timestamp })
