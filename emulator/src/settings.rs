@@ -7,11 +7,12 @@ use reqwest::Url;
 use crate::backing::postgres;
 
 /// Variables that the functions understand beyond those that the template names.
-const PASSED_ON: [&str; 15] = [
+const PASSED_ON: [&str; 16] = [
     "KAFKA_PRICE_TOPIC",
     "KAFKA_DEAD_LETTER_TOPIC",
     "POLLING_INTERVAL",
     "ALLOWED_ORIGINS",
+    "AVERAGER_GROUP",
     "DEFAULT_PROVIDER",
     "YAHOO_BASE_URL",
     "YAHOO_USER_AGENT",

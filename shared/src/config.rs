@@ -92,6 +92,8 @@ pub struct Api {
     pub polling_interval: u32,
     /// Most jobs whose interval is not a whole number of minutes: each keeps a poller busy.
     pub max_relay_jobs: u32,
+    /// The averager's consumer group on the price topic.
+    pub averager_group: String,
     /// Origins besides the API's own whose pages may send requests, as browsers write them.
     pub allowed_origins: Vec<String>,
 }
@@ -189,6 +191,7 @@ read_from_environment!(Api {
     schedules: schedules,
     polling_interval: polling_interval,
     max_relay_jobs: max_relay_jobs,
+    averager_group: averager_group,
     allowed_origins: allowed_origins,
 });
 read_from_environment!(Poller { database: database, kafka: kafka, providers: providers });

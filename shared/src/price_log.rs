@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use crate::price_event::PriceEvent;
 
+pub mod backlog;
 mod client;
 mod iam;
 pub mod kafka;

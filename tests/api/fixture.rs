@@ -90,6 +90,7 @@ impl Api {
                 "quoter".parse().expect("a name"),
             ),
             log: Arc::<MemoryPriceLog>::clone(&log),
+            backlog: Arc::<MemoryPriceLog>::clone(&log),
             schedules: schedules(&event_bridge.uri()),
             polling_interval: 10,
             max_relay_jobs: RELAY_JOBS,

@@ -3,6 +3,7 @@
 mod connections;
 mod digits;
 mod fixture;
+mod health;
 mod history;
 mod kafka_away;
 mod latest;

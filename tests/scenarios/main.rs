@@ -5,6 +5,7 @@
 mod another_scheduler;
 mod averages;
 mod codecs;
+mod falling_behind;
 mod foreign_page;
 mod invoke_api;
 mod membership;

@@ -1,30 +1,38 @@
-//! `GET /health`: whether the parts that the api needs answer, asked all at once and each for a limited time.
+//! `GET /health`: whether the parts that the api needs answer, and whether what nobody waits for is done; asked all at once
+//! and each for a limited time.
+//!
+//! 503 means that this api cannot do its work. What is late elsewhere is told with a 200: whoever takes an api out of
+//! service, or starts it anew, for an averager that is behind has one trouble more.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use futures::future::join_all;
 use serde::Serialize;
-use shared::market::ProviderName;
-use shared::provider::Provider;
 use shared::repository::series;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::problem::{self, AlwaysProblems};
 use crate::state::AppState;
 
-/// Longest that the check of Postgres or Kafka takes; a provider's probe has its own limit.
-const CHECK_TIMEOUT: Duration = Duration::from_millis(2_500);
-/// How long a provider is not asked again.
-const PROBE_AGE: Duration = Duration::from_secs(30);
+mod averaging;
+mod providers;
+mod upkeep;
 
-/// Whether the api can do its work.
+use averaging::Averaging;
+pub(crate) use averaging::BacklogReading;
+pub(crate) use providers::ProviderProbes;
+use upkeep::Upkeep;
+
+/// Longest that a check takes; a provider's probe has its own limit.
+const CHECK_TIMEOUT: Duration = Duration::from_millis(2_500);
+
+/// Whether the api can do its work, and whether what happens without it is done.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "status": "ok",
@@ -32,6 +40,8 @@ const PROBE_AGE: Duration = Duration::from_secs(30);
     "checks": {
         "postgres": {"status": "ok"},
         "kafka": {"status": "ok"},
+        "averaging": {"status": "ok", "partitions": [{"partition": 0, "records_behind": 0, "seconds_behind": 0}]},
+        "upkeep": {"status": "ok", "last_success_at": "2026-11-22T19:40:00Z"},
         "providers": {
             "yahoo": {"status": "unavailable", "detail": "yahoo did not answer within 10 s"},
             "replay": {"status": "ok"}
@@ -39,7 +49,7 @@ const PROBE_AGE: Duration = Duration::from_secs(30);
     }
 }))]
 pub(crate) struct Health {
-    /// `unavailable` when Postgres or Kafka is.
+    /// `unavailable` when Postgres or Kafka is; else `degraded` when `averaging` or `upkeep` is.
     status: Status,
     /// The provider that is asked where a request names none.
     default_provider: String,
@@ -54,6 +64,10 @@ pub(crate) struct Checks {
     postgres: Check,
     /// The log.
     kafka: Check,
+    /// Whether what is published is averaged: degraded when a record waits for more than a minute.
+    averaging: Averaging,
+    /// Whether upkeep succeeds: degraded when it has not for half an hour.
+    upkeep: Upkeep,
     /// The sources of quotes, asked at most every 30 s; their trouble does not make the api unavailable.
     providers: BTreeMap<String, Check>,
 }
@@ -75,38 +89,60 @@ pub(crate) struct Check {
 pub(crate) enum Status {
     /// It does.
     Ok,
+    /// It is late, or fails now and then.
+    Degraded,
     /// It does not.
     Unavailable,
 }
 
 impl Check {
+    fn ok() -> Self {
+        Self { status: Status::Ok, detail: None }
+    }
+
+    fn degraded(detail: Option<String>) -> Self {
+        Self { status: Status::Degraded, detail }
+    }
+
     fn of<E: Into<String>>(result: Result<(), E>) -> Self {
         match result {
-            Ok(()) => Self { status: Status::Ok, detail: None },
+            Ok(()) => Self::ok(),
             Err(detail) => Self { status: Status::Unavailable, detail: Some(detail.into()) },
         }
     }
 }
 
-/// Whether Postgres, Kafka and the providers answer
+/// Whether Postgres, Kafka and the providers answer, and events are averaged
 #[utoipa::path(
     get,
     path = "/health",
     operation_id = "getHealth",
     tag = "operation",
     responses(
-        (status = OK, body = Health, description = "Postgres and Kafka answer"),
+        (status = OK, body = Health, description = "Postgres and Kafka answer; `status` says whether all else is well"),
         (status = SERVICE_UNAVAILABLE, body = Health, description = "Postgres or Kafka does not answer"),
         AlwaysProblems
     )
 )]
 pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
-    let (postgres, kafka, providers) = tokio::join!(postgres(&state), kafka(&state), providers(&state));
-    let working = [&postgres, &kafka].iter().all(|check| check.status == Status::Ok);
-    let status = if working { Status::Ok } else { Status::Unavailable };
+    let (postgres, kafka, averaging, upkeep, providers) = tokio::join!(
+        postgres(&state),
+        kafka(&state),
+        averaging::check(&state),
+        upkeep::check(&state),
+        providers::check(&state),
+    );
+    let needed = [postgres.status, kafka.status];
+    let working = needed.iter().all(|status| *status == Status::Ok);
+    let well = [averaging.check.status, upkeep.check.status].iter().all(|status| *status == Status::Ok);
+    let status = match (working, well) {
+        (true, true) => Status::Ok,
+        (true, false) => Status::Degraded,
+        (false, _) => Status::Unavailable,
+    };
     let default_provider = state.providers.default_name().to_string();
-    let health = Health { status, default_provider, checks: Checks { postgres, kafka, providers } };
-    (problem::health_status(working), Json(health)).into_response()
+    let checks = Checks { postgres, kafka, averaging, upkeep, providers };
+    (problem::health_status(working), Json(Health { status, default_provider, checks })).into_response()
 }
 
 async fn postgres(state: &AppState) -> Check {
@@ -129,37 +165,6 @@ async fn kafka(state: &AppState) -> Check {
     Check::of(within(check).await)
 }
 
-async fn within(check: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+async fn within<T>(check: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     timeout(CHECK_TIMEOUT, check).await.unwrap_or_else(|_| Err("did not answer in time".to_owned()))
-}
-
-async fn providers(state: &AppState) -> BTreeMap<String, Check> {
-    let probes = &state.observed.probes;
-    let known = state.providers.names().filter_map(|name| state.providers.get(name));
-    let checks =
-        known.map(|provider| async move { (provider.name().to_string(), probes.check(&provider).await) });
-    join_all(checks).await.into_iter().collect()
-}
-
-/// What the providers answered lately.
-#[derive(Debug, Default)]
-pub(crate) struct ProviderProbes {
-    latest: Mutex<HashMap<ProviderName, (Instant, Check)>>,
-}
-
-impl ProviderProbes {
-    async fn check(&self, provider: &Arc<dyn Provider>) -> Check {
-        if let Some(check) = self.fresh(provider.name()) {
-            return check;
-        }
-        let check = Check::of(provider.probe().await.map_err(|error| error.to_string()));
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.insert(provider.name().clone(), (Instant::now(), check.clone()));
-        check
-    }
-
-    fn fresh(&self, provider: &ProviderName) -> Option<Check> {
-        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.get(provider).filter(|(at, _)| at.elapsed() < PROBE_AGE).map(|(_, check)| check.clone())
-    }
 }

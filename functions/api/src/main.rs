@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::{AppState, Observed};
 use shared::config;
+use shared::price_log::backlog::KafkaBacklog;
 use shared::price_log::kafka::KafkaPriceLog;
 use shared::provider::Providers;
 use shared::schedules::Schedules;
@@ -21,6 +22,11 @@ async fn main() -> Result<(), lambda_http::Error> {
         db: repository::connect(&config.database.url, MAX_CONNECTIONS)?,
         providers: Providers::new(&config.providers),
         log: Arc::new(KafkaPriceLog::new(&config.kafka)),
+        backlog: Arc::new(KafkaBacklog::new(
+            &config.kafka,
+            &config.kafka.price_topic,
+            &config.averager_group,
+        )),
         schedules: Schedules::from_config(&config.schedules),
         polling_interval: config.polling_interval,
         max_relay_jobs: config.max_relay_jobs,

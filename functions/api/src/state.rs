@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use shared::market::ProviderName;
 use shared::price_log::PriceLog;
+use shared::price_log::backlog::Backlog;
 use shared::provider::{Provider, Providers};
 use shared::repository;
 use shared::schedules::{ScheduleError, Schedules};
 use sqlx::PgPool;
 use tokio::time::{Instant, timeout_at};
 
-use crate::health::ProviderProbes;
+use crate::health::{BacklogReading, ProviderProbes};
 use crate::problem::Problem;
 
 /// Longest that a request waits for Postgres and the scheduler, all its calls together; it is answered within 5 s.
@@ -29,6 +30,8 @@ pub struct AppState {
     pub providers: Providers,
     /// Where price events go.
     pub log: Arc<dyn PriceLog>,
+    /// How far the averager is behind on it.
+    pub backlog: Arc<dyn Backlog>,
     /// Where polling jobs get their schedules.
     pub schedules: Schedules,
     /// Seconds between ticks of a job that names no interval.
@@ -46,6 +49,7 @@ pub struct AppState {
 pub struct Observed {
     last_failed_publish: Mutex<Option<Instant>>,
     pub(crate) probes: ProviderProbes,
+    pub(crate) backlog: BacklogReading,
 }
 
 impl Observed {

@@ -24,6 +24,8 @@ const LONGEST_RETENTION: u32 = 36_500;
 const MOST_RELAY_JOBS: u32 = 10_000;
 /// Kafka's own limit on topic names.
 const MAX_TOPIC_LENGTH: usize = 249;
+/// Lambda's own limit on the names of consumer groups.
+const MAX_GROUP_ID_LENGTH: usize = 200;
 /// EventBridge's own limit on the names of schedule groups.
 const MAX_GROUP_LENGTH: usize = 64;
 
@@ -132,6 +134,11 @@ impl<'a> Environment<'a> {
 
     pub(super) fn max_relay_jobs(&mut self) -> u32 {
         self.number("MAX_RELAY_JOBS", 50, 0..=MOST_RELAY_JOBS)
+    }
+
+    pub(super) fn averager_group(&mut self) -> String {
+        let expected = "a consumer group: 1 to 200 letters, digits, dots, hyphens or underscores";
+        self.or_default("AVERAGER_GROUP", "averager", expected, |text| is_name(text, MAX_GROUP_ID_LENGTH))
     }
 
     pub(super) fn allowed_origins(&mut self) -> Vec<String> {

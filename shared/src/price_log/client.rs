@@ -5,6 +5,7 @@ use std::error::Error;
 use rdkafka::ClientConfig;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 
@@ -63,6 +64,8 @@ impl ClientContext for Context {
         tracing::debug!(%error, "{reason}");
     }
 }
+
+impl ConsumerContext for Context {}
 
 /// The topic in `metadata`, unless the brokers report it missing.
 pub(super) fn existing<'a>(metadata: &'a Metadata, topic: &str) -> Option<&'a MetadataTopic> {

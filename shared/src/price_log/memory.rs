@@ -1,10 +1,11 @@
-//! A log of price events in memory, for tests.
+//! A log of price events in memory, for tests, with a backlog that tests set.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::backlog::{Backlog, PartitionBacklog};
 use super::{PriceLog, PublishError};
 use crate::price_event::PriceEvent;
 
@@ -17,6 +18,7 @@ pub struct MemoryPriceLog {
 #[derive(Debug, Default)]
 struct State {
     events: Vec<PriceEvent>,
+    backlog: Vec<PartitionBacklog>,
     failures: usize,
 }
 
@@ -36,6 +38,11 @@ impl MemoryPriceLog {
     /// Makes the next `count` events fail; until they have, [`PriceLog::check`] fails too.
     pub fn fail_next(&self, count: usize) {
         self.state().failures = count;
+    }
+
+    /// What [`Backlog::read`] tells from now on.
+    pub fn set_backlog(&self, backlog: Vec<PartitionBacklog>) {
+        self.state().backlog = backlog;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -63,5 +70,13 @@ impl PriceLog for MemoryPriceLog {
             return Err(PublishError::Unavailable("told to fail".to_owned()));
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Backlog for MemoryPriceLog {
+    async fn read(&self, timeout: Duration) -> Result<Vec<PartitionBacklog>, PublishError> {
+        self.check(timeout).await?;
+        Ok(self.state().backlog.clone())
     }
 }

@@ -105,6 +105,7 @@ impl Fixture {
             db: pool.connect_lazy("postgres://nobody:secret@127.0.0.1:1/nothing").unwrap(),
             providers: Providers::of(vec![provider("yahoo"), provider("replay")], "yahoo".parse().unwrap()),
             log: Arc::<MemoryPriceLog>::clone(&log),
+            backlog: Arc::<MemoryPriceLog>::clone(&log),
             schedules: Schedules::new(&sdk, &schedules),
             polling_interval: 10,
             max_relay_jobs: 50,
