@@ -16,10 +16,12 @@ use super::{Answer, Provider, ProviderError, REQUEST_TIMEOUT};
 use crate::market::{ProviderName, Quote, Symbol, Timestamp, to_microseconds};
 
 mod answer;
+mod entry;
 mod rate_limit;
 mod transport;
 
 use answer::Fault;
+use entry::{Entry, Trouble};
 use rate_limit::RateLimit;
 
 /// Yahoo refuses more in one request.
@@ -66,7 +68,7 @@ impl Yahoo {
         let response = transport::get(client, address(base_url, symbols)).await?;
         let received_at = to_microseconds(Utc::now());
         let quotes = match answer::read(response.status, &response.body) {
-            Ok(metas) => metas.into_iter().filter_map(|meta| meta.quote(received_at)).collect(),
+            Ok(entries) => Quotes::of(&entries, symbols, received_at),
             Err(Fault::RateLimited { .. }) => {
                 let wait = rate_limit::wait(response.retry_after.as_deref(), received_at);
                 self.rate_limit.begin(Instant::now(), wait);
@@ -93,9 +95,19 @@ impl Yahoo {
     /// What `body` says of `symbol`: what it leaves out, Yahoo does not know.
     fn verdict(&self, symbol: &Symbol, body: &Body) -> Result<Quote, ProviderError> {
         let (provider, symbol) = (self.name.clone(), symbol.clone());
-        match body.quotes.get(&symbol) {
+        let unreadable = || format!("its entry for {symbol}");
+
+        match body.quotes.of_symbols.get(&symbol) {
             Some(Ok(quote)) => Ok(quote.clone()),
-            Some(Err(reason)) => Err(ProviderError::NoPrice { symbol, provider, reason: reason.clone() }),
+            Some(Err(Trouble::NoPrice(reason))) => {
+                Err(ProviderError::NoPrice { reason: reason.clone(), symbol, provider })
+            }
+            Some(Err(Trouble::Unreadable)) => {
+                Err(ProviderError::Malformed { reason: unreadable(), provider })
+            }
+            None if body.quotes.has_nameless => {
+                Err(ProviderError::Malformed { reason: unreadable(), provider })
+            }
             None => Err(ProviderError::UnknownSymbol { symbol, provider }),
         }
     }
@@ -105,7 +117,49 @@ impl Yahoo {
 struct Body {
     received_at: Timestamp,
     text: String,
-    quotes: HashMap<Symbol, Result<Quote, String>>,
+    quotes: Quotes,
+}
+
+/// What a response says of the symbols asked for.
+#[derive(Default)]
+struct Quotes {
+    of_symbols: HashMap<Symbol, Result<Quote, Trouble>>,
+    /// Whether an entry does not tell whose it is: then a symbol without an entry is not necessarily unknown.
+    has_nameless: bool,
+}
+
+impl Quotes {
+    fn of(entries: &[Entry<'_>], asked: &[&Symbol], received_at: Timestamp) -> Self {
+        let mut quotes = Self::default();
+
+        for entry in entries {
+            let symbol = match (&entry.symbol, asked) {
+                (Some(named), [asked]) if is_chart_of(named, asked) => asked,
+                (Some(named), _) => named,
+                (None, _) => {
+                    quotes.has_nameless = true;
+                    continue;
+                }
+            };
+            let quote = entry.quote(symbol, received_at);
+            // Of two entries for one symbol the first that gives a quote counts.
+            let known = quotes.of_symbols.entry(symbol.clone()).or_insert_with(|| quote.clone());
+            if known.is_err() {
+                *known = quote;
+            }
+        }
+
+        quotes
+    }
+}
+
+/// Whether the chart of `named` is the one of `asked`. Yahoo's charts of currency pairs leave out a leading US dollar:
+/// that of `USDEUR=X` calls itself `EUR=X`.
+fn is_chart_of(named: &Symbol, asked: &Symbol) -> bool {
+    let pair = |name: &str| name.strip_suffix("=X").is_some_and(|currencies| currencies.len() == 3);
+    let named = named.as_str();
+
+    asked.as_str() == named || (pair(named) && asked.as_str().strip_prefix("USD") == Some(named))
 }
 
 #[async_trait]
@@ -121,7 +175,7 @@ impl Provider for Yahoo {
     async fn fetch(&self, symbols: &[Symbol], _at: Timestamp) -> Result<Answer, ProviderError> {
         let askable: Vec<&Symbol> = symbols.iter().filter(|symbol| may_exist(symbol.as_str())).collect();
         let body = if askable.is_empty() {
-            Body { received_at: to_microseconds(Utc::now()), text: String::new(), quotes: HashMap::new() }
+            Body { received_at: to_microseconds(Utc::now()), text: String::new(), quotes: Quotes::default() }
         } else {
             self.ask(&askable).await.map_err(|fault| self.error(fault))?
         };

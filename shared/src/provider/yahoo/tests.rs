@@ -4,6 +4,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 
+mod entries;
 mod failures;
 
 const USER_AGENT: &str = "Mozilla/5.0 (compatible; test/1.0)";

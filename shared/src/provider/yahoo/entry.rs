@@ -1,0 +1,124 @@
+//! One entry of Yahoo's answers: what it says of one symbol. Whatever is wrong with it concerns that symbol alone.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, TimeDelta};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::market::{Currency, Quote, Symbol, Timestamp};
+use crate::price::Price;
+
+/// How far a quote's time may lie ahead of our clock before it is no time of a trade.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+
+/// One entry of an answer.
+#[derive(Debug)]
+pub(super) struct Entry<'a> {
+    /// The symbol that the entry names; none where even that cannot be read.
+    pub(super) symbol: Option<Symbol>,
+    /// What it says; none where it cannot be read.
+    meta: Option<Meta<'a>>,
+}
+
+/// Why an entry gives no quote; the text is safe to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It says so, or what it says is no price.
+    NoPrice(String),
+    /// It does not have the shape of an entry.
+    Unreadable,
+}
+
+#[derive(Deserialize)]
+struct Chart<'a> {
+    #[serde(borrow)]
+    meta: Option<Meta<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Spark<'a> {
+    #[serde(borrow)]
+    response: Option<Vec<&'a RawValue>>,
+}
+
+/// The name of an entry or of a chart's `meta`, whatever stands beside it.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    symbol: Cow<'a, str>,
+}
+
+/// What is read of a symbol. Any of it may be missing or of an odd kind (prices as the text `"Infinity"`).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta<'a> {
+    #[serde(borrow)]
+    symbol: Option<&'a RawValue>,
+    #[serde(borrow)]
+    currency: Option<&'a RawValue>,
+    #[serde(borrow)]
+    regular_market_price: Option<&'a RawValue>,
+    #[serde(borrow)]
+    regular_market_time: Option<&'a RawValue>,
+}
+
+impl<'a> Entry<'a> {
+    /// Reads an entry of the chart's address, which names its symbol in `meta`.
+    pub(super) fn of_chart(entry: &'a RawValue) -> Self {
+        let meta = meta(entry);
+        let name = meta.as_ref().and_then(|meta| serde_json::from_str(meta.symbol?.get()).ok());
+        let symbol = name.and_then(|name: Cow<'_, str>| symbol(&name));
+
+        Self { symbol, meta }
+    }
+
+    /// Reads an entry of the sparklines' address. Its own symbol is the one that was asked for.
+    pub(super) fn of_spark(entry: &'a RawValue) -> Self {
+        let named = serde_json::from_str::<Named<'a>>(entry.get()).ok();
+        let spark = serde_json::from_str::<Spark<'a>>(entry.get()).ok();
+        let charts = spark.and_then(|spark| spark.response).unwrap_or_default();
+
+        Self {
+            symbol: named.and_then(|named| symbol(&named.symbol)),
+            meta: charts.into_iter().find_map(meta),
+        }
+    }
+
+    /// The quote of `symbol` that the entry gives, or what is wrong with it.
+    pub(super) fn quote(&self, symbol: &Symbol, received_at: Timestamp) -> Result<Quote, Trouble> {
+        let meta = self.meta.as_ref().ok_or(Trouble::Unreadable)?;
+
+        let price = meta.price().map_err(Trouble::NoPrice)?;
+        let timestamp = meta.market_time(received_at).map_err(Trouble::NoPrice)?;
+        Ok(Quote { symbol: symbol.clone(), price, currency: meta.currency(), timestamp })
+    }
+}
+
+fn meta(chart: &RawValue) -> Option<Meta<'_>> {
+    serde_json::from_str::<Chart<'_>>(chart.get()).ok()?.meta
+}
+
+fn symbol(name: &str) -> Option<Symbol> {
+    Some(name.parse::<Symbol>().ok()?.to_upper_case())
+}
+
+impl Meta<'_> {
+    /// The price as its digits say: no float comes between.
+    fn price(&self) -> Result<Price, String> {
+        let text = self.regular_market_price.ok_or("it has none")?.get();
+        text.parse().map_err(|error| format!("its price {error}"))
+    }
+
+    fn market_time(&self, received_at: Timestamp) -> Result<Timestamp, String> {
+        let text = self.regular_market_time.ok_or("it has no market time")?.get();
+        let time = text.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+        let plausible =
+            |time: &Timestamp| *time > DateTime::UNIX_EPOCH && *time <= received_at + CLOCK_TOLERANCE;
+        time.filter(plausible).ok_or_else(|| "its market time is not in the past".to_owned())
+    }
+
+    fn currency(&self) -> Option<Currency> {
+        serde_json::from_str(self.currency?.get()).ok()
+    }
+}
