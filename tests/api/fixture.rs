@@ -1,6 +1,7 @@
 //! The API over a database of its own, a log in memory, a stub of `EventBridge` and two providers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{AppState, Observed};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -78,6 +79,11 @@ impl Api {
 
     /// Over a pool of the test's own.
     pub(crate) async fn over(pool: PgPool) -> Self {
+        Self::with_asking_time(pool, api::ASKING_TIME).await
+    }
+
+    /// With so much time for requests that ask providers.
+    pub(crate) async fn with_asking_time(pool: PgPool, asking_time: Duration) -> Self {
         let event_bridge = MockServer::start().await;
         let done = ResponseTemplate::new(200).set_body_json(serde_json::json!({"ScheduleArn": "arn"}));
         Mock::given(path_regex("^/schedules/.+")).respond_with(done).mount(&event_bridge).await;
@@ -95,6 +101,7 @@ impl Api {
             polling_interval: 10,
             max_relay_jobs: RELAY_JOBS,
             allowed_origins: Vec::new(),
+            asking_time,
             observed: Observed::default(),
         };
         Self { pool, log, quoter, event_bridge, router: api::router(state) }

@@ -117,3 +117,47 @@ async fn a_provider_s_trouble_has_its_own_status_and_nothing_is_published() {
     assert!(api.log.events().is_empty());
     assert_eq!(api.get("/prices/latest?symbol=AAPL").await.status, 200, "the service goes on");
 }
+
+/// Two seconds of it are left for answers, once storing and publishing have theirs.
+const SHORT: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_symbol_that_is_not_answered_in_the_request_s_time_costs_its_neighbours_nothing() {
+    let pool = e2e::postgres::database().await.unwrap();
+    let api = Api::with_asking_time(pool, SHORT).await;
+    api.quoter.will_be_silent_about("SLOW");
+
+    let answered = api.get("/prices/latest?symbols=SLOW,WAITS,A,B,C,D").await;
+    assert_eq!(answered.status, 200, "{}", answered.text);
+    let prices = answered.each("price");
+    assert!(prices[2..].iter().all(Value::is_number), "{prices:?}");
+    assert_eq!(api.log.events().len(), 4, "what was answered is published");
+    for problem in &answered.each("problem")[..2] {
+        assert_eq!((&problem["status"], &problem["type"]), (&json!(504), &json!("/docs#provider-timeout")));
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_which_nothing_is_answered_ends_within_the_request_s_time() {
+    let pool = e2e::postgres::database().await.unwrap();
+    let api = Api::with_asking_time(pool, SHORT).await;
+    let symbols: Vec<String> = (0..100).map(|number| format!("S{number}")).collect();
+    for symbol in &symbols {
+        api.quoter.will_be_silent_about(symbol);
+    }
+
+    let path = format!("/prices/latest?symbols={}", symbols.join(","));
+    let answered = tokio::time::timeout(SHORT, api.get(&path)).await.expect("an answer in time");
+    let problems = answered.each("problem");
+    assert_eq!((answered.status, problems.len()), (200, 100));
+    for problem in problems {
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(problem["status"] == json!(504) && detail.contains("10 s"), "{problem}");
+    }
+    let asked = api.quoter.asked();
+    assert!(
+        !asked.is_empty() && asked.len() <= 4,
+        "no request is begun once the time is up: {}",
+        asked.len()
+    );
+}

@@ -14,11 +14,18 @@ pub(crate) struct Quoter {
     name: ProviderName,
     asked: Mutex<Vec<Vec<Symbol>>>,
     trouble: Mutex<Option<ProviderError>>,
+    /// Requests for any of these are never answered.
+    silent_about: Mutex<Vec<Symbol>>,
 }
 
 impl Quoter {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.parse().expect("a name"), asked: Mutex::default(), trouble: Mutex::default() }
+        Self {
+            name: name.parse().expect("a name"),
+            asked: Mutex::default(),
+            trouble: Mutex::default(),
+            silent_about: Mutex::default(),
+        }
     }
 
     /// The symbols of each request so far.
@@ -29,6 +36,15 @@ impl Quoter {
     /// The next request fails.
     pub(crate) fn will_fail(&self, error: ProviderError) {
         *self.trouble.lock().expect("the trouble") = Some(error);
+    }
+
+    /// Requests that ask for `symbol` stay without an answer from now on.
+    pub(crate) fn will_be_silent_about(&self, symbol: &str) {
+        self.silent_about.lock().expect("the symbols").push(symbol.parse().expect("a symbol"));
+    }
+
+    fn is_silent_about(&self, symbols: &[Symbol]) -> bool {
+        self.silent_about.lock().expect("the symbols").iter().any(|silent| symbols.contains(silent))
     }
 
     fn requests(&self) -> MutexGuard<'_, Vec<Vec<Symbol>>> {
@@ -68,6 +84,9 @@ impl Provider for Quoter {
         };
         if let Some(error) = self.trouble.lock().expect("the trouble").take() {
             return Err(error);
+        }
+        if self.is_silent_about(symbols) {
+            std::future::pending::<()>().await;
         }
         let quotes = symbols.iter().map(|symbol| (symbol.clone(), self.quote(symbol, 100 + count, at)));
         let quotes = quotes.collect();

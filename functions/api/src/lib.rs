@@ -24,4 +24,4 @@ mod stored;
 mod symbols;
 
 pub use router::router;
-pub use state::{AppState, Observed};
+pub use state::{ASKING_TIME, AppState, Observed};

@@ -31,6 +31,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         polling_interval: config.polling_interval,
         max_relay_jobs: config.max_relay_jobs,
         allowed_origins: config.allowed_origins,
+        asking_time: api::ASKING_TIME,
         observed: Observed::default(),
     };
     lambda_http::run(api::router(state)).await

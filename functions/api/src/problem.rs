@@ -160,6 +160,17 @@ impl Problem {
         )
     }
 
+    /// A symbol of a list that could not be asked for in the request's time.
+    pub(crate) fn out_of_time(provider: &shared::market::ProviderName, time: Duration) -> Self {
+        let detail = format!(
+            "{provider} did not answer in time: a request has {} s for all of its symbols; ask for fewer, or \
+             again for those without a price",
+            time.as_secs()
+        );
+        let status = StatusCode::GATEWAY_TIMEOUT;
+        Self::new(status, "/docs#provider-timeout", "The provider is too slow", detail)
+    }
+
     pub(crate) fn internal() -> Self {
         Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong on our side")
     }

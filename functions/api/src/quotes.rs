@@ -19,12 +19,14 @@ use uuid::Uuid;
 
 use crate::contract::ExactNumber;
 use crate::problem::Problem;
-use crate::state::{AppState, postgres};
+use crate::state::{AppState, Deadline};
 
 /// Requests to a provider that one request of ours may have open at a time.
 const CONCURRENT_BATCHES: usize = 4;
 /// Longest wait for a provider; its own limit is shorter.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(11);
+/// Longest wait until a raw response is stored.
+const STORE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Longest wait for acknowledgements; the log's own limit is shorter.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -70,7 +72,7 @@ pub(crate) type Outcome = Result<LatestQuote, Problem>;
 
 /// The latest quote of each symbol, in their order. Those polled within `max_age` come from Postgres, in the spelling given
 /// or else in upper case; the others are asked for in batches, in upper case, published, and answered once Kafka has
-/// acknowledged them.
+/// acknowledged them. All of it ends within the state's asking time: what was not had by then is a problem of its symbol.
 pub(crate) async fn latest(
     state: &AppState,
     provider: &Arc<dyn Provider>,
@@ -78,9 +80,10 @@ pub(crate) async fn latest(
     max_age: TimeDelta,
     now: Timestamp,
 ) -> Result<Vec<Outcome>, Problem> {
+    let deadline = Deadline::after(state.asking_time);
     let spellings: Vec<Symbol> =
         symbols.iter().cloned().chain(symbols.iter().map(Symbol::to_upper_case)).collect();
-    let stored = postgres(series::of_provider(&state.db, &spellings, provider.name())).await?;
+    let stored = deadline.postgres(series::of_provider(&state.db, &spellings, provider.name())).await?;
     let mut outcomes: HashMap<Symbol, Outcome> = stored
         .into_iter()
         .filter(|series| is_fresh(series.polled_at, max_age, now))
@@ -89,8 +92,8 @@ pub(crate) async fn latest(
     let stale: Vec<Symbol> = stale(symbols, &outcomes);
     let batches: Vec<Vec<Symbol>> =
         stale.chunks(provider.max_symbols().max(1)).map(<[Symbol]>::to_vec).collect();
-    let asked =
-        stream::iter(batches).map(|batch| ask(state, provider, batch, now)).buffered(CONCURRENT_BATCHES);
+    let asking = Asking { state, provider, now, deadline };
+    let asked = stream::iter(batches).map(|batch| asking.ask(batch)).buffered(CONCURRENT_BATCHES);
     outcomes.extend(asked.collect::<Vec<_>>().await.into_iter().flatten());
     let absent = || {
         Err(ProviderError::Malformed {
@@ -121,75 +124,91 @@ fn is_fresh(polled_at: Timestamp, max_age: TimeDelta, now: Timestamp) -> bool {
     max_age > TimeDelta::zero() && age <= max_age && age >= -CLOCK_TOLERANCE
 }
 
-/// Asks for one batch; what befalls the whole batch befalls each of its symbols.
-async fn ask(
-    state: &AppState,
-    provider: &Arc<dyn Provider>,
-    batch: Vec<Symbol>,
+/// What the batches of one request have in common.
+struct Asking<'a> {
+    state: &'a AppState,
+    provider: &'a Arc<dyn Provider>,
     now: Timestamp,
-) -> Vec<(Symbol, Outcome)> {
-    let outcomes = fetch_and_publish(state, provider, &batch, now).await;
-    outcomes
-        .unwrap_or_else(|problem| batch.into_iter().map(|symbol| (symbol, Err(problem.clone()))).collect())
+    /// When the request's time is up, with storing and publishing.
+    deadline: Deadline,
 }
 
-async fn fetch_and_publish(
-    state: &AppState,
-    provider: &Arc<dyn Provider>,
-    batch: &[Symbol],
-    now: Timestamp,
-) -> Result<Vec<(Symbol, Outcome)>, Problem> {
-    if state.observed.log_is_away(Instant::now()) {
-        return Err(Problem::kafka_away());
+impl Asking<'_> {
+    /// Asks for one batch; a problem of the whole batch is one of each of its symbols.
+    async fn ask(&self, batch: Vec<Symbol>) -> Vec<(Symbol, Outcome)> {
+        let outcomes = self.fetch_and_publish(&batch).await;
+
+        outcomes.unwrap_or_else(|problem| {
+            batch.into_iter().map(|symbol| (symbol, Err(problem.clone()))).collect()
+        })
     }
-    let answer = timeout(FETCH_TIMEOUT, provider.fetch(batch, now))
-        .await
-        .unwrap_or_else(|_| Err(ProviderError::TimedOut { provider: provider.name().clone() }))?;
-    let raw_response_id = Uuid::now_v7();
-    let mut outcomes = Vec::with_capacity(batch.len());
-    let mut events = Vec::with_capacity(batch.len());
-    for (symbol, quote) in &answer.quotes {
-        match quote {
-            Ok(quote) => {
-                let name = provider.name().clone();
-                events.push(PriceEvent::of_quote(quote.clone(), name, answer.received_at, raw_response_id));
-            }
-            Err(error) => outcomes.push((symbol.clone(), Err(error.clone().into()))),
+
+    async fn fetch_and_publish(&self, batch: &[Symbol]) -> Result<Vec<(Symbol, Outcome)>, Problem> {
+        if self.state.observed.log_is_away(Instant::now()) {
+            return Err(Problem::kafka_away());
         }
-    }
-    if !events.is_empty() {
-        store(state, provider.name(), batch, &answer, raw_response_id).await?;
-        outcomes.extend(publish(state, events).await);
-    }
-    Ok(outcomes)
-}
 
-async fn store(
-    state: &AppState,
-    provider: &ProviderName,
-    symbols: &[Symbol],
-    answer: &Answer,
-    raw_response_id: Uuid,
-) -> Result<(), Problem> {
-    let Answer { received_at, body, .. } = answer;
-    let response = RawResponse { raw_response_id, provider, symbols, received_at: *received_at, body };
-    postgres(raw_responses::insert(&state.db, &response)).await
-}
+        let answer = self.fetch(batch).await?;
+        let raw_response_id = Uuid::now_v7();
+        let mut outcomes = Vec::with_capacity(batch.len());
+        let mut events = Vec::with_capacity(batch.len());
+        for (symbol, quote) in &answer.quotes {
+            match quote {
+                Ok(quote) => {
+                    let name = self.provider.name().clone();
+                    let polled_at = answer.received_at;
+                    events.push(PriceEvent::of_quote(quote.clone(), name, polled_at, raw_response_id));
+                }
+                Err(error) => outcomes.push((symbol.clone(), Err(error.clone().into()))),
+            }
+        }
 
-/// Appends the events to the log; only what it acknowledged is answered.
-async fn publish(state: &AppState, events: Vec<PriceEvent>) -> Vec<(Symbol, Outcome)> {
-    let results = timeout(PUBLISH_TIMEOUT, state.log.append(&events)).await.unwrap_or_default();
-    let acknowledged = |index: usize| matches!(results.get(index), Some(Ok(())));
-    let failed = (0..events.len()).any(|index| !acknowledged(index));
-    state.observed.published(failed, Instant::now());
-    if failed {
-        let error = results.iter().find_map(|result| result.as_ref().err()).map(ToString::to_string);
-        tracing::warn!(error, "price events were not acknowledged");
+        // The raw response first: an event tells where it stands.
+        if !events.is_empty() {
+            self.store(batch, &answer, raw_response_id).await?;
+            outcomes.extend(self.publish(events).await);
+        }
+        Ok(outcomes)
     }
-    let outcome = |(index, event): (usize, PriceEvent)| {
-        let symbol = event.symbol.clone();
-        let outcome = if acknowledged(index) { Ok(event.into()) } else { Err(Problem::kafka_away()) };
-        (symbol, outcome)
-    };
-    events.into_iter().enumerate().map(outcome).collect()
+
+    /// Asks the provider, as long as there is time to store and publish what it answers.
+    async fn fetch(&self, batch: &[Symbol]) -> Result<Answer, Problem> {
+        let (provider, time) = (self.provider, self.state.asking_time);
+        let last_answer = self.deadline.leaving(STORE_TIMEOUT + PUBLISH_TIMEOUT);
+
+        let fetch = timeout(FETCH_TIMEOUT, provider.fetch(batch, self.now));
+        let fetched = last_answer.wait(fetch).await;
+        let answer = fetched.ok_or_else(|| Problem::out_of_time(provider.name(), time))?;
+        Ok(answer.unwrap_or_else(|_| Err(ProviderError::TimedOut { provider: provider.name().clone() }))?)
+    }
+
+    async fn store(&self, symbols: &[Symbol], answer: &Answer, raw_response_id: Uuid) -> Result<(), Problem> {
+        let Answer { received_at, body, .. } = answer;
+        let provider = self.provider.name();
+        let response = RawResponse { raw_response_id, provider, symbols, received_at: *received_at, body };
+
+        let storing = raw_responses::insert(&self.state.db, &response);
+        self.deadline.within(STORE_TIMEOUT).postgres(storing).await
+    }
+
+    /// Appends the events to the log; only what it acknowledged is answered.
+    async fn publish(&self, events: Vec<PriceEvent>) -> Vec<(Symbol, Outcome)> {
+        let appending = self.state.log.append(&events);
+        let results = self.deadline.within(PUBLISH_TIMEOUT).wait(appending).await.unwrap_or_default();
+
+        let acknowledged = |index: usize| matches!(results.get(index), Some(Ok(())));
+        let failed = (0..events.len()).any(|index| !acknowledged(index));
+        self.state.observed.published(failed, Instant::now());
+        if failed {
+            let error = results.iter().find_map(|result| result.as_ref().err()).map(ToString::to_string);
+            tracing::warn!(error, "price events were not acknowledged");
+        }
+
+        let outcome = |(index, event): (usize, PriceEvent)| {
+            let symbol = event.symbol.clone();
+            let outcome = if acknowledged(index) { Ok(event.into()) } else { Err(Problem::kafka_away()) };
+            (symbol, outcome)
+        };
+        events.into_iter().enumerate().map(outcome).collect()
+    }
 }

@@ -18,6 +18,9 @@ use crate::problem::Problem;
 
 /// Longest that a request waits for Postgres and the scheduler, all its calls together; it is answered within 5 s.
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(4_500);
+/// Longest that a request which asks providers takes, all of its work together: it is answered before the function's
+/// time-out of 29 s.
+pub const ASKING_TIME: Duration = Duration::from_secs(25);
 /// How long after a failed publish no provider is asked, since its quote could not be published either.
 const LOG_PAUSE: Duration = Duration::from_secs(5);
 
@@ -40,6 +43,8 @@ pub struct AppState {
     pub max_relay_jobs: u32,
     /// Origins besides its own whose pages may send requests, as browsers write them.
     pub allowed_origins: Vec<String>,
+    /// Longest that a request which asks providers takes.
+    pub asking_time: Duration,
     /// What this instance has seen.
     pub observed: Observed,
 }
@@ -83,7 +88,17 @@ pub(crate) struct Deadline(Instant);
 impl Deadline {
     /// Of a request that begins now.
     pub(crate) fn of_request() -> Self {
-        Self(Instant::now() + REQUEST_TIMEOUT)
+        Self::after(REQUEST_TIMEOUT)
+    }
+
+    /// In so long a time from now.
+    pub(crate) fn after(time: Duration) -> Self {
+        Self(Instant::now() + time)
+    }
+
+    /// The same, or earlier: `time` from now.
+    pub(crate) fn within(self, time: Duration) -> Self {
+        Self(self.0.min(Instant::now() + time))
     }
 
     /// The same, with `time` left for something after it.
@@ -91,7 +106,15 @@ impl Deadline {
         Self(self.0 - time)
     }
 
-    /// Runs statements until then.
+    /// Waits for `work` until then; none if it is not done by then, or if the time was up before it began.
+    pub(crate) async fn wait<T>(self, work: impl Future<Output = T>) -> Option<T> {
+        if self.0 <= Instant::now() {
+            return None;
+        }
+        timeout_at(self.0, work).await.ok()
+    }
+
+    /// Runs statements until then, and no longer than a request that waits for nothing else.
     pub(crate) async fn postgres<T, E>(
         self,
         statements: impl Future<Output = Result<T, E>>,
@@ -100,7 +123,7 @@ impl Deadline {
         Problem: From<E>,
         E: From<repository::Error>,
     {
-        timeout_at(self.0, statements).await.map_or_else(
+        timeout_at(self.within(REQUEST_TIMEOUT).0, statements).await.map_or_else(
             |_| {
                 tracing::warn!("Postgres did not answer in time");
                 Err(Problem::postgres_away())

@@ -110,6 +110,7 @@ impl Fixture {
             polling_interval: 10,
             max_relay_jobs: 50,
             allowed_origins: vec!["https://shop.example".to_owned()],
+            asking_time: api::ASKING_TIME,
             observed: Observed::default(),
         };
         Self { router: api::router(state), log, asked }
