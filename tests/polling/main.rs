@@ -4,5 +4,6 @@ mod claims;
 mod jobs;
 mod reconciliation;
 mod relay;
+mod stalled;
 mod ticks;
 mod world;

@@ -115,10 +115,21 @@ async fn a_firing_that_was_only_late_still_polls_the_tick_recorded_as_missed() -
 }
 
 #[tokio::test]
-async fn firings_of_the_future_of_no_job_and_before_the_start_are_harmless() -> anyhow::Result<()> {
+async fn a_firing_ahead_of_the_poller_s_clock_is_served_within_a_minute_and_comes_again_beyond()
+-> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
     let firing = |seconds| poller::Firing { job_id: job.job_id, scheduled_time: at(seconds) };
-    assert_eq!(world.poller.serve(&firing(3_600), None).await?.ended, Ended::NotDue);
+    let early = world.poller.serve(&firing(61), None).await;
+    assert!(matches!(early, Err(FiringError::NotDue(time)) if time == at(61)), "{early:?}");
+    assert_eq!(world.runs(&job).await?, []);
+    assert_eq!(world.poller.serve(&firing(60), None).await?.polled, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn firings_of_no_job_and_before_the_start_are_harmless() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    let firing = |seconds| poller::Firing { job_id: job.job_id, scheduled_time: at(seconds) };
     assert_eq!(world.poller.serve(&firing(-1), None).await?.polled, 0);
     let nobody = poller::Firing { job_id: Uuid::nil(), scheduled_time: at(0) };
     assert_eq!(world.poller.serve(&nobody, None).await?.ended, Ended::NoSuchJob);

@@ -63,13 +63,14 @@ pub enum Ended {
     Relieved,
     /// The job is deleted.
     NoSuchJob,
-    /// The firing lies in the future.
-    NotDue,
 }
 
 /// Why a firing is not answered, so that it comes again.
 #[derive(Debug, thiserror::Error)]
 pub enum FiringError {
+    /// The firing lies further ahead of our clock than clocks differ. Answered with success it would be lost.
+    #[error("the firing of {0} lies in the future; the clock of the scheduler or of the poller is wrong")]
+    NotDue(Timestamp),
     /// The process is being stopped.
     #[error("the poller is being stopped")]
     Stopping,
@@ -84,6 +85,7 @@ pub enum FiringError {
 impl From<FiringError> for Diagnostic {
     fn from(error: FiringError) -> Self {
         let error_type = match error {
+            FiringError::NotDue(_) => "NotDue",
             FiringError::Stopping => "Stopping",
             FiringError::Held => "Held",
             FiringError::Repository(_) => "Repository",
@@ -111,14 +113,13 @@ impl Poller {
     /// Serves a firing. `deadline` is when the invocation is cut off, where that is known.
     ///
     /// # Errors
-    /// When the firing should come again: Postgres is away, somebody else holds the tick to the end, or the process is
-    /// being stopped while it waits.
+    /// When the firing should come again: it lies in the future, Postgres is away, somebody else holds the tick to the
+    /// end, or the process is being stopped while it waits.
     pub async fn serve(&self, firing: &Firing, deadline: Option<Timestamp>) -> Result<Served, FiringError> {
         let &Firing { job_id, scheduled_time } = firing;
         let ended = |ended| Ok(Served { job_id, polled: 0, ended });
         if scheduled_time > self.clock.now() + CLOCK_TOLERANCE {
-            warn!(%job_id, %scheduled_time, "ignored a firing that lies in the future");
-            return ended(Ended::NotDue);
+            return Err(FiringError::NotDue(scheduled_time));
         }
         let last_start = deadline.map_or(Timestamp::MAX_UTC, |deadline| deadline - DEADLINE_MARGIN);
         let until = (scheduled_time + RELAY).min(last_start);

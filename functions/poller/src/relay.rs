@@ -126,6 +126,7 @@ mod tests {
             last_firing_at: None,
             consecutive_failures: 0,
             backing_off_until,
+            overdue_at: Timestamp::MAX_UTC,
             last_run: None,
         };
         assert_eq!(job.grid(), Grid::new(at(0), 10));

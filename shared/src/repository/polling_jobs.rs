@@ -1,6 +1,5 @@
 //! Polling jobs: what is polled, from whom, how often, and how it goes.
 
-use serde::Serialize;
 use sqlx::{FromRow, PgExecutor, PgPool};
 use uuid::Uuid;
 
@@ -10,8 +9,15 @@ use super::transaction::BEGIN;
 use crate::market::{NameError, ProviderName, Symbol, Timestamp, to_microseconds};
 use crate::tick::{self, Grid};
 
+mod status;
+
+pub use status::JobStatus;
+
 /// Serialises the counting of jobs against their limit; any number that nothing else in the database uses.
 const RELAY_LIMIT_LOCK: i64 = 0x706f_6c6c_7265_6c61;
+
+/// Stalled jobs that are named; more are only counted.
+pub const SHOWN: i64 = 5;
 
 /// A job to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,18 +55,10 @@ pub struct PollingJob {
     pub consecutive_failures: u32,
     /// Ticks before this are skipped.
     pub backing_off_until: Option<Timestamp>,
+    /// After this the next run is overdue. It moves on with each run, and with each back-off.
+    pub overdue_at: Timestamp,
     /// The newest run that is over.
     pub last_run: Option<LastRun>,
-}
-
-/// Whether a job is polled at its interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum JobStatus {
-    /// It is.
-    Active,
-    /// It waits longer, because its last runs failed or the provider asked for a pause.
-    BackingOff,
 }
 
 impl PollingJob {
@@ -68,13 +66,6 @@ impl PollingJob {
     #[must_use]
     pub fn grid(&self) -> Grid {
         Grid::new(self.start_at, self.interval_seconds)
-    }
-
-    /// Whether it is polled at its interval.
-    #[must_use]
-    pub fn status(&self, now: Timestamp) -> JobStatus {
-        let backing_off = self.next_tick_at(now) > self.grid().next_after(now);
-        if backing_off { JobStatus::BackingOff } else { JobStatus::Active }
     }
 
     /// The next tick that will be polled.
@@ -116,6 +107,7 @@ struct JobRow {
     last_firing_at: Option<Timestamp>,
     consecutive_failures: i32,
     backing_off_until: Option<Timestamp>,
+    overdue_at: Timestamp,
     run_tick_time: Option<Timestamp>,
     run_status: Option<String>,
     run_published: Option<i32>,
@@ -153,6 +145,7 @@ impl TryFrom<JobRow> for PollingJob {
             last_firing_at: row.last_firing_at,
             consecutive_failures: row.consecutive_failures.unsigned_abs(),
             backing_off_until: row.backing_off_until,
+            overdue_at: row.overdue_at,
             last_run,
         })
     }
@@ -191,19 +184,9 @@ pub async fn insert(pool: &PgPool, job: &NewJob, max_relay_jobs: u32) -> Result<
     .bind(start_at)
     .execute(&mut *transaction)
     .await?;
+    let inserted = get(&mut *transaction, job.job_id).await?.ok_or(sqlx::Error::RowNotFound)?;
     transaction.commit().await?;
-    Ok(PollingJob {
-        job_id: job.job_id,
-        symbols: job.symbols.clone(),
-        provider: job.provider.clone(),
-        interval_seconds: job.interval_seconds,
-        start_at,
-        created_at,
-        last_firing_at: None,
-        consecutive_failures: 0,
-        backing_off_until: None,
-        last_run: None,
-    })
+    Ok(inserted)
 }
 
 /// A job, if it exists.
@@ -241,6 +224,25 @@ pub async fn list(
     .fetch_all(executor)
     .await?;
     rows.into_iter().map(PollingJob::try_from).collect()
+}
+
+/// The jobs whose next run is overdue at `now`: how many, and the ids of the [`SHOWN`] that are overdue longest.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn stalled(executor: impl PgExecutor<'_>, now: Timestamp) -> Result<(u64, Vec<Uuid>), Error> {
+    let (count, first): (i64, Vec<Uuid>) = sqlx::query_as(
+        "with stalled as materialized (
+             select job_id, overdue_at from polling_job_deadlines where overdue_at < $1
+         )
+         select (select count(*) from stalled),
+                array(select job_id from stalled order by overdue_at, job_id limit $2)",
+    )
+    .bind(now)
+    .bind(SHOWN)
+    .fetch_one(executor)
+    .await?;
+    Ok((count.unsigned_abs(), first))
 }
 
 /// Deletes a job with its runs; returns whether it existed.

@@ -56,10 +56,14 @@ pub(crate) struct JobAnswer {
     /// The job's id.
     #[schema(value_type = String, format = "uuid", example = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")]
     job_id: Uuid,
-    /// `active`, or `backing_off` while it waits longer than its interval because its last runs failed or the
-    /// provider asked for a pause.
+    /// `active`; `backing_off` while it waits longer than its interval because its last runs failed or the provider
+    /// asked for a pause; or `stalled` while its next run is overdue by more than an interval (at least a minute) and
+    /// a minute.
     #[schema(example = "active")]
     status: JobStatus,
+    /// Why it is not active; null while it is.
+    #[schema(required)]
+    reason: Option<String>,
     /// What it polls.
     config: JobConfig,
     /// When it was created.
@@ -106,6 +110,7 @@ impl JobAnswer {
         Self {
             job_id: job.job_id,
             status: job.status(now),
+            reason: job.reason(now),
             created_at: job.created_at,
             next_tick_at: job.next_tick_at(now),
             config: JobConfig::of(job.symbols, job.interval_seconds, job.provider),
