@@ -7,7 +7,7 @@ use reqwest::Url;
 use crate::backing::postgres;
 
 /// Variables that the functions understand beyond those that the template names.
-const PASSED_ON: [&str; 16] = [
+const PASSED_ON: [&str; 18] = [
     "KAFKA_PRICE_TOPIC",
     "KAFKA_DEAD_LETTER_TOPIC",
     "POLLING_INTERVAL",
@@ -22,6 +22,8 @@ const PASSED_ON: [&str; 16] = [
     "RAW_RESPONSES_RETENTION_DAYS",
     "RUNS_RETENTION_DAYS",
     "REJECTED_RETENTION_DAYS",
+    "PRICE_TOPIC_RETENTION_DAYS",
+    "DEAD_LETTER_RETENTION_DAYS",
     "RUST_LOG",
     "RUST_BACKTRACE",
 ];

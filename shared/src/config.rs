@@ -77,6 +77,15 @@ pub struct Retention {
     pub rejected_days: u32,
 }
 
+/// How long the topics that upkeep makes keep their records, in days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicRetention {
+    /// Price events.
+    pub prices_days: u32,
+    /// Dead letters.
+    pub dead_letters_days: u32,
+}
+
 /// Configuration of the api function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Api {
@@ -127,6 +136,12 @@ pub struct Upkeep {
     pub schedules: Schedules,
     /// How long things are kept.
     pub retention: Retention,
+    /// How long topics keep their records.
+    pub topic_retention: TopicRetention,
+    /// The averager's consumer group on the price topic.
+    pub averager_group: String,
+    /// The function's name, under which it tells metrics to CloudWatch; none where nobody reads them.
+    pub metrics_of: Option<String>,
 }
 
 /// Configuration of the command that sends dead letters back.
@@ -201,6 +216,9 @@ read_from_environment!(Upkeep {
     kafka: kafka,
     schedules: schedules,
     retention: retention,
+    topic_retention: topic_retention,
+    averager_group: averager_group,
+    metrics_of: metrics_of,
 });
 read_from_environment!(Redrive { kafka: kafka });
 read_from_environment!(Logging { filter: log_filter, json: log_json });

@@ -15,4 +15,5 @@ mod prices;
 mod quarantine;
 mod restart;
 mod split;
+mod topics;
 mod trouble;

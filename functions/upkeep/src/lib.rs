@@ -4,11 +4,13 @@
 //! A custom resource invokes it at deploy ([`custom_resource`]) and a schedule afterwards. Every task may run at any
 //! time and any number of times, also twice at once.
 
+use std::sync::{Arc, Once};
+
 use chrono::Utc;
 use serde::Serialize;
 use serde_json::Value;
-use shared::config::{Kafka, Retention};
-use shared::price_log::topics::ensure_topics;
+use shared::config::{Kafka, Retention, TopicRetention};
+use shared::price_log::topics::{Ensured, Topic, ensure_topics};
 use shared::repository::part_states::{self, Part};
 use shared::repository::{clock, series};
 use shared::schedules::{ScheduleError, Schedules};
@@ -18,11 +20,13 @@ use tracing::{error, info, warn};
 use crate::custom_resource::CustomResource;
 use crate::failure::{Failure, Failures, UpkeepError};
 use crate::growth::Trimmed;
+use crate::metrics::Metrics;
 use crate::reconciliation::{Mended, ReconciliationError, reconcile};
 
 pub mod custom_resource;
 pub mod failure;
 pub mod growth;
+pub mod metrics;
 pub mod reconciliation;
 mod schema;
 
@@ -42,6 +46,10 @@ pub struct Upkeep {
     pub schedules: Schedules,
     /// How long things are kept.
     pub retention: Retention,
+    /// How long the topics that it makes keep their records.
+    pub topic_retention: TopicRetention,
+    /// Who tells `CloudWatch` how things are, where that listens.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// What an invocation did.
@@ -54,6 +62,8 @@ pub struct Summary {
     pub trimmed: Trimmed,
     /// Topics that were missing.
     pub topics_created: Vec<String>,
+    /// In what topics that were there are weaker than those that upkeep makes.
+    pub topics_weaker: Vec<String>,
     /// Jobs that lacked their schedule.
     pub schedules_created: usize,
     /// Schedules that lacked their job.
@@ -82,19 +92,39 @@ impl Upkeep {
     }
 
     async fn run(&self) -> Result<Summary, UpkeepError> {
-        let topics = [
-            (self.kafka.price_topic.as_str(), PRICE_PARTITIONS),
-            (self.kafka.dead_letter_topic.as_str(), DEAD_LETTER_PARTITIONS),
-        ];
+        let topics = self.topics();
         let (mut summary, mut failures) = (Summary::default(), Failures::default());
-        let (_, topics_created) = tokio::join!(
+        let (_, topics) = tokio::join!(
             self.look_after_postgres(&mut summary, &mut failures),
             ensure_topics(&self.kafka, &topics),
         );
-        summary.topics_created = failures.done("topics", topics_created).unwrap_or_default();
+        let Ensured { created, shortcomings } = failures.done("topics", topics).unwrap_or_default();
+        warn_once(&shortcomings);
+        (summary.topics_created, summary.topics_weaker) = (created, shortcomings);
         let result = if failures.0.is_empty() { Ok(summary) } else { Err(UpkeepError(failures.0)) };
         self.note(&result).await;
+        if let Some(metrics) = &self.metrics {
+            metrics.tell(result.is_ok()).await;
+        }
         result.inspect(|summary| info!(?summary, "upkeep done"))
+    }
+
+    fn topics(&self) -> [Topic<'_>; 2] {
+        let TopicRetention { prices_days, dead_letters_days } = self.topic_retention;
+        let prices = Topic {
+            name: &self.kafka.price_topic,
+            partitions: PRICE_PARTITIONS,
+            retention_days: prices_days,
+            bounds_times: true,
+        };
+        // A dead letter keeps the time that its record had.
+        let dead_letters = Topic {
+            name: &self.kafka.dead_letter_topic,
+            partitions: DEAD_LETTER_PARTITIONS,
+            retention_days: dead_letters_days,
+            bounds_times: false,
+        };
+        [prices, dead_letters]
     }
 
     async fn look_after_postgres(&self, summary: &mut Summary, failures: &mut Failures) {
@@ -130,5 +160,15 @@ impl Upkeep {
         if let Err(error) = noted {
             warn!(%error, "how this run ended could not be noted");
         }
+    }
+}
+
+/// Told once by each instance: it is no failure, and stays so until somebody changes the topics.
+fn warn_once(shortcomings: &[String]) {
+    static TOLD: Once = Once::new();
+    if !shortcomings.is_empty() {
+        TOLD.call_once(|| {
+            warn!(?shortcomings, "topics are weaker than upkeep would make them; kafka-configs changes them");
+        });
     }
 }

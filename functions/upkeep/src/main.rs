@@ -1,11 +1,14 @@
 //! The upkeep function: invoked at deploy, and regularly from then on.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use shared::schedules::Schedules;
 use shared::{config, repository, telemetry};
 use upkeep::Upkeep;
+use upkeep::metrics::Metrics;
 
 /// Connections to Postgres: tasks come one after another, and migrating takes one of its own.
 const CONNECTIONS: u32 = 2;
@@ -14,11 +17,14 @@ const CONNECTIONS: u32 = 2;
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = config::or_exit(config::Upkeep::from_environment());
+    let metrics_of = |function| Arc::new(Metrics::new(function, &config.kafka, &config.averager_group));
     let upkeep = Upkeep {
+        metrics: config.metrics_of.map(metrics_of),
         pool: repository::connect(&config.database.url, CONNECTIONS)?,
         schedules: Schedules::from_config(&config.schedules),
         kafka: config.kafka,
         retention: config.retention,
+        topic_retention: config.topic_retention,
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
         let upkeep = upkeep.clone();

@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::filter::Targets;
 
 use super::security::THIS_BUILD_SPEAKS_TLS;
-use super::{ConfigError, Database, Kafka, Providers, Retention, Schedules};
+use super::{ConfigError, Database, Kafka, Providers, Retention, Schedules, TopicRetention};
 use crate::market::ProviderName;
 use crate::provider;
 
@@ -126,6 +126,19 @@ impl<'a> Environment<'a> {
             runs_days: self.number("RUNS_RETENTION_DAYS", 30, DAYS),
             rejected_days: self.number("REJECTED_RETENTION_DAYS", 90, DAYS),
         }
+    }
+
+    pub(super) fn topic_retention(&mut self) -> TopicRetention {
+        const DAYS: RangeInclusive<u32> = 1..=LONGEST_RETENTION;
+        TopicRetention {
+            prices_days: self.number("PRICE_TOPIC_RETENTION_DAYS", 7, DAYS),
+            dead_letters_days: self.number("DEAD_LETTER_RETENTION_DAYS", 30, DAYS),
+        }
+    }
+
+    /// Lambda tells the name, and reads metrics from logs in JSON.
+    pub(super) fn metrics_of(&mut self) -> Option<String> {
+        self.value("AWS_LAMBDA_FUNCTION_NAME").filter(|_| self.log_json())
     }
 
     pub(super) fn polling_interval(&mut self) -> u32 {

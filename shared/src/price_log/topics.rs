@@ -1,75 +1,150 @@
-//! The topics themselves: made where the brokers lack them.
+//! The topics themselves: made where the brokers lack them, and looked at where they are there.
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode;
 
+use self::settings::Settings;
 use super::client::{self, Context};
 use super::{PublishError, security};
 use crate::config::{Kafka, KafkaSecurity};
 
+mod settings;
+
+pub use settings::Topic;
+
 /// Longest that one request to the brokers may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest that brokers are asked for settings, which need not be told.
+const DESCRIPTION_TIMEOUT: Duration = Duration::from_secs(3);
+/// How librdkafka's mock cluster, which the emulator embeds, begins its id. It never answers when asked for settings.
+const MOCK_CLUSTER: &str = "mockCluster";
 /// Copies of each partition, where there are as many brokers.
-const REPLICATION: usize = 3;
+const COPIES: usize = 3;
 
-/// Makes those of `topics` (name, partitions) that the brokers lack, and returns the names of those it made. Brokers
-/// that have them all are asked for metadata only, since not every broker can make topics on request.
+/// What was found and done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ensured {
+    /// Names of the topics that were made.
+    pub created: Vec<String>,
+    /// In what topics that were there are weaker than those that are made now. They are their owner's to change.
+    pub shortcomings: Vec<String>,
+}
+
+/// Makes those of `topics` that the brokers lack, and looks at the settings of the others. Brokers that have them all need
+/// to answer for their metadata only, since not every broker can do more.
 ///
 /// # Errors
 /// When the brokers do not answer, or refuse to make a topic.
-pub async fn ensure_topics(kafka: &Kafka, topics: &[(&str, i32)]) -> Result<Vec<String>, PublishError> {
+pub async fn ensure_topics(kafka: &Kafka, topics: &[Topic<'_>]) -> Result<Ensured, PublishError> {
     ensure_topics_within(TIMEOUT, kafka, topics).await
 }
 
 async fn ensure_topics_within(
     timeout: Duration,
     kafka: &Kafka,
-    topics: &[(&str, i32)],
-) -> Result<Vec<String>, PublishError> {
+    topics: &[Topic<'_>],
+) -> Result<Ensured, PublishError> {
     let admin = AdminClient::from_config_and_context(&client::config(kafka), Context::new(&kafka.security))
         .map_err(|error| client::unavailable(&error))?;
-    let (admin, metadata) = metadata_of_all_topics(admin, kafka.security.clone(), timeout).await?;
-    let replication = i32::try_from(metadata.brokers().len().clamp(1, REPLICATION)).unwrap_or(1);
-    let missing: Vec<NewTopic<'_>> = topics
-        .iter()
-        .filter(|(name, _)| client::existing(&metadata, name).is_none())
-        .map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(replication)))
-        .collect();
-    if missing.is_empty() {
-        return Ok(Vec::new());
-    }
-    let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
-    let results =
-        admin.create_topics(&missing, &options).await.map_err(|error| client::unavailable(&error))?;
-    let mut created = Vec::new();
-    for result in results {
-        match result {
-            Ok(name) => created.push(name),
-            // Somebody else was faster.
-            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((name, code)) => {
-                return Err(PublishError::Unavailable(format!("it did not make the topic {name}: {code}")));
-            }
+    let (admin, metadata, tells_settings) =
+        metadata_of_all_topics(admin, kafka.security.clone(), timeout).await?;
+    let copies = i32::try_from(metadata.brokers().len().clamp(1, COPIES)).unwrap_or(1);
+    let mut ensured = Ensured::default();
+    for topic in topics {
+        if client::existing(&metadata, topic.name).is_none() && create(&admin, timeout, topic, copies).await?
+        {
+            ensured.created.push(topic.name.to_owned());
         }
     }
-    Ok(created)
+    if tells_settings {
+        ensured.shortcomings = shortcomings(&admin, &metadata, topics).await;
+    }
+    Ok(ensured)
 }
 
-/// The client comes back beside its answer: asking blocks, so it happens on a thread of its own.
+/// Makes the topic; false if somebody else was faster.
+async fn create(
+    admin: &AdminClient<Context>,
+    timeout: Duration,
+    topic: &Topic<'_>,
+    copies: i32,
+) -> Result<bool, PublishError> {
+    let settings = Settings::new(topic, copies);
+    let mut made = try_create(admin, timeout, topic, &settings).await?;
+    if made == Err(RDKafkaErrorCode::InvalidConfig) {
+        made = try_create(admin, timeout, topic, &settings.for_older_brokers()).await?;
+    }
+    match made {
+        Ok(()) => Ok(true),
+        Err(RDKafkaErrorCode::TopicAlreadyExists) => Ok(false),
+        Err(code) => {
+            Err(PublishError::Unavailable(format!("it did not make the topic {}: {code}", topic.name)))
+        }
+    }
+}
+
+async fn try_create(
+    admin: &AdminClient<Context>,
+    timeout: Duration,
+    topic: &Topic<'_>,
+    settings: &Settings,
+) -> Result<Result<(), RDKafkaErrorCode>, PublishError> {
+    let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+    let made = admin.create_topics(&[settings.apply(topic)], &options).await;
+    let made = made.map_err(|error| client::unavailable(&error))?.pop();
+    Ok(made.unwrap_or(Ok(String::new())).map(|_| ()).map_err(|(_, code)| code))
+}
+
+/// In what the topics that `metadata` knows are weaker than new ones; nothing where the brokers do not tell.
+async fn shortcomings(
+    admin: &AdminClient<Context>,
+    metadata: &Metadata,
+    topics: &[Topic<'_>],
+) -> Vec<String> {
+    let copies = |topic: &Topic<'_>| {
+        let found = client::existing(metadata, topic.name)?;
+        let copies = found.partitions().iter().map(|partition| partition.replicas().len()).min()?;
+        i32::try_from(copies).ok()
+    };
+    let existing: Vec<(&Topic<'_>, i32)> =
+        topics.iter().filter_map(|topic| Some((topic, copies(topic)?))).collect();
+    let asked: Vec<_> = existing.iter().map(|(topic, _)| ResourceSpecifier::Topic(topic.name)).collect();
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    let options = AdminOptions::new().request_timeout(Some(DESCRIPTION_TIMEOUT));
+    let told = match admin.describe_configs(&asked, &options).await {
+        Ok(told) => told,
+        Err(error) => {
+            tracing::debug!(%error, "the brokers do not tell the settings of topics");
+            return Vec::new();
+        }
+    };
+    let each = existing.iter().zip(told);
+    each.filter_map(|((topic, copies), is)| Some(settings::shortcomings(topic, *copies, &is.ok()?)))
+        .flatten()
+        .collect()
+}
+
+/// The client comes back beside its answer: asking blocks, so it happens on a thread of its own. Besides, whether the brokers
+/// tell the settings of topics.
 async fn metadata_of_all_topics(
     admin: AdminClient<Context>,
     security: KafkaSecurity,
     timeout: Duration,
-) -> Result<(AdminClient<Context>, Metadata), PublishError> {
+) -> Result<(AdminClient<Context>, Metadata, bool), PublishError> {
     let asked = tokio::task::spawn_blocking(move || {
         // rdkafka asks its admin client for no token.
         security::log_in(&security, admin.inner())?;
         let metadata = admin.inner().fetch_metadata(None, timeout);
-        metadata.map(|metadata| (admin, metadata)).map_err(|error| client::unavailable(&error))
+        let metadata = metadata.map_err(|error| client::unavailable(&error))?;
+        let cluster = admin.inner().fetch_cluster_id(timeout);
+        let mock = cluster.is_some_and(|cluster| cluster.starts_with(MOCK_CLUSTER));
+        Ok((admin, metadata, !mock))
     });
     asked.await.unwrap_or_else(|error| Err(PublishError::Unavailable(error.to_string())))
 }
@@ -78,6 +153,8 @@ async fn metadata_of_all_topics(
 mod tests {
     use rdkafka::mocking::MockCluster;
     use rdkafka::producer::DefaultProducerContext;
+
+    use std::time::Instant;
 
     use super::*;
 
@@ -90,21 +167,30 @@ mod tests {
         }
     }
 
+    fn topics(names: [&str; 2]) -> [Topic<'_>; 2] {
+        names.map(|name| Topic { name, partitions: 1, retention_days: 7, bounds_times: true })
+    }
+
     #[tokio::test]
     async fn a_broker_that_has_every_topic_is_not_asked_to_make_any() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("price-events", 6, 1).unwrap();
         cluster.create_topic("price-events.dlt", 1, 1).unwrap();
         // The mock cluster has no admin API: asked to make a topic, it would not answer.
-        let topics = [("price-events", 6), ("price-events.dlt", 1)];
-        assert_eq!(ensure_topics(&kafka(&cluster), &topics).await, Ok(Vec::new()));
+        let topics = topics(["price-events", "price-events.dlt"]);
+        let (kafka, start) = (kafka(&cluster), Instant::now());
+        assert_eq!(ensure_topics(&kafka, &topics).await, Ok(Ensured::default()));
+        assert!(
+            start.elapsed() < DESCRIPTION_TIMEOUT,
+            "nor for settings, which would cost every start seconds"
+        );
     }
 
     #[tokio::test]
     async fn a_topic_that_cannot_be_made_is_an_error() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("price-events", 6, 1).unwrap();
-        let topics = [("price-events", 6), ("missing", 1)];
+        let topics = topics(["price-events", "missing"]);
         let made = ensure_topics_within(Duration::from_secs(1), &kafka(&cluster), &topics).await;
         assert!(matches!(made, Err(PublishError::Unavailable(_))), "{made:?}");
     }

@@ -1,0 +1,152 @@
+//! What our topics are made with, and in what a topic that is there already falls short of it.
+
+use rdkafka::admin::{ConfigResource, NewTopic, TopicReplication};
+
+/// Milliseconds of a day.
+const DAY: i64 = 86_400_000;
+/// How far ahead of the broker's clock a price event's own time may be. Prices from a clock that is further ahead would be
+/// taken for the newest ones until that time has come.
+const LATEST_AHEAD: i64 = 300_000;
+
+const MIN_IN_SYNC: &str = "min.insync.replicas";
+const RETENTION: &str = "retention.ms";
+const AHEAD: &str = "message.timestamp.after.max.ms";
+const TIME_KIND: &str = "message.timestamp.type";
+
+/// A topic that should be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Topic<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its partitions, if it has to be made.
+    pub partitions: i32,
+    /// How many days records are kept.
+    pub retention_days: u32,
+    /// Whether records may not come from clocks that are ahead.
+    pub bounds_times: bool,
+}
+
+/// The settings of a topic with some number of copies, as Kafka writes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Settings {
+    copies: i32,
+    min_in_sync: String,
+    retention: String,
+    ahead: Option<String>,
+}
+
+impl Settings {
+    /// With three copies, two must have a record before it is acknowledged: the loss of one loses none, and stops nothing.
+    pub(super) fn new(topic: &Topic<'_>, copies: i32) -> Self {
+        Self {
+            copies,
+            min_in_sync: min_in_sync(copies).to_string(),
+            retention: (i64::from(topic.retention_days) * DAY).to_string(),
+            ahead: topic.bounds_times.then(|| LATEST_AHEAD.to_string()),
+        }
+    }
+
+    /// Without what brokers before 3.6 do not know.
+    pub(super) fn for_older_brokers(self) -> Self {
+        Self { ahead: None, ..self }
+    }
+
+    /// The topic to be made.
+    pub(super) fn apply<'a>(&'a self, topic: &Topic<'a>) -> NewTopic<'a> {
+        let new = NewTopic::new(topic.name, topic.partitions, TopicReplication::Fixed(self.copies))
+            .set(MIN_IN_SYNC, &self.min_in_sync)
+            .set(RETENTION, &self.retention)
+            .set("compression.type", "producer");
+        match &self.ahead {
+            Some(ahead) => new.set(AHEAD, ahead),
+            None => new,
+        }
+    }
+}
+
+fn min_in_sync(copies: i32) -> i64 {
+    if copies >= 3 { 2 } else { 1 }
+}
+
+/// In what a topic that is there, with so many copies of each partition, is weaker than one that is made now.
+pub(super) fn shortcomings(topic: &Topic<'_>, copies: i32, is: &ConfigResource) -> Vec<String> {
+    let text = |name: &str| is.get(name).and_then(|entry| entry.value.as_deref());
+    let number = |name: &str| text(name).and_then(|value| value.parse::<i64>().ok());
+    let mut found = Vec::new();
+    let mut tell = |name: &str, value: i64, wanted: i64| {
+        found.push(format!("{name} of {} is {value}, not {wanted}", topic.name));
+    };
+    let wanted = min_in_sync(copies);
+    if let Some(value) = number(MIN_IN_SYNC).filter(|value| *value < wanted) {
+        tell(MIN_IN_SYNC, value, wanted);
+    }
+    let wanted = i64::from(topic.retention_days) * DAY;
+    if let Some(value) = number(RETENTION).filter(|value| (0..wanted).contains(value)) {
+        tell(RETENTION, value, wanted);
+    }
+    // Where the broker sets the times, none comes from another clock.
+    let own_times = topic.bounds_times && text(TIME_KIND) != Some("LogAppendTime");
+    if let Some(value) = number(AHEAD).filter(|value| own_times && *value > LATEST_AHEAD) {
+        tell(AHEAD, value, LATEST_AHEAD);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::admin::{ConfigEntry, ConfigSource, OwnedResourceSpecifier};
+
+    use super::*;
+
+    const PRICES: Topic<'_> = Topic { name: "prices", partitions: 6, retention_days: 7, bounds_times: true };
+
+    fn with(entries: &[(&str, &str)]) -> ConfigResource {
+        let entry = |(name, value): &(&str, &str)| ConfigEntry {
+            name: (*name).to_owned(),
+            value: Some((*value).to_owned()),
+            source: ConfigSource::Default,
+            is_read_only: false,
+            is_default: true,
+            is_sensitive: false,
+        };
+        let specifier = OwnedResourceSpecifier::Topic("prices".to_owned());
+        ConfigResource { specifier, entries: entries.iter().map(entry).collect() }
+    }
+
+    #[test]
+    fn of_three_copies_two_must_be_there_and_of_fewer_one() {
+        let settings = |copies| Settings::new(&PRICES, copies);
+        let of = |copies| settings(copies).min_in_sync;
+        assert_eq!([of(1), of(2), of(3)], ["1", "1", "2"]);
+        assert_eq!(
+            (settings(3).retention.as_str(), settings(3).ahead.as_deref()),
+            ("604800000", Some("300000"))
+        );
+        assert_eq!(settings(3).for_older_brokers().ahead, None);
+        assert_eq!(Settings::new(&Topic { bounds_times: false, ..PRICES }, 1).ahead, None);
+    }
+
+    #[test]
+    fn a_topic_that_is_weaker_is_told_with_what_it_has_and_what_it_should_have() {
+        let default = [
+            (MIN_IN_SYNC, "1"),
+            (RETENTION, "86400000"),
+            (AHEAD, "9223372036854775807"),
+            (TIME_KIND, "CreateTime"),
+        ];
+        assert_eq!(
+            shortcomings(&PRICES, 3, &with(&default)),
+            [
+                "min.insync.replicas of prices is 1, not 2",
+                "retention.ms of prices is 86400000, not 604800000",
+                "message.timestamp.after.max.ms of prices is 9223372036854775807, not 300000",
+            ]
+        );
+        assert_eq!(shortcomings(&PRICES, 1, &with(&default[..1])), [""; 0], "there is but one copy");
+        let stronger = [(MIN_IN_SYNC, "3"), (RETENTION, "-1"), (AHEAD, "1000"), (TIME_KIND, "CreateTime")];
+        assert_eq!(shortcomings(&PRICES, 3, &with(&stronger)), [""; 0]);
+        let by_the_broker = [(AHEAD, "9223372036854775807"), (TIME_KIND, "LogAppendTime")];
+        assert_eq!(shortcomings(&PRICES, 3, &with(&by_the_broker)), [""; 0]);
+        assert_eq!(shortcomings(&PRICES, 3, &with(&[])), [""; 0], "an older broker");
+    }
+}
