@@ -78,3 +78,18 @@ async fn a_kafka_that_is_away_is_unavailable_and_says_nothing_of_averaging() {
     assert_eq!(health["checks"]["averaging"]["status"], "degraded");
     assert_eq!(health["checks"]["averaging"]["partitions"], serde_json::json!([]));
 }
+
+#[tokio::test]
+async fn a_job_whose_ticks_nobody_polls_makes_it_degraded_and_is_named() {
+    let api = kept_up().await;
+    let posted = api.send("POST", "/prices/poll", r#"{"symbols":["AAPL"],"interval":60}"#.to_owned()).await;
+    let job_id = posted.json()["job_id"].clone();
+    assert_eq!(health(&api).await["checks"]["jobs"]["stalled"], 0, "it is not due yet");
+    let past = "update polling_jobs set created_at = created_at - interval '1 day', start_at = start_at - interval '1 day'";
+    sqlx::query(past).execute(&api.pool).await.unwrap();
+    let health = health(&api).await;
+    let jobs = &health["checks"]["jobs"];
+    assert_eq!((&health["status"], &jobs["status"]), (&"degraded".into(), &"degraded".into()), "{health}");
+    assert_eq!((&jobs["stalled"], &jobs["job_ids"]), (&1.into(), &serde_json::json!([job_id])));
+    assert_eq!(jobs["detail"], "1 job is overdue, and not being polled");
+}

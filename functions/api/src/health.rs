@@ -21,11 +21,13 @@ use crate::problem::{self, AlwaysProblems};
 use crate::state::AppState;
 
 mod averaging;
+mod jobs;
 mod providers;
 mod upkeep;
 
 use averaging::Averaging;
 pub(crate) use averaging::BacklogReading;
+use jobs::Jobs;
 pub(crate) use providers::ProviderProbes;
 use upkeep::Upkeep;
 
@@ -42,6 +44,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_millis(2_500);
         "kafka": {"status": "ok"},
         "averaging": {"status": "ok", "partitions": [{"partition": 0, "records_behind": 0, "seconds_behind": 0}]},
         "upkeep": {"status": "ok", "last_success_at": "2026-11-22T19:40:00Z"},
+        "jobs": {"status": "ok", "stalled": 0, "job_ids": []},
         "providers": {
             "yahoo": {"status": "unavailable", "detail": "yahoo did not answer within 10 s"},
             "replay": {"status": "ok"}
@@ -49,7 +52,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_millis(2_500);
     }
 }))]
 pub(crate) struct Health {
-    /// `unavailable` when Postgres or Kafka is; else `degraded` when `averaging` or `upkeep` is.
+    /// `unavailable` when Postgres or Kafka is; else `degraded` when `averaging`, `upkeep` or `jobs` is.
     status: Status,
     /// The provider that is asked where a request names none.
     default_provider: String,
@@ -68,6 +71,8 @@ pub(crate) struct Checks {
     averaging: Averaging,
     /// Whether upkeep succeeds: degraded when it has not for half an hour.
     upkeep: Upkeep,
+    /// Whether polling jobs are polled: degraded when one is stalled.
+    jobs: Jobs,
     /// The sources of quotes, asked at most every 30 s; their trouble does not make the api unavailable.
     providers: BTreeMap<String, Check>,
 }
@@ -125,23 +130,25 @@ impl Check {
     )
 )]
 pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
-    let (postgres, kafka, averaging, upkeep, providers) = tokio::join!(
+    let (postgres, kafka, averaging, upkeep, jobs, providers) = tokio::join!(
         postgres(&state),
         kafka(&state),
         averaging::check(&state),
         upkeep::check(&state),
+        jobs::check(&state),
         providers::check(&state),
     );
     let needed = [postgres.status, kafka.status];
     let working = needed.iter().all(|status| *status == Status::Ok);
-    let well = [averaging.check.status, upkeep.check.status].iter().all(|status| *status == Status::Ok);
+    let unseen = [averaging.check.status, upkeep.check.status, jobs.check.status];
+    let well = unseen.iter().all(|status| *status == Status::Ok);
     let status = match (working, well) {
         (true, true) => Status::Ok,
         (true, false) => Status::Degraded,
         (false, _) => Status::Unavailable,
     };
     let default_provider = state.providers.default_name().to_string();
-    let checks = Checks { postgres, kafka, averaging, upkeep, providers };
+    let checks = Checks { postgres, kafka, averaging, upkeep, jobs, providers };
     (problem::health_status(working), Json(Health { status, default_provider, checks })).into_response()
 }
 

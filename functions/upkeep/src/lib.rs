@@ -104,7 +104,7 @@ impl Upkeep {
         let result = if failures.0.is_empty() { Ok(summary) } else { Err(UpkeepError(failures.0)) };
         self.note(&result).await;
         if let Some(metrics) = &self.metrics {
-            metrics.tell(result.is_ok()).await;
+            metrics.tell(&self.pool, result.is_ok()).await;
         }
         result.inspect(|summary| info!(?summary, "upkeep done"))
     }

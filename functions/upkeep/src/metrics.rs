@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 use shared::config::Kafka;
 use shared::market::Timestamp;
 use shared::price_log::backlog::{Backlog, KafkaBacklog, PartitionBacklog};
+use shared::repository::polling_jobs;
+use sqlx::PgPool;
 use tracing::warn;
 
 /// Whose metrics they are, in `CloudWatch`.
@@ -39,6 +41,7 @@ struct Facts {
     succeeded: bool,
     prices: Option<Vec<PartitionBacklog>>,
     dead_letters: Option<Vec<PartitionBacklog>>,
+    stalled_jobs: Option<u64>,
 }
 
 impl Metrics {
@@ -55,9 +58,12 @@ impl Metrics {
         clippy::print_stdout,
         reason = "a function's standard output is its log, and the format wants bare lines"
     )]
-    pub(crate) async fn tell(&self, succeeded: bool) {
-        let (prices, dead_letters) = tokio::join!(read(&self.prices), read(&self.dead_letters));
-        for line in lines(&self.function, &Facts { succeeded, prices, dead_letters }, Utc::now()) {
+    pub(crate) async fn tell(&self, pool: &PgPool, succeeded: bool) {
+        let now = Utc::now();
+        let (prices, dead_letters, stalled_jobs) =
+            tokio::join!(read(&self.prices), read(&self.dead_letters), stalled_jobs(pool, now));
+        let facts = Facts { succeeded, prices, dead_letters, stalled_jobs };
+        for line in lines(&self.function, &facts, now) {
             println!("{line}");
         }
     }
@@ -66,6 +72,14 @@ impl Metrics {
 async fn read(backlog: &KafkaBacklog) -> Option<Vec<PartitionBacklog>> {
     let read = backlog.read(TIMEOUT).await;
     read.inspect_err(|error| warn!(%error, ?backlog, "a backlog could not be read")).ok()
+}
+
+async fn stalled_jobs(pool: &PgPool, now: Timestamp) -> Option<u64> {
+    let stalled = polling_jobs::stalled(pool, now).await;
+    stalled
+        .inspect_err(|error| warn!(%error, "stalled jobs could not be counted"))
+        .ok()
+        .map(|(count, _)| count)
 }
 
 /// One line of the whole, and one of each partition.
@@ -79,6 +93,9 @@ fn lines(function: &str, facts: &Facts, now: Timestamp) -> Vec<Value> {
     }
     if let Some(letters) = &facts.dead_letters {
         whole.push(("DeadLetters", "Count", letters.iter().map(|of| of.records).sum()));
+    }
+    if let Some(stalled) = facts.stalled_jobs {
+        whole.push(("StalledJobs", "Count", i64::try_from(stalled).unwrap_or(i64::MAX)));
     }
     let mut lines = vec![line(&[("FunctionName", function)], &whole, now)];
     for of in prices {
@@ -130,6 +147,7 @@ mod tests {
             succeeded: true,
             prices: Some(vec![of(0, 0, None), of(1, 5, Some(90))]),
             dead_letters: Some(vec![of(0, 2, None)]),
+            stalled_jobs: Some(3),
         };
         let lines = lines("market-upkeep", &facts, now);
         assert_eq!(lines.len(), 3);
@@ -142,10 +160,12 @@ mod tests {
                     {"Name": "RecordsBehind", "Unit": "Count"},
                     {"Name": "SecondsBehind", "Unit": "Seconds"},
                     {"Name": "DeadLetters", "Unit": "Count"},
+                    {"Name": "StalledJobs", "Unit": "Count"},
                 ],
             }]},
             "FunctionName": "market-upkeep",
             "UpkeepSuccesses": 1, "RecordsBehind": 5, "SecondsBehind": 90, "DeadLetters": 2,
+            "StalledJobs": 3,
         });
         assert_eq!(lines[0], expected);
         assert_eq!(
@@ -161,7 +181,7 @@ mod tests {
         let now = Utc::now();
         let lines = lines("upkeep", &Facts::default(), now);
         assert_eq!((lines.len(), &lines[0]["UpkeepSuccesses"]), (1, &json!(0)));
-        for absent in ["RecordsBehind", "SecondsBehind", "DeadLetters"] {
+        for absent in ["RecordsBehind", "SecondsBehind", "DeadLetters", "StalledJobs"] {
             assert_eq!(lines[0].get(absent), None, "{absent}");
         }
         let unread = PartitionBacklog { partition: 0, records: 3, oldest: None };
