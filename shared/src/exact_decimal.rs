@@ -83,6 +83,8 @@ mod tests {
         ] {
             let decimal = ExactDecimal::new(mantissa, scale);
             assert_eq!(decimal.to_string(), text);
+            let digits = (decimal.mantissa(), decimal.scale());
+            assert_eq!(ExactDecimal::new(digits.0, digits.1), decimal, "made of its own digits");
             assert_eq!(serde_json::to_string(&decimal).unwrap(), text);
         }
     }

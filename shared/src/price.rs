@@ -104,18 +104,15 @@ fn exact_decimal(text: &str) -> Result<Decimal, PriceError> {
         return Err(PriceError::TooPrecise);
     }
     let number = significant.parse::<i128>().map_err(|_| PriceError::NotANumber)?;
-    match u32::try_from(scale) {
-        Ok(scale) if scale <= MAX_FRACTION_DIGITS => {
-            Decimal::try_from_i128_with_scale(number, scale).map_err(|_| PriceError::TooPrecise)
-        }
-        Ok(_) => Err(PriceError::TooPrecise),
+    let (number, scale) = match u32::try_from(scale) {
+        Ok(scale) => (number, scale),
         Err(_) => {
-            let zeros = u32::try_from(-scale).ok().filter(|zeros| *zeros < MAX_INTEGER_DIGITS);
-            let factor = 10_i128.pow(zeros.ok_or(PriceError::TooPrecise)?);
-            let number = number.checked_mul(factor).ok_or(PriceError::TooPrecise)?;
-            Decimal::try_from_i128_with_scale(number, 0).map_err(|_| PriceError::TooPrecise)
+            let factor = u32::try_from(-scale).ok().and_then(|zeros| 10_i128.checked_pow(zeros));
+            let product = factor.and_then(|factor| number.checked_mul(factor));
+            (product.ok_or(PriceError::TooPrecise)?, 0)
         }
-    }
+    };
+    Decimal::try_from_i128_with_scale(number, scale).map_err(|_| PriceError::TooPrecise)
 }
 
 impl fmt::Display for Price {
@@ -192,6 +189,18 @@ mod tests {
         ] {
             assert_eq!(price(text), Ok(plain.to_owned()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_decimal_is_refused_for_each_of_the_three_limits_by_itself() {
+        let decimal = |mantissa: i128, scale| Decimal::try_from_i128_with_scale(mantissa, scale).unwrap();
+        let price = |mantissa, scale| Price::try_from(decimal(mantissa, scale));
+
+        assert!(price(99_999_999_999, 0).is_ok() && price(1, 20).is_ok());
+        assert!(price(10_i128.pow(26) - 1, 15).is_ok());
+        assert_eq!(price(100_000_000_000, 0), Err(PriceError::TooPrecise), "12 digits before the point");
+        assert_eq!(price(1, 21), Err(PriceError::TooPrecise), "21 digits after it");
+        assert_eq!(price(10_i128.pow(26) + 1, 16), Err(PriceError::TooPrecise), "27 digits in all");
     }
 
     #[test]

@@ -150,3 +150,22 @@ fn what_can_never_be_right_is_rejected_with_its_reason() {
     let spaced = r#"{"symbol":"A B","price":1,"timestamp":"2024-03-20T10:30:00Z","source":"x"}"#;
     assert!(matches!(decode(spaced), Err(Rejection::Name { field: "symbol", .. })));
 }
+
+#[test]
+fn the_first_moment_of_1970_is_a_time_to_quote_and_to_poll() {
+    let first = r#"{"symbol":"A","price":1,"source":"x","timestamp":"1970-01-01T00:00:00Z","polled_at":"1970-01-01T00:00:00Z"}"#;
+    let record = RecordCoordinates { timestamp: Some(DateTime::UNIX_EPOCH), ..record() };
+    let event = PriceEvent::decode(Some(first.as_bytes()), &record, now()).unwrap();
+    assert_eq!((event.timestamp, event.polled_at), (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH));
+}
+
+#[test]
+fn a_record_without_a_time_has_an_id_of_its_own() {
+    let event = r#"{"symbol":"A","price":1,"source":"x","timestamp":"1970-01-01T00:00:00Z","polled_at":"1970-01-01T00:00:00Z"}"#;
+    let id_at = |timestamp| {
+        let record = RecordCoordinates { timestamp, ..record() };
+        PriceEvent::decode(Some(event.as_bytes()), &record, now()).unwrap().id
+    };
+    let timed = |milliseconds| id_at(DateTime::from_timestamp_millis(milliseconds));
+    assert!(![timed(0), timed(1)].contains(&id_at(None)));
+}
