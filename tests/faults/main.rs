@@ -62,6 +62,8 @@ promises_hold! {
     when_postgres_is_killed: 2 of |_| cases::postgres_killed();
     when_postgres_is_restarted: 1 of |_| cases::postgres_restarted();
     when_connections_are_cut_in_transactions_and_after_commit: 2 of |_| cases::connections_cut();
+    when_postgres_fails_over_to_a_reader_and_back: 1 of |_| cases::failed_over_to_reader();
+    when_writers_fall_silent_with_what_they_hold: 1 of |_| cases::connections_silenced();
     when_kafka_is_restarted: 1 of |_| cases::kafka_restarted();
     when_kafka_is_killed: 1 of |_| cases::kafka_killed();
     when_two_emulators_of_one_group_are_killed_in_turn: 1 of |_| cases::rebalance();

@@ -19,7 +19,7 @@ const DAMAGES: [(&str, &str, &str); 5] = [
     (
         "points",
         "update price_points set moving_average = moving_average + 0.000000000000001",
-        "update price_points set moving_average = moving_average - 0.000000000000001",
+        "update price_points set moving_average = trim_scale(moving_average - 0.000000000000001)",
     ),
     (
         "points",

@@ -41,6 +41,18 @@ pub fn connections_cut() -> Case {
     Case::of("connections cut", [faults, faults].concat())
 }
 
+/// A failover to a server that only reads, and back.
+#[must_use]
+pub fn failed_over_to_reader() -> Case {
+    Case::of("failed over to a reader and back", vec![Fault::FailedOverToReader; 2])
+}
+
+/// Connections that fall silent, with whatever their transactions hold.
+#[must_use]
+pub fn connections_silenced() -> Case {
+    Case::of("connections silenced", vec![Fault::ConnectionsSilenced; 4])
+}
+
 /// Kafka stopped and started.
 #[must_use]
 pub fn kafka_restarted() -> Case {
@@ -81,13 +93,15 @@ pub fn postgres_away() -> Case {
 }
 
 /// Every case with a fault of its own.
-pub const EACH: [fn() -> Case; 12] = [
+pub const EACH: [fn() -> Case; 14] = [
     averager_killed,
     emulator_killed,
     both_killed,
     postgres_killed,
     postgres_restarted,
     connections_cut,
+    failed_over_to_reader,
+    connections_silenced,
     kafka_restarted,
     kafka_killed,
     rebalance,

@@ -14,7 +14,7 @@ use shared::price_event::{PriceEvent, RecordCoordinates};
 
 use super::publisher::Acknowledged;
 use super::site::Site;
-use super::stream::{CRASH, Fate};
+use super::stream::{CRASH, Fate, REFUSED};
 use super::topic_content::{lag, records};
 use crate::reference::{expected, newest, newest_of, stored};
 use crate::waiting;
@@ -68,8 +68,8 @@ pub async fn check(site: &Site<'_>, acknowledged: &[Acknowledged]) -> anyhow::Re
             continue;
         }
         match verdict(record) {
-            Ok(event) => events.push(event),
-            Err(_) => drop(rejected.insert(*place, record.payload().map(<[u8]>::to_vec))),
+            Ok(event) if event.symbol.as_str() != REFUSED => events.push(event),
+            _ => drop(rejected.insert(*place, record.payload().map(<[u8]>::to_vec))),
         }
     }
     for sent in acknowledged {

@@ -7,6 +7,7 @@ use anyhow::Context;
 use nix::sys::signal::Signal;
 use rand::Rng;
 use rand::rngs::StdRng;
+use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::sleep;
 
 use super::site::Site;
@@ -34,6 +35,10 @@ pub enum Fault {
     CommitAnswerLost,
     /// Postgres away for so many seconds.
     PostgresAway(u64),
+    /// All connections of the functions ended, and new ones find a server that only reads, for some seconds.
+    FailedOverToReader,
+    /// All connections of the functions fall silent for ever, whatever their transactions hold; new ones work.
+    ConnectionsSilenced,
     /// Kafka stopped as its operator would, and started again.
     KafkaRestarted,
     /// `kill -9` of Kafka, and another start.
@@ -42,7 +47,7 @@ pub enum Fault {
 
 impl Fault {
     /// Those of which a random mixture is made: all that are over soon.
-    pub const MIXED: [Self; 10] = [
+    pub const MIXED: [Self; 12] = [
         Self::AveragerKilled,
         Self::EmulatorKilled,
         Self::BothKilled,
@@ -51,6 +56,8 @@ impl Fault {
         Self::ConnectionsTerminated,
         Self::CutInTransaction,
         Self::CommitAnswerLost,
+        Self::FailedOverToReader,
+        Self::ConnectionsSilenced,
         Self::KafkaRestarted,
         Self::KafkaKilled,
     ];
@@ -69,6 +76,11 @@ impl Fault {
             Self::ConnectionsTerminated => terminate_connections(site, random).await,
             Self::CutInTransaction => cut(site, Moment::Begun).await,
             Self::CommitAnswerLost => cut(site, Moment::Committed).await,
+            Self::FailedOverToReader => fail_over(site, random).await,
+            Self::ConnectionsSilenced => {
+                site.link.silence();
+                Ok(())
+            }
             Self::PostgresAway(seconds) => take_postgres_away(site, Duration::from_secs(seconds)).await,
             Self::KafkaRestarted => restart_kafka(site, Signal::SIGTERM).await,
             Self::KafkaKilled => restart_kafka(site, Signal::SIGKILL).await,
@@ -127,18 +139,34 @@ async fn signal_postgres(site: &Site<'_>, signal: Signal) -> anyhow::Result<()> 
     Ok(())
 }
 
+async fn fail_over(site: &Site<'_>, random: &mut StdRng) -> anyhow::Result<()> {
+    let mut connection = site.ground.postgres().await?;
+    let database = &site.database;
+    let reads_only = format!("alter database {database} set default_transaction_read_only = on");
+    sqlx::raw_sql(AssertSqlSafe(reads_only)).execute(&mut connection).await?;
+    terminate_all(&mut connection, database).await?;
+    sleep(Duration::from_millis(random.random_range(1_000..5_000))).await;
+    let writes = format!("alter database {database} reset default_transaction_read_only");
+    sqlx::raw_sql(AssertSqlSafe(writes)).execute(&mut connection).await?;
+    Ok(())
+}
+
 async fn terminate_connections(site: &Site<'_>, random: &mut StdRng) -> anyhow::Result<()> {
     let mut connection = site.ground.postgres().await?;
     for _ in 0..random.random_range(3..15) {
-        sqlx::query(
-            "select pg_terminate_backend(pid) from pg_stat_activity
-             where datname = $1 and pid <> pg_backend_pid()",
-        )
-        .bind(&site.database)
-        .execute(&mut connection)
-        .await?;
+        terminate_all(&mut connection, &site.database).await?;
         sleep(Duration::from_millis(random.random_range(1..60))).await;
     }
+    Ok(())
+}
+
+async fn terminate_all(connection: &mut PgConnection, database: &str) -> anyhow::Result<()> {
+    sqlx::query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()",
+    )
+    .bind(database)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -66,6 +66,11 @@ pub struct Wiring {
     pub crashing: bool,
 }
 
+/// Has Postgres refuse the series of one symbol, which is how the averager sees an error that no waiting mends.
+const REFUSE: &str = "create or replace function refuse() returns trigger language plpgsql as
+         $$ begin if new.symbol = 'REFUSED' then raise exception 'refused'; end if; return new; end $$;
+     create or replace trigger refuse before insert on series for each row execute function refuse()";
+
 /// One run's topic, database and stacks.
 #[derive(Debug)]
 pub struct Site<'g> {
@@ -123,6 +128,7 @@ impl<'g> Site<'g> {
         let data = self.data.path().join(format!("stack-{number}"));
         self.members.push(Member { group: format!("{}.{group}", self.topic), data, stack: None });
         self.start(number).await?;
+        sqlx::raw_sql(REFUSE).execute(&self.pool).await.context("having Postgres refuse a symbol")?;
         Ok(number)
     }
 

@@ -11,6 +11,9 @@ mod poison;
 /// The key of records that kill the averager which crashes.
 pub const CRASH: &str = "CRASH";
 
+/// The symbol of events that a site's Postgres refuses for ever.
+pub const REFUSED: &str = "REFUSED";
+
 /// What must become of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {

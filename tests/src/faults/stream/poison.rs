@@ -8,7 +8,7 @@ use super::{Fate, Record, Stream, text};
 type Change = (&'static str, Option<&'static str>);
 
 /// One field of a good event spoiled.
-const CHANGES: [Change; 36] = [
+const CHANGES: [Change; 37] = [
     ("symbol", None),
     ("symbol", Some("null")),
     ("symbol", Some("7")),
@@ -18,12 +18,14 @@ const CHANGES: [Change; 36] = [
     ("symbol", Some(r#""Ä""#)),
     ("symbol", Some(r#""ABCDEFGHIJKLMNOPQRSTUVWXYZ1234567""#)),
     ("symbol", Some(r#""S1","symbol":"S2""#)),
+    // Nothing is wrong with it, but Postgres refuses it: see `REFUSED`.
+    ("symbol", Some(r#""REFUSED""#)),
     ("price", None),
     ("price", Some("null")),
     ("price", Some(r#""1.5""#)),
     ("price", Some("0")),
     ("price", Some("-1.5")),
-    ("price", Some("0.0000000000000001")),
+    ("price", Some("0.000000000000000000001")),
     ("price", Some("100000000000")),
     ("price", Some("1e999999999999")),
     ("price", Some("1e2147483647")),
