@@ -19,5 +19,5 @@ pub mod series;
 mod transaction;
 
 pub use connections::connect;
-pub use error::Error;
+pub use error::{Error, Refusal};
 pub use schema::MIGRATOR;

@@ -54,7 +54,7 @@ pub enum BatchError {
     #[error(transparent)]
     Event(#[from] EventError),
     /// Postgres refused the batch, or too many of its events.
-    #[error("{}", .0.detail())]
+    #[error("{}", .0.coded())]
     Repository(#[from] repository::Error),
     /// Postgres did not answer in time.
     #[error("Postgres did not answer before the invocation's time ran out")]
@@ -93,7 +93,7 @@ pub async fn handle(ingest: &Ingest, event: &str, give_up_at: Instant) -> Result
     let storing = storing::store(ingest, event, &batch, now);
     let stored = tokio::time::timeout_at(give_up_at, storing).await.unwrap_or(Err(BatchError::TimedOut));
     if let Err(BatchError::Repository(error)) = &stored {
-        storing::note_failure(ingest, &error.detail()).await;
+        storing::note_failure(ingest, &error.coded()).await;
     }
     stored.inspect(|summary| tracing::info!(?summary, "batch stored"))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use lambda_runtime::Diagnostic;
 use serde::{Deserialize, Serialize};
-use shared::market::Timestamp;
+use shared::market::{Timestamp, to_microseconds};
 use shared::price_log::PriceLog;
 use shared::provider::Providers;
 use shared::repository::{self, polling_jobs};
@@ -39,7 +39,13 @@ pub struct Firing {
     /// The job, which is also the schedule's name.
     pub job_id: Uuid,
     /// The time that the schedule fires for, however late.
+    #[serde(deserialize_with = "as_stored")]
     pub scheduled_time: Timestamp,
+}
+
+/// A time as it reads back from Postgres: it is compared with those that stand there.
+fn as_stored<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    Timestamp::deserialize(deserializer).map(to_microseconds)
 }
 
 /// What an invocation did.
@@ -185,6 +191,13 @@ mod tests {
         let firing: Firing =
             serde_json::from_str(include_str!("../../../tests/events/poller-tick.json")).unwrap();
         assert_eq!(firing.scheduled_time.to_rfc3339(), "2024-03-20T10:30:00+00:00");
+    }
+
+    #[test]
+    fn a_firing_s_time_is_the_one_that_postgres_gives_back() {
+        let firing = r#"{"job_id":"6f9619ff-8b86-4d01-b42d-00cf4fc964ff","scheduled_time":"2026-11-27T10:30:60.0000009Z"}"#;
+        let firing: Firing = serde_json::from_str(firing).unwrap();
+        assert_eq!(firing.scheduled_time.to_rfc3339(), "2026-11-27T10:31:00+00:00");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
+use shared::repository::Refusal;
 use shared::repository::schema::{self, SchemaError};
 use sqlx::PgPool;
 
@@ -46,12 +47,9 @@ pub(crate) async fn migrate(pool: &PgPool) -> Result<i64, MigrationError> {
     Ok(migrated.map_err(|_| MigrationError::TimedOut)??)
 }
 
-/// Why Postgres, though it is there, does not let us in: by its error codes 28 (authorization) and 3D (database).
 fn refusal(error: &sqlx::Error) -> Option<MigrationError> {
-    let code = error.as_database_error()?.code()?;
-    match code.get(..2)? {
-        "28" => Some(MigrationError::LoginRefused),
-        "3D" => Some(MigrationError::NoDatabase),
-        _ => None,
-    }
+    Some(match Refusal::of(error)? {
+        Refusal::Login => MigrationError::LoginRefused,
+        Refusal::NoDatabase => MigrationError::NoDatabase,
+    })
 }

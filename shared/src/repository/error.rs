@@ -50,8 +50,30 @@ const MAY_PASS: [&str; 20] = [
 /// not hold (22), a constraint (23), a trigger (27, P0), a view's condition (44), more than fits a row or an index (54).
 const DATA: [&str; 7] = ["21", "22", "23", "27", "44", "54", "P0"];
 
-/// Besides those of data, the beginnings of the codes that tell nothing against the session they came in.
-const SOUND_SESSION: [&str; 4] = ["40", "53", "55", "57014"];
+/// Besides those of data, the beginnings of the codes that tell nothing against other sessions that are open: what befell
+/// one transaction, one connection, one attempt to connect, or all of the server.
+const OTHERS_ARE_SOUND: [&str; 8] = ["08", "28", "3D", "40", "53", "55", "57", "58"];
+
+/// Why Postgres, though it is there, lets nobody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It refuses the user or the password.
+    Login,
+    /// It has no database of the name.
+    NoDatabase,
+}
+
+impl Refusal {
+    /// The refusal that an error of connecting is, if it is one.
+    #[must_use]
+    pub fn of(error: &sqlx::Error) -> Option<Self> {
+        match error.as_database_error()?.code()?.get(..2)? {
+            "28" => Some(Self::Login),
+            "3D" => Some(Self::NoDatabase),
+            _ => None,
+        }
+    }
+}
 
 impl Error {
     /// Whether trying again later may help.
@@ -66,6 +88,12 @@ impl Error {
         !self.is_transient() && self.code().is_some_and(|code| begins(&code, &DATA))
     }
 
+    /// Whether a lock was not to be had in the time set for it.
+    #[must_use]
+    pub(super) fn is_lock_timeout(&self) -> bool {
+        self.code().is_some_and(|code| code == "55P03")
+    }
+
     /// Postgres's own code (SQLSTATE), which tells the cause without the statement or its values.
     #[must_use]
     pub fn code(&self) -> Option<Cow<'_, str>> {
@@ -73,14 +101,17 @@ impl Error {
         cause.as_database_error()?.code()
     }
 
+    /// The error with its code, for whoever may see it.
+    #[must_use]
+    pub fn coded(&self) -> String {
+        self.code().map_or_else(|| self.to_string(), |code| format!("{self} (SQLSTATE {code})"))
+    }
+
     /// The error for a log: with its code, or, where Postgres gave none, with its cause.
     #[must_use]
     pub fn detail(&self) -> String {
         let (Self::Unavailable(cause) | Self::Rejected(cause)) = self;
-        match self.code() {
-            Some(code) => format!("{self} (SQLSTATE {code})"),
-            None => format!("{self}: {cause}"),
-        }
+        if self.code().is_some() { self.coded() } else { format!("{self}: {cause}") }
     }
 
     /// An attempt that took longer than its caller waits.
@@ -117,13 +148,13 @@ fn may_pass(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the error may be the connection's, so that it would come again on this one and not on another.
+/// Whether the error may be its session's, so that it would come again on this connection, and on others of its age.
 fn sticks(error: &sqlx::Error) -> bool {
     match error {
         // What was read is no answer to what was asked.
         sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(error) => {
-            error.code().is_none_or(|code| !begins(&code, &DATA) && !begins(&code, &SOUND_SESSION))
+            error.code().is_none_or(|code| !begins(&code, &DATA) && !begins(&code, &OTHERS_ARE_SOUND))
         }
         _ => false,
     }
@@ -147,3 +178,6 @@ fn lost_its_plan(error: &dyn DatabaseError) -> bool {
     let error = error.try_downcast_ref::<PgDatabaseError>();
     error.is_some_and(|error| error.routine() == Some("RevalidateCachedQuery"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,6 @@ use crate::repository::transaction::BEGIN;
 const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 /// Most holders of a lock that are named.
 const MAX_HOLDERS: i64 = 3;
-/// Postgres's code for a lock that was not to be had in time.
-const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// Why a table's partitions were not changed. Nothing of the change was made.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +68,7 @@ impl PartitionedTable {
 
     /// The error of a change whose transaction is over, with the holders of the lock where that was not to be had.
     pub(super) async fn explain(&self, connection: &mut PgConnection, error: Error) -> PartitionError {
-        if !is_lock_timeout(&error) {
+        if !error.is_lock_timeout() {
             return error.into();
         }
         match self.holders(connection).await {
@@ -102,10 +100,6 @@ impl PartitionedTable {
         .await?;
         Ok(holders)
     }
-}
-
-fn is_lock_timeout(error: &Error) -> bool {
-    error.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE)
 }
 
 fn told(holders: &[Holder]) -> String {
