@@ -21,6 +21,9 @@ pub struct ExactDecimal {
 }
 
 impl ExactDecimal {
+    /// Nothing.
+    pub(crate) const ZERO: Self = Self { mantissa: 0, scale: 0 };
+
     /// `mantissa` × 10^-`scale`.
     pub(crate) fn new(mantissa: u128, scale: u32) -> Self {
         let (mut mantissa, mut scale) = (mantissa, scale);
@@ -39,6 +42,23 @@ impl ExactDecimal {
     /// How many of the digits stand after the point.
     pub(crate) fn scale(self) -> u32 {
         self.scale
+    }
+
+    /// The sum; none if it has too many digits.
+    pub(crate) fn checked_add(self, other: Self) -> Option<Self> {
+        let scale = self.scale.max(other.scale);
+        Some(Self::new(self.units(scale)?.checked_add(other.units(scale)?)?, scale))
+    }
+
+    /// The difference; none if it is negative or has too many digits.
+    pub(crate) fn checked_sub(self, other: Self) -> Option<Self> {
+        let scale = self.scale.max(other.scale);
+        Some(Self::new(self.units(scale)?.checked_sub(other.units(scale)?)?, scale))
+    }
+
+    /// How many units of 10^-`scale` it is; `scale` is its own or greater.
+    fn units(self, scale: u32) -> Option<u128> {
+        self.mantissa.checked_mul(10_u128.checked_pow(scale - self.scale)?)
     }
 }
 
@@ -87,6 +107,15 @@ mod tests {
             assert_eq!(ExactDecimal::new(digits.0, digits.1), decimal, "made of its own digits");
             assert_eq!(serde_json::to_string(&decimal).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn sums_and_differences_are_exact_or_none() {
+        let of = ExactDecimal::new;
+        assert_eq!(of(15, 1).checked_add(of(25, 2)), Some(of(175, 2)));
+        assert_eq!(of(175, 2).checked_sub(of(25, 2)), Some(of(15, 1)));
+        assert_eq!(of(1, 0).checked_sub(of(11, 1)), None, "negative");
+        assert_eq!(of(10_u128.pow(34), 0).checked_add(of(1, 22)), None, "57 digits");
     }
 
     #[test]

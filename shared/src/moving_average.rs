@@ -32,14 +32,24 @@ pub struct MovingAverage {
 /// ```
 #[must_use]
 pub fn average(window: &[Price]) -> Option<MovingAverage> {
+    average_after(ExactDecimal::ZERO, 0, window)
+}
+
+/// Averages a window of which the `count` oldest prices are known by their `sum` alone.
+///
+/// Returns `None` where none is known by itself, and for a window that is too long.
+#[must_use]
+pub(crate) fn average_after(sum: ExactDecimal, count: usize, window: &[Price]) -> Option<MovingAverage> {
     let prices = || window.iter().map(|price| price.value());
-    let scale = prices().map(|price| price.scale()).max()?;
+    let scale = prices().map(|price| price.scale()).max()?.max(sum.scale());
     // Five prices of 11 digits before the point and 20 after it have a sum of 32 digits; no mean below needs more
     // than 34 of the 38 that fit.
     let units =
         |price: rust_decimal::Decimal| price.mantissa().unsigned_abs() * 10_u128.pow(scale - price.scale());
-    let sum: u128 = prices().map(units).sum();
-    let value = match window.len() {
+    let before = sum.mantissa().checked_mul(10_u128.checked_pow(scale - sum.scale())?)?;
+    let sum = before + prices().map(units).sum::<u128>();
+    let points = count + window.len();
+    let value = match points {
         1 => ExactDecimal::new(sum, scale),
         2 => ExactDecimal::new(sum * 5, scale + 1),
         3 => {
@@ -50,8 +60,24 @@ pub fn average(window: &[Price]) -> Option<MovingAverage> {
         WINDOW => ExactDecimal::new(sum * 2, scale + 1),
         _ => return None,
     };
-    let points = u8::try_from(window.len()).ok()?;
+    let points = u8::try_from(points).ok()?;
     Some(MovingAverage { value, points })
+}
+
+impl MovingAverage {
+    /// The sum of the prices that it is of, of which those that are known have so many decimal `places` at most.
+    ///
+    /// A rounded mean of three has two places more than any of its prices. Three times it is off by one in the last place,
+    /// which shows, because the sum has neither of these two. A mean that is exact looks like that only where a price
+    /// that is not known has more places than all others, and the sum ends in 01 or 99: then it is off by as much.
+    pub(crate) fn sum(self, places: u32) -> ExactDecimal {
+        let mantissa = self.value.mantissa() * u128::from(self.points);
+        let rounded = self.points == 3
+            && self.value.scale() >= LEAST_PLACES_OF_THREE.max(places + 2)
+            && matches!(mantissa % 100, 1 | 99);
+        let mantissa = if rounded { (mantissa + 1) / 100 * 100 } else { mantissa };
+        ExactDecimal::new(mantissa, self.value.scale())
+    }
 }
 
 /// A third of `number`, to the nearest integer.
@@ -116,6 +142,28 @@ mod tests {
         assert_eq!(average_of(&["1.0001", "1", "1"]), "1.000033");
         assert_eq!(average_of(&["1.00001", "1", "1"]), "1.0000033");
         assert_eq!(average_of(&["1", "2", "3.3"]), "2.1");
+    }
+
+    #[test]
+    fn the_sum_of_an_average_is_that_of_its_prices() {
+        for prices in [
+            ["1", "1", "2"].as_slice(),
+            &["10", "10.5", "11"],
+            &["0.123456", "1", "2.5"],
+            &["71457371648.000000000000001", "1544.07", "1654.53"],
+            &["99999999999.999999999999999", "0.00000000000000000001", "1"],
+            &["1", "2", "4", "5.5"],
+            &["99999999999.999999999999999"; 5],
+        ] {
+            let window: Vec<Price> = prices.iter().map(|text| text.parse().unwrap()).collect();
+            let sum = window
+                .iter()
+                .fold(ExactDecimal::ZERO, |sum, price| sum.checked_add((*price).into()).unwrap());
+            let whole = average(&window).unwrap();
+            assert_eq!(whole.sum(window[0].value().scale()), sum, "{prices:?}");
+            let first = ExactDecimal::from(window[0]);
+            assert_eq!(average_after(first, 1, &window[1..]), Some(whole), "{prices:?}");
+        }
     }
 
     #[test]

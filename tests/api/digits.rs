@@ -43,10 +43,10 @@ async fn doubles_and_the_mean_of_large_and_precise_prices_are_answered_with_all_
     api.store(&events).await;
     let history = api.get("/prices/history?symbol=MIXED").await.text;
     for text in [
-        "\"price\":0.00000000000000000001,\"moving_average\":25000000000.3025000003086417500025,\"points\":4",
-        "\"price\":99999999999.999999999999999,\"moving_average\":33333333333.736666667078189,\"points\":3",
-        "\"price\":0.0000000012345678,\"moving_average\":0.605000000617284,\"points\":2",
-        "\"price\":1.2100000000000002,\"moving_average\":1.2100000000000002,\"points\":1",
+        "\"price\":0.00000000000000000001,\"currency\":\"USD\",\"moving_average\":25000000000.3025000003086417500025,\"points\":4",
+        "\"price\":99999999999.999999999999999,\"currency\":\"USD\",\"moving_average\":33333333333.736666667078189,\"points\":3",
+        "\"price\":0.0000000012345678,\"currency\":\"USD\",\"moving_average\":0.605000000617284,\"points\":2",
+        "\"price\":1.2100000000000002,\"currency\":\"USD\",\"moving_average\":1.2100000000000002,\"points\":1",
     ] {
         assert!(history.contains(text), "{text} in {history}");
     }
@@ -60,6 +60,7 @@ async fn numbers_have_no_exponents_and_no_zeros_at_their_end() {
         api.store(&[polled(&symbol, "quoter", price, at(0), at(1))]).await;
         let history = api.get(&format!("/prices/history?symbol={symbol}")).await.text;
         let plain = ["0.00000812", "150.25", "10000000000", "0.000000000000001"][number];
-        assert!(history.contains(&format!("\"price\":{plain},\"moving_average\":{plain},")), "{history}");
+        let text = format!("\"price\":{plain},\"currency\":\"USD\",\"moving_average\":{plain},");
+        assert!(history.contains(&text), "{history}");
     }
 }

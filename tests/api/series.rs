@@ -1,6 +1,7 @@
 //! Which series average and history mean, and what they say of it.
 
 use serde_json::{Value, json};
+use shared::price_event::PriceEvent;
 
 use crate::fixture::{Api, at, event, polled};
 
@@ -65,6 +66,31 @@ async fn a_series_that_is_not_there_is_a_404_and_a_provider_nobody_knows_a_400_t
         let foreign = api.get(&format!("{path}?symbol=AAPL&provider=foreign")).await;
         assert_eq!(foreign.status, 200, "a producer that we cannot ask is known once it has a series");
     }
+}
+
+#[tokio::test]
+async fn every_answer_tells_the_unit_and_no_average_mixes_two() {
+    let api = Api::start().await;
+    let quotes = [
+        ("2005", Some("GBp")),
+        ("2006", Some("GBp")),
+        ("20.07", Some("GBP")),
+        ("20.08", Some("GBP")),
+        ("7", None),
+    ];
+    for ((price, unit), second) in quotes.into_iter().zip(0..) {
+        let currency = unit.map(|unit| unit.parse().unwrap());
+        api.store(&[PriceEvent { currency, ..event("FLIP.L", "quoter", price, second) }]).await;
+        let average = api.get("/prices/average?symbol=FLIP.L").await.json();
+        let series = api.get("/symbols").await.json()["items"][0].clone();
+        assert_eq!((&average["currency"], &series["currency"]), (&json!(unit), &json!(unit)));
+        assert_eq!(average["points"], [1, 2, 1, 2, 1][usize::try_from(second).unwrap()]);
+    }
+    let history = api.get("/prices/history?symbol=FLIP.L").await;
+    let averages = [json!(7), json!(20.075), json!(20.07), json!(2005.5), json!(2005)];
+    assert_eq!(history.each("moving_average"), averages);
+    let units = [json!(null), json!("GBP"), json!("GBP"), json!("GBp"), json!("GBp")];
+    assert_eq!(history.each("currency"), units);
 }
 
 #[tokio::test]

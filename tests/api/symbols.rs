@@ -10,7 +10,7 @@ async fn every_series_is_listed_with_its_newest_point() {
     api.store(&[event("AAPL", "quoter", "1.5", 0), event("AAPL", "quoter", "2.5", 5)]).await;
     let answered = api.get("/symbols").await;
     let expected = "{\"items\":[{\"symbol\":\"AAPL\",\"provider\":\"quoter\",\
-                    \"timestamp\":\"2023-11-14T22:13:25Z\",\"price\":2.5,\"moving_average\":2,\"points\":2}],\
+                    \"timestamp\":\"2023-11-14T22:13:25Z\",\"price\":2.5,\"currency\":\"USD\",\"moving_average\":2,\"points\":2}],\
                     \"next_cursor\":null}";
     assert_eq!((answered.status, answered.text.as_str()), (200, expected));
 }

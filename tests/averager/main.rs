@@ -8,5 +8,7 @@ mod migrations;
 mod property;
 mod refusals;
 mod rules;
+mod set_back;
+mod units;
 
 use e2e::reference;

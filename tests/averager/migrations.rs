@@ -1,7 +1,12 @@
 //! What migrations do to the points that a database holds already.
 
-use shared::repository::MIGRATOR;
+use shared::market::Currency;
+use shared::repository::ingest::Ingest;
+use shared::repository::price_points::{self, Range};
+use shared::repository::{MIGRATOR, series};
 use sqlx::{PgPool, raw_sql};
+
+use crate::units::{averages, owned, quote};
 
 /// A database whose schema is that of `version`, with what `fill` puts there.
 async fn database_at(version: i64, fill: &'static str) -> PgPool {
@@ -52,4 +57,34 @@ async fn stored_means_of_three_get_six_places_where_their_three_points_are_store
     assert_eq!(means, expected.map(|(symbol, mean)| (symbol.to_owned(), mean.to_owned())));
     let newest: Vec<_> = newest.iter().map(|(symbol, mean)| (symbol.as_str(), mean.as_str())).collect();
     assert_eq!(newest, [("EDGE", "10.33"), ("FINE", fine), ("THREE", "10.333333")]);
+}
+
+#[tokio::test]
+async fn points_older_than_units_have_the_unit_of_their_series_and_are_averaged_on() {
+    let pool = database_at(
+        4,
+        "insert into series (symbol, provider, last_at, last_polled_at, last_price, last_average, last_points,
+                             last_currency, price_before_1)
+         values ('PENCE', 'yahoo', to_timestamp(1700000002), now(), 30, 20, 2, 'GBp', 10),
+                ('NONE', 'yahoo', to_timestamp(1700000002), now(), 30, 20, 2, null, 10);
+         insert into price_points (quoted_at, polled_at, event_id, series_id, points, price, moving_average)
+         select to_timestamp(1700000000 + second), now(), gen_random_uuid(), series_id, points, price, average
+         from (values (0, 10, 10, 1), (2, 30, 20, 2)) as p(second, price, average, points) cross join series",
+    )
+    .await;
+    MIGRATOR.run(&pool).await.unwrap();
+
+    let ingest = Ingest::new(pool.clone());
+    for (symbol, unit, other) in [("PENCE", Some("GBp"), None), ("NONE", None, Some("GBp"))] {
+        ingest.store(&[quote(symbol, "20", unit, 1), quote(symbol, "60", unit, 3)], &[]).await.unwrap();
+        ingest.store(&[quote(symbol, "7", other, 4)], &[]).await.unwrap();
+        let expected = owned([("10", 1), ("15", 2), ("20", 3), ("30", 4), ("7", 1)]);
+        assert_eq!(averages(&pool, symbol).await, expected);
+        let newest = series::find(&pool, &symbol.parse().unwrap(), None, &"yahoo".parse().unwrap()).await;
+        let series_id = newest.unwrap().unwrap().series_id;
+        let history = price_points::history(&pool, series_id, Range::default(), 10).await.unwrap();
+        let units: Vec<_> =
+            history.iter().rev().map(|point| point.currency.as_ref().map(Currency::as_str)).collect();
+        assert_eq!(units, [unit, unit, unit, unit, other]);
+    }
 }

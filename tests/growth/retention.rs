@@ -58,18 +58,34 @@ async fn quotes_of_dropped_months_are_expired_while_their_neighbours_are_stored(
 
     let edge = [quote(at("2024-04-30T23:59:59.999999Z"), 100), quote(at("2024-05-01T00:00:00Z"), 200)];
     assert_eq!(store(&pool, &edge).await, Stored { expired: 1, added: 1, ..Stored::default() });
-    // The repair averages what is stored, with its true count: 200, and the points of May to August.
+    // The averages that are left tell what the points of January to April were.
     let repaired: Vec<(String, i16)> =
         averages(&pool).await.into_iter().map(|(_, average, points)| (average, points)).collect();
-    let expected = [("200", 1), ("102.5", 2), ("70.3333", 3), ("54.5", 4), ("45.2", 5)];
-    for ((average, points), (value, count)) in repaired.iter().zip(expected) {
-        assert_eq!(*points, count, "{repaired:?}");
-        assert!(
-            average.starts_with(value) || value.starts_with(average.as_str()),
-            "{average} is not {value}"
-        );
-    }
-    assert_eq!(repaired.len(), expected.len());
+    let expected = ["42", "42.8", "43.6", "44.4", "45.2"];
+    assert_eq!(repaired, expected.map(|average| (average.to_owned(), 5)));
+}
+
+#[tokio::test]
+async fn a_revision_at_the_edge_shifts_averages_and_leaves_the_tail() {
+    let pool = e2e::postgres::database().await.unwrap();
+    make_ahead(&pool, PRICE_POINTS, at("2024-01-01T00:00:00Z")).await.unwrap();
+    make_ahead(&pool, PRICE_POINTS, at("2024-06-20T00:00:00Z")).await.unwrap();
+    let noon = |month: u32| at(&format!("2024-{month:02}-15T12:00:00Z"));
+    let events: Vec<PriceEvent> = (1..=6).map(|month| quote(noon(month), month * 10)).collect();
+    store(&pool, &events).await;
+    drop_before(&pool, PRICE_POINTS, at("2024-05-20T00:00:00Z")).await.unwrap();
+    let means = async || -> Vec<(String, i16)> {
+        averages(&pool).await.into_iter().map(|(_, average, points)| (average, points)).collect()
+    };
+    let of_five = |averages: [&str; 2]| averages.map(|average| (average.to_owned(), 5));
+    assert_eq!(means().await, of_five(["30", "40"]));
+
+    let revised = PriceEvent { polled_at: noon(7), ..quote(noon(5), 55) };
+    assert_eq!(store(&pool, &[revised]).await, Stored { revised: 1, ..Stored::default() });
+    assert_eq!(means().await, of_five(["31", "41"]));
+    store(&pool, &[quote(noon(7), 70)]).await;
+    let newest = means().await.pop();
+    assert_eq!(newest, Some(("51".to_owned(), 5)), "the mean of 30, 40, 55, 60 and 70");
 }
 
 #[tokio::test]

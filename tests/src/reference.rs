@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::market::{ProviderName, Symbol, Timestamp};
+use shared::market::{Currency, ProviderName, Symbol, Timestamp};
 use shared::price::Price;
 use shared::price_event::PriceEvent;
 use sqlx::PgPool;
@@ -13,9 +13,11 @@ use uuid::Uuid;
 pub struct Point {
     /// The price that stands.
     pub price: String,
+    /// Its unit.
+    pub currency: Option<String>,
     /// When it was polled.
     pub polled_at: Timestamp,
-    /// The average of it and the up to four before it.
+    /// The average of it and the up to four before it that have its unit without a break.
     pub average: String,
     /// How many those are.
     pub points: i16,
@@ -24,13 +26,15 @@ pub struct Point {
 /// A quote: symbol, provider, quote time.
 pub type Key = (String, String, Timestamp);
 
+/// What decides which of several answers stands: the greatest.
+type Answer<'a> = (Timestamp, Uuid, Price, Option<&'a Currency>);
+
 /// What must be stored after all of `events`, in whatever order they came.
 #[must_use]
 pub fn expected(events: &[PriceEvent]) -> BTreeMap<Key, Point> {
-    let mut winners =
-        BTreeMap::<(&Symbol, &ProviderName), BTreeMap<Timestamp, (Timestamp, Uuid, Price)>>::new();
+    let mut winners = BTreeMap::<(&Symbol, &ProviderName), BTreeMap<Timestamp, Answer<'_>>>::new();
     for event in events {
-        let answer = (event.polled_at, event.id, event.price);
+        let answer = (event.polled_at, event.id, event.price, event.currency.as_ref());
         let quotes = winners.entry((&event.symbol, &event.provider)).or_default();
         let winner = quotes.entry(event.timestamp).or_insert(answer);
         *winner = (*winner).max(answer);
@@ -38,11 +42,16 @@ pub fn expected(events: &[PriceEvent]) -> BTreeMap<Key, Point> {
     let mut points = BTreeMap::new();
     for ((symbol, provider), quotes) in winners {
         let mut window = Vec::new();
-        for (quoted_at, (polled_at, _, price)) in quotes {
+        let mut unit = None;
+        for (quoted_at, (polled_at, _, price, currency)) in quotes {
+            if unit.replace(currency) != Some(currency) {
+                window.clear();
+            }
             window.push(price);
             let newest = &window[window.len().saturating_sub(5)..];
             let point = Point {
                 price: price.to_string(),
+                currency: currency.map(ToString::to_string),
                 polled_at,
                 average: mean(newest),
                 points: i16::try_from(newest.len()).unwrap_or(i16::MAX),
@@ -84,32 +93,6 @@ pub fn mean(prices: &[Price]) -> String {
     format!("{integer}.{fraction}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The currency of each series' newest quote, as its winning answer tells it.
-#[must_use]
-pub fn expected_currencies(events: &[PriceEvent]) -> BTreeMap<(String, String), Option<String>> {
-    let mut newest = BTreeMap::<_, &PriceEvent>::new();
-    for event in events {
-        let order = |event: &PriceEvent| (event.timestamp, event.polled_at, event.id, event.price);
-        let winner = newest.entry((event.symbol.to_string(), event.provider.to_string())).or_insert(event);
-        if order(event) > order(winner) {
-            *winner = event;
-        }
-    }
-    let currency = |event: &PriceEvent| event.currency.as_ref().map(ToString::to_string);
-    newest.into_iter().map(|(series, event)| (series, currency(event))).collect()
-}
-
-/// The currency of each series' newest quote, as it is stored.
-///
-/// # Panics
-/// When Postgres is away.
-pub async fn stored_currencies(pool: &PgPool) -> BTreeMap<(String, String), Option<String>> {
-    let select = "select symbol, provider, last_currency from series";
-    let rows: Vec<(String, String, Option<String>)> =
-        sqlx::query_as(select).fetch_all(pool).await.expect("the stored series");
-    rows.into_iter().map(|(symbol, provider, currency)| ((symbol, provider), currency)).collect()
-}
-
 /// What is stored.
 ///
 /// # Panics
@@ -117,8 +100,9 @@ pub async fn stored_currencies(pool: &PgPool) -> BTreeMap<(String, String), Opti
 pub async fn stored(pool: &PgPool) -> BTreeMap<Key, Point> {
     read(
         pool,
-        "select s.symbol, s.provider, p.quoted_at, p.price::text, p.polled_at, p.moving_average::text, p.points
-         from price_points p join series s using (series_id)",
+        "select s.symbol, s.provider, p.quoted_at, p.price::text, u.unit, p.polled_at, p.moving_average::text, p.points
+         from price_points p join series s using (series_id)
+         left join units u on u.unit_id = coalesce(p.unit_id, s.old_unit_id)",
     )
     .await
 }
@@ -130,19 +114,19 @@ pub async fn stored(pool: &PgPool) -> BTreeMap<Key, Point> {
 pub async fn newest(pool: &PgPool) -> BTreeMap<Key, Point> {
     read(
         pool,
-        "select symbol, provider, last_at, last_price::text, last_polled_at, last_average::text, last_points
+        "select symbol, provider, last_at, last_price::text, last_currency, last_polled_at, last_average::text, last_points
          from series where last_at is not null",
     )
     .await
 }
 
-type Row = (String, String, Timestamp, String, Timestamp, String, i16);
+type Row = (String, String, Timestamp, String, Option<String>, Timestamp, String, i16);
 
 async fn read(pool: &PgPool, query: &'static str) -> BTreeMap<Key, Point> {
     let rows: Vec<Row> = sqlx::query_as(query).fetch_all(pool).await.expect("points are read");
     let mut points = BTreeMap::new();
-    for (symbol, provider, quoted_at, price, polled_at, average, count) in rows {
-        let point = Point { price, polled_at, average, points: count };
+    for (symbol, provider, quoted_at, price, currency, polled_at, average, count) in rows {
+        let point = Point { price, currency, polled_at, average, points: count };
         let key = (symbol, provider, quoted_at);
         assert!(points.insert(key.clone(), point).is_none(), "{key:?} is there twice");
     }

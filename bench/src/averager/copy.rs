@@ -14,6 +14,8 @@ use crate::postgres::Server;
 
 /// Postgres counts microseconds from 2000-01-01, the Unix epoch plus these many.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
+/// The number that the averager gave the one unit of the events.
+pub(super) const UNIT: i16 = 1;
 /// More than a row takes.
 const ROW_BYTES: usize = 128;
 
@@ -29,7 +31,7 @@ impl Copy {
         tokio::spawn(connection);
         let statement = client
             .prepare(
-                "copy bench_copy (quoted_at, polled_at, event_id, series_id, points, price, moving_average)
+                "copy bench_copy (quoted_at, polled_at, event_id, series_id, points, price, moving_average, unit_id)
                  from stdin (format binary)",
             )
             .await?;
@@ -55,7 +57,7 @@ pub(crate) fn rows(events: &[PriceEvent], ids: &SeriesIds) -> anyhow::Result<Byt
     data.put_slice(b"PGCOPY\n\xff\r\n\0");
     data.put_slice(&[0; 8]);
     for event in events {
-        data.put_i16(7);
+        data.put_i16(8);
         put_field(&mut data, &micros(event.timestamp).to_be_bytes());
         put_field(&mut data, &micros(event.polled_at).to_be_bytes());
         put_field(&mut data, event.id.as_bytes());
@@ -63,6 +65,7 @@ pub(crate) fn rows(events: &[PriceEvent], ids: &SeriesIds) -> anyhow::Result<Byt
         put_field(&mut data, &1_i16.to_be_bytes());
         put_numeric(&mut data, event.price.value())?;
         put_numeric(&mut data, event.price.value())?;
+        put_field(&mut data, &UNIT.to_be_bytes());
     }
     data.put_i16(-1);
     Ok(data.freeze())

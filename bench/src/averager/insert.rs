@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
 
 use super::contender::{Contender, decode};
+use super::copy::UNIT;
 use super::tables::{SeriesIds, Tables};
 use crate::postgres::Server;
 
@@ -26,9 +27,9 @@ impl Contender for Unnest {
         let ids = events.iter().map(|event| self.ids.of(event)).collect::<anyhow::Result<Vec<_>>>()?;
         let prices: Vec<_> = events.iter().map(|event| event.price.value()).collect();
         sqlx::query(
-            "insert into bench_unnest (quoted_at, polled_at, event_id, series_id, points, price, moving_average)
+            "insert into bench_unnest (quoted_at, polled_at, event_id, series_id, points, price, moving_average, unit_id)
              select * from unnest($1::timestamptz[], $2::timestamptz[], $3::uuid[], $4::int4[], $5::int2[],
-                                  $6::numeric[], $7::numeric[])",
+                                  $6::numeric[], $7::numeric[], $8::int2[])",
         )
         .bind(events.iter().map(|event| event.timestamp).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.polled_at).collect::<Vec<_>>())
@@ -37,6 +38,7 @@ impl Contender for Unnest {
         .bind(vec![1_i16; events.len()])
         .bind(&prices)
         .bind(&prices)
+        .bind(vec![UNIT; events.len()])
         .execute(&mut self.connection)
         .await?;
         Ok(())

@@ -8,6 +8,7 @@ use shared::price_event::PriceEvent;
 use sqlx::postgres::PgConnection;
 
 use super::contender::{Contender, decode};
+use super::copy::UNIT;
 use super::tables::{SeriesIds, Tables};
 use crate::postgres::Server;
 
@@ -36,8 +37,9 @@ impl Naive {
         }
         let Some(average) = average(&window) else { anyhow::bail!("a window of no prices") };
         sqlx::query(
-            "insert into bench_naive (quoted_at, polled_at, event_id, series_id, points, price, moving_average)
-             values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
+            "insert into bench_naive (quoted_at, polled_at, event_id, series_id, points, price, moving_average,
+                                      unit_id)
+             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
         )
         .bind(event.timestamp)
         .bind(event.polled_at)
@@ -46,6 +48,7 @@ impl Naive {
         .bind(i16::from(average.points))
         .bind(event.price.value())
         .bind(average.value)
+        .bind(UNIT)
         .execute(&mut self.connection)
         .await?;
         sqlx::query(

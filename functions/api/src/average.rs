@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use serde::Serialize;
 use shared::exact_decimal::ExactDecimal;
-use shared::market::{ProviderName, Symbol, Timestamp};
+use shared::market::{Currency, ProviderName, Symbol, Timestamp};
 use shared::moving_average::WINDOW;
 use utoipa::ToSchema;
 
@@ -45,12 +45,15 @@ pub(crate) struct Average {
     /// Points of a full window.
     #[schema(example = 5)]
     window: usize,
-    /// Points that this average is of: fewer than the window while the series is young.
+    /// Points that this average is of: fewer than the window while the series is young, or its unit has just changed.
     #[schema(minimum = 1, maximum = 5, example = 5)]
     points: u8,
     /// The mean of these points' prices.
     #[schema(value_type = ExactNumber)]
     moving_average: ExactDecimal,
+    /// Unit of the prices and so of the average, as the provider writes it; null where it does not tell.
+    #[schema(value_type = Option<String>, required, example = "USD")]
+    currency: Option<Currency>,
     /// Market time of the newest point.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:00Z")]
     timestamp: Timestamp,
@@ -58,7 +61,8 @@ pub(crate) struct Average {
 
 /// The moving average of a series
 ///
-/// With fewer points than the window the average is of those there are, as `points` says.
+/// With fewer points than the window the average is of those there are, as `points` says. It never mixes units: where
+/// the unit changes, as from pence to pounds, the window begins anew.
 #[utoipa::path(
     get,
     path = "/prices/average",
@@ -80,6 +84,7 @@ pub(crate) async fn average(State(state): State<Arc<AppState>>, uri: Uri) -> Res
         window: WINDOW,
         points: series.points,
         moving_average: series.moving_average,
+        currency: series.currency,
         timestamp: series.timestamp,
     }))
 }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use serde::Serialize;
 use shared::exact_decimal::ExactDecimal;
-use shared::market::{ProviderName, Symbol, Timestamp};
+use shared::market::{Currency, ProviderName, Symbol, Timestamp};
 use shared::price::Price;
 use shared::repository::price_points::{self, PricePoint, Range};
 use utoipa::ToSchema;
@@ -69,7 +69,10 @@ pub(crate) struct HistoryPoint {
     /// The price.
     #[schema(value_type = ExactNumber)]
     price: Price,
-    /// The mean of this point and the up to four before it.
+    /// Unit of the price as the provider writes it, such as `USD`, and `GBp` for pence; null where it does not tell.
+    #[schema(value_type = Option<String>, required, example = "USD")]
+    currency: Option<Currency>,
+    /// The mean of this point and the up to four before it that have its unit without a break.
     #[schema(value_type = ExactNumber)]
     moving_average: ExactDecimal,
     /// Points that the average is of.
@@ -82,8 +85,8 @@ pub(crate) struct HistoryPoint {
 
 impl From<PricePoint> for HistoryPoint {
     fn from(point: PricePoint) -> Self {
-        let PricePoint { timestamp, price, moving_average, points, polled_at } = point;
-        Self { timestamp, price, moving_average, points, polled_at }
+        let PricePoint { timestamp, price, currency, moving_average, points, polled_at } = point;
+        Self { timestamp, price, currency, moving_average, points, polled_at }
     }
 }
 

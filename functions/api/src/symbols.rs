@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use serde::Serialize;
 use shared::exact_decimal::ExactDecimal;
-use shared::market::{ProviderName, Symbol, Timestamp};
+use shared::market::{Currency, ProviderName, Symbol, Timestamp};
 use shared::price::Price;
 use shared::repository::series::{self, Series, SeriesKey};
 use utoipa::ToSchema;
@@ -43,7 +43,10 @@ pub(crate) struct SymbolItem {
     /// Its price.
     #[schema(value_type = ExactNumber)]
     price: Price,
-    /// The mean of this point and the up to four before it.
+    /// Unit of the price as the provider writes it, such as `USD`, and `GBp` for pence; null where it does not tell.
+    #[schema(value_type = Option<String>, required, example = "USD")]
+    currency: Option<Currency>,
+    /// The mean of this point and the up to four before it that have its unit without a break.
     #[schema(value_type = ExactNumber)]
     moving_average: ExactDecimal,
     /// Points that the average is of.
@@ -53,8 +56,8 @@ pub(crate) struct SymbolItem {
 
 impl From<Series> for SymbolItem {
     fn from(series: Series) -> Self {
-        let Series { symbol, provider, timestamp, price, moving_average, points, .. } = series;
-        Self { symbol, provider, timestamp, price, moving_average, points }
+        let Series { symbol, provider, timestamp, price, currency, moving_average, points, .. } = series;
+        Self { symbol, provider, timestamp, price, currency, moving_average, points }
     }
 }
 

@@ -5,7 +5,7 @@ use sqlx::{PgExecutor, Row};
 
 use super::{Error, series};
 use crate::exact_decimal::ExactDecimal;
-use crate::market::Timestamp;
+use crate::market::{Currency, Timestamp};
 use crate::price::Price;
 
 /// A stored quote with its average.
@@ -15,7 +15,9 @@ pub struct PricePoint {
     pub timestamp: Timestamp,
     /// Its price.
     pub price: Price,
-    /// Average of this point and the up to four before it.
+    /// Unit of the price, where known.
+    pub currency: Option<Currency>,
+    /// Average of this point and the up to four before it that have its unit without a break.
     pub moving_average: ExactDecimal,
     /// How many points the average is of.
     pub points: u8,
@@ -45,11 +47,16 @@ pub async fn history(
     limit: i64,
 ) -> Result<Vec<PricePoint>, Error> {
     let rows = sqlx::query(
-        "select quoted_at, price, moving_average, points, polled_at
-         from price_points
-         where series_id = $1 and quoted_at >= coalesce($2, '-infinity') and quoted_at < coalesce($3, 'infinity')
-         order by quoted_at desc
-         limit $4",
+        "select p.quoted_at, p.price, u.unit, p.moving_average, p.points, p.polled_at
+         from (
+             select quoted_at, price, unit_id, moving_average, points, polled_at
+             from price_points
+             where series_id = $1 and quoted_at >= coalesce($2, '-infinity') and quoted_at < coalesce($3, 'infinity')
+             order by quoted_at desc
+             limit $4
+         ) p
+         left join units u on u.unit_id = coalesce(p.unit_id, (select old_unit_id from series where series_id = $1))
+         order by p.quoted_at desc",
     )
     .bind(series_id)
     .bind(range.from)
@@ -64,6 +71,7 @@ fn read(row: &PgRow) -> Result<PricePoint, Error> {
     Ok(PricePoint {
         timestamp: row.try_get("quoted_at")?,
         price: series::price(row.try_get("price")?)?,
+        currency: row.try_get::<Option<String>, _>("unit")?.map(series::name).transpose()?,
         moving_average: row.try_get("moving_average")?,
         points: series::points(row.try_get("points")?)?,
         polled_at: row.try_get("polled_at")?,

@@ -26,7 +26,7 @@ pub struct Series {
     pub price: Price,
     /// Unit of the price, where known.
     pub currency: Option<Currency>,
-    /// Average of the newest point and the up to four before it.
+    /// Average of the newest point and the up to four before it that have its unit without a break.
     pub moving_average: ExactDecimal,
     /// How many points the average is of.
     pub points: u8,
@@ -149,7 +149,7 @@ fn read(row: &PgRow) -> Result<Series, Error> {
     })
 }
 
-fn name<T: TryFrom<String, Error = NameError>>(text: String) -> Result<T, Error> {
+pub(super) fn name<T: TryFrom<String, Error = NameError>>(text: String) -> Result<T, Error> {
     text.try_into().map_err(unreadable)
 }
 

@@ -27,17 +27,17 @@ pub(super) async fn upsert(connection: &mut PgConnection, points: &[Point]) -> R
 }
 
 const INSERT: &str = "insert into price_points
-         (quoted_at, polled_at, event_id, series_id, points, price, moving_average)
+         (quoted_at, polled_at, event_id, series_id, points, price, moving_average, unit_id)
      select * from unnest($1::timestamptz[], $2::timestamptz[], $3::uuid[], $4::int4[], $5::int2[], $6::numeric[],
-                          $7::numeric[])";
+                          $7::numeric[], $8::int2[])";
 
 const UPSERT: &str = "insert into price_points
-         (quoted_at, polled_at, event_id, series_id, points, price, moving_average)
+         (quoted_at, polled_at, event_id, series_id, points, price, moving_average, unit_id)
      select * from unnest($1::timestamptz[], $2::timestamptz[], $3::uuid[], $4::int4[], $5::int2[], $6::numeric[],
-                          $7::numeric[])
+                          $7::numeric[], $8::int2[])
      on conflict (series_id, quoted_at) do update
          set polled_at = excluded.polled_at, event_id = excluded.event_id, points = excluded.points,
-             price = excluded.price, moving_average = excluded.moving_average";
+             price = excluded.price, moving_average = excluded.moving_average, unit_id = excluded.unit_id";
 
 async fn insert(
     connection: &mut PgConnection,
@@ -48,7 +48,7 @@ async fn insert(
     Ok(())
 }
 
-/// Gives a statement the columns of the points, as seven arrays.
+/// Gives a statement the columns of the points, as eight arrays.
 pub(super) fn bind<'q>(
     query: Query<'q, Postgres, PgArguments>,
     points: &[Point],
@@ -61,4 +61,5 @@ pub(super) fn bind<'q>(
         .bind(points.iter().map(|point| i16::from(point.average.points)).collect::<Vec<_>>())
         .bind(points.iter().map(|point| point.price.value()).collect::<Vec<_>>())
         .bind(points.iter().map(|point| point.average.value).collect::<Vec<_>>())
+        .bind(points.iter().map(|point| point.unit_id).collect::<Vec<_>>())
 }

@@ -1,22 +1,25 @@
 //! A batch of events grouped by series.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::series::{Key, Series};
 use super::{Indexed, rank};
-use crate::market::Timestamp;
+use crate::market::{Currency, Timestamp};
 use crate::price_event::PriceEvent;
 
 /// Events with the index of their series among the keys.
 #[derive(Debug)]
 pub(super) struct Batch<'a> {
     keys: Vec<Key<'a>>,
+    /// The different units of the events.
+    currencies: Vec<Currency>,
     events: Indexed<'a>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn of(events: impl ExactSizeIterator<Item = &'a PriceEvent>) -> Self {
         let mut keys = Vec::new();
+        let (mut currencies, mut last) = (HashSet::new(), None);
         let mut indices = HashMap::with_capacity(events.len());
         let events = events
             .map(|event| {
@@ -24,14 +27,23 @@ impl<'a> Batch<'a> {
                     keys.push(Key::new(&event.symbol, &event.provider));
                     keys.len() - 1
                 });
+                // Neighbours mostly have the same one.
+                if last != Some(&event.currency) {
+                    currencies.extend(event.currency.clone());
+                    last = Some(&event.currency);
+                }
                 (index, event)
             })
             .collect();
-        Self { keys, events }
+        Self { keys, currencies: currencies.into_iter().collect(), events }
     }
 
     pub(super) fn keys(&self) -> &[Key<'a>] {
         &self.keys
+    }
+
+    pub(super) fn currencies(&self) -> &[Currency] {
+        &self.currencies
     }
 
     /// The fences of all series, in the order in which they must be locked.

@@ -13,7 +13,7 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Postgres counts microseconds from 2000-01-01, the Unix epoch plus these many.
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// Bytes of a typical row, to size the buffer once.
-const ROW_BYTES: usize = 110;
+const ROW_BYTES: usize = 116;
 
 /// Appends the points in one COPY.
 pub(super) async fn points(connection: &mut PgConnection, points: &[Point]) -> Result<(), Error> {
@@ -26,7 +26,7 @@ pub(super) async fn points(connection: &mut PgConnection, points: &[Point]) -> R
     data.extend_from_slice(&(-1_i16).to_be_bytes());
     let mut copy = connection
         .copy_in_raw(
-            "copy price_points (quoted_at, polled_at, event_id, series_id, points, price, moving_average)
+            "copy price_points (quoted_at, polled_at, event_id, series_id, points, price, moving_average, unit_id)
              from stdin (format binary)",
         )
         .await?;
@@ -36,7 +36,7 @@ pub(super) async fn points(connection: &mut PgConnection, points: &[Point]) -> R
 }
 
 fn put_point(data: &mut Vec<u8>, point: &Point) {
-    data.extend_from_slice(&7_i16.to_be_bytes());
+    data.extend_from_slice(&8_i16.to_be_bytes());
     put_field(data, &micros(point.quoted_at).to_be_bytes());
     put_field(data, &micros(point.polled_at).to_be_bytes());
     put_field(data, point.event_id.as_bytes());
@@ -44,6 +44,7 @@ fn put_point(data: &mut Vec<u8>, point: &Point) {
     put_field(data, &i16::from(point.average.points).to_be_bytes());
     put_numeric(data, point.price.into());
     put_numeric(data, point.average.value);
+    put_field(data, &point.unit_id.to_be_bytes());
 }
 
 fn put_field(data: &mut Vec<u8>, bytes: &[u8]) {

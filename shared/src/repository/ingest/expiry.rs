@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::Connection;
 use sqlx::postgres::PgPool;
+use uuid::Uuid;
 
 use super::{Error, fence, shard};
 use crate::market::Symbol;
@@ -52,7 +53,8 @@ async fn remove_batch(pool: &PgPool) -> Result<u64, Error> {
     let (ids, shards): (Vec<i32>, BTreeSet<i32>) = expired.iter().filter_map(known).unzip();
 
     let mut transaction = connection.begin_with(BEGIN).await?;
-    fence::pass(&mut transaction, &shards.into_iter().collect::<Vec<_>>()).await?;
+    let shards: Vec<i32> = shards.into_iter().collect();
+    fence::pass(&mut transaction, &shards, &[], Uuid::new_v4()).await?;
     // Looked at again: a writer may have added a point before the fences were ours.
     let removed = sqlx::query(
         "delete from series where series_id = any($1) and last_at < (select points_from from retention)",

@@ -6,50 +6,72 @@
 //! COMMITTED; a stricter one refuses it when another writer comes in between, and it is tried again the long way.
 
 use sqlx::postgres::PgConnection;
+use uuid::Uuid;
 
 use super::fence::Fences;
 use super::series::{self, Series};
 use super::{Error, Point, append};
+use crate::market::Currency;
 
 /// The subquery `passed` waits for the locks, and what it says is asked once, before the first row is written.
 const APPEND: &str = "
     with locked as (
-        select shard_id, version from ingest_fences where shard_id = any($1) order by shard_id for no key update
+        select shard_id, version, token from ingest_fences where shard_id = any($1) order by shard_id for no key update
     ), passed as (
-        select count(*) = cardinality($1) and not exists (select from retention where points_from > $3) as by_nobody
-        from locked join unnest($1::int4[], $2::int8[]) as known(shard_id, version) using (shard_id, version)
+        select count(*) = cardinality($1) and not exists (select from retention where points_from > $5)
+            and not exists (
+                select from unnest($6::int2[], $7::text[]) as known(unit_id, unit)
+                where not exists (select from units u where u.unit_id = known.unit_id and u.unit = known.unit)
+            ) as by_nobody
+        from locked
+        join unnest($1::int4[], $2::int8[], $3::uuid[]) as known(shard_id, version, token) using (shard_id, version, token)
     ), counted as (
-        update ingest_fences f set version = f.version + 1
+        update ingest_fences f set version = f.version + 1, token = $4
         from locked where f.shard_id = locked.shard_id and (select by_nobody from passed)
     ), appended as (
-        insert into price_points (quoted_at, polled_at, event_id, series_id, points, price, moving_average)
-        select p.* from unnest($4::timestamptz[], $5::timestamptz[], $6::uuid[], $7::int4[], $8::int2[], $9::numeric[],
-                               $10::numeric[]) as p
+        insert into price_points (quoted_at, polled_at, event_id, series_id, points, price, moving_average, unit_id)
+        select p.* from unnest($8::timestamptz[], $9::timestamptz[], $10::uuid[], $11::int4[], $12::int2[],
+                               $13::numeric[], $14::numeric[], $15::int2[]) as p
         where (select by_nobody from passed)
     )
     update series s
     set last_at = u.last_at, last_polled_at = u.last_polled_at, last_price = u.last_price,
         last_average = u.last_average, last_points = u.last_points, last_currency = u.last_currency,
         price_before_3 = u.before_3, price_before_2 = u.before_2, price_before_1 = u.before_1
-    from unnest($11::int4[], $12::timestamptz[], $13::timestamptz[], $14::numeric[], $15::numeric[], $16::int2[],
-                $17::text[], $18::numeric[], $19::numeric[], $20::numeric[])
+    from unnest($16::int4[], $17::timestamptz[], $18::timestamptz[], $19::numeric[], $20::numeric[], $21::int2[],
+                $22::text[], $23::numeric[], $24::numeric[], $25::numeric[])
          as u(series_id, last_at, last_polled_at, last_price, last_average, last_points, last_currency,
               before_3, before_2, before_1)
     where s.series_id = u.series_id and (select by_nobody from passed)";
 
-/// Appends the points and writes their series back; false if nothing was written, because somebody else passed a fence
-/// or retention dropped what the points belong to.
+/// What this writer remembers and the statement must find.
+#[derive(Debug)]
+pub(super) struct Known<'a> {
+    /// The fences as this writer left them.
+    pub(super) fences: &'a Fences,
+    /// The units of the points, and their numbers in the same order.
+    pub(super) currencies: &'a [Currency],
+    pub(super) numbers: &'a [i16],
+}
+
+/// Appends the points and writes their series back, leaving `token` at the fences; false if nothing was written, because
+/// somebody else passed a fence, retention dropped what the points belong to, or a unit has another number.
 pub(super) async fn append(
     connection: &mut PgConnection,
-    fences: &Fences,
+    known: Known<'_>,
+    token: Uuid,
     points: &[Point],
     series: &[Series],
 ) -> Result<bool, Error> {
     let changed = series::changed(series);
     let query = sqlx::query(APPEND)
-        .bind(fences.keys().copied().collect::<Vec<_>>())
-        .bind(fences.values().copied().collect::<Vec<_>>())
-        .bind(points.iter().map(|point| point.quoted_at).min());
+        .bind(known.fences.keys().copied().collect::<Vec<_>>())
+        .bind(known.fences.values().map(|mark| mark.version).collect::<Vec<_>>())
+        .bind(known.fences.values().map(|mark| mark.token).collect::<Vec<_>>())
+        .bind(token)
+        .bind(points.iter().map(|point| point.quoted_at).min())
+        .bind(known.numbers)
+        .bind(known.currencies.iter().map(Currency::as_str).collect::<Vec<_>>());
     let written = series::bind(append::bind(query, points), &changed).execute(connection).await?;
     match written.rows_affected() {
         0 => Ok(false),

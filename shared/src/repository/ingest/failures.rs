@@ -13,8 +13,7 @@ impl Ingest {
     /// When Postgres is away or refuses.
     pub async fn note_failure(&self, error: &str) -> Result<(), Error> {
         let mut memory = self.memory.lock().await;
-        let last = memory.connection.take();
-        let mut connection = self.connection(last).await?;
+        let mut connection = self.connection(&mut memory).await?;
         part_states::failed(&mut *connection, Part::Averager, error).await?;
         memory.connection = Some((connection, Instant::now()));
         Ok(())

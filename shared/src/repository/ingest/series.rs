@@ -38,8 +38,10 @@ pub(super) struct Series {
     pub(super) shard: i32,
     /// The newest point by quote time.
     pub(super) newest: Option<Newest>,
-    /// The newest prices, oldest first: one less than a window at most.
+    /// The newest prices that have the newest point's unit without a break, oldest first: one less than a window at most.
     pub(super) tail: Vec<Price>,
+    /// The unit of its points that are older than units.
+    pub(super) old_unit_id: i16,
     /// Whether the row must be written back.
     pub(super) changed: bool,
 }
@@ -54,9 +56,12 @@ pub(super) struct Newest {
 }
 
 impl Series {
-    /// Adds a point after the newest one and moves the tail along.
-    pub(super) fn extend(&mut self, event: &PriceEvent) -> Point {
+    /// Adds a point after the newest one and moves the tail along, which begins anew with another unit.
+    pub(super) fn extend(&mut self, event: &PriceEvent, unit_id: i16) -> Point {
         let mut window = std::mem::take(&mut self.tail);
+        if self.newest.as_ref().is_some_and(|newest| newest.currency != event.currency) {
+            window.clear();
+        }
         window.push(event.price);
         let average = average(&window).unwrap_or(MovingAverage { value: event.price.into(), points: 1 });
         if window.len() == WINDOW {
@@ -77,6 +82,7 @@ impl Series {
             event_id: event.id,
             price: event.price,
             average,
+            unit_id,
         }
     }
 }
@@ -98,14 +104,16 @@ pub(super) async fn read_or_insert(
 }
 
 const READ: &str = "select s.series_id, s.symbol, s.provider, s.last_at, s.last_polled_at, s.last_price,
-            s.last_average, s.last_points, s.last_currency, s.price_before_3, s.price_before_2, s.price_before_1
+            s.last_average, s.last_points, s.last_currency, s.price_before_3, s.price_before_2, s.price_before_1,
+            coalesce(s.old_unit_id, 0::int2) as old_unit_id
      from unnest($1::text[], $2::text[]) as k(symbol, provider)
      join series s on s.symbol = k.symbol and s.provider = k.provider";
 
 const INSERT: &str = "insert into series (symbol, provider)
      select k.symbol, k.provider from unnest($1::text[], $2::text[]) as k(symbol, provider)
      returning series_id, symbol, provider, last_at, last_polled_at, last_price,
-            last_average, last_points, last_currency, price_before_3, price_before_2, price_before_1";
+            last_average, last_points, last_currency, price_before_3, price_before_2, price_before_1,
+            0::int2 as old_unit_id";
 
 /// Runs `statement` for the unknown series and fills in the rows it returns.
 async fn read(
@@ -153,6 +161,7 @@ struct SeriesRow {
     price_before_3: Option<Decimal>,
     price_before_2: Option<Decimal>,
     price_before_1: Option<Decimal>,
+    old_unit_id: i16,
 }
 
 impl SeriesRow {
@@ -170,7 +179,8 @@ impl SeriesRow {
         };
         let symbol: Symbol = self.symbol.parse()?;
         let (shard, provider) = (shard::of(&symbol), self.provider.parse()?);
-        Ok(Series { series_id: self.series_id, symbol, provider, shard, newest, tail, changed: false })
+        let Self { series_id, old_unit_id, .. } = self;
+        Ok(Series { series_id, symbol, provider, shard, newest, tail, old_unit_id, changed: false })
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::fence::Fences;
+use uuid::Uuid;
+
+use super::fence::{self, Fences, Mark};
 use super::series::{Key, Series};
+use super::units::Units;
 use crate::market::{ProviderName, Symbol};
 
 /// Series remembered at most, some 40 MB of them; past it the memory begins anew.
@@ -14,15 +17,17 @@ const CAPACITY: usize = 100_000;
 pub(super) struct Tails {
     series: HashMap<ProviderName, HashMap<Symbol, Series>>,
     count: usize,
-    /// The version that each fence had when this writer last left it.
+    /// What this writer left at each fence when it last passed.
     fences: Fences,
+    /// The units it has met.
+    pub(super) units: Units,
 }
 
 impl Tails {
     /// Forgets the series behind fences that another writer has passed.
     pub(super) fn forget_unless(&mut self, fences: &Fences) {
         let passed =
-            |(shard, version): &(&i32, &i64)| self.fences.get(shard).is_some_and(|known| known != *version);
+            |(shard, mark): &(&i32, &Mark)| self.fences.get(shard).is_some_and(|known| known != *mark);
         let stale: BTreeSet<i32> = fences.iter().filter(passed).map(|(shard, _)| *shard).collect();
         if stale.is_empty() {
             return;
@@ -34,7 +39,7 @@ impl Tails {
         }
     }
 
-    /// The versions that the fences of `shards` had when this writer left them, if it passed all of them.
+    /// What this writer left at the fences of `shards`, if it passed all of them.
     pub(super) fn fences(&self, shards: &[i32]) -> Option<Fences> {
         shards.iter().map(|shard| Some((*shard, *self.fences.get(shard)?))).collect()
     }
@@ -50,13 +55,13 @@ impl Tails {
             .collect()
     }
 
-    /// Remembers the series of a batch that was committed behind `fences`.
-    pub(super) fn keep(&mut self, stored: Vec<Series>, fences: &Fences) {
+    /// Remembers the series of a batch that was committed with this token, behind fences that it found like these.
+    pub(super) fn keep(&mut self, stored: Vec<Series>, fences: &Fences, token: Uuid) {
         if self.count + stored.len() > CAPACITY {
             *self = Self::default();
         }
         self.put_back(stored.into_iter().map(|series| Series { changed: false, ..series }));
-        self.fences.extend(fences.iter().map(|(shard, version)| (*shard, version + 1)));
+        self.fences.extend(fence::passed(fences, token));
     }
 
     /// Remembers series as they were when they were taken out.
