@@ -12,15 +12,18 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_scheduler::error::{BuildError, DisplayErrorContext, SdkError};
 use aws_sdk_scheduler::operation::create_schedule::CreateScheduleError;
 use aws_sdk_scheduler::operation::delete_schedule::DeleteScheduleError;
+use aws_sdk_scheduler::operation::get_schedule::GetScheduleError;
+use aws_sdk_scheduler::operation::update_schedule::UpdateScheduleError;
 use aws_sdk_scheduler::primitives::DateTime;
-use aws_sdk_scheduler::types::{FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, Target};
 use aws_sdk_scheduler::{Client, Config};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::config;
 use crate::market::Timestamp;
-use crate::tick::{self, MINUTE_SECONDS};
+use crate::tick::Grid;
+
+mod definition;
 
 /// Longest that one call takes, retries included: the api answers within 5 s whatever EventBridge does.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -28,30 +31,21 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_400);
 /// Schedules asked for at once; EventBridge gives no more.
 const PAGE_SIZE: i32 = 100;
-/// How often EventBridge tries to hand a firing over. What the poller makes of it is Lambda's to retry.
-const DELIVERY_ATTEMPTS: i32 = 20;
-/// Bounds in seconds on how old a firing may get while it is not handed over; in between it is the interval.
-const DELIVERY_AGE: (u32, u32) = (120, 3_600);
-
-/// What the poller is invoked with; EventBridge fills in the time.
-fn input(job_id: Uuid) -> String {
-    format!(r#"{{"job_id":"{job_id}","scheduled_time":"<aws.scheduler.scheduled-time>"}}"#)
-}
-
-/// How often a job's schedule fires: at its interval, or each minute where a relay serves the ticks in between.
-fn expression(interval_seconds: u32) -> String {
-    match interval_seconds / MINUTE_SECONDS {
-        minutes if minutes > 1 && !tick::is_relayed(interval_seconds) => format!("rate({minutes} minutes)"),
-        _ => "rate(1 minute)".to_owned(),
-    }
-}
-
 /// EventBridge's schedules of one group.
 #[derive(Clone, Debug)]
 pub struct Schedules {
     /// Made at the first call: loading credentials and certificates would delay every start of a function.
     client: Arc<OnceCell<Client>>,
     config: config::Schedules,
+}
+
+/// A schedule as the list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// Whether the list shows already that it does not fire, or invokes somebody else.
+    pub differs: bool,
 }
 
 /// EventBridge did not do what was asked. The reason is for logs, not for answers.
@@ -108,22 +102,16 @@ impl Schedules {
         interval_seconds: u32,
         start_at: Timestamp,
     ) -> Result<(), ScheduleError> {
-        let target = Target::builder()
-            .arn(&self.config.target_arn)
-            .role_arn(&self.config.role_arn)
-            .input(input(job_id))
-            .retry_policy(delivery(interval_seconds))
-            .build()?;
         let created = self
             .client()
             .await
             .create_schedule()
             .name(job_id.to_string())
             .group_name(&self.config.group)
-            .schedule_expression(expression(interval_seconds))
+            .schedule_expression(definition::expression(interval_seconds))
             .start_date(DateTime::from_secs(start_at.timestamp()))
-            .flexible_time_window(FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build()?)
-            .target(target)
+            .flexible_time_window(definition::window()?)
+            .target(definition::target(&self.config, job_id, interval_seconds)?)
             .send()
             .await;
         match created {
@@ -163,11 +151,75 @@ impl Schedules {
         }
     }
 
-    /// The names of all schedules of the group. Those that are no job's id are not ours.
+    /// In what the schedule of a job with these ticks differs at `now` from what [`Self::create`] makes: EventBridge's
+    /// names of the members. None where there is no schedule.
     ///
     /// # Errors
     /// When EventBridge is away or refuses.
-    pub async fn list(&self) -> Result<Vec<String>, ScheduleError> {
+    pub async fn differences(
+        &self,
+        job_id: Uuid,
+        interval_seconds: u32,
+        grid: &Grid,
+        now: Timestamp,
+    ) -> Result<Option<Vec<&'static str>>, ScheduleError> {
+        let schedule =
+            self.client().await.get_schedule().name(job_id.to_string()).group_name(&self.config.group);
+        match schedule.send().await {
+            Ok(found) => {
+                Ok(Some(definition::differences(&self.config, job_id, interval_seconds, grid, now, &found)?))
+            }
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(GetScheduleError::is_resource_not_found_exception) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(ScheduleError::from_sdk("show the schedule", &error)),
+        }
+    }
+
+    /// Makes the schedule of a job anew in place, next firing at `start_at`. Returns whether there is one.
+    ///
+    /// # Errors
+    /// When EventBridge is away or refuses.
+    pub async fn update(
+        &self,
+        job_id: Uuid,
+        interval_seconds: u32,
+        start_at: Timestamp,
+    ) -> Result<bool, ScheduleError> {
+        let updated = self
+            .client()
+            .await
+            .update_schedule()
+            .name(job_id.to_string())
+            .group_name(&self.config.group)
+            .schedule_expression(definition::expression(interval_seconds))
+            .start_date(DateTime::from_secs(start_at.timestamp()))
+            .flexible_time_window(definition::window()?)
+            .target(definition::target(&self.config, job_id, interval_seconds)?)
+            .send()
+            .await;
+        match updated {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateScheduleError::is_resource_not_found_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(ScheduleError::from_sdk("update the schedule", &error)),
+        }
+    }
+
+    /// All schedules of the group. Those whose name is no job's id are not ours.
+    ///
+    /// # Errors
+    /// When EventBridge is away or refuses.
+    pub async fn list(&self) -> Result<Vec<Listed>, ScheduleError> {
         let pages = self.client().await.list_schedules().group_name(&self.config.group).into_paginator();
         let schedules: Vec<_> = pages
             .page_size(PAGE_SIZE)
@@ -176,7 +228,11 @@ impl Schedules {
             .collect::<Result<_, _>>()
             .await
             .map_err(|error| ScheduleError::from_sdk("list the schedules", &error))?;
-        Ok(schedules.into_iter().filter_map(|schedule| schedule.name).collect())
+        let listed = schedules.into_iter().filter_map(|schedule| {
+            let differs = definition::visibly_differs(&self.config, &schedule);
+            Some(Listed { name: schedule.name?, differs })
+        });
+        Ok(listed.collect())
     }
 }
 
@@ -192,12 +248,6 @@ fn client(sdk: &SdkConfig) -> Client {
         .retry_config(RetryConfig::standard().with_max_attempts(2))
         .build();
     Client::from_conf(config)
-}
-
-fn delivery(interval_seconds: u32) -> RetryPolicy {
-    let (least, most) = DELIVERY_AGE;
-    let age = i32::try_from(interval_seconds.clamp(least, most)).unwrap_or(i32::MAX);
-    RetryPolicy::builder().maximum_event_age_in_seconds(age).maximum_retry_attempts(DELIVERY_ATTEMPTS).build()
 }
 
 #[cfg(test)]

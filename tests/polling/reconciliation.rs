@@ -7,7 +7,7 @@ use aws_sdk_scheduler::config::{Credentials, SharedCredentialsProvider};
 use e2e::postgres::database;
 use serde_json::{Value, json};
 use shared::config;
-use shared::repository::polling_jobs::{self, NewJob};
+use shared::repository::polling_jobs::{self, NewJob, PollingJob};
 use shared::schedules::Schedules;
 use upkeep::reconciliation::{Mended, ReconciliationError, reconcile};
 use uuid::Uuid;
@@ -23,7 +23,40 @@ async fn event_bridge(names: &[String]) -> MockServer {
     Mock::given(method("GET")).and(path("/schedules")).respond_with(list).mount(&server).await;
     let done = ResponseTemplate::new(200).set_body_json(json!({"ScheduleArn": "arn"}));
     Mock::given(path_regex("^/schedules/.+")).respond_with(done).mount(&server).await;
+    let none = ResponseTemplate::new(404)
+        .insert_header("x-amzn-errortype", "ResourceNotFoundException")
+        .set_body_json(json!({"Message": "none"}));
+    let get = Mock::given(method("GET")).and(path_regex("^/schedules/.+"));
+    get.respond_with(none).with_priority(4).mount(&server).await;
     server
+}
+
+/// The schedule that is made for a job, as `EventBridge` shows it.
+async fn made_for(job: &PollingJob) -> Value {
+    let server = event_bridge(&[]).await;
+    schedules(&server).create(job.job_id, job.interval_seconds, job.start_at).await.expect("a schedule");
+    let mut made: Value = server.received_requests().await.expect("requests")[0].body_json().expect("a body");
+    for (member, default) in [
+        ("Name", json!(job.job_id)),
+        ("State", json!("ENABLED")),
+        ("ScheduleExpressionTimezone", json!("UTC")),
+        ("ActionAfterCompletion", json!("NONE")),
+    ] {
+        made[member] = default;
+    }
+    made
+}
+
+/// `EventBridge` with this schedule for a job.
+async fn event_bridge_showing(job: &PollingJob, schedule: Value) -> MockServer {
+    let server = event_bridge(&[job.job_id.to_string()]).await;
+    show(&server, job, ResponseTemplate::new(200).set_body_json(schedule)).await;
+    server
+}
+
+async fn show(server: &MockServer, job: &PollingJob, answer: ResponseTemplate) {
+    let get = Mock::given(method("GET")).and(path(format!("/schedules/{}", job.job_id)));
+    get.respond_with(answer).with_priority(1).mount(server).await;
 }
 
 fn schedules(server: &MockServer) -> Schedules {
@@ -58,7 +91,7 @@ async fn a_job_without_a_schedule_gets_it_back_from_the_next_grid_instant_on() -
     let relayed = polling_jobs::insert(&pool, &NewJob { created_at: at(10), ..new_job(7) }, 50).await?.job_id;
     let server = event_bridge(&[]).await;
     let mended = reconcile(&pool, &schedules(&server), || at(130)).await?;
-    assert_eq!(mended, Mended { created: 2, removed: 0 });
+    assert_eq!(mended, Mended { created: 2, ..Mended::default() });
     let start = |seconds| json!(at(seconds).timestamp());
     let post = |job_id: Uuid, seconds| ("POST".to_owned(), job_id.to_string(), start(seconds));
     assert_eq!(changes(&server).await, [post(minutes, 240), post(relayed, 131)]);
@@ -72,7 +105,7 @@ async fn a_schedule_without_a_job_is_removed_and_one_that_is_no_job_s_is_left_al
     let orphan = Uuid::now_v7();
     let server = event_bridge(&[job_id.to_string(), orphan.to_string(), "nightly-report".to_owned()]).await;
     let mended = reconcile(&pool, &schedules(&server), || at(0)).await?;
-    assert_eq!(mended, Mended { created: 0, removed: 1 });
+    assert_eq!(mended, Mended { removed: 1, ..Mended::default() });
     assert_eq!(changes(&server).await, [("DELETE".to_owned(), orphan.to_string(), Value::Null)]);
     Ok(())
 }
@@ -119,5 +152,100 @@ async fn each_schedule_starts_after_the_time_at_which_it_is_made() -> anyhow::Re
     reconcile(&pool, &schedules(&server), ten_minutes_each).await?;
     let starts: Vec<_> = changes(&server).await.into_iter().map(|change| change.2).collect();
     assert_eq!(starts, [json!(at(1).timestamp()), json!(at(601).timestamp())]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schedule_as_its_job_has_it_is_left_alone() -> anyhow::Result<()> {
+    let pool = database().await?;
+    let job = polling_jobs::insert(&pool, &new_job(120), 50).await?;
+    let mut schedule = made_for(&job).await;
+    schedule["Description"] = json!("an operator's");
+    schedule["Target"]["DeadLetterConfig"] = json!({"Arn": "arn:aws:sqs:us-east-1:000000000000:firings"});
+    // One that was repaired, or made late, starts at a later instant of the grid.
+    for start in [0, 240, 1_200] {
+        schedule["StartDate"] = json!(at(start).timestamp());
+        let server = event_bridge_showing(&job, schedule.clone()).await;
+        assert_eq!(reconcile(&pool, &schedules(&server), || at(1_111)).await?, Mended::default(), "{start}");
+        assert!(changes(&server).await.is_empty());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn whatever_was_changed_of_a_schedule_is_repaired_and_fires_on_the_job_s_grid() -> anyhow::Result<()> {
+    let pool = database().await?;
+    let job = polling_jobs::insert(&pool, &new_job(120), 50).await?;
+    let made = made_for(&job).await;
+    for (member, changed) in [
+        ("/State", json!("DISABLED")),
+        ("/ScheduleExpression", json!("rate(3 minutes)")),
+        ("/ScheduleExpressionTimezone", json!("Europe/Berlin")),
+        ("/FlexibleTimeWindow", json!({"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 5})),
+        ("/StartDate", json!(at(30).timestamp())),
+        ("/StartDate", json!(at(1_320).timestamp())),
+        ("/ActionAfterCompletion", json!("DELETE")),
+        ("/Target/Arn", json!("arn:aws:lambda:us-east-1:000000000000:function:other")),
+        ("/Target/RoleArn", json!("arn:aws:iam::000000000000:role/other")),
+        ("/Target/Input", json!("{}")),
+        ("/Target/Input", Value::Null),
+        ("/Target/RetryPolicy/MaximumRetryAttempts", json!(0)),
+        ("/Target/RetryPolicy/MaximumEventAgeInSeconds", json!(60)),
+    ] {
+        let mut schedule = made.clone();
+        *schedule.pointer_mut(member).expect(member) = changed;
+        let server = event_bridge_showing(&job, schedule).await;
+        let mended = reconcile(&pool, &schedules(&server), || at(1_111)).await?;
+        assert_eq!(mended, Mended { repaired: 1, ..Mended::default() }, "{member}");
+        let change = ("PUT".to_owned(), job.job_id.to_string(), json!(at(1_200).timestamp()));
+        assert_eq!(changes(&server).await, [change], "{member}");
+
+        let requests = server.received_requests().await.expect("requests");
+        let mut put: Value = requests.last().expect("a request").body_json()?;
+        for member in ["GroupName", "ScheduleExpression", "FlexibleTimeWindow", "Target"] {
+            assert_eq!(put[member].take(), made[member], "{member}");
+        }
+        assert!(put["State"].is_null() || put["State"] == "ENABLED", "{put}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_end_that_a_schedule_was_given_is_taken_away() -> anyhow::Result<()> {
+    let pool = database().await?;
+    let job = polling_jobs::insert(&pool, &new_job(7), 50).await?;
+    let mut schedule = made_for(&job).await;
+    schedule["EndDate"] = json!(at(3_600).timestamp());
+    let server = event_bridge_showing(&job, schedule).await;
+    let mended = reconcile(&pool, &schedules(&server), || at(61)).await?;
+    assert_eq!(mended, Mended { repaired: 1, ..Mended::default() });
+    assert_eq!(changes(&server).await[0].2, json!(at(120).timestamp()), "a relayed job is fired each minute");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schedule_that_cannot_be_shown_or_repaired_does_not_stop_the_others() -> anyhow::Result<()> {
+    let pool = database().await?;
+    let mut jobs = Vec::new();
+    for second in 0..3 {
+        jobs.push(polling_jobs::insert(&pool, &NewJob { created_at: at(second), ..new_job(60) }, 50).await?);
+    }
+    let names: Vec<String> = jobs.iter().map(|job| job.job_id.to_string()).collect();
+    let server = event_bridge(&names).await;
+    show(&server, &jobs[0], ResponseTemplate::new(403)).await;
+    for job in &jobs[1..] {
+        let mut schedule = made_for(job).await;
+        schedule["State"] = json!("DISABLED");
+        show(&server, job, ResponseTemplate::new(200).set_body_json(schedule)).await;
+    }
+    let refuse = Mock::given(method("PUT")).and(path(format!("/schedules/{}", names[1])));
+    refuse.respond_with(ResponseTemplate::new(400)).with_priority(1).mount(&server).await;
+    let mended = reconcile(&pool, &schedules(&server), || at(20)).await;
+    assert!(matches!(mended, Err(ReconciliationError::Refused { failed: 2 })), "{mended:?}");
+    let mut changed: Vec<_> = changes(&server).await.into_iter().map(|change| change.1).collect();
+    changed.sort();
+    let mut expected = names[1..].to_vec();
+    expected.sort();
+    assert_eq!(changed, expected);
     Ok(())
 }

@@ -66,6 +66,8 @@ pub struct Summary {
     pub topics_weaker: Vec<String>,
     /// Jobs that lacked their schedule.
     pub schedules_created: usize,
+    /// Schedules that were not as their job has them.
+    pub schedules_repaired: usize,
     /// Schedules that lacked their job.
     pub schedules_removed: usize,
 }
@@ -137,8 +139,10 @@ impl Upkeep {
         if let Err(ReconciliationError::Schedules(ScheduleError { action, reason })) = &mended {
             error!(action, reason, "EventBridge failed us");
         }
-        let Mended { created, removed } = failures.done("schedules", mended).unwrap_or_default();
-        (summary.schedules_created, summary.schedules_removed) = (created, removed);
+        let Mended { created, repaired, removed } = failures.done("schedules", mended).unwrap_or_default();
+        summary.schedules_created = created;
+        summary.schedules_repaired = repaired;
+        summary.schedules_removed = removed;
     }
 
     /// Nothing is dropped for its age unless our clock and Postgres's agree on the time.

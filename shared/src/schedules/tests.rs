@@ -69,9 +69,9 @@ async fn a_schedule_carries_the_job_and_first_fires_at_its_start() {
 #[test]
 fn intervals_that_are_no_whole_minutes_fire_each_minute() {
     for interval in [1, 59, 60, 61, 90, 86_399] {
-        assert_eq!(expression(interval), "rate(1 minute)", "{interval}");
+        assert_eq!(definition::expression(interval), "rate(1 minute)", "{interval}");
     }
-    assert_eq!(expression(86_400), "rate(1440 minutes)");
+    assert_eq!(definition::expression(86_400), "rate(1440 minutes)");
 }
 
 #[tokio::test]
@@ -139,5 +139,6 @@ async fn every_page_of_schedules_is_listed() {
         .respond_with(page("second", None))
         .mount(&server)
         .await;
-    assert_eq!(schedules(&server).list().await.unwrap(), ["first", "second"]);
+    let listed = schedules(&server).list().await.unwrap();
+    assert_eq!(listed.iter().map(|schedule| schedule.name.as_str()).collect::<Vec<_>>(), ["first", "second"]);
 }
