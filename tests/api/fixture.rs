@@ -108,7 +108,21 @@ impl Api {
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, body: String) -> Answered {
-        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        self.send_with(method, path, body, &[]).await
+    }
+
+    pub(crate) async fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        body: String,
+        headers: &[(&str, &str)],
+    ) -> Answered {
+        let mut request =
+            Request::builder().method(method).uri(path).header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let request = request.body(Body::from(body)).expect("a request");
         let (parts, body) = self.router.clone().oneshot(request).await.expect("an answer").into_parts();
         let header = |name| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());

@@ -8,6 +8,7 @@ mod history;
 mod kafka_away;
 mod latest;
 mod polling_jobs;
+mod polling_jobs_once;
 mod postgres_away;
 mod quoter;
 mod series;

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
-use shared::repository::polling_jobs::{self, NewJob};
+use shared::repository::polling_jobs::{self, NewJob, removal};
 use uuid::Uuid;
 use wiremock::{Mock, ResponseTemplate};
 
@@ -12,19 +12,19 @@ async fn post(api: &Api, body: &Value) -> Answered {
     api.send("POST", "/prices/poll", body.to_string()).await
 }
 
-async fn jobs(api: &Api) -> usize {
+pub(crate) async fn jobs(api: &Api) -> usize {
     api.get("/prices/poll").await.each("job_id").len()
 }
 
 /// What was asked of `EventBridge`: the method and the schedule's name.
-async fn asked_of_event_bridge(api: &Api) -> Vec<(String, String)> {
+pub(crate) async fn asked_of_event_bridge(api: &Api) -> Vec<(String, String)> {
     let requests = api.event_bridge.received_requests().await.expect("requests");
     let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
     requests.iter().map(|request| (request.method.to_string(), name(request.url.path()))).collect()
 }
 
 /// From now on `EventBridge` answers so.
-async fn event_bridge_answers(api: &Api, answer: ResponseTemplate) {
+pub(crate) async fn event_bridge_answers(api: &Api, answer: ResponseTemplate) {
     api.event_bridge.reset().await;
     Mock::given(wiremock::matchers::any()).respond_with(answer).mount(&api.event_bridge).await;
 }
@@ -105,6 +105,30 @@ async fn a_job_stays_until_its_schedule_is_gone() {
         "a schedule that is gone is as good"
     );
     assert_eq!(api.get(&path).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_job_with_a_month_s_runs_is_deleted_as_soon_as_any_other() {
+    let api = Api::start().await;
+    let path = post(&api, &json!({"symbols": ["A"], "interval": 60})).await.location.unwrap();
+    let job_id: Uuid = path.rsplit('/').next().unwrap().parse().unwrap();
+    sqlx::query(
+        "insert into polling_runs (job_id, tick_time, status)
+         select $1, tick_time, 'succeeded'
+         from generate_series(now() - interval '431999 s', now(), interval '1 s') tick_time",
+    )
+    .bind(job_id)
+    .execute(&api.pool)
+    .await
+    .unwrap();
+    assert_eq!(api.send("DELETE", &path, String::new()).await.status, 204);
+    assert_eq!((api.get(&path).await.status, jobs(&api).await), (404, 0));
+    assert_eq!(api.send("DELETE", &path, String::new()).await.status, 404);
+    let removed = removal::remove_marked(&api.pool).await.unwrap();
+    assert_eq!((removed.jobs, removed.runs), (1, 432_000));
+    let left: i64 =
+        sqlx::query_scalar("select count(*) from polling_runs").fetch_one(&api.pool).await.unwrap();
+    assert_eq!(left, 0);
 }
 
 #[tokio::test]

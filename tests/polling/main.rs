@@ -2,6 +2,7 @@
 
 mod claims;
 mod jobs;
+mod pending_and_deleted;
 mod reconciliation;
 mod relay;
 mod stalled;

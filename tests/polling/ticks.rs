@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use poller::clock::Clock;
 use poller::{Ended, FiringError};
-use shared::repository::polling_jobs::{self, JobStatus};
+use shared::repository::polling_jobs::JobStatus;
 use shared::repository::polling_runs::{self, Claim, ClaimOutcome, LastRun, RunResult, RunStatus};
 use uuid::Uuid;
 
@@ -242,15 +242,5 @@ async fn a_job_whose_provider_is_gone_fails_and_says_so() -> anyhow::Result<()> 
     world.fire(&job, 0).await?;
     let last_run = world.job(&job).await?.last_run.expect("a run");
     assert_eq!(last_run.error.as_deref(), Some("there is no provider script"));
-    Ok(())
-}
-
-#[tokio::test]
-async fn deleting_a_job_takes_its_runs_along() -> anyhow::Result<()> {
-    let (world, job) = World::with_job(60).await?;
-    world.fire(&job, 0).await?;
-    assert!(polling_jobs::delete(&world.pool, job.job_id).await?);
-    assert!(!polling_jobs::delete(&world.pool, job.job_id).await?);
-    assert_eq!(world.runs(&job).await?, []);
     Ok(())
 }

@@ -21,6 +21,8 @@ pub enum Moment {
     Begun,
     /// It is committed, and the client is about to learn it.
     Committed,
+    /// A statement by itself has changed a row, and the client is about to learn it.
+    Updated,
 }
 
 impl Moment {
@@ -29,6 +31,7 @@ impl Moment {
         match self {
             Self::Begun => b"C\0\0\0\x0aBEGIN\0",
             Self::Committed => b"C\0\0\0\x0bCOMMIT\0",
+            Self::Updated => b"C\0\0\0\x0dUPDATE 1\0",
         }
     }
 }

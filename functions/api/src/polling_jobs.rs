@@ -1,46 +1,52 @@
 //! Polling jobs over HTTP: create, list, look at, delete.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use shared::market::Timestamp;
-use shared::repository::polling_jobs::{self, InsertError, PollingJob};
+use shared::repository::polling_jobs::{self, InsertError};
 use shared::schedules::ScheduleError;
 use uuid::Uuid;
 
 use crate::cursor;
 use crate::problem::{
-    AlwaysProblems, BodyProblems, DatabaseProblems, Fault, JobNotFound, Problem, QueryProblems,
-    ScheduleProblems, TooManyJobs,
+    AlwaysProblems, BodyProblems, DatabaseProblems, Fault, JobNotFound, OutcomeUnknown, Problem,
+    QueryProblems, ScheduleProblems, TooManyJobs,
 };
 use crate::query::{PageParameters, QueryParameters};
 use crate::state::{AppState, Deadline, postgres};
 
 mod answer;
+mod creation;
+mod idempotency_key;
 mod request;
 
 use answer::{AcceptedJob, JobAnswer, JobList};
 use request::PollRequest;
 
-/// What is left of a request's time for deleting a job whose schedule could not be created.
-const UNDO_TIME: Duration = Duration::from_secs(1);
-
 /// Poll symbols at an interval
 ///
 /// The first tick is at the next whole second. Symbols are not checked with the provider: what it does not know shows
 /// in the job's `last_run`.
+///
+/// A 503 means that no job was made. To be able to send a request again after a 504 or no answer at all, give it an
+/// `Idempotency-Key`.
 #[utoipa::path(
     post,
     path = "/prices/poll",
     operation_id = "createPollingJob",
     tag = "polling jobs",
+    params((
+        "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+        description = "Names the request: for 24 hours the same request with the same key is answered with the same job, \
+                       and another request with it is a 422"
+    )),
     request_body(content = PollRequest, content_type = "application/json"),
     responses(
         (
@@ -49,32 +55,21 @@ const UNDO_TIME: Duration = Duration::from_secs(1);
             description = "The job is stored and has its schedule",
             headers(("Location" = String, description = "Path of the job"))
         ),
-        BodyProblems, TooManyJobs, ScheduleProblems, AlwaysProblems
+        BodyProblems, TooManyJobs, ScheduleProblems, OutcomeUnknown, AlwaysProblems
     )
 )]
 pub(crate) async fn create(
     State(state): State<Arc<AppState>>,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let deadline = Deadline::of_request();
-    let request = request::read(&state, &body?)?;
-    let job = request.into_job(Uuid::new_v4(), Utc::now());
-    let job = deadline.postgres(polling_jobs::insert(&state.db, &job, state.max_relay_jobs)).await?;
-    schedule(&state, &job, deadline).await?;
-    let location = format!("/prices/poll/{}", job.job_id);
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(AcceptedJob::from(job))).into_response())
-}
-
-/// Creates the job's schedule. Where that fails, the job goes again; should even that fail, reconciliation gives the
-/// job its schedule later.
-async fn schedule(state: &AppState, job: &PollingJob, deadline: Deadline) -> Result<(), Problem> {
-    let create = Box::pin(state.schedules.create(job.job_id, job.interval_seconds, job.start_at));
-    if let Err(error) = deadline.leaving(UNDO_TIME).schedules("create the schedule", create).await {
-        let problem = schedules_away(job.job_id, &error);
-        deadline.postgres(polling_jobs::delete(&state.db, job.job_id)).await?;
-        return Err(problem);
-    }
-    Ok(())
+    let key = idempotency_key::read(&headers)?;
+    let job = request::read(&state, &body?)?.into_job(Uuid::new_v4(), Utc::now());
+    let job_id = creation::create(&state, &job, key, deadline).await?;
+    let location = format!("/prices/poll/{job_id}");
+    let accepted = AcceptedJob::of(job_id, job);
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(accepted)).into_response())
 }
 
 fn schedules_away(job_id: Uuid, error: &ScheduleError) -> Problem {
@@ -86,6 +81,7 @@ impl From<InsertError> for Problem {
     fn from(error: InsertError) -> Self {
         match error {
             InsertError::TooManyRelayJobs { limit } => Self::too_many_relay_jobs(limit),
+            InsertError::KeyOfAnotherRequest { job_id } => Self::key_of_another_request(job_id),
             InsertError::Repository(error) => error.into(),
         }
     }
@@ -138,7 +134,7 @@ pub(crate) async fn get(
 
 /// Stop a polling job and delete it
 ///
-/// Its prices stay.
+/// Its prices stay. The record of its runs is not shown any more, and goes soon after.
 #[utoipa::path(
     delete,
     path = "/prices/poll/{job_id}",

@@ -14,8 +14,8 @@ mod answers;
 mod causes;
 
 pub(crate) use answers::{
-    AlwaysProblems, BodyProblems, DatabaseProblems, JobNotFound, NoSeries, PathNotFound, ProviderProblems,
-    QueryProblems, ScheduleProblems, TooManyJobs,
+    AlwaysProblems, BodyProblems, DatabaseProblems, JobNotFound, NoSeries, OutcomeUnknown, PathNotFound,
+    ProviderProblems, QueryProblems, ScheduleProblems, TooManyJobs,
 };
 
 /// Most bytes of a request's body.
@@ -158,6 +158,23 @@ impl Problem {
             "Too many jobs with such intervals",
             detail,
         )
+    }
+
+    pub(crate) fn key_of_another_request(job_id: uuid::Uuid) -> Self {
+        let detail = format!(
+            "the Idempotency-Key came with another request within 24 hours, which made the polling job {job_id}; give \
+             each request a key of its own"
+        );
+        let (status, kind) = (StatusCode::UNPROCESSABLE_ENTITY, "/docs#idempotency-key-reused");
+        Self::new(status, kind, "Idempotency key of another request", detail)
+    }
+
+    pub(crate) fn outcome_unknown(job_id: uuid::Uuid) -> Self {
+        let detail = format!(
+            "Postgres did not say in time whether the polling job {job_id} is made; GET /prices/poll/{job_id} tells, and \
+             with an Idempotency-Key the same request may be sent again"
+        );
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "/docs#outcome-unknown", "Outcome unknown", detail)
     }
 
     /// A symbol of a list that could not be asked for in the request's time.

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use shared::market::{Timestamp, to_microseconds};
 use shared::price_log::PriceLog;
 use shared::provider::Providers;
-use shared::repository::{self, polling_jobs};
+use shared::repository;
+use shared::repository::polling_jobs::{self, PollingJob};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -30,6 +31,8 @@ const RELAY: TimeDelta = TimeDelta::seconds(120);
 const DEADLINE_MARGIN: TimeDelta = TimeDelta::seconds(20);
 /// How far a firing may lie ahead of our clock.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
+/// Pause before a job that waits for its activation is looked for again.
+const ACTIVATION_PAUSE: TimeDelta = TimeDelta::milliseconds(100);
 /// Pause before Postgres is tried again.
 const RETRY_PAUSE: TimeDelta = TimeDelta::seconds(1);
 
@@ -130,9 +133,7 @@ impl Poller {
         let last_start = deadline.map_or(Timestamp::MAX_UTC, |deadline| deadline - DEADLINE_MARGIN);
         let until = (scheduled_time + RELAY).min(last_start);
         self.patiently(until, || polling_jobs::note_firing(&self.pool, job_id, scheduled_time)).await?;
-        let Some(job) = self.patiently(until, || polling_jobs::get(&self.pool, job_id)).await? else {
-            return ended(Ended::NoSuchJob);
-        };
+        let Some(job) = self.activated(job_id, until).await? else { return ended(Ended::NoSuchJob) };
         if job.grid().is_relayed() {
             return self.relay(firing, until, last_start).await;
         }
@@ -141,6 +142,20 @@ impl Poller {
         };
         let polled = self.serve_only_tick(&job, tick, until, last_start).await?;
         Ok(Served { job_id, polled: u32::from(polled), ended: Ended::Done })
+    }
+
+    /// The job of a firing. One that is only about to be there, whose schedule was quicker than its activation, is waited
+    /// for: else the first tick would be lost.
+    async fn activated(&self, job_id: Uuid, until: Timestamp) -> Result<Option<PollingJob>, FiringError> {
+        loop {
+            // Asked before the job is read: one that is activated in between is read then.
+            let pending = self.patiently(until, || polling_jobs::is_pending(&self.pool, job_id)).await?;
+            let job = self.patiently(until, || polling_jobs::get(&self.pool, job_id)).await?;
+            if job.is_some() || !pending {
+                return Ok(job);
+            }
+            self.wait_until(self.clock.now() + ACTIVATION_PAUSE).await?;
+        }
     }
 
     /// Repeats an operation while Postgres is away, up to `until`.

@@ -11,6 +11,7 @@ use shared::config::Retention;
 use shared::market::Timestamp;
 use shared::repository::ingest::remove_expired_series;
 use shared::repository::partitions::{self, PRICE_POINTS, PartitionError, PartitionedTable, RAW_RESPONSES};
+use shared::repository::polling_jobs::removal::{Removed, remove_marked};
 use shared::repository::{polling_runs, rejected_events};
 use sqlx::PgPool;
 
@@ -36,6 +37,8 @@ pub struct Trimmed {
     pub rejected_deleted: u64,
     /// Series removed whose points were all dropped.
     pub series_removed: u64,
+    /// What was left of jobs that were deleted or never made.
+    pub jobs: Removed,
 }
 
 /// Our clock and Postgres's tell different times, so nothing may be dropped for its age.
@@ -83,6 +86,7 @@ pub async fn trim(
         trimmed.partitions_dropped +=
             failures.done(&format!("retention of {}", table.name()), dropped).unwrap_or(0);
     }
+    trimmed.jobs = failures.done("deleted jobs", remove_marked(pool).await).unwrap_or_default();
     let series = remove_expired_series(pool).await;
     trimmed.series_removed = failures.done("series without points", series).unwrap_or(0);
     if let Some(cutoff) = days_before(now, retention.runs_days) {

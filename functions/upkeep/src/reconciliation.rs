@@ -204,7 +204,8 @@ async fn repair(
 }
 
 async fn remove(pool: &PgPool, schedules: &Schedules, job_id: Uuid) -> Result<bool, ReconciliationError> {
-    if polling_jobs::get(pool, job_id).await?.is_some() {
+    // Also a job that is about to be there keeps its schedule.
+    if polling_jobs::exists(pool, job_id).await? {
         return Ok(false);
     }
     schedules.delete(job_id).await?;

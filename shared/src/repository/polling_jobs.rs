@@ -1,20 +1,19 @@
 //! Polling jobs: what is polled, from whom, how often, and how it goes.
 
-use sqlx::{FromRow, PgExecutor, PgPool};
+use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
 use super::Error;
 use super::polling_runs::{LastRun, RunStatus};
-use super::transaction::BEGIN;
-use crate::market::{NameError, ProviderName, Symbol, Timestamp, to_microseconds};
-use crate::tick::{self, Grid};
+use crate::market::{NameError, ProviderName, Symbol, Timestamp};
+use crate::tick::Grid;
 
+mod creation;
+pub mod removal;
 mod status;
 
+pub use creation::{InsertError, Prepared, activate, exists, insert, is_pending, prepare, withdraw};
 pub use status::JobStatus;
-
-/// Serialises the counting of jobs against their limit; any number that nothing else in the database uses.
-const RELAY_LIMIT_LOCK: i64 = 0x706f_6c6c_7265_6c61;
 
 /// Stalled jobs that are named; more are only counted.
 pub const SHOWN: i64 = 5;
@@ -76,26 +75,6 @@ impl PollingJob {
     }
 }
 
-/// Why a job was not created.
-#[derive(Debug, thiserror::Error)]
-pub enum InsertError {
-    /// There may be no more jobs whose interval is not a multiple of a minute: each keeps a poller busy.
-    #[error("there are already {limit} polling jobs whose interval is not a multiple of 60 seconds")]
-    TooManyRelayJobs {
-        /// How many there may be.
-        limit: u32,
-    },
-    /// Postgres is away or refuses.
-    #[error(transparent)]
-    Repository(#[from] Error),
-}
-
-impl From<sqlx::Error> for InsertError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Repository(error.into())
-    }
-}
-
 #[derive(FromRow)]
 struct JobRow {
     job_id: Uuid,
@@ -149,44 +128,6 @@ impl TryFrom<JobRow> for PollingJob {
             last_run,
         })
     }
-}
-
-/// Creates a job, unless it has to be relayed and there are `max_relay_jobs` of that kind.
-///
-/// # Errors
-/// When the limit is reached, or Postgres is away or refuses.
-pub async fn insert(pool: &PgPool, job: &NewJob, max_relay_jobs: u32) -> Result<PollingJob, InsertError> {
-    let created_at = to_microseconds(job.created_at);
-    let start_at = tick::start_after(created_at);
-    let mut transaction = pool.begin_with(BEGIN).await?;
-    if tick::is_relayed(job.interval_seconds) {
-        sqlx::query("select pg_advisory_xact_lock($1)")
-            .bind(RELAY_LIMIT_LOCK)
-            .execute(&mut *transaction)
-            .await?;
-        let relay_jobs: i64 =
-            sqlx::query_scalar("select count(*) from polling_jobs where interval_seconds % 60 <> 0")
-                .fetch_one(&mut *transaction)
-                .await?;
-        if relay_jobs >= i64::from(max_relay_jobs) {
-            return Err(InsertError::TooManyRelayJobs { limit: max_relay_jobs });
-        }
-    }
-    sqlx::query(
-        "insert into polling_jobs (job_id, symbols, provider, interval_seconds, created_at, start_at)
-         values ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(job.job_id)
-    .bind(job.symbols.iter().map(Symbol::as_str).collect::<Vec<_>>())
-    .bind(job.provider.as_str())
-    .bind(i32::try_from(job.interval_seconds).unwrap_or(i32::MAX))
-    .bind(created_at)
-    .bind(start_at)
-    .execute(&mut *transaction)
-    .await?;
-    let inserted = get(&mut *transaction, job.job_id).await?.ok_or(sqlx::Error::RowNotFound)?;
-    transaction.commit().await?;
-    Ok(inserted)
 }
 
 /// A job, if it exists.
@@ -245,14 +186,20 @@ pub async fn stalled(executor: impl PgExecutor<'_>, now: Timestamp) -> Result<(u
     Ok((count.unsigned_abs(), first))
 }
 
-/// Deletes a job with its runs; returns whether it existed.
+/// Marks a job as deleted; returns whether there was one. From then on no reader sees it, and no tick of it is claimed.
+/// Its runs, of which there may be very many, go with [`removal::remove_marked`].
 ///
 /// # Errors
 /// When Postgres is away or refuses.
 pub async fn delete(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<bool, Error> {
-    let deleted =
-        sqlx::query("delete from polling_jobs where job_id = $1").bind(job_id).execute(executor).await?;
-    Ok(deleted.rows_affected() > 0)
+    let marked = sqlx::query(
+        "update polling_jobs set deleted_at = now()
+         where job_id = $1 and pending_since is null and deleted_at is null",
+    )
+    .bind(job_id)
+    .execute(executor)
+    .await?;
+    Ok(marked.rows_affected() > 0)
 }
 
 /// Notes a firing of the job's schedule, of which the greatest stands. A job that is gone is not an error.

@@ -175,14 +175,15 @@ pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<Claim
     Ok(outcome)
 }
 
-/// Renews a claim's lease; returns whether the claim still holds.
+/// Renews a claim's lease; returns whether the claim still holds. That of a deleted job does not.
 ///
 /// # Errors
 /// When Postgres is away or refuses.
 pub async fn renew(executor: impl PgExecutor<'_>, claim: &Claim, now: Timestamp) -> Result<bool, Error> {
     let renewed = sqlx::query(
         "update polling_runs set lease_until = $4
-         where job_id = $1 and tick_time = $2 and claim_id = $3 and status = 'running'",
+         where job_id = $1 and tick_time = $2 and claim_id = $3 and status = 'running'
+           and exists (select from polling_jobs where job_id = $1 and deleted_at is null)",
     )
     .bind(claim.job_id)
     .bind(claim.tick_time)
@@ -247,7 +248,8 @@ struct LockedJob {
 async fn lock_job(connection: &mut PgConnection, job_id: Uuid) -> Result<Option<LockedJob>, Error> {
     let row: Option<(Timestamp, i32, i32, Option<Timestamp>)> = sqlx::query_as(
         "select start_at, interval_seconds, consecutive_failures, backing_off_until
-         from polling_jobs where job_id = $1 for update",
+         from polling_jobs
+         where job_id = $1 and pending_since is null and deleted_at is null for update",
     )
     .bind(job_id)
     .fetch_optional(connection)

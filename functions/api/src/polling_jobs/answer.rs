@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use shared::market::{ProviderName, Symbol, Timestamp};
-use shared::repository::polling_jobs::{JobStatus, PollingJob};
+use shared::repository::polling_jobs::{JobStatus, NewJob, PollingJob};
 use shared::repository::polling_runs::{self, RunStatus};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -20,13 +20,11 @@ pub(crate) struct AcceptedJob {
     config: JobConfig,
 }
 
-impl From<PollingJob> for AcceptedJob {
-    fn from(job: PollingJob) -> Self {
-        Self {
-            job_id: job.job_id,
-            status: "accepted",
-            config: JobConfig::of(job.symbols, job.interval_seconds, job.provider),
-        }
+impl AcceptedJob {
+    /// The job of that id, which polls what was asked for.
+    pub(super) fn of(job_id: Uuid, job: NewJob) -> Self {
+        let config = JobConfig::of(job.symbols, job.interval_seconds, job.provider);
+        Self { job_id, status: "accepted", config }
     }
 }
 

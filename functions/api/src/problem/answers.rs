@@ -105,3 +105,10 @@ problems! {
         Conflict = 409, "There are as many jobs as there may be whose interval is not a multiple of 60 s";
     }
 }
+
+problems! {
+    /// The endpoint that adds jobs, where Postgres falls silent in the last step.
+    OutcomeUnknown {
+        GatewayTimeout = 504, "Whether the job is made is not known: `detail` names it. Any other error means that none was made";
+    }
+}

@@ -1,0 +1,31 @@
+//! The header `Idempotency-Key`, by which a request that is sent again is known.
+
+use axum::http::HeaderMap;
+
+use crate::problem::{Fault, Problem};
+
+/// Its name.
+const NAME: &str = "idempotency-key";
+/// Most characters of a key.
+const MAX_LENGTH: usize = 255;
+
+/// The request's key, if it has one.
+pub(super) fn read(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let fault = |message: &str| {
+        let location = "header.Idempotency-Key".to_owned();
+        Err(Problem::invalid(vec![Fault { location, message: message.to_owned() }]))
+    };
+    let mut values = headers.get_all(NAME).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return fault("is given twice");
+    }
+    match value.to_str() {
+        Ok(key)
+            if (1..=MAX_LENGTH).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) =>
+        {
+            Ok(Some(key))
+        }
+        _ => fault("must be 1 to 255 visible ASCII characters without spaces"),
+    }
+}

@@ -1,0 +1,222 @@
+//! How a job is made: prepared, which nobody sees, and activated once it has its schedule.
+
+use sqlx::{PgConnection, PgExecutor, PgPool};
+use uuid::Uuid;
+
+use super::{NewJob, PollingJob, get};
+use crate::market::{Symbol, Timestamp, to_microseconds};
+use crate::repository::Error;
+use crate::repository::transaction::BEGIN;
+use crate::tick;
+
+/// Serialises the counting of jobs against their limit; any number that nothing else in the database uses.
+const RELAY_LIMIT_LOCK: i64 = 0x706f_6c6c_7265_6c61;
+
+/// A job that waits for its schedule and its activation, or one that the same request made before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// The job's name.
+    pub job_id: Uuid,
+    /// Its first tick.
+    pub start_at: Timestamp,
+    /// Whether it has still to be scheduled and activated.
+    pub pending: bool,
+}
+
+/// Why a job was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum InsertError {
+    /// There may be no more jobs whose interval is not a multiple of a minute: each keeps a poller busy.
+    #[error("there are already {limit} polling jobs whose interval is not a multiple of 60 seconds")]
+    TooManyRelayJobs {
+        /// How many there may be.
+        limit: u32,
+    },
+    /// The idempotency key came with another request in the last 24 hours.
+    #[error("the idempotency key belongs to another request, which made the polling job {job_id}")]
+    KeyOfAnotherRequest {
+        /// What that request made.
+        job_id: Uuid,
+    },
+    /// Postgres is away or refuses.
+    #[error(transparent)]
+    Repository(#[from] Error),
+}
+
+impl From<sqlx::Error> for InsertError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Repository(error.into())
+    }
+}
+
+/// Prepares a job, unless it has to be relayed and there are `max_relay_jobs` of that kind. It is nobody's to see and is
+/// not polled before [`activate`], so a failure means that nothing was made, also where only the answer was lost.
+///
+/// A key that came with the same job in the last 24 hours gives the job of then, under its own id.
+///
+/// # Errors
+/// When the limit is reached, the key belongs to another request, or Postgres is away or refuses.
+pub async fn prepare(
+    pool: &PgPool,
+    job: &NewJob,
+    idempotency_key: Option<&str>,
+    max_relay_jobs: u32,
+) -> Result<Prepared, InsertError> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    if let Some(key) = idempotency_key
+        && !take_key(&mut transaction, key, job).await?
+    {
+        return same_request(&mut transaction, key, job).await;
+    }
+    if tick::is_relayed(job.interval_seconds) {
+        check_limit(&mut transaction, max_relay_jobs).await?;
+    }
+    let created_at = to_microseconds(job.created_at);
+    let start_at = tick::start_after(created_at);
+    sqlx::query(
+        "insert into polling_jobs
+             (job_id, symbols, provider, interval_seconds, created_at, start_at, pending_since)
+         values ($1, $2, $3, $4, $5, $6, now())",
+    )
+    .bind(job.job_id)
+    .bind(names(job))
+    .bind(job.provider.as_str())
+    .bind(seconds(job))
+    .bind(created_at)
+    .bind(start_at)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Prepared { job_id: job.job_id, start_at, pending: true })
+}
+
+/// Makes a prepared job one that is polled and seen; returns whether it was there. Repeating it changes nothing.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn activate(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<bool, Error> {
+    let activated =
+        sqlx::query("update polling_jobs set pending_since = null where job_id = $1 and deleted_at is null")
+            .bind(job_id)
+            .execute(executor)
+            .await?;
+    Ok(activated.rows_affected() > 0)
+}
+
+/// Takes a prepared job back, with its key; returns whether it was still pending. It is not when the same request, sent
+/// again, has activated it.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn withdraw(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<bool, Error> {
+    let withdrawn: i64 = sqlx::query_scalar(
+        "with withdrawn as (
+             delete from polling_jobs where job_id = $1 and pending_since is not null returning job_id
+         ), keys as (
+             delete from polling_job_keys using withdrawn where polling_job_keys.job_id = withdrawn.job_id
+         )
+         select count(*) from withdrawn",
+    )
+    .bind(job_id)
+    .fetch_one(executor)
+    .await?;
+    Ok(withdrawn > 0)
+}
+
+/// Creates a job that is active at once. Its schedule is the caller's, or reconciliation's.
+///
+/// # Errors
+/// As [`prepare`].
+pub async fn insert(pool: &PgPool, job: &NewJob, max_relay_jobs: u32) -> Result<PollingJob, InsertError> {
+    prepare(pool, job, None, max_relay_jobs).await?;
+    activate(pool, job.job_id).await?;
+    Ok(get(pool, job.job_id).await?.ok_or(sqlx::Error::RowNotFound)?)
+}
+
+/// Whether a job is there, or about to be.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn exists(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<bool, Error> {
+    let query = "select exists (select from polling_jobs where job_id = $1 and deleted_at is null)";
+    Ok(sqlx::query_scalar(query).bind(job_id).fetch_one(executor).await?)
+}
+
+/// Whether a job is about to be there: prepared in the last ten seconds, which is longer than a request takes.
+///
+/// # Errors
+/// When Postgres is away or refuses.
+pub async fn is_pending(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<bool, Error> {
+    let query = "select exists (select from polling_jobs
+                                where job_id = $1 and deleted_at is null
+                                  and pending_since > now() - interval '10 seconds')";
+    Ok(sqlx::query_scalar(query).bind(job_id).fetch_one(executor).await?)
+}
+
+/// Notes the key with its request, unless it belongs to one of the last 24 hours. Waits for a request with the same key
+/// that is under way.
+async fn take_key(connection: &mut PgConnection, key: &str, job: &NewJob) -> Result<bool, Error> {
+    let taken = sqlx::query(
+        "insert into polling_job_keys (idempotency_key, job_id, symbols, provider, interval_seconds)
+         values ($1, $2, $3, $4, $5)
+         on conflict (idempotency_key) do update
+         set job_id = excluded.job_id, symbols = excluded.symbols, provider = excluded.provider,
+             interval_seconds = excluded.interval_seconds, created_at = excluded.created_at
+         where polling_job_keys.created_at < now() - interval '24 hours'",
+    )
+    .bind(key)
+    .bind(job.job_id)
+    .bind(names(job))
+    .bind(job.provider.as_str())
+    .bind(seconds(job))
+    .execute(connection)
+    .await?;
+    Ok(taken.rows_affected() > 0)
+}
+
+/// The job that the key's request made. One that is deleted by now counts as made, too.
+async fn same_request(
+    connection: &mut PgConnection,
+    key: &str,
+    job: &NewJob,
+) -> Result<Prepared, InsertError> {
+    let (job_id, same, start_at, pending): (Uuid, bool, Option<Timestamp>, bool) = sqlx::query_as(
+        "select key.job_id,
+                (key.symbols, key.provider, key.interval_seconds) = ($2, $3, $4),
+                job.start_at,
+                job.pending_since is not null
+         from polling_job_keys key left join polling_jobs job using (job_id)
+         where idempotency_key = $1",
+    )
+    .bind(key)
+    .bind(names(job))
+    .bind(job.provider.as_str())
+    .bind(seconds(job))
+    .fetch_one(connection)
+    .await?;
+    if !same {
+        return Err(InsertError::KeyOfAnotherRequest { job_id });
+    }
+    Ok(Prepared { job_id, start_at: start_at.unwrap_or(job.created_at), pending })
+}
+
+/// Pending jobs count for as long as a request may take: what was left behind must not use up the limit.
+async fn check_limit(connection: &mut PgConnection, limit: u32) -> Result<(), InsertError> {
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(RELAY_LIMIT_LOCK).execute(&mut *connection).await?;
+    let relay_jobs: i64 = sqlx::query_scalar(
+        "select count(*) from polling_jobs
+         where interval_seconds % 60 <> 0 and deleted_at is null
+           and (pending_since is null or pending_since > now() - interval '10 seconds')",
+    )
+    .fetch_one(connection)
+    .await?;
+    if relay_jobs >= i64::from(limit) { Err(InsertError::TooManyRelayJobs { limit }) } else { Ok(()) }
+}
+
+fn names(job: &NewJob) -> Vec<&str> {
+    job.symbols.iter().map(Symbol::as_str).collect()
+}
+
+fn seconds(job: &NewJob) -> i32 {
+    i32::try_from(job.interval_seconds).unwrap_or(i32::MAX)
+}
