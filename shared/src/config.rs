@@ -140,7 +140,7 @@ pub struct Upkeep {
     pub topic_retention: TopicRetention,
     /// The averager's consumer group on the price topic.
     pub averager_group: String,
-    /// The function's name, under which it tells metrics to CloudWatch; none where nobody reads them.
+    /// The function's name, under which it tells metrics to `CloudWatch`; none where nobody reads them.
     pub metrics_of: Option<String>,
 }
 

@@ -17,7 +17,7 @@ async fn health(api: &Api) -> Value {
 /// An api whose upkeep has just succeeded.
 async fn kept_up() -> Api {
     let api = Api::start().await;
-    part_states::succeeded(&api.pool, Part::Upkeep).await.unwrap();
+    part_states::succeeded(&api.pool, Part::Upkeep).await.expect("a note");
     api
 }
 

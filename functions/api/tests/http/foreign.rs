@@ -12,7 +12,7 @@ async fn send(api: &Fixture, method: &str, path: &str, headers: &[(&str, &str)],
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    api.answer(request.body(Body::from(body.to_owned())).unwrap()).await
+    api.answer(request.body(Body::from(body.to_owned())).expect("a request")).await
 }
 
 #[tokio::test]
