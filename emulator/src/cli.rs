@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use reqwest::Url;
 
 use crate::remote_host;
+use crate::visitors::AllowedHosts;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,6 +72,10 @@ pub(crate) struct StackArguments {
     /// Where Lambda's Invoke API listens; port 0 takes that of the last start, or a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     pub(crate) invoke_listen: SocketAddr,
+    /// A host besides this machine's own names that requests may name in their Host header, without port (may be given
+    /// more than once; * allows all): pages of other sites are kept out by it
+    #[arg(long = "allowed-host", value_name = "HOST", value_parser = allowed_host)]
+    pub(crate) allowed_hosts: Vec<String>,
     /// Which broker to run, unless the environment names one: the embedded one forgets what was not yet processed
     /// when it stops; Apache Kafka keeps it, and needs Java and Maven
     #[arg(long, value_enum, default_value_t = BrokerKind::Embedded, value_name = "WHICH")]
@@ -145,6 +150,10 @@ pub(crate) enum OutputFormat {
     Text,
     /// One JSON object per line
     Json,
+}
+
+fn allowed_host(host: &str) -> Result<String, &'static str> {
+    AllowedHosts::read([host]).map(|_| host.to_owned()).ok_or("a host without scheme and port, or * for all")
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::invoker::{InvokeError, Invoker, Outcome};
 use crate::per_function::PerFunction;
 use crate::template::HttpRoute;
+use crate::visitors::{AllowedHosts, Visitors};
 
 mod answer;
 mod event;
@@ -48,27 +49,32 @@ struct Gateway {
     invoker: Arc<dyn Invoker>,
     permits: PerFunction,
     timeout: Duration,
+    visitors: Visitors,
 }
 
 /// Serves `routes` on `listener` until `stop`, then finishes what is in flight.
 pub(crate) async fn serve(
     listener: TcpListener,
+    allowed_hosts: &AllowedHosts,
     routes: Vec<HttpRoute>,
     invoker: Arc<dyn Invoker>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    serve_within(INTEGRATION_TIMEOUT, listener, routes, invoker, stop).await
+    serve_within(INTEGRATION_TIMEOUT, listener, allowed_hosts, routes, invoker, stop).await
 }
 
 async fn serve_within(
     timeout: Duration,
     listener: TcpListener,
+    allowed_hosts: &AllowedHosts,
     routes: Vec<HttpRoute>,
     invoker: Arc<dyn Invoker>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let permits = PerFunction::new(routes.iter().map(|route| &route.function), MAX_CONCURRENT_REQUESTS);
-    let gateway = Arc::new(Gateway { routes: RouteTable::new(routes), invoker, permits, timeout });
+    let visitors = allowed_hosts.at(listener.local_addr().context("the HTTP gateway has no address")?);
+    let routes = RouteTable::new(routes);
+    let gateway = Arc::new(Gateway { routes, invoker, permits, timeout, visitors });
     let service = Router::new().fallback(handle).with_state(gateway);
     let listener = listener.tap_io(|stream| {
         // Without it a large answer may wait for the acknowledgement of its first packet.
@@ -100,6 +106,10 @@ impl Gateway {
     async fn answer(&self, request: Request, client: SocketAddr, request_id: &str) -> Response {
         let (head, body) = request.into_parts();
         let Some(path) = event::path(&head) else { return refusal(StatusCode::BAD_REQUEST) };
+        // What pages may send, the function decides.
+        if let Err(refused) = self.visitors.check_host(&head.uri, &head.headers) {
+            return answered(StatusCode::FORBIDDEN, &refused.to_string());
+        }
         if event::is_head_too_large(&head) {
             return refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         }
@@ -161,6 +171,10 @@ fn refusal(status: StatusCode) -> Response {
         StatusCode::PAYLOAD_TOO_LARGE => "Request Entity Too Large",
         other => other.canonical_reason().unwrap_or_default(),
     };
+    answered(status, message)
+}
+
+fn answered(status: StatusCode, message: &str) -> Response {
     (status, axum::Json(json!({ "message": message }))).into_response()
 }
 

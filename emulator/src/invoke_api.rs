@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::post;
 use tokio::net::TcpListener;
@@ -22,6 +23,7 @@ use crate::clock::SystemClock;
 use crate::invoker::{InvokeError, Invoker};
 use crate::per_function::PerFunction;
 use crate::template::FunctionDefinition;
+use crate::visitors::{AllowedHosts, Visitors};
 
 mod answer;
 mod names;
@@ -57,20 +59,23 @@ struct InvokeApi {
 /// tried again are lost then: they are kept in memory.
 pub(crate) async fn serve(
     listener: TcpListener,
+    allowed_hosts: &AllowedHosts,
     functions: &[FunctionDefinition],
     invoker: Arc<dyn Invoker>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    serve_with(RETRY_WAITS, listener, functions, invoker, stop).await
+    serve_with(RETRY_WAITS, listener, allowed_hosts, functions, invoker, stop).await
 }
 
 async fn serve_with(
     retry_waits: [Duration; 2],
     listener: TcpListener,
+    allowed_hosts: &AllowedHosts,
     functions: &[FunctionDefinition],
     invoker: Arc<dyn Invoker>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let visitors = allowed_hosts.at(listener.local_addr().context("the Invoke API has no address")?);
     let events = TaskTracker::new();
     let api = Arc::new(InvokeApi {
         names: Names::of(functions),
@@ -86,11 +91,20 @@ async fn serve_with(
         .route("/2015-03-31/functions/{function}/invocations", post(invoke))
         .fallback(async || answer::refused(&Refusal::UnknownOperation, Uuid::new_v4()))
         .method_not_allowed_fallback(async || answer::refused(&Refusal::UnknownOperation, Uuid::new_v4()))
+        .layer(middleware::from_fn_with_state(visitors, admit))
         .with_state(api);
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     events.close();
     events.wait().await;
     served.context("the Invoke API failed")
+}
+
+/// Any type of body is taken: a page that sends one bears its origin.
+async fn admit(State(visitors): State<Visitors>, request: Request, next: Next) -> Response {
+    match visitors.check(request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => answer::refused(&Refusal::NotAdmitted(refused), Uuid::new_v4()),
+    }
 }
 
 async fn invoke(

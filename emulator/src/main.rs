@@ -29,6 +29,7 @@ mod per_function;
 mod remote_host;
 mod scheduler;
 mod template;
+mod visitors;
 
 use std::process::ExitCode;
 

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::async_invocation::{RETRY_WAITS, Retries};
 use crate::clock::{self, Clock, SystemClock};
 use crate::invoker::Invoker;
+use crate::visitors::Visitors;
 
 mod api;
 mod book;
@@ -145,9 +146,9 @@ impl Scheduler {
         }))
     }
 
-    /// EventBridge Scheduler's REST API.
-    pub(crate) fn router(self: &Arc<Self>) -> axum::Router {
-        api::router(Arc::clone(self))
+    /// EventBridge Scheduler's REST API, for these visitors.
+    pub(crate) fn router(self: &Arc<Self>, visitors: Visitors) -> axum::Router {
+        api::router(Arc::clone(self), visitors)
     }
 
     /// Fires until stopped; then waits until what is in flight is answered, and stores it.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use reqwest::Url;
 
 use crate::backing::postgres;
+use crate::visitors::AllowedHosts;
 
 /// Variables that the functions understand beyond those that the template names.
 const PASSED_ON: [&str; 18] = [
@@ -47,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) scheduler_url: Option<String>,
     /// Role, password and database of the emulator's own Postgres.
     pub(crate) postgres: PostgresIdentity,
+    /// Hosts that requests may name besides this machine's own, from `EMULATOR_ALLOWED_HOSTS`.
+    pub(crate) allowed_hosts: AllowedHosts,
     /// `RUST_LOG`, for the emulator's own log.
     pub(crate) log_filter: Option<String>,
     /// Directories with programs, from `PATH`.
@@ -114,6 +117,7 @@ impl Settings {
                 password: get("POSTGRES_PASSWORD"),
                 database: get("POSTGRES_DB"),
             },
+            allowed_hosts: allowed_hosts(get("EMULATOR_ALLOWED_HOSTS").as_deref())?,
             log_filter: get("RUST_LOG"),
             program_directories: get("PATH")
                 .map(|path| std::env::split_paths(&path).collect())
@@ -170,6 +174,14 @@ fn database_url(value: Option<&str>) -> Result<Option<Url>, InvalidVariable> {
             expected: "a URL such as postgres://user:password@host:5432/database",
         },
     )
+}
+
+fn allowed_hosts(value: Option<&str>) -> Result<AllowedHosts, InvalidVariable> {
+    let hosts = value.into_iter().flat_map(|hosts| hosts.split(',').map(str::trim));
+    AllowedHosts::read(hosts).ok_or(InvalidVariable {
+        variable: "EMULATOR_ALLOWED_HOSTS",
+        expected: "hosts without scheme and port, with commas between them, or * for all",
+    })
 }
 
 /// The database on the server that `POSTGRES_HOST` names. Unlike a URL put together by docker-compose it can have any
@@ -241,6 +253,7 @@ mod tests {
             ("POLLING_INTERVAL", "secret"),
             ("POLLING_INTERVAL", "0"),
             ("AWS_ENDPOINT_URL_SCHEDULER", "secret:1234"),
+            ("EMULATOR_ALLOWED_HOSTS", "localhost,http://secret"),
             ("POSTGRES_HOST", "secret:port"),
             ("POSTGRES_HOST", "me:secret@host"),
             ("POSTGRES_HOST", "host/secret"),

@@ -29,6 +29,7 @@ use crate::cli::StackArguments;
 use crate::data_directory;
 use crate::settings::Settings;
 use crate::signals::StopRequest;
+use crate::visitors::AllowedHosts;
 use functions::Functions;
 
 /// What runs. Whatever was started is here, so that a start that fails or is broken off leaves nothing behind.
@@ -36,6 +37,7 @@ use functions::Functions;
 pub(crate) struct Stack {
     announcements: Announcements,
     show_passwords: bool,
+    allowed_hosts: AllowedHosts,
     request: StopRequest,
     postgres: Option<Postgres>,
     broker: Option<Broker>,
@@ -52,9 +54,11 @@ pub(crate) async fn run(arguments: &StackArguments, settings: &Settings) -> anyh
     let announcements = Announcements::new(arguments.common.output);
     let request = StopRequest::listen(arguments.common.until_stdin_closes)?;
     let data_directory = data_directory::open(&arguments.common).await?;
+    let of_flags = AllowedHosts::read(arguments.allowed_hosts.iter().map(String::as_str)).unwrap_or_default();
     let mut stack = Stack {
         announcements,
         show_passwords: arguments.common.show_passwords,
+        allowed_hosts: settings.allowed_hosts.and(&of_flags),
         request: request.clone(),
         postgres: None,
         broker: None,

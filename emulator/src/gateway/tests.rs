@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::invoker::{FunctionError, InvokeError, Invoker, Outcome};
 use crate::template::HttpRoute;
+use crate::visitors::AllowedHosts;
 
 mod answers;
 mod events;
@@ -84,7 +85,11 @@ impl Harness {
         });
         let routes = if routes.is_empty() { vec![default] } else { named.collect() };
         let invoker: Arc<dyn Invoker> = Arc::<Fixed>::clone(&function);
-        let served = tokio::spawn(super::serve_within(timeout, listener, routes, invoker, stop.clone()));
+        let until = stop.clone();
+        let served = tokio::spawn(async move {
+            let allowed = AllowedHosts::read(["market.example", "a"]).expect("these are hosts");
+            super::serve_within(timeout, listener, &allowed, routes, invoker, until).await
+        });
         Self { address, function, stop, served }
     }
 

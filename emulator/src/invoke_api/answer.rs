@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::invoker::Outcome;
+use crate::visitors::Refused;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -23,6 +24,7 @@ pub(super) enum Refusal {
     Throttled,
     Unavailable(String),
     UnknownOperation,
+    NotAdmitted(Refused),
 }
 
 impl Refusal {
@@ -55,6 +57,9 @@ impl Refusal {
             ),
             Self::Unavailable(reason) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "ServiceException", "Service", reason.clone())
+            }
+            Self::NotAdmitted(refused) => {
+                of_user(StatusCode::FORBIDDEN, "AccessDeniedException", refused.to_string())
             }
             Self::UnknownOperation => of_user(
                 StatusCode::NOT_FOUND,

@@ -66,7 +66,10 @@ impl Api {
         });
         let until = stop.clone();
         tokio::spawn(async move {
-            serve_with([Duration::from_millis(1); 2], listener, &functions, invoker, until).await.unwrap();
+            let allowed = AllowedHosts::default();
+            serve_with([Duration::from_millis(1); 2], listener, &allowed, &functions, invoker, until)
+                .await
+                .unwrap();
         });
         let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
         Self { address, told, client, stop }
@@ -204,4 +207,25 @@ async fn events_for_a_function_that_answers_nothing_hold_up_none_for_another() {
     assert!(answers.iter().all(|status| *status == StatusCode::ACCEPTED));
     assert_eq!(api.invoke("api", "Event", "{}").await.status(), StatusCode::ACCEPTED);
     assert_eq!(api.calls(1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_page_has_a_browser_send_invokes_nothing() {
+    let api = Api::telling([]).await;
+    let url = format!("http://{}/2015-03-31/functions/api/invocations", api.address);
+    for (name, value) in [
+        ("origin", "http://evil.example"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("host", "evil.example"),
+    ] {
+        let request = api.client.post(&url).header("content-type", "text/plain").header(name, value);
+        let (status, error, body) = refusal(request.body("{}").send().await.unwrap()).await;
+        assert_eq!((status, error.as_str()), (403, "AccessDeniedException"), "{name}: {value}");
+        assert!(body["message"].is_string(), "{body}");
+    }
+    assert_eq!(api.calls(0).await.len(), 0);
+    let untyped = api.client.post(&url).body("{}").send().await.unwrap();
+    assert_eq!(untyped.status(), StatusCode::OK);
 }

@@ -8,7 +8,7 @@ use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 use super::Scheduler;
 use super::refusal::Refusal;
 use super::schedule::{DEFAULT_GROUP, Definition, Key};
+use crate::visitors::Visitors;
 
+mod admission;
 mod groups;
 mod listing;
 
@@ -25,7 +27,7 @@ const LARGEST_BODY: usize = 1024 * 1024;
 
 type Answer = Result<Json<Value>, Refusal>;
 
-pub(super) fn router(scheduler: Arc<Scheduler>) -> Router {
+pub(super) fn router(scheduler: Arc<Scheduler>, visitors: Visitors) -> Router {
     let schedule = get(get_schedule).post(create_schedule).put(update_schedule).delete(delete_schedule);
     let group = get(groups::get_group).post(groups::create_group).delete(groups::delete_group);
     Router::new()
@@ -36,6 +38,7 @@ pub(super) fn router(scheduler: Arc<Scheduler>) -> Router {
         .fallback(unknown_operation)
         .method_not_allowed_fallback(unknown_operation)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn_with_state(visitors, admission::admit))
         .with_state(scheduler)
 }
 

@@ -48,9 +48,10 @@ impl Stack {
         invoker: &Arc<dyn Invoker>,
     ) {
         let (functions, invoker) = (template.functions.clone(), Arc::clone(invoker));
-        let stop = self.no_new_work.clone();
+        let (stop, allowed_hosts) = (self.no_new_work.clone(), self.allowed_hosts.clone());
         self.sources.spawn(async move {
-            if let Err(error) = invoke_api::serve(listener, &functions, invoker, stop).await {
+            let served = invoke_api::serve(listener, &allowed_hosts, &functions, invoker, stop);
+            if let Err(error) = served.await {
                 tracing::error!("{error:#}");
             }
         });
@@ -59,8 +60,9 @@ impl Stack {
     fn serve_gateway(&self, listener: TcpListener, template: &Template, invoker: &Arc<dyn Invoker>) {
         let routes = template.http_routes.clone();
         let stop = self.no_new_work.clone();
-        let served = gateway::serve(listener, routes, Arc::clone(invoker), stop);
+        let (allowed_hosts, invoker) = (self.allowed_hosts.clone(), Arc::clone(invoker));
         self.sources.spawn(async move {
+            let served = gateway::serve(listener, &allowed_hosts, routes, invoker, stop);
             if let Err(error) = served.await {
                 tracing::error!("the gateway failed: {error:#}");
             }
@@ -83,7 +85,8 @@ impl Stack {
             .collect();
         let scheduler = Scheduler::open(settings, Arc::clone(invoker))?;
         let stop = self.no_new_work.clone().cancelled_owned();
-        let api = axum::serve(listener, scheduler.router()).with_graceful_shutdown(stop);
+        let visitors = self.allowed_hosts.at(listener.local_addr()?);
+        let api = axum::serve(listener, scheduler.router(visitors)).with_graceful_shutdown(stop);
         self.sources.spawn(async move {
             if let Err(error) = api.await {
                 tracing::error!("the scheduler's API failed: {error}");

@@ -123,3 +123,19 @@ async fn a_function_that_takes_longer_than_the_integration_may_is_unavailable() 
     assert_eq!(response.status(), 503);
     assert_eq!(response.json::<Value>().await.unwrap(), json!({ "message": "Service Unavailable" }));
 }
+
+#[tokio::test]
+async fn a_host_that_is_not_this_machines_is_refused_with_what_to_do() {
+    let harness = Harness::answering(serde_json::json!({ "statusCode": 200 })).await;
+    for head in [
+        "GET / HTTP/1.1\r\nHost: evil.example\r\n",
+        "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n",
+        "GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n",
+        "GET / HTTP/1.0\r\n",
+    ] {
+        let answer = harness.raw(&format!("{head}Connection: close\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 403 ") || answer.starts_with("HTTP/1.0 403 "), "{answer}");
+        assert!(answer.contains("EMULATOR_ALLOWED_HOSTS"), "{answer}");
+    }
+    assert!(harness.function.events.lock().unwrap().is_empty());
+}

@@ -10,24 +10,30 @@ use aws_sdk_scheduler::types::{
 };
 
 use super::*;
+use crate::visitors::AllowedHosts;
 
 /// A scheduler that answers on a loopback port, and a client of it.
 async fn serve(home: &Path) -> Client {
+    serve_at(home).await.0
+}
+
+async fn serve_at(home: &Path) -> (Client, String) {
     let (clock, invoker) = (TestClock::at("2026-01-01T00:00:00Z"), FakeInvoker::with([]));
     let settings =
         SchedulerSettings { groups: vec!["polling".to_owned()], ..SchedulerSettings::new(home.to_owned()) };
     let scheduler = Scheduler::open_with_clock(settings, invoker, clock).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, scheduler.router()).await.unwrap() });
+    let visitors = AllowedHosts::default().at(listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, scheduler.router(visitors)).await.unwrap() });
     let config = aws_sdk_scheduler::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .http_client(aws_http::client())
         .region(Region::from_static("us-east-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .endpoint_url(endpoint)
+        .endpoint_url(&endpoint)
         .build();
-    Client::from_conf(config)
+    (Client::from_conf(config), endpoint)
 }
 
 fn target() -> SdkTarget {
@@ -194,4 +200,28 @@ async fn groups_are_made_listed_and_deleted_with_their_schedules() {
     client.create_schedule_group().name("extra").send().await.unwrap();
     let error = client.get_schedule().name("job").group_name("extra").send().await.unwrap_err();
     assert_eq!(code(&error).0, 404);
+}
+
+#[tokio::test]
+async fn what_a_page_has_a_browser_send_changes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let (client, endpoint) = serve_at(home.path()).await;
+    let json = ("content-type", "application/json");
+    for (status, error, headers) in [
+        (403, "AccessDeniedException", [json, ("origin", "http://evil.example")]),
+        (403, "AccessDeniedException", [json, ("sec-fetch-site", "cross-site")]),
+        (403, "AccessDeniedException", [json, ("host", "evil.example")]),
+        (415, "UnsupportedMediaTypeException", [("content-type", "text/plain"), ("accept", "*/*")]),
+        (415, "UnsupportedMediaTypeException", [("content-type", "application/jsonp"), ("accept", "*/*")]),
+        (415, "UnsupportedMediaTypeException", [("accept", "*/*"), ("accept", "*/*")]),
+    ] {
+        let url = format!("{endpoint}/schedule-groups/made");
+        let request = reqwest::Client::builder().no_proxy().build().unwrap().post(url).body("{}");
+        let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{headers:?}");
+        assert_eq!(answer.headers()["x-amzn-errortype"], error);
+    }
+    client.get_schedule_group().name("made").send().await.unwrap_err();
+    client.create_schedule_group().name("made").send().await.unwrap();
 }

@@ -1,0 +1,115 @@
+//! Who may ask the emulator's listeners: programs and people on this machine, not the web pages that they visit.
+//!
+//! A browser sends requests for any page to any address it can reach, this machine's included. It says so in the `Origin`
+//! and `Sec-Fetch-Site` headers, which no SDK sends. A page whose own name was made to lead to this machine (DNS
+//! rebinding) counts as the same origin for the browser; it shows in the `Host` header, which bears that name.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::http::header::{HOST, HeaderMap, ORIGIN};
+use axum::http::{HeaderName, Uri};
+
+mod host;
+
+use host::Host;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Allows every host.
+const ANY: &str = "*";
+
+/// The hosts that requests may name besides the usual ones: names and addresses without a port.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AllowedHosts(Arc<[Host]>, bool);
+
+impl AllowedHosts {
+    /// Reads the hosts, of which `*` stands for all; nothing if one of them is none.
+    pub(crate) fn read<'a>(hosts: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let (any, named): (Vec<&str>, Vec<&str>) = hosts.into_iter().partition(|host| *host == ANY);
+        let named: Option<Arc<[Host]>> = named.into_iter().map(Host::without_port).collect();
+        Some(Self(named?, !any.is_empty()))
+    }
+
+    /// These and those.
+    pub(crate) fn and(&self, others: &Self) -> Self {
+        Self(self.0.iter().chain(&*others.0).cloned().collect(), self.1 || others.1)
+    }
+
+    /// The check for what listens at `address`.
+    pub(crate) fn at(&self, address: SocketAddr) -> Visitors {
+        Visitors { allowed: self.clone(), loopback: address.ip().to_canonical().is_loopback() }
+    }
+}
+
+/// The check of a listener's requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Visitors {
+    allowed: AllowedHosts,
+    /// Whether it listens on loopback alone.
+    loopback: bool,
+}
+
+/// Why a request is refused, in words for people who meant it well.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// The host is none under which this listener is known.
+    #[error(
+        "the Host header names no host of this listener; to allow another, start the emulator with --allowed-host or \
+         EMULATOR_ALLOWED_HOSTS"
+    )]
+    Host,
+    /// A page of another site had a browser send it.
+    #[error("requests of web pages are not served here")]
+    Page,
+}
+
+impl Visitors {
+    /// Checks the host that a request names.
+    pub(crate) fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
+        if self.allowed.1 {
+            return Ok(());
+        }
+        let mut named = headers.get_all(HOST).into_iter();
+        let (Some(host), None) = (named.next(), named.next()) else { return Err(Refused::Host) };
+        let host = host.to_str().ok().and_then(Host::with_port).ok_or(Refused::Host)?;
+        // An absolute target stands above the header; a name in either is looked at.
+        let target =
+            uri.authority().map(|authority| Host::with_port(authority.as_str()).ok_or(Refused::Host));
+        let all_known = self.knows(&host) && target.transpose()?.is_none_or(|target| self.knows(&target));
+        if all_known { Ok(()) } else { Err(Refused::Host) }
+    }
+
+    /// Checks the host, and that no page sent the request but one of this listener.
+    pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
+        self.check_host(uri, headers)?;
+        let sites = headers.get_all(SEC_FETCH_SITE).into_iter();
+        let own_sites = sites.into_iter().all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let own_origin = |origin: &str| {
+            origin.strip_prefix("http://").is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+        };
+        let origins = headers.get_all(ORIGIN).into_iter();
+        let own_origins = origins.into_iter().all(|origin| origin.to_str().is_ok_and(own_origin));
+        if own_sites && own_origins { Ok(()) } else { Err(Refused::Page) }
+    }
+
+    /// On loopback this machine's names. Elsewhere also what no stranger's name can be: an address, or a name without a
+    /// dot, such as that of a service in docker-compose.
+    fn knows(&self, host: &Host) -> bool {
+        let usual = match host {
+            Host::Address(address) => !self.loopback || is_loopback(*address),
+            Host::Name(name) => {
+                name == "localhost" || name.ends_with(".localhost") || (!self.loopback && !name.contains('.'))
+            }
+        };
+        usual || self.allowed.0.contains(host)
+    }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests;
