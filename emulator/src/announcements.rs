@@ -1,10 +1,11 @@
 //! What the emulator tells on standard output: a table for people, or JSON lines for programs.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use serde_json::{Value, json};
 
 use crate::cli::OutputFormat;
+use crate::output;
 
 /// Where announcements go. A reader that went away is no reason to stop, so failures to write are ignored.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +70,6 @@ impl Announcements {
             Some(OutputFormat::Json) => fields.to_string(),
             None => return,
         };
-        let mut stdout = std::io::stdout().lock();
-        let _gone = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+        output::output().write(format!("{line}\n").into_bytes());
     }
 }

@@ -13,6 +13,7 @@ mod function_binaries;
 mod health_command;
 mod health_note;
 mod log;
+mod output;
 mod postgres_command;
 mod settings;
 mod signals;
@@ -32,6 +33,7 @@ mod template;
 mod visitors;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 
@@ -43,7 +45,16 @@ use settings::Settings;
 #[error("{0}")]
 pub(crate) struct Unusable(pub(crate) String);
 
+/// How long the last lines may take to be written.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
 fn main() -> ExitCode {
+    let code = run_as_asked();
+    output::flush(LAST_LINES);
+    code
+}
+
+fn run_as_asked() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(refusal) if refusal.use_stderr() => return complain_of_flags(&refusal),
@@ -85,6 +96,5 @@ fn complain_of_flags(refusal: &clap::Error) -> ExitCode {
 
 /// One line on standard error, whether or not anybody still reads it.
 fn complain(error: &anyhow::Error) {
-    use std::io::Write as _;
-    let _gone = writeln!(std::io::stderr(), "error: {error:#}");
+    output::error().write(format!("error: {error:#}\n").into_bytes());
 }

@@ -1,8 +1,10 @@
 //! The functions' output: each line goes to the emulator's standard error under the function's name.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+
+use crate::output;
 
 /// Longest piece that is shown as one line; a longer line is broken.
 const MAX_LINE_BYTES: u64 = 16 * 1024;
@@ -32,7 +34,7 @@ pub(super) async fn forward(output: impl AsyncRead + Unpin, prefix: String) {
         if line.last() != Some(&b'\n') {
             line.push(b'\n');
         }
-        // Nobody reads any more: the function must not notice.
-        let _ = std::io::stderr().lock().write_all(&line);
+        // Whether or not anybody reads: the function must not notice.
+        output::error().write(line.clone());
     }
 }
