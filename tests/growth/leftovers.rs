@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use shared::config::Retention;
+use shared::price_event::PriceEvent;
 use shared::repository::ingest::{Ingest, Stored, remove_expired_series};
 use shared::repository::partitions::{PRICE_POINTS, drop_before, make_ahead};
 use shared::repository::rejected_events::{self, RejectedEvent};
@@ -44,9 +45,9 @@ async fn a_series_without_points_goes_and_a_writer_that_remembers_it_begins_it_a
     let pool = e2e::postgres::database().await.unwrap();
     make_ahead(&pool, PRICE_POINTS, at("2024-01-01T00:00:00Z")).await.unwrap();
     let (writer, january) = (Ingest::new(pool.clone()), at("2024-01-15T12:00:00Z"));
-    let mut other = quote(at("2024-03-10T12:00:00Z"), 7);
-    other.symbol = "MSFT".parse().unwrap();
-    writer.store(&[quote(january, 1), quote(january + TimeDelta::hours(1), 3), other], &[]).await.unwrap();
+    let other = |time: &str, price| PriceEvent { symbol: "MSFT".parse().unwrap(), ..quote(at(time), price) };
+    let march = other("2024-03-10T12:00:00Z", 7);
+    writer.store(&[quote(january, 1), quote(january + TimeDelta::hours(1), 3), march], &[]).await.unwrap();
     assert_eq!(remove_expired_series(&pool).await.unwrap(), 0, "nothing was dropped yet");
 
     drop_before(&pool, PRICE_POINTS, at("2024-02-01T00:00:00Z")).await.unwrap();
@@ -54,9 +55,9 @@ async fn a_series_without_points_goes_and_a_writer_that_remembers_it_begins_it_a
     let left: Vec<String> = sqlx::query_scalar("select symbol from series").fetch_all(&pool).await.unwrap();
     assert_eq!(left, ["MSFT"]);
 
-    // This writer remembers the tail 1, 3 of a series that is gone.
-    let next = [quote(at("2024-03-20T12:00:00Z"), 11)];
-    assert_eq!(writer.store(&next, &[]).await.unwrap(), Stored { added: 1, ..Stored::default() });
+    // This writer remembers the tail 1, 3 of a series that is gone, beside one that is there.
+    let next = [quote(at("2024-03-20T12:00:00Z"), 11), other("2024-03-21T12:00:00Z", 8)];
+    assert_eq!(writer.store(&next, &[]).await.unwrap(), Stored { added: 2, ..Stored::default() });
     let averages: Vec<(String, i16)> =
         sqlx::query_as("select last_average::text, last_points from series where symbol = 'AAPL'")
             .fetch_all(&pool)
