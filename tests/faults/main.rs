@@ -69,6 +69,14 @@ promises_hold! {
     when_two_emulators_of_one_group_are_killed_in_turn: 1 of |_| cases::rebalance();
     when_every_record_is_delivered_twice_and_the_topic_replayed: 1 of |_| cases::delivered_twice();
     when_records_crash_the_function_which_become_dead_letters_alone: 1 of |_| cases::crashing_records();
+    when_the_stream_is_compressed_by_gzip: 1 of |_| cases::gzip();
+    when_the_stream_is_compressed_by_snappy: 1 of |_| cases::snappy();
+    when_the_stream_is_compressed_by_lz4: 1 of |_| cases::lz4();
+    when_the_stream_is_compressed_by_zstd: 1 of |_| cases::zstd();
+    when_readers_end_and_records_would_end_them: 2 of |_| cases::reader_ended();
+    when_an_averager_hangs: 1 of |_| cases::averager_hangs();
+    when_a_writer_vanishes_with_locks: 1 of |_| cases::writer_vanished();
+    when_the_database_is_restored_and_the_topic_replayed: 1 of |_| cases::database_restored();
     under_random_mixtures_of_faults: 4 of Case::mixed;
 }
 

@@ -45,7 +45,7 @@ async fn the_check_notices_points_averages_newest_points_and_quarantine_that_are
     let mut site = Site::prepare(ground().await, "sensitivity", Wiring::default()).await.expect("a site");
     site.add_stack("averager").await.expect("a stack");
     let mut publisher =
-        Publisher::connect(site.ground.bootstrap_servers(), &site.topic).expect("a publisher");
+        Publisher::connect(site.ground.bootstrap_servers(), &site.topic, "none").expect("a publisher");
     for record in Stream::new(1).take(500).collect::<Vec<Record>>() {
         publisher.send(record).await.expect("a queue with room");
     }

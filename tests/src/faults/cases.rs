@@ -92,8 +92,62 @@ pub fn postgres_away() -> Case {
     Case::of("Postgres away for two minutes", vec![Fault::PostgresAway(120)])
 }
 
+/// A stream that is compressed by gzip.
+#[must_use]
+pub fn gzip() -> Case {
+    compressed("gzip")
+}
+
+/// The same by snappy.
+#[must_use]
+pub fn snappy() -> Case {
+    compressed("snappy")
+}
+
+/// The same by lz4.
+#[must_use]
+pub fn lz4() -> Case {
+    compressed("lz4")
+}
+
+/// The same by zstd.
+#[must_use]
+pub fn zstd() -> Case {
+    compressed("zstd")
+}
+
+fn compressed(codec: &'static str) -> Case {
+    Case { codec, ..Case::of(codec, vec![Fault::AveragerKilled]) }
+}
+
+/// Readers that end, and records that would end them.
+#[must_use]
+pub fn reader_ended() -> Case {
+    let faults = [Fault::OddRecords, Fault::ReaderShutOut, Fault::OddRecords];
+    Case::of("a reader that dies", faults.to_vec())
+}
+
+/// An averager that hangs.
+#[must_use]
+pub fn averager_hangs() -> Case {
+    Case::of("an averager that hangs", vec![Fault::AveragerHangs])
+}
+
+/// A writer that vanishes with locks.
+#[must_use]
+pub fn writer_vanished() -> Case {
+    Case { groups: &["one", "two"], ..Case::of("a vanished writer", vec![Fault::WriterVanished]) }
+}
+
+/// A database taken back to an earlier state under two writers, then the whole topic replayed.
+#[must_use]
+pub fn database_restored() -> Case {
+    let faults = vec![Fault::DatabaseRestored];
+    Case { groups: &["one", "two"], replay: true, ..Case::of("a database restored, then replayed", faults) }
+}
+
 /// Every case with a fault of its own.
-pub const EACH: [fn() -> Case; 14] = [
+pub const EACH: [fn() -> Case; 22] = [
     averager_killed,
     emulator_killed,
     both_killed,
@@ -108,4 +162,12 @@ pub const EACH: [fn() -> Case; 14] = [
     delivered_twice,
     crashing_records,
     postgres_away,
+    gzip,
+    snappy,
+    lz4,
+    zstd,
+    reader_ended,
+    averager_hangs,
+    writer_vanished,
+    database_restored,
 ];

@@ -97,6 +97,25 @@ pub async fn check(site: &Site<'_>, acknowledged: &[Acknowledged]) -> anyhow::Re
     })
 }
 
+/// Holds the averages of what is stored against what is stored, where points may have been lost with the database.
+///
+/// # Errors
+/// When an average is not the mean of stored points, or a point is of no record.
+pub async fn check_averages(site: &Site<'_>) -> anyhow::Result<()> {
+    let log = tokio::task::block_in_place(|| records(site.ground.bootstrap_servers(), &site.topic))?;
+    let found = stored(&site.pool).await;
+    let stands = |event: &PriceEvent| {
+        let key = (event.symbol.to_string(), event.provider.to_string(), event.timestamp);
+        found
+            .get(&key)
+            .is_some_and(|point| point.polled_at == event.polled_at && point.price == event.price.to_string())
+    };
+    let events: Vec<_> = log.iter().filter_map(|record| verdict(record).ok()).filter(stands).collect();
+    let points = expected(&events);
+    same("points", &found, &points)?;
+    same("newest points of the series", &newest(&site.pool).await, &newest_of(&points))
+}
+
 fn verdict(record: &OwnedMessage) -> anyhow::Result<PriceEvent> {
     let timestamp = record.timestamp().to_millis().and_then(DateTime::from_timestamp_millis);
     let coordinates = RecordCoordinates {

@@ -40,17 +40,18 @@ impl std::fmt::Debug for Publisher {
 }
 
 impl Publisher {
-    /// A publisher that goes on trying for longer than any fault here lasts.
+    /// A publisher that compresses by `codec` and goes on trying for longer than any fault here lasts.
     ///
     /// # Errors
-    /// When the address is malformed.
-    pub fn connect(bootstrap_servers: &str, topic: &str) -> anyhow::Result<Self> {
+    /// When the address is malformed, or the client does not know the codec.
+    pub fn connect(bootstrap_servers: &str, topic: &str, codec: &str) -> anyhow::Result<Self> {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap_servers)
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
             .set("linger.ms", "2")
+            .set("compression.type", codec)
             .set("message.timeout.ms", "120000")
             .set("reconnect.backoff.max.ms", "500")
             .set("log_level", "0")

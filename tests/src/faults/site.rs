@@ -152,6 +152,14 @@ impl<'g> Site<'g> {
         self.members.get(number)?.stack.as_ref()
     }
 
+    /// The consumer group of the stack with this number, and its name there.
+    #[must_use]
+    pub fn membership(&self, number: usize) -> Option<(String, String)> {
+        let Member { group, data, .. } = self.members.get(number)?;
+        let member = std::fs::read_to_string(data.join("group-member")).ok()?;
+        Some((group.clone(), format!("{member}-averager-prices")))
+    }
+
     /// Starts the stack with this number, on the data that it left.
     ///
     /// # Errors
@@ -207,7 +215,7 @@ fn wired(wiring: Wiring, group: &str) -> anyhow::Result<String> {
         template = template.replace(from, to);
         Ok(())
     };
-    replace("ConsumerGroupId: averager", &format!("ConsumerGroupId: {group}"))?;
+    replace("    Default: averager\n", &format!("    Default: {group}\n"))?;
     if wiring.crashing {
         replace("CodeUri: functions/averager", "CodeUri: tests/averager-that-crashes")?;
         replace("MaximumRetryAttempts: 40", "MaximumRetryAttempts: 2")?;

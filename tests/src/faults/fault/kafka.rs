@@ -1,0 +1,74 @@
+//! What breaks between Kafka and the emulator.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use chrono::{SecondsFormat, Utc};
+use nix::sys::signal::Signal;
+use rand::Rng;
+use rand::rngs::StdRng;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::Site;
+use crate::raw_records::{RawBatch, RawHeader, RawRecord, send};
+
+/// Longest that joining a group takes.
+const JOINING: Duration = Duration::from_secs(60);
+const PARTITIONS: i32 = 6;
+
+pub(super) async fn restart(site: &Site<'_>, signal: Signal) -> anyhow::Result<()> {
+    let mut kafka = Arc::clone(&site.ground.kafka).lock_owned().await;
+    tokio::task::spawn_blocking(move || kafka.restart(signal)).await?
+}
+
+/// Joins the group under the emulator's own name, which Kafka takes for the emulator's next life, and leaves.
+pub(super) async fn shut_out(site: &Site<'_>, number: usize) -> anyhow::Result<()> {
+    let (group, member) = site.membership(number).context("no such stack")?;
+    let (servers, topic) = (site.ground.bootstrap_servers().to_owned(), site.topic.clone());
+    let joining = move || {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", servers)
+            .set("group.id", group)
+            .set("group.instance.id", member)
+            .set("session.timeout.ms", "6000")
+            .set("enable.auto.commit", "false")
+            .set("log_level", "0")
+            .create()?;
+        consumer.subscribe(&[&topic])?;
+        let deadline = Instant::now() + JOINING;
+        while consumer.assignment()?.count() == 0 {
+            ensure!(Instant::now() < deadline, "no partitions were assigned");
+            // What it reads it does not commit.
+            drop(consumer.poll(Duration::from_millis(100)));
+        }
+        Ok(())
+    };
+    tokio::task::spawn_blocking(joining).await?
+}
+
+/// Good events and bad ones, in records that are odd each in another way.
+pub(super) async fn send_odd_records(site: &Site<'_>, random: &mut StdRng) -> anyhow::Result<()> {
+    let _kafka = site.ground.kafka.lock().await;
+    let odd: [Vec<RawHeader>; 4] = [
+        vec![(b"pa\xeds".to_vec(), Some(b"x".to_vec()))],
+        vec![(vec![0xff; 300], None), (Vec::new(), Some(Vec::new())), (Vec::new(), None)],
+        vec![(b"large".to_vec(), Some(vec![0x80; 100_000]))],
+        Vec::new(),
+    ];
+    let now = Utc::now();
+    let event = format!(
+        r#"{{"symbol":"ODD","price":{}.5,"timestamp":"{}","source":"made"}}"#,
+        random.random_range(1..1_000),
+        now.to_rfc3339_opts(SecondsFormat::Micros, true)
+    );
+    let keys = [None, Some(Vec::new()), Some(b"\xff\xfe".to_vec()), Some(b"ODD".to_vec())];
+    let records = odd.into_iter().zip(keys).map(|(headers, key)| {
+        let value = random.random_bool(0.8).then(|| event.clone().into_bytes());
+        RawRecord { key, value, headers }
+    });
+    let batch = RawBatch { timestamp: now.timestamp_millis(), codec: 0, records: records.collect() };
+    let partition = random.random_range(0..PARTITIONS);
+    send(site.ground.bootstrap_servers(), &site.topic, partition, &batch).await.map(drop)
+}
