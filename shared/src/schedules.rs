@@ -15,6 +15,7 @@ use aws_sdk_scheduler::operation::delete_schedule::DeleteScheduleError;
 use aws_sdk_scheduler::operation::get_schedule::GetScheduleError;
 use aws_sdk_scheduler::operation::update_schedule::UpdateScheduleError;
 use aws_sdk_scheduler::primitives::DateTime;
+use aws_sdk_scheduler::types::ScheduleState;
 use aws_sdk_scheduler::{Client, Config};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -200,6 +201,8 @@ impl Schedules {
             .start_date(DateTime::from_secs(start_at.timestamp()))
             .flexible_time_window(definition::window()?)
             .target(definition::target(&self.config, job_id, interval_seconds)?)
+            // EventBridge's default, which some who stand in for it do not know.
+            .state(ScheduleState::Enabled)
             .send()
             .await;
         match updated {

@@ -205,7 +205,7 @@ async fn whatever_was_changed_of_a_schedule_is_repaired_and_fires_on_the_job_s_g
         for member in ["GroupName", "ScheduleExpression", "FlexibleTimeWindow", "Target"] {
             assert_eq!(put[member].take(), made[member], "{member}");
         }
-        assert!(put["State"].is_null() || put["State"] == "ENABLED", "{put}");
+        assert_eq!(put["State"], "ENABLED");
     }
     Ok(())
 }
