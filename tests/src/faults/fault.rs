@@ -79,6 +79,7 @@ impl Fault {
     ///
     /// # Errors
     /// When something does not come back.
+    #[expect(clippy::cognitive_complexity, reason = "a line for each fault")]
     pub async fn strike(self, site: &mut Site<'_>, number: usize, random: &mut StdRng) -> anyhow::Result<()> {
         match self {
             Self::AveragerKilled => kill_averager(site, number).await,
