@@ -1,12 +1,15 @@
 //! Records that no well-behaved producer would send: none of them ends the reader or holds up another.
 
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::Utc;
+use e2e::binaries;
 use e2e::raw_records::{RawBatch, RawHeader, RawRecord, send};
 use e2e::stack::{Options, Stack};
 use e2e::topic::PRICE_EVENTS;
 use e2e::waiting::until;
+use serde_json::Value;
 
 fn event(second: usize) -> Vec<u8> {
     format!(
@@ -73,4 +76,40 @@ async fn a_record_without_a_time_reaches_the_function_as_one_without_a_time() {
         (kept == 2).then_some(())
     })
     .await;
+}
+
+/// What `emulator health` tells, and whether it succeeds.
+async fn health(data: &Path) -> (bool, Value) {
+    let mut command = tokio::process::Command::new(binaries::directory().unwrap().join("emulator"));
+    let told = command.args(["health", "--data-dir"]).arg(data).output().await.unwrap();
+    (told.status.success(), serde_json::from_slice(&told.stdout).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_partition_that_cannot_be_read_fails_the_health_command_which_names_it_while_others_go_on() {
+    let data = tempfile::tempdir().unwrap();
+    let flags: &[&str] = &["--broker", "embedded"];
+    let options = Options { data_directory: data.path().into(), flags, ..Options::default() };
+    let stack = Stack::start(options).await.unwrap();
+    assert!(health(data.path()).await.0, "{:?}", health(data.path()).await.1);
+    let batch = |codec| RawBatch {
+        timestamp: Utc::now().timestamp_millis(),
+        codec,
+        records: vec![RawRecord { value: Some(event(1)), ..RawRecord::default() }],
+    };
+    let servers = &stack.ready.kafka_bootstrap_servers;
+    // A real broker refuses a codec that does not exist; the embedded one takes what it gets.
+    send(servers, PRICE_EVENTS, 4, &batch(7)).await.unwrap();
+    send(servers, PRICE_EVENTS, 0, &batch(0)).await.unwrap();
+    until_points(&stack, 1).await;
+    let trouble = until("trouble", Duration::from_secs(90), async || {
+        let (succeeds, told) = health(data.path()).await;
+        told["troubles"][0].as_str().filter(|_| !succeeds).map(str::to_owned)
+    })
+    .await;
+    assert!(
+        trouble.starts_with("partition 4 of price-events has not been read beyond offset 0"),
+        "{trouble}"
+    );
+    assert!(trouble.contains("codec 0x7"), "{trouble}");
 }
