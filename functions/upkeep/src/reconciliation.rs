@@ -175,7 +175,7 @@ async fn restore(
     let Some(job) = polling_jobs::get(pool, job_id).await? else { return Ok(false) };
     // EventBridge refuses a start that is long past; it must lie on the grid, or firings would miss the ticks.
     let start_at = job.grid().firings().next_from(now());
-    schedules.create(job_id, job.interval_seconds, start_at).await?;
+    Box::pin(schedules.create(job_id, job.interval_seconds, start_at)).await?;
     info!(%job_id, %start_at, "created the missing schedule of a job");
     Ok(true)
 }
@@ -188,7 +188,8 @@ async fn repair(
     now: impl Fn() -> Timestamp,
 ) -> Result<bool, ReconciliationError> {
     let PollingJob { job_id, interval_seconds, .. } = *job;
-    let differences = schedules.differences(job_id, interval_seconds, &job.grid(), now()).await?;
+    // The SDK's futures are large, and several are under way at once.
+    let differences = Box::pin(schedules.differences(job_id, interval_seconds, &job.grid(), now())).await?;
     let Some(differences) = differences.filter(|differences| !differences.is_empty()) else {
         return Ok(false);
     };
@@ -196,7 +197,7 @@ async fn repair(
         return Ok(false);
     }
     let start_at = job.grid().firings().next_from(now());
-    let repaired = schedules.update(job_id, interval_seconds, start_at).await?;
+    let repaired = Box::pin(schedules.update(job_id, interval_seconds, start_at)).await?;
     if repaired {
         warn!(%job_id, %start_at, ?differences, "repaired the schedule of a job");
     }
@@ -208,7 +209,7 @@ async fn remove(pool: &PgPool, schedules: &Schedules, job_id: Uuid) -> Result<bo
     if polling_jobs::exists(pool, job_id).await? {
         return Ok(false);
     }
-    schedules.delete(job_id).await?;
+    Box::pin(schedules.delete(job_id)).await?;
     info!(%job_id, "removed a schedule whose job is gone");
     Ok(true)
 }
