@@ -19,7 +19,7 @@ pub const MAX_DIGITS: u32 = 26;
 /// A price in the quote's currency: greater than zero, at most 11 digits before the point, 20 after it and 26 in all.
 ///
 /// So [`Decimal`], which rounds silently beyond 28 digits, holds it as it is. A sum of prices may have more digits, and
-/// is not held in one: see [`ExactDecimal`](crate::exact_decimal::ExactDecimal).
+/// is not held in one: see [`ExactDecimal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Price(Decimal);
 
