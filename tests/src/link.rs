@@ -14,6 +14,10 @@ use tokio::task::JoinHandle;
 
 use crate::waiting;
 
+/// How long a silent connection stays open. A host that vanished acknowledges nothing, and the keepalives that writers ask
+/// for have the server end the connection about then; this link's own host would acknowledge them for ever.
+const KEEPALIVES_GIVE_UP: Duration = Duration::from_secs(30);
+
 /// A moment in a transaction's life, told by what the server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
@@ -117,7 +121,8 @@ impl Link {
         waiting::until("transaction to cut", Duration::from_secs(60), cut).await;
     }
 
-    /// The connections that there are never pass anything on again, and stay open; new ones work.
+    /// The connections that there are never pass anything on again, and stay open until the server's keepalives would end
+    /// them; new ones work.
     pub fn silence(&self) {
         self.silenced.send_replace(());
     }
@@ -165,7 +170,8 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut orders: Order
         }
         let passes = orders.stalled.wait_for(|stalled| !stalled).await.is_ok();
         if orders.silenced.has_changed().unwrap_or(true) {
-            std::future::pending::<()>().await;
+            tokio::time::sleep(KEEPALIVES_GIVE_UP).await;
+            return;
         }
         if !passes || to.write_all(&bytes[..count]).await.is_err() {
             return;
