@@ -12,7 +12,9 @@ async fn main() -> Result<(), Error> {
     let config = config::or_exit(config::Averager::from_environment());
     let ingest = &Ingest::new(repository::connect(&config.database.url, 1)?);
     lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
-        handle(ingest, event.payload.get(), deadline(event.context.deadline)).await.inspect_err(log)
+        // Boxed: the types of what it awaits are nested deeper than the compiler follows in one piece.
+        let handled = Box::pin(handle(ingest, event.payload.get(), deadline(event.context.deadline)));
+        handled.await.inspect_err(log)
     }))
     .await
 }
