@@ -21,7 +21,7 @@ mod rate_limit;
 mod transport;
 
 use answer::Fault;
-use entry::{Entry, Trouble};
+use entry::{Entry, Trouble, is_chart_of};
 use rate_limit::RateLimit;
 
 /// Yahoo refuses more in one request.
@@ -105,6 +105,10 @@ impl Yahoo {
             Some(Err(Trouble::Unreadable)) => {
                 Err(ProviderError::Malformed { reason: unreadable(), provider })
             }
+            Some(Err(Trouble::Contradictory)) => {
+                let reason = format!("two entries for {symbol} differ");
+                Err(ProviderError::Malformed { reason, provider })
+            }
             None if body.quotes.has_nameless => {
                 Err(ProviderError::Malformed { reason: unreadable(), provider })
             }
@@ -142,24 +146,23 @@ impl Quotes {
                 }
             };
             let quote = entry.quote(symbol, received_at);
-            // Of two entries for one symbol the first that gives a quote counts.
-            let known = quotes.of_symbols.entry(symbol.clone()).or_insert_with(|| quote.clone());
-            if known.is_err() {
-                *known = quote;
-            }
+            quotes.add(symbol, quote);
         }
 
         quotes
     }
-}
 
-/// Whether the chart of `named` is the one of `asked`. Yahoo's charts of currency pairs leave out a leading US dollar:
-/// that of `USDEUR=X` calls itself `EUR=X`.
-fn is_chart_of(named: &Symbol, asked: &Symbol) -> bool {
-    let pair = |name: &str| name.strip_suffix("=X").is_some_and(|currencies| currencies.len() == 3);
-    let named = named.as_str();
+    /// Of several entries for one symbol those with a quote count. Where two quotes differ, nothing tells which of them is
+    /// true, so neither is taken.
+    fn add(&mut self, symbol: &Symbol, quote: Result<Quote, Trouble>) {
+        let known = self.of_symbols.entry(symbol.clone()).or_insert_with(|| quote.clone());
 
-    asked.as_str() == named || (pair(named) && asked.as_str().strip_prefix("USD") == Some(named))
+        match (&*known, &quote) {
+            (Ok(one), Ok(other)) if one != other => *known = Err(Trouble::Contradictory),
+            (Ok(_) | Err(Trouble::Contradictory), _) => {}
+            (Err(_), _) => *known = quote,
+        }
+    }
 }
 
 #[async_trait]

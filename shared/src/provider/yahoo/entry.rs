@@ -26,8 +26,10 @@ pub(super) struct Entry<'a> {
 pub(super) enum Trouble {
     /// It says so, or what it says is no price.
     NoPrice(String),
-    /// It does not have the shape of an entry.
+    /// It does not have the shape of an entry, or its chart is another symbol's.
     Unreadable,
+    /// Another entry for the same symbol gives another quote.
+    Contradictory,
 }
 
 #[derive(Deserialize)]
@@ -67,22 +69,26 @@ impl<'a> Entry<'a> {
     /// Reads an entry of the chart's address, which names its symbol in `meta`.
     pub(super) fn of_chart(entry: &'a RawValue) -> Self {
         let meta = meta(entry);
-        let name = meta.as_ref().and_then(|meta| serde_json::from_str(meta.symbol?.get()).ok());
-        let symbol = name.and_then(|name: Cow<'_, str>| symbol(&name));
+        let symbol = meta.as_ref().and_then(Meta::symbol);
 
         Self { symbol, meta }
     }
 
-    /// Reads an entry of the sparklines' address. Its own symbol is the one that was asked for.
+    /// Reads an entry of the sparklines' address. Its own symbol is the one that was asked for; a chart in it that names
+    /// another one is not read.
     pub(super) fn of_spark(entry: &'a RawValue) -> Self {
         let named = serde_json::from_str::<Named<'a>>(entry.get()).ok();
         let spark = serde_json::from_str::<Spark<'a>>(entry.get()).ok();
         let charts = spark.and_then(|spark| spark.response).unwrap_or_default();
 
-        Self {
-            symbol: named.and_then(|named| symbol(&named.symbol)),
-            meta: charts.into_iter().find_map(meta),
-        }
+        let symbol = named.and_then(|named| symbol(&named.symbol));
+        let is_its_own = |meta: &Meta<'_>| match (meta.symbol(), &symbol) {
+            (Some(named), Some(symbol)) => is_chart_of(&named, symbol),
+            _ => true,
+        };
+        let meta = charts.into_iter().find_map(meta).filter(is_its_own);
+
+        Self { symbol, meta }
     }
 
     /// The quote of `symbol` that the entry gives, or what is wrong with it.
@@ -99,11 +105,26 @@ fn meta(chart: &RawValue) -> Option<Meta<'_>> {
     serde_json::from_str::<Chart<'_>>(chart.get()).ok()?.meta
 }
 
+/// Whether the chart of `named` is the one of `asked`. Yahoo's charts of currency pairs leave out a leading US dollar:
+/// that of `USDEUR=X` calls itself `EUR=X`.
+pub(super) fn is_chart_of(named: &Symbol, asked: &Symbol) -> bool {
+    let pair = |name: &str| name.strip_suffix("=X").is_some_and(|currencies| currencies.len() == 3);
+    let named = named.as_str();
+
+    asked.as_str() == named || (pair(named) && asked.as_str().strip_prefix("USD") == Some(named))
+}
+
 fn symbol(name: &str) -> Option<Symbol> {
     Some(name.parse::<Symbol>().ok()?.to_upper_case())
 }
 
 impl Meta<'_> {
+    /// The symbol that the chart names, if it can be read.
+    fn symbol(&self) -> Option<Symbol> {
+        let name: Cow<'_, str> = serde_json::from_str(self.symbol?.get()).ok()?;
+        symbol(&name)
+    }
+
     /// The price as its digits say: no float comes between.
     fn price(&self) -> Result<Price, String> {
         let text = self.regular_market_price.ok_or("it has none")?.get();

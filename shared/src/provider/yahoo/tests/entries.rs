@@ -94,14 +94,49 @@ async fn fields_of_an_odd_kind_leave_a_symbol_without_price_and_its_neighbours_w
 }
 
 #[tokio::test]
-async fn of_two_entries_for_a_symbol_the_first_with_a_quote_counts() {
-    let priced = |price: &str| {
+async fn a_chart_of_another_symbol_gives_an_entry_no_price_whatever_that_symbol_is() {
+    let of = |symbol: &str, named: &str, price: &str| {
+        let quote = format!(r#""regularMarketPrice":{price},"regularMarketTime":1767623701"#);
+        format!(r#"{{"symbol":"{symbol}","response":[{{"meta":{}}}]}}"#, meta(named, &quote))
+    };
+    for (entry, pad_is_malformed) in [
+        (of("PAD", "PEP", "9"), true),
+        (of("PAD", "pep", "9"), true),
+        (of("PAD", "USDPAD", "9"), true),
+        (of("PEP", "PAD", "9"), false),
+        (of("KO", "PAD", "9"), false),
+    ] {
+        let [pad, ko, pep] = beside(&entry).await;
+        assert_eq!(matches!(pad, Err(ProviderError::Malformed { .. })), pad_is_malformed, "{entry}: {pad:?}");
+        assert!(pad.is_err(), "{entry}: {pad:?}");
+        for neighbour in [ko, pep] {
+            assert_eq!(neighbour.unwrap().price.to_string(), "71.123456789012345", "{entry}");
+        }
+    }
+}
+
+/// What is said of `KO` where its entries have these prices.
+async fn priced(prices: &[&str]) -> String {
+    let entry = |price: &&str| {
         let quote = format!(r#""regularMarketPrice":{price},"regularMarketTime":1767623701"#);
         ("KO", meta("KO", &quote))
     };
-    let body = spark(&[priced("null"), priced("71"), priced("72"), ("PEP", meta("PEP", KO))]);
-    let server = answering(json_body(body)).await;
+    let mut entries: Vec<_> = prices.iter().map(entry).collect();
+    entries.push(("PEP", meta("PEP", KO)));
+    let server = answering(json_body(spark(&entries))).await;
+
     let answer = ask(&client_of(&server), &["KO", "PEP"]).await.unwrap();
-    assert_eq!(answer.quotes[0].1.as_ref().unwrap().price.to_string(), "71");
-    assert!(answer.quotes[1].1.is_ok());
+    assert!(answer.quotes[1].1.is_ok(), "{:?}", answer.quotes);
+    answer.quotes[0].1.as_ref().map_or_else(ToString::to_string, |quote| quote.price.to_string())
+}
+
+#[tokio::test]
+async fn of_several_entries_for_a_symbol_no_quote_is_chosen_where_two_differ() {
+    assert_eq!(priced(&["null", "71"]).await, "71");
+    assert_eq!(priced(&["71", "null"]).await, "71");
+    assert_eq!(priced(&["71", "71.0"]).await, "71");
+    for differing in [&["71", "72"][..], &["72", "71", "72"], &["71", "null", "72"], &["71", "72", "null"]] {
+        let told = priced(differing).await;
+        assert_eq!(told, "yahoo gave an answer we cannot read: two entries for KO differ", "{differing:?}");
+    }
 }
