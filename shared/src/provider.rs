@@ -69,7 +69,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
 pub struct Answer {
     /// When the raw response had arrived: `polled_at` of its quotes.
     pub received_at: Timestamp,
-    /// The response body as it came.
+    /// The response body as it came; U+FFFD stands for what is not text.
     pub body: String,
     /// One entry for each symbol asked for, in that order.
     pub quotes: Vec<(Symbol, Result<Quote, ProviderError>)>,

@@ -18,6 +18,7 @@ use crate::market::{ProviderName, Quote, Symbol, Timestamp, to_microseconds};
 mod answer;
 mod entry;
 mod rate_limit;
+mod tolerant;
 mod transport;
 
 use answer::Fault;
@@ -67,7 +68,7 @@ impl Yahoo {
         let (base_url, client) = self.endpoint.get_or_init(open).as_ref().map_err(Clone::clone)?;
         let response = transport::get(client, address(base_url, symbols)).await?;
         let received_at = to_microseconds(Utc::now());
-        let quotes = match answer::read(response.status, &response.body) {
+        let quotes = match answer::read(response.status, &tolerant::readable(&response.body)) {
             Ok(entries) => Quotes::of(&entries, symbols, received_at),
             Err(Fault::RateLimited { .. }) => {
                 let wait = rate_limit::wait(response.retry_after.as_deref(), received_at);

@@ -17,7 +17,7 @@ pub struct RawResponse<'a> {
     pub symbols: &'a [Symbol],
     /// When it had arrived: `polled_at` of its quotes.
     pub received_at: Timestamp,
-    /// The body, unchanged.
+    /// The body, unchanged; without NUL, which Postgres refuses.
     pub body: &'a str,
 }
 

@@ -6,6 +6,8 @@ use super::*;
 
 mod entries;
 mod failures;
+mod mutations;
+mod unreadable;
 
 const USER_AGENT: &str = "Mozilla/5.0 (compatible; test/1.0)";
 const CHART_META: &str = r#""exchangeName":"NYQ","instrumentType":"EQUITY","firstTradeDate":-252460800,

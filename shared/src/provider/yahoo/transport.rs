@@ -8,6 +8,7 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, StatusCode, Url};
 
 use super::answer::Fault;
+use super::tolerant;
 
 /// An address that does not even connect within this time is not going to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -63,12 +64,7 @@ pub(super) async fn get(client: &Client, url: Url) -> Result<Response, Fault> {
         }
         body.extend_from_slice(&chunk);
     }
-    let body = match String::from_utf8(body) {
-        Ok(body) => body,
-        Err(_) if status.is_success() => return Err(Fault::Malformed("not UTF-8 text".to_owned())),
-        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-    };
-    Ok(Response { status, retry_after, body })
+    Ok(Response { status, retry_after, body: tolerant::text(&body) })
 }
 
 fn fault(error: reqwest::Error) -> Fault {

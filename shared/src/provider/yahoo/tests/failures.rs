@@ -76,7 +76,7 @@ async fn what_is_not_yahoos_format_is_malformed() {
         assert_eq!(error_from(json_body(body)).await, malformed(reason), "{body}");
     }
     let odd_bytes = ResponseTemplate::new(200).set_body_raw(vec![b'{', 0xff], "application/json");
-    assert_eq!(error_from(odd_bytes).await, malformed("not UTF-8 text"));
+    assert_eq!(error_from(odd_bytes).await, malformed("JSON of another shape"));
 }
 
 #[tokio::test]
