@@ -1,6 +1,6 @@
-//! The Postgres repository: all SQL of the pipeline, one file per table, free functions.
+//! The Postgres repository: all SQL of the pipeline, as free functions, one file for each table.
 //!
-//! Functions take `impl PgExecutor<'_>` when they are one statement and `&mut PgConnection` when they are several.
+//! Functions take `impl PgExecutor<'_>` for one statement and `&mut PgConnection` for several.
 
 pub mod clock;
 mod connections;

@@ -1,23 +1,26 @@
-//! Storing batches of price events: points with their exact averages, late points repaired, rejects quarantined, each
-//! batch in one transaction.
+//! Stores batches of price events: appends points with their exact averages, merges late points,
+//! and quarantines rejected events. Each batch is one transaction.
 //!
-//! The order of the statements is what keeps averages right under concurrency, at READ COMMITTED:
+//! At READ COMMITTED, the order of the statements keeps the averages right when several writers
+//! run:
 //!
-//! 1. Lock the fences of the batch's series, in order, in a statement of its own (`fence`), and leave the batch's mark
-//!    there. Nobody else adds points to those series until we commit, and the marks that were found tell whether anybody
-//!    did since this writer's last batch. Units that are new get their numbers (`units`).
-//! 2. Tails that are still known stay; the others are read by a later statement, and so from a fresh snapshot
-//!    (`tails`, `series`).
-//! 3. Points at or before a series' newest one (late, repeated or revised) are merged with their stored neighbours
-//!    (`late`).
-//! 4. Points after the newest are certainly new: their averages follow from the tail, and they are appended without
-//!    looking at what is stored (`append`).
-//! 5. The series get their new tails, the rejects are written; then COMMIT.
+//! 1. Lock the fences of the batch's series, in order, in a statement of its own (`fence`), and
+//!    leave the batch's mark there. No other writer adds points to those series until this one
+//!    commits. The marks found there tell whether another writer did since this writer's last
+//!    batch. New units get their numbers (`units`).
+//! 2. Keep the remembered tails that are still valid. Read the others in a later statement, and so
+//!    from a fresh snapshot (`tails`, `series`).
+//! 3. Merge the points at or before their series' newest one (late, repeated or revised) with their
+//!    stored neighbours (`late`).
+//! 4. Append the points after the newest one. They are certainly new, and their averages follow
+//!    from the tail, so no stored point is read (`append`).
+//! 5. Write the new tails of the series and the rejected events; then COMMIT.
 //!
-//! A small batch whose points all come after what this writer remembers needs no reading, and goes in one statement
-//! instead (`express`).
+//! A small batch whose points all come after the tails that this writer remembers needs no reading.
+//! It takes one statement instead (`express`).
 //!
-//! Locks are always taken in this order: fences, then units, then series, then points, then rejected events.
+//! Locks are always taken in this order: fences, then units, then series and points, then rejected
+//! events.
 
 use std::time::Duration;
 
@@ -57,7 +60,7 @@ mod units;
 
 pub use expiry::remove_expired_series;
 
-/// A connection used this long ago is taken without a test.
+/// A connection that was used less than this ago is not tested before its next use.
 const JUST_USED: Duration = Duration::from_secs(1);
 
 /// What became of a batch; the sum of the counts is the number of events given.
@@ -87,15 +90,15 @@ struct Point {
     unit_id: i16,
 }
 
-/// Of two answers for one quote the greater rank wins, in whatever order they arrive. Price and unit are in it for foreign
-/// events that share even their id.
+/// Orders the answers for one quote: the greatest rank wins, in any order of arrival. Price and
+/// unit are part of it because foreign producers may reuse an event id.
 fn rank(event: &PriceEvent) -> (Timestamp, Uuid, Price, Option<&Currency>) {
     (event.polled_at, event.id, event.price, event.currency.as_ref())
 }
 
-/// A writer of batches. It remembers the tails of the series it wrote, which saves reading them again as long as no
-/// other writer touched them; several writers may work on one database, in one process or in many. From its first batch
-/// on it keeps a connection of the pool.
+/// A writer of batches. It remembers the tails of the series that it wrote, so it need not read
+/// them again until another writer changes them. Several writers may work on one database, in one
+/// process or in many. From its first batch on, a writer keeps one connection of the pool.
 #[derive(Debug)]
 pub struct Ingest {
     pool: PgPool,
@@ -106,12 +109,12 @@ pub struct Ingest {
 #[derive(Debug, Default)]
 struct Memory {
     tails: Tails,
-    /// With the time of its last use. One that goes through the pool is tested twice a batch.
+    /// The connection, with the time of its last use. The pool would test it twice for each batch.
     connection: Option<(PoolConnection<Postgres>, Instant)>,
 }
 
 impl Ingest {
-    /// A writer that knows nothing yet.
+    /// A writer that remembers nothing yet.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self { pool, memory: Mutex::default() }
@@ -119,33 +122,37 @@ impl Ingest {
 
     /// Stores `events` and `rejected` in one transaction; one batch at a time.
     ///
-    /// Running it again with the same events changes nothing, in whatever order and however often they come: of all
-    /// answers for one quote time the one polled last stands, and every stored average is that of its point and the
-    /// up to four before it that have its unit without a break.
+    /// Storing the same events again changes nothing, in any order and any number of times. Of all
+    /// answers for one quote time, the one polled last is kept. Every stored average is that of its
+    /// point and the up to four points before it that have its unit without a break.
     ///
     /// # Errors
-    /// When Postgres is away or gives up the transaction; then nothing was stored, or (when the answer to COMMIT was
-    /// lost) everything, and the batch may be given again.
+    /// When Postgres is unavailable or aborts the transaction. Then nothing was stored or, if only
+    /// the answer to COMMIT was lost, everything. In both cases the batch may be stored again.
     pub async fn store(&self, events: &[PriceEvent], rejected: &[RejectedEvent]) -> Result<Stored, Error> {
         let mut memory = self.memory.lock().await;
-        // Whatever goes wrong from here on, what was known before may be wrong too, so it is gone then.
+        // The memory is taken out first: if the batch fails or is cancelled, its outcome is unknown,
+        // and the remembered tails may be wrong.
         let mut known = std::mem::take(&mut *memory);
         let mut connection = self.connection(&mut known).await?;
         let stored = store(&mut connection, &mut known.tails, events, rejected).await?;
+
         *memory = Memory { tails: known.tails, connection: Some((connection, Instant::now())) };
         Ok(stored)
     }
 
-    /// The connection of the last batch if it is sound, else another. One that was just used is sound: if it is lost
-    /// all the same, the batch fails and comes again.
+    /// Returns the connection of the last batch if it still works, else another one. A connection
+    /// that was used within [`JUST_USED`] is not tested: if it is broken, the batch fails and is
+    /// delivered again.
     ///
-    /// With a connection all tails are gone: another one may lead to another server, or to another past of this one.
+    /// A new connection clears the remembered tails: it may lead to another server, or to a
+    /// database that was restored to an earlier state.
     async fn connection(&self, memory: &mut Memory) -> Result<PoolConnection<Postgres>, Error> {
         if let Some((mut connection, used)) = memory.connection.take() {
             if used.elapsed() < JUST_USED || connections::answers(&mut connection).await {
                 return Ok(connection);
             }
-            // Not given back: the pool would wait for it to come to rest.
+            // Detached, not released: the pool would wait for it to become idle, and count it meanwhile.
             drop(connection.detach());
         }
 
@@ -166,38 +173,49 @@ async fn store(
     {
         return Ok(stored);
     }
+
     merge(connection, tails, events, rejected).await
 }
 
-/// Stores events by the short way (`express`); none if they do not all go on where this writer left off.
+/// Stores the events in one statement (`express`). Returns `None`, with nothing written, if some do
+/// not come after remembered tails, or if these tails are no longer valid.
 async fn go_on(
     connection: &mut PgConnection,
     tails: &mut Tails,
     events: &[PriceEvent],
 ) -> Result<Option<Stored>, Error> {
     let mut batch = Batch::of(events.iter());
+
+    // The memory is checked before tails are taken out of it, so these returns leave it intact.
     let Some(fences) = tails.fences(&batch.shards()) else { return Ok(None) };
     let Some(numbers) = tails.units.numbers(batch.currencies()) else { return Ok(None) };
+
     let mut series: Vec<Series> = tails.take(batch.keys()).into_iter().filter_map(Slot::known).collect();
     let all_known = series.len() == batch.keys().len();
+
     let answers = if all_known { batch.newest_answers(&mut series) } else { Vec::new() };
     let (late, new) = split(&series, answers);
     if !late.is_empty() || new.is_empty() {
         tails.put_back(series);
         return Ok(None);
     }
+
     let points = extend(&mut series, &new, &tails.units)?;
     let token = Uuid::new_v4();
+
     let known = express::Known { fences: &fences, currencies: batch.currencies(), numbers: &numbers };
     if !express::append(connection, known, token, &points, &series).await? {
+        // Not put back: these series already contain the points that were not written.
         return Ok(None);
     }
+
     tails.keep(series, &fences, token);
     let (added, superseded) = (points.len(), events.len() - points.len());
     Ok(Some(Stored { added, superseded, ..Stored::default() }))
 }
 
-/// Stores any events, in a transaction of several statements.
+/// Stores any batch, in a transaction of several statements: the five steps of the module's
+/// documentation.
 async fn merge(
     connection: &mut PgConnection,
     tails: &mut Tails,
@@ -206,27 +224,41 @@ async fn merge(
 ) -> Result<Stored, Error> {
     let mut stored = Stored { rejected: rejected.len(), ..Stored::default() };
     let mut batch = Batch::of(events.iter());
+
+    // 1. Lock the fences first: the statements after this one see what their last holder committed.
     let mut transaction = connection.begin_with(BEGIN).await?;
     let token = Uuid::new_v4();
     let passage = fence::pass(&mut transaction, &batch.shards(), batch.currencies(), token).await?;
     let Passage { fences, points_from, units } = passage;
+
+    // 2. Get the tails: keep those still valid, and read the others. Expired events leave the batch
+    //    first, so that a series with no other event is not created.
     stored.expired = batch.expire(points_from);
     tails.forget_unless(&fences);
     let mut series = tails.take(batch.keys());
     series::read_or_insert(&mut transaction, &mut series).await?;
     let mut series: Vec<Series> = series.into_iter().filter_map(Slot::known).collect();
 
+    // 3. Merge the late points. They come before the new ones because they may change the tails
+    //    from which the new averages follow.
     let answers = batch.newest_answers(&mut series);
     let (late, new) = split(&series, answers);
     late::merge(&mut transaction, &mut series, &late, &units, &mut stored).await?;
+
+    // 4. Append the points after the newest ones.
     let points = extend(&mut series, &new, &units)?;
     append::points(&mut transaction, &points).await?;
+
+    // 5. Write the new tails and the rejected events, then commit.
     series::update(&mut transaction, &series).await?;
     rejected_events::insert(&mut transaction, rejected).await?;
     transaction.commit().await?;
 
+    // Only a committed batch is remembered. The units follow because `keep` may clear the whole
+    // memory.
     tails.keep(series, &fences, token);
     tails.units.extend(units);
+
     stored.added += points.len();
     stored.superseded = events.len() - stored.expired - stored.added - stored.revised;
     Ok(stored)
@@ -235,7 +267,7 @@ async fn merge(
 /// Events with the index of their series among those of the batch, by series and time.
 type Indexed<'a> = Vec<(usize, &'a PriceEvent)>;
 
-/// Adds points after the newest ones of their series.
+/// Extends each series by its new points, which come after its newest one.
 fn extend(series: &mut [Series], new: &Indexed<'_>, units: &Units) -> Result<Vec<Point>, Error> {
     let mut points = Vec::with_capacity(new.len());
     for (index, event) in new {
@@ -244,7 +276,7 @@ fn extend(series: &mut [Series], new: &Indexed<'_>, units: &Units) -> Result<Vec
     Ok(points)
 }
 
-/// Parts the events into those at or before their series' newest point, and those after it.
+/// Splits the events into those at or before their series' newest point, and those after it.
 fn split<'a>(series: &[Series], answers: Indexed<'a>) -> (Indexed<'a>, Indexed<'a>) {
     answers.into_iter().partition(|(index, event)| {
         series[*index].newest.as_ref().is_some_and(|newest| event.timestamp <= newest.quoted_at)

@@ -1,7 +1,9 @@
-//! [`ExactDecimal`] as Postgres's `numeric`, in its binary form: `numeric_send` and `numeric_recv` in `numeric.c`.
+//! [`ExactDecimal`] as Postgres's `numeric`, in its binary form: `numeric_send` and `numeric_recv`
+//! in `numeric.c`.
 //!
-//! A count of digits in base 10,000, the weight of the first one, a sign, and the number of decimal places shown; then
-//! the digits. Written by hand because an average may have more digits than `rust_decimal` holds.
+//! The form is a count of digits in base 10,000, the weight of the first one, a sign, and the
+//! number of decimal places shown, followed by the digits. It is implemented here because an
+//! average may have more digits than `rust_decimal` holds.
 
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -11,9 +13,9 @@ use sqlx::{Decode, Encode, Postgres, Type, TypeInfo};
 use crate::exact_decimal::{ExactDecimal, MAX_DIGITS};
 
 const BASE: u128 = 10_000;
-/// Decimal digits of a digit in base 10,000.
+/// Decimal digits in one group, a digit in base 10,000.
 const GROUP: u32 = 4;
-/// Groups of a number with the most digits, and one more where the point does not lie between two of them.
+/// Groups of a number with the most digits, plus one if the decimal point splits a group.
 const MAX_GROUPS: usize = 10;
 const POSITIVE: u16 = 0;
 
@@ -22,6 +24,7 @@ pub(super) fn put(data: &mut Vec<u8>, mantissa: u128, scale: u32) {
     // Fill the fraction up to whole groups; three digits more still fit.
     let mut number = mantissa * 10_u128.pow((GROUP - scale % GROUP) % GROUP);
     let fraction_groups = i16::try_from(scale.div_ceil(GROUP)).unwrap_or(i16::MAX);
+
     let mut groups = [0_u16; MAX_GROUPS];
     let mut count = 0_usize;
     let mut dropped = 0_i16; // trailing groups of zeros are not sent
@@ -35,35 +38,42 @@ pub(super) fn put(data: &mut Vec<u8>, mantissa: u128, scale: u32) {
         groups[count] = group;
         count += 1;
     }
+
     let sent = i16::try_from(count).unwrap_or(i16::MAX);
     let weight = sent + dropped - fraction_groups - 1;
     data.extend_from_slice(&sent.to_be_bytes());
     data.extend_from_slice(&weight.to_be_bytes());
     data.extend_from_slice(&POSITIVE.to_be_bytes());
     data.extend_from_slice(&u16::try_from(scale).unwrap_or(u16::MAX).to_be_bytes());
+
     for group in groups[..count].iter().rev() {
         data.extend_from_slice(&group.to_be_bytes());
     }
 }
 
-/// Reads the binary form; none if it is negative, no number, or has too many digits.
+/// Reads the binary form; `None` for a negative number, a special value, or too many digits.
 fn read(bytes: &[u8]) -> Option<ExactDecimal> {
     let mut fields = bytes.chunks_exact(2).map(|field| [field[0], field[1]]);
     let mut next = || fields.next();
     let count = u16::from_be_bytes(next()?);
     let weight = i32::from(i16::from_be_bytes(next()?));
     let (sign, scale) = (u16::from_be_bytes(next()?), u32::from(u16::from_be_bytes(next()?)));
+
     if sign != POSITIVE {
         return None;
     }
+
     let mut mantissa = 0_u128;
     for _ in 0..count {
         mantissa = mantissa.checked_mul(BASE)?.checked_add(u128::from(u16::from_be_bytes(next()?)))?;
     }
+
+    // The last group sent has this power of ten; the number is converted to exactly `scale` places.
     // The last group sent has this power of ten; the number is brought to exactly `scale` places.
     let exponent = (weight - i32::from(count) + 1) * GROUP.cast_signed() + scale.cast_signed();
     let factor = 10_u128.checked_pow(exponent.unsigned_abs())?;
     let mantissa = if exponent >= 0 { mantissa.checked_mul(factor)? } else { mantissa / factor };
+
     let decimal = ExactDecimal::new(mantissa, scale);
     (decimal.mantissa() < 10_u128.pow(MAX_DIGITS)).then_some(decimal)
 }

@@ -1,4 +1,5 @@
-//! How the parts that work unseen are doing: each notes its last success and its last failure, for `GET /health`.
+//! The state of the parts without a client: each records its last success and its last failure, for
+//! `GET /health`.
 
 use chrono::TimeDelta;
 use sqlx::PgExecutor;
@@ -7,12 +8,13 @@ use super::Error;
 use super::rejected_events::readable;
 use crate::market::Timestamp;
 
-/// A part that nobody waits for, so that its trouble shows nowhere else.
+/// A part that no client waits for, so that its errors appear nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Makes points of the events. It notes failures alone: noting each success would cost every batch a write.
+    /// Turns events into points. It records failures only: recording each success would cost every
+    /// batch a write.
     Averager,
-    /// Notes the outcome of each run.
+    /// Records the outcome of each run.
     Upkeep,
 }
 
@@ -25,16 +27,16 @@ impl Part {
     }
 }
 
-/// What a part noted, at the time of reading. All times are those of Postgres's clock.
+/// What a part recorded, at the time of reading. All times are of Postgres's clock.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct PartState {
     /// When this was read.
     pub read_at: Timestamp,
-    /// The last success, if it noted any.
+    /// The last success; `None` before the first.
     pub succeeded_at: Option<Timestamp>,
-    /// The last failure, if it noted any.
+    /// The last failure; `None` before the first.
     pub failed_at: Option<Timestamp>,
-    /// What failed then.
+    /// The error of the last failure.
     pub error: Option<String>,
 }
 
@@ -52,10 +54,10 @@ impl PartState {
     }
 }
 
-/// Notes that the part has just succeeded. Its last failure stays noted.
+/// Records that the part has just succeeded. Its last failure is kept.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn succeeded(executor: impl PgExecutor<'_>, part: Part) -> Result<(), Error> {
     sqlx::query(
         "insert into part_states as state (part, succeeded_at) values ($1, now())
@@ -67,11 +69,12 @@ pub async fn succeeded(executor: impl PgExecutor<'_>, part: Part) -> Result<(), 
     Ok(())
 }
 
-/// Notes that the part has just failed, and with what. `GET /health` shows `error` to everybody: it must tell no secret
-/// and no SQL. What is too long, or no text for Postgres, is cut or replaced.
+/// Records that the part has just failed, and why. `GET /health` shows `error` to every client: it
+/// must contain no secret and no SQL. Text that is too long is cut, and characters that Postgres
+/// does not store are replaced.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn failed(executor: impl PgExecutor<'_>, part: Part, error: &str) -> Result<(), Error> {
     sqlx::query(
         "insert into part_states (part, failed_at, error) values ($1, now(), $2)
@@ -84,10 +87,10 @@ pub async fn failed(executor: impl PgExecutor<'_>, part: Part, error: &str) -> R
     Ok(())
 }
 
-/// What the part noted; nothing, with the time of reading, if it never did.
+/// What the part recorded; only the time of reading if it never recorded anything.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn get(executor: impl PgExecutor<'_>, part: Part) -> Result<PartState, Error> {
     let state = sqlx::query_as(
         "select now() as read_at, state.succeeded_at, state.failed_at, state.error

@@ -1,8 +1,9 @@
-//! Partitions by time: made ahead of need, dropped by age.
+//! Partitions by time: created ahead of need, dropped by age.
 //!
-//! A table's partitions cover all of time: the first starts at MINVALUE (until retention drops it), the last ends at
-//! MAXVALUE, and there is no DEFAULT. Making partitions ahead therefore means cutting the last one. It is empty or
-//! nearly so, hence what is done under the table's lock (`locking`) takes milliseconds.
+//! A table's partitions cover all of time: the first starts at MINVALUE (until retention drops it),
+//! the last ends at MAXVALUE, and there is no DEFAULT. Creating partitions ahead therefore means
+//! splitting the last one. It is empty or nearly so, and the work under the table's lock
+//! (`locking`) takes milliseconds.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgPool};
@@ -16,19 +17,20 @@ mod period;
 pub use locking::PartitionError;
 pub use period::Period;
 
-/// Most partitions that are made at once. A clock that is years ahead must not make thousands, all under one lock.
+/// Most partitions created in one call. A clock that is years ahead must not create thousands of
+/// them under one lock.
 const MOST_AT_ONCE: usize = 62;
 
 /// A table that is partitioned by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionedTable {
-    /// Its name, with which the names of its partitions begin.
+    /// The table's name, which is also the prefix of its partitions' names.
     pub(super) name: &'static str,
-    /// The column that says where a row belongs.
+    /// The column that assigns a row to its partition.
     column: &'static str,
-    /// What one partition holds.
+    /// The time span of one partition.
     period: Period,
-    /// How many periods after the present one have their partition.
+    /// How many periods after the current one have a partition.
     ahead: u32,
 }
 
@@ -39,55 +41,60 @@ pub const PRICE_POINTS: PartitionedTable =
 pub const RAW_RESPONSES: PartitionedTable =
     PartitionedTable { name: "raw_responses", column: "received_at", period: Period::Day, ahead: 7 };
 
-/// A partition and what it holds.
+/// A partition and its bounds.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 struct Partition {
-    /// Its name, quoted as SQL wants it.
+    /// Its name, quoted as an SQL identifier.
     name: String,
-    /// The first moment it holds; none is MINVALUE.
+    /// The lower bound, included; `None` is MINVALUE.
     lower: Option<Timestamp>,
-    /// The first moment after it; none is MAXVALUE.
+    /// The upper bound, excluded; `None` is MAXVALUE.
     upper: Option<Timestamp>,
 }
 
-/// Makes the partitions of the periods up to some after `now`, and returns how many. Rows that the last partition
-/// holds all the same end up where they belong.
+/// Creates the partitions of the periods after `now`, as many as the table has ahead, and returns
+/// their number. Rows that are already in the last partition move to their new one.
 ///
 /// # Errors
-/// When Postgres is away, or the table is in use; then nothing was changed, and it may be tried again.
+/// When Postgres is unavailable, or the table is in use. Then nothing was changed, and the call may
+/// be repeated.
 pub async fn make_ahead(
     pool: &PgPool,
     table: PartitionedTable,
     now: Timestamp,
 ) -> Result<usize, PartitionError> {
     let mut connection = pool.acquire().await?;
+
     match table.make_ahead(&mut connection, now).await {
         Ok(made) => Ok(made),
         Err(error) => Err(table.explain(&mut connection, error).await),
     }
 }
 
-/// Drops the partitions that hold nothing younger than `cutoff`, and returns how many. Points that come for a dropped
-/// partition are expired from then on.
+/// Drops the partitions that hold nothing younger than `cutoff`, and returns their number. Points
+/// that arrive for a dropped partition afterwards are expired.
 ///
 /// # Errors
-/// When Postgres is away, or the table is in use; then nothing was changed, and it may be tried again.
+/// When Postgres is unavailable, or the table is in use. Then nothing was changed, and the call may
+/// be repeated.
 pub async fn drop_before(
     pool: &PgPool,
     table: PartitionedTable,
     cutoff: Timestamp,
 ) -> Result<usize, PartitionError> {
     let mut connection = pool.acquire().await?;
+
     match table.drop_before(&mut connection, cutoff).await {
         Ok(dropped) => Ok(dropped),
         Err(error) => Err(table.explain(&mut connection, error).await),
     }
 }
 
-/// The time of the newest row, or nothing if there is none. Partitions are looked through from the newest one back.
+/// The time of the newest row; `None` if there is none. Partitions are searched from the newest one
+/// back.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn newest(pool: &PgPool, table: PartitionedTable) -> Result<Option<Timestamp>, Error> {
     let mut connection = pool.acquire().await?;
     for partition in table.partitions(&mut connection).await?.iter().rev() {
@@ -104,7 +111,7 @@ pub async fn newest(pool: &PgPool, table: PartitionedTable) -> Result<Option<Tim
 /// Whether some partitions hold nothing younger than `cutoff`.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn any_before(pool: &PgPool, table: PartitionedTable, cutoff: Timestamp) -> Result<bool, Error> {
     let mut connection = pool.acquire().await?;
     Ok(!table.older(&mut connection, cutoff).await?.is_empty())
@@ -122,9 +129,11 @@ impl PartitionedTable {
         if self.uncut(connection, horizon).await?.is_none() {
             return Ok(0);
         }
+
         let mut transaction = self.lock(connection).await?;
-        // Read again: somebody else may have been faster.
+        // Read again under the lock: another upkeep may have created the partitions meanwhile.
         let Some(last) = self.uncut(&mut transaction, horizon).await? else { return Ok(0) };
+
         let made = self.cut(&mut transaction, &last, now, horizon).await?;
         transaction.commit().await?;
         Ok(made)
@@ -134,7 +143,10 @@ impl PartitionedTable {
         if self.older(connection, cutoff).await?.is_empty() {
             return Ok(0);
         }
+
         let mut transaction = self.lock(connection).await?;
+
+        // Read again under the lock: another upkeep may have dropped partitions meanwhile.
         let old = self.older(&mut transaction, cutoff).await?;
         if *self == PRICE_POINTS {
             sqlx::query("update retention set points_from = greatest(points_from, $1)")
@@ -142,14 +154,16 @@ impl PartitionedTable {
                 .execute(&mut *transaction)
                 .await?;
         }
+
         for partition in &old {
             run(&mut transaction, format!("drop table {}", partition.name)).await?;
         }
+
         transaction.commit().await?;
         Ok(old.len())
     }
 
-    /// All partitions, in the order of time.
+    /// All partitions, in order of time.
     async fn partitions(&self, connection: &mut PgConnection) -> Result<Vec<Partition>, Error> {
         let partitions = sqlx::query_as(
             r"select part.oid::regclass::text as name,
@@ -167,7 +181,8 @@ impl PartitionedTable {
         Ok(partitions)
     }
 
-    /// The last partition, unless it begins at the horizon or later: then there is nothing to cut.
+    /// The last partition; `None` if it begins at the horizon or later, so that there is nothing to
+    /// split.
     async fn uncut(
         &self,
         connection: &mut PgConnection,
@@ -184,8 +199,9 @@ impl PartitionedTable {
         Ok(partitions)
     }
 
-    /// Lets the last partition end after its newest row before the horizon, and makes one for each period from there
-    /// on and a new last one. Rows from the horizon on (foreign clocks may be far ahead) move to that.
+    /// Ends the last partition after its newest row before the horizon, creates one for each period
+    /// from there on, and a new last one. Rows from the horizon on (a producer's clock may be far
+    /// ahead) move to the new last partition.
     async fn cut(
         &self,
         connection: &mut PgConnection,
@@ -194,13 +210,21 @@ impl PartitionedTable {
         horizon: Timestamp,
     ) -> Result<usize, Error> {
         let Self { name: table, column, period, .. } = self;
+
+        // Detached first: its bounds overlap those of the new partitions.
         run(connection, format!("alter table {table} detach partition {}", last.name)).await?;
+
         let newest = format!("select max({column}) from {} where {column} < $1", last.name);
         let newest: Option<Timestamp> =
             sqlx::query_scalar(AssertSqlSafe(newest)).bind(horizon).fetch_one(&mut *connection).await?;
+
+        // The very first partition takes everything that is older than the current period.
         // The very first partition takes all that is older than the present period.
         let least = last.lower.map_or(period.start_of(now), |lower| period.start_after(lower, 1));
         let end = newest.map_or(least, |newest| period.start_after(newest, 1).max(least)).min(horizon);
+
+        // Over a gap of more than [`MOST_AT_ONCE`] periods, the last one keeps everything up to the
+        // current period.
         let far_back = period.starts(end, horizon).nth(MOST_AT_ONCE).is_some();
         let end = if far_back { end.max(period.start_of(now)) } else { end };
 
@@ -210,16 +234,21 @@ impl PartitionedTable {
             made += 1;
         }
         self.create(connection, horizon, "maxvalue").await?;
+
+        // Moved before it is attached again: Postgres refuses a partition with rows outside its
+        // bounds.
         let moved = format!(
             "with moved as (delete from {} where {column} >= {} returning *) insert into {table} select * from moved",
             last.name,
             literal(end),
         );
         run(connection, moved).await?;
+
         let lower = last.lower.map_or_else(|| "minvalue".to_owned(), literal);
         let bounds = format!("from ({lower}) to ({})", literal(end));
         run(connection, format!("alter table {table} attach partition {} for values {bounds}", last.name))
             .await?;
+
         Ok(made + 1)
     }
 
@@ -239,7 +268,8 @@ fn literal(moment: Timestamp) -> String {
     format!("'{}'", moment.to_rfc3339())
 }
 
-/// Runs a statement of ours: there are no parameters in such statements, and nothing in it comes from outside.
+/// Runs a statement without parameters. It is built from constants, catalog names and formatted
+/// times only, nothing from outside.
 async fn run(connection: &mut PgConnection, statement: String) -> Result<(), Error> {
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Polling jobs: what is polled, from whom, how often, and how it goes.
+//! Polling jobs: what is polled, from which provider, how often, and with what result.
 
 use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
@@ -15,7 +15,7 @@ mod status;
 pub use creation::{InsertError, Prepared, activate, exists, insert, is_pending, prepare, withdraw};
 pub use status::JobStatus;
 
-/// Stalled jobs that are named; more are only counted.
+/// Number of stalled jobs that are named; others are only counted.
 pub const SHOWN: i64 = 5;
 
 /// A job to be created.
@@ -25,38 +25,38 @@ pub struct NewJob {
     pub job_id: Uuid,
     /// What is polled.
     pub symbols: Vec<Symbol>,
-    /// Who is asked.
+    /// The provider that is polled.
     pub provider: ProviderName,
     /// Seconds between ticks, 1 to 86,400.
     pub interval_seconds: u32,
-    /// When it was asked for; its first tick is at the next whole second.
+    /// When it was requested; its first tick is at the next whole second.
     pub created_at: Timestamp,
 }
 
-/// A job as it stands.
+/// A job with its current state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollingJob {
     /// Its name, also that of its schedule.
     pub job_id: Uuid,
     /// What is polled.
     pub symbols: Vec<Symbol>,
-    /// Who is asked.
+    /// The provider that is polled.
     pub provider: ProviderName,
     /// Seconds between ticks.
     pub interval_seconds: u32,
-    /// The first tick.
+    /// The time of the first tick.
     pub start_at: Timestamp,
-    /// When it was asked for.
+    /// When it was requested.
     pub created_at: Timestamp,
     /// The newest firing of its schedule that a poller has seen.
     pub last_firing_at: Option<Timestamp>,
-    /// Runs in a row that published nothing.
+    /// Consecutive runs that published nothing.
     pub consecutive_failures: u32,
     /// Ticks before this are skipped.
     pub backing_off_until: Option<Timestamp>,
-    /// After this the next run is overdue. It moves on with each run, and with each back-off.
+    /// When the next run becomes overdue. Each run and each back-off moves it.
     pub overdue_at: Timestamp,
-    /// The newest run that is over.
+    /// The newest run that has ended.
     pub last_run: Option<LastRun>,
 }
 
@@ -109,6 +109,7 @@ impl TryFrom<JobRow> for PollingJob {
             }),
             _ => None,
         };
+
         Ok(Self {
             job_id: row.job_id,
             symbols: row
@@ -133,7 +134,7 @@ impl TryFrom<JobRow> for PollingJob {
 /// A job, if it exists.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn get(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<Option<PollingJob>, Error> {
     let row: Option<JobRow> = sqlx::query_as("select * from polling_job_states where job_id = $1")
         .bind(job_id)
@@ -142,17 +143,18 @@ pub async fn get(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<Option<P
     row.map(PollingJob::try_from).transpose()
 }
 
-/// Up to `limit` jobs in the order of their creation, beginning after the one that `after` names by its creation
-/// time and id.
+/// Up to `limit` jobs in the order of their creation, beginning after the one that `after` names by
+/// its creation time and id.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn list(
     executor: impl PgExecutor<'_>,
     after: Option<(Timestamp, Uuid)>,
     limit: i64,
 ) -> Result<Vec<PollingJob>, Error> {
     let (created_at, job_id) = after.unzip();
+
     let rows: Vec<JobRow> = sqlx::query_as(
         "select * from polling_job_states
          where $1::timestamptz is null or (created_at, job_id) > ($1, $2)
@@ -164,13 +166,15 @@ pub async fn list(
     .bind(limit)
     .fetch_all(executor)
     .await?;
+
     rows.into_iter().map(PollingJob::try_from).collect()
 }
 
-/// The jobs whose next run is overdue at `now`: how many, and the ids of the [`SHOWN`] that are overdue longest.
+/// The jobs whose next run is overdue at `now`: their number, and the ids of the [`SHOWN`] that
+/// have been overdue longest.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn stalled(executor: impl PgExecutor<'_>, now: Timestamp) -> Result<(u64, Vec<Uuid>), Error> {
     let (count, first): (i64, Vec<Uuid>) = sqlx::query_as(
         "with stalled as materialized (
@@ -186,11 +190,11 @@ pub async fn stalled(executor: impl PgExecutor<'_>, now: Timestamp) -> Result<(u
     Ok((count.unsigned_abs(), first))
 }
 
-/// Marks a job as deleted; returns whether there was one. From then on no reader sees it, and no tick of it is claimed.
-/// Its runs, of which there may be very many, go with [`removal::remove_marked`].
+/// Marks a job as deleted; returns whether it existed. From then on no read returns it, and no tick
+/// of it is claimed. Its runs may be very many; [`removal::remove_marked`] deletes them.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn delete(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<bool, Error> {
     let marked = sqlx::query(
         "update polling_jobs set deleted_at = now()
@@ -202,10 +206,10 @@ pub async fn delete(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<bool,
     Ok(marked.rows_affected() > 0)
 }
 
-/// Notes a firing of the job's schedule, of which the greatest stands. A job that is gone is not an error.
+/// Records a firing of the job's schedule; the latest one is kept. A missing job is not an error.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn note_firing(
     executor: impl PgExecutor<'_>,
     job_id: Uuid,

@@ -1,7 +1,7 @@
-//! Polling runs: who polls which tick, and what came of it.
+//! Polling runs: which poller polls which tick, and with what result.
 //!
-//! A run is claimed by inserting its row with a lease. Whatever is written about a job's ticks, renewals of a lease
-//! excepted, is written while the job's row is locked, so that claims of one job come one after another.
+//! A poller claims a run by inserting its row with a lease. All writes about a job's ticks, except
+//! renewals of a lease, hold the lock on the job's row, so claims of one job are serialised.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ mod expiry;
 
 pub use expiry::delete_before;
 
-/// How long a claim is good without being renewed.
+/// How long a claim is valid without renewal.
 pub const LEASE: Duration = Duration::from_secs(30);
-/// Longest error text that is kept, in characters.
+/// Longest error text that is stored, in characters.
 const MAX_ERROR_LENGTH: usize = 500;
 
-/// What became of a tick.
+/// The state of a tick, or its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
@@ -35,26 +35,26 @@ pub enum RunStatus {
     Partial,
     /// Nothing was published.
     Failed,
-    /// Whoever polled it was not heard of again.
+    /// Its poller stopped renewing the lease.
     Abandoned,
-    /// Nobody polled it.
+    /// No poller polled it.
     Missed,
-    /// Nobody polled it, because the job was backing off.
+    /// No poller polled it, because the job was backing off.
     Skipped,
 }
 
-/// The newest run of a job that is over.
+/// The newest run of a job that has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LastRun {
     /// Its tick.
     pub tick_time: Timestamp,
-    /// What became of it.
+    /// The run's result.
     pub status: RunStatus,
     /// Symbols whose event was acknowledged.
     pub published: u32,
     /// All other symbols.
     pub failed: u32,
-    /// The first thing that went wrong; safe to show.
+    /// The first error; safe to show.
     pub error: Option<String>,
 }
 
@@ -65,48 +65,48 @@ pub struct Claim {
     pub job_id: Uuid,
     /// The tick.
     pub tick_time: Timestamp,
-    /// Distinguishes this claim from one that took over.
+    /// Distinguishes this claim from one that takes the tick over.
     pub claim_id: Uuid,
 }
 
 impl Claim {
-    /// A claim to be made; however often it is, it is the same one.
+    /// A new claim. Repeating [`claim`] with it has the effect of one.
     #[must_use]
     pub fn new(job_id: Uuid, tick_time: Timestamp) -> Self {
         Self { job_id, tick_time, claim_id: Uuid::new_v4() }
     }
 }
 
-/// Whether a tick may be polled.
+/// The answer to a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {
-    /// It is ours.
+    /// The claim holds.
     Claimed,
-    /// Somebody else polls it, whose lease ends at this time unless renewed.
+    /// Another poller holds the tick; its lease ends at this time unless renewed.
     Held(Timestamp),
-    /// Somebody has polled it, or has recorded it among others as missed or skipped.
+    /// Another poller has polled the tick, or it was recorded as missed or skipped with others.
     Taken,
     /// The job skips ticks before this time.
     BackingOff(Timestamp),
-    /// The job is deleted.
+    /// The job does not exist, or is deleted.
     NoSuchJob,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunResult {
     /// Symbols whose event was acknowledged.
     pub published: u32,
     /// All other symbols.
     pub failed: u32,
-    /// The first thing that went wrong; safe to show.
+    /// The first error; safe to show.
     pub error: Option<String>,
-    /// How long the provider wants to be left alone.
+    /// How long the provider asked to wait.
     pub retry_after: Option<Duration>,
 }
 
 impl RunResult {
-    /// The status that the counts come to.
+    /// The status that follows from the counts.
     #[must_use]
     pub fn status(&self) -> RunStatus {
         match (self.published, self.failed) {
@@ -118,7 +118,7 @@ impl RunResult {
 }
 
 impl RunStatus {
-    /// The word in the database, which is also the one in JSON.
+    /// The word used in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -148,20 +148,25 @@ impl RunStatus {
     }
 }
 
-/// Claims a tick at `now`, records the ticks before it that nobody polled, and closes runs whose lease has passed.
-/// It may be repeated with the same claim when its answer was lost.
+/// Claims a tick at `now`, records the ticks before it that no poller polled, and closes runs whose
+/// lease has expired. It may be repeated with the same claim if its answer was lost.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<ClaimOutcome, Error> {
     let &Claim { job_id, tick_time, .. } = claim;
     let mut transaction = pool.begin_with(BEGIN).await?;
+
+    // The job's row is locked first: what follows then sees what the last claim of this job
+    // committed.
     let Some(job) = lock_job(&mut transaction, job_id).await? else {
         return Ok(ClaimOutcome::NoSuchJob);
     };
+
     if let Some(until) = job.backing_off_until.filter(|until| tick_time < *until) {
         return Ok(ClaimOutcome::BackingOff(until));
     }
+
     let newest = newest_recorded(&mut transaction, job_id, &job.grid).await?;
     let outcome = if newest.is_some_and(|newest| tick_time <= newest) {
         take_over(&mut transaction, claim, now).await?
@@ -171,14 +176,16 @@ pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<Claim
         insert(&mut transaction, claim, now).await?;
         ClaimOutcome::Claimed
     };
+
     transaction.commit().await?;
     Ok(outcome)
 }
 
-/// Renews a claim's lease; returns whether the claim still holds. That of a deleted job does not.
+/// Renews a claim's lease; returns whether the claim still holds. A claim of a deleted job does
+/// not.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn renew(executor: impl PgExecutor<'_>, claim: &Claim, now: Timestamp) -> Result<bool, Error> {
     let renewed = sqlx::query(
         "update polling_runs set lease_until = $4
@@ -194,15 +201,19 @@ pub async fn renew(executor: impl PgExecutor<'_>, claim: &Claim, now: Timestamp)
     Ok(renewed.rows_affected() > 0)
 }
 
-/// Closes a run and moves its job's back-off; returns whether the claim still held.
+/// Closes a run and updates its job's back-off; returns whether the claim still held.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn finish(pool: &PgPool, claim: &Claim, result: &RunResult, now: Timestamp) -> Result<bool, Error> {
     let mut transaction = pool.begin_with(BEGIN).await?;
+
+    // Locked before its run is written, as in `claim`, so that the count of failures cannot change
+    // meanwhile.
     let Some(job) = lock_job(&mut transaction, claim.job_id).await? else {
         return Ok(false);
     };
+
     let finished = sqlx::query(
         "update polling_runs
          set status = $4, finished_at = $5, published = $6, failed = $7, error = $8, lease_until = null
@@ -221,11 +232,15 @@ pub async fn finish(pool: &PgPool, claim: &Claim, result: &RunResult, now: Times
     if finished.rows_affected() == 0 {
         return Ok(false);
     }
+
     let failed = result.status() == RunStatus::Failed;
     let failures = if failed { job.consecutive_failures.saturating_add(1) } else { 0 };
+
+    // A provider that limits the rate is left alone even if it answered some of the requests.
     // A provider that limits us is left alone even where it answered some of the requests.
     let until = (failed || result.retry_after.is_some())
         .then(|| tick::back_off(&job.grid, failures.unsigned_abs(), result.retry_after, now));
+
     sqlx::query(
         "update polling_jobs set consecutive_failures = $2, backing_off_until = $3 where job_id = $1",
     )
@@ -234,11 +249,13 @@ pub async fn finish(pool: &PgPool, claim: &Claim, result: &RunResult, now: Times
     .bind(until.map(to_microseconds))
     .execute(&mut *transaction)
     .await?;
+
     transaction.commit().await?;
     Ok(true)
 }
 
-/// What of a job matters for its runs, read under a lock that lasts until the transaction ends.
+/// The fields of a job that its runs depend on, read under a lock that lasts until the transaction
+/// ends.
 struct LockedJob {
     grid: Grid,
     consecutive_failures: i32,
@@ -261,7 +278,7 @@ async fn lock_job(connection: &mut PgConnection, job_id: Uuid) -> Result<Option<
     }))
 }
 
-/// The newest tick that any row stands for.
+/// The newest tick that any row covers.
 async fn newest_recorded(
     connection: &mut PgConnection,
     job_id: Uuid,
@@ -276,8 +293,8 @@ async fn newest_recorded(
     Ok(row.map(|(first, ticks)| grid.last_of(Gap { first, ticks })))
 }
 
-/// Claims a tick that has a row: when its lease has passed or is our own, or when it was recorded as missed and its
-/// firing was only late.
+/// Claims a tick that already has a row: if its lease has expired or belongs to this claim, or if
+/// it was recorded as missed and its firing was only late.
 async fn take_over(
     connection: &mut PgConnection,
     claim: &Claim,
@@ -296,9 +313,11 @@ async fn take_over(
     .bind(to_microseconds(now))
     .execute(&mut *connection)
     .await?;
+
     if taken.rows_affected() > 0 {
         return Ok(ClaimOutcome::Claimed);
     }
+
     let held_until: Option<Timestamp> = sqlx::query_scalar(
         "select lease_until from polling_runs where job_id = $1 and tick_time = $2 and status = 'running'",
     )
@@ -306,6 +325,7 @@ async fn take_over(
     .bind(claim.tick_time)
     .fetch_optional(connection)
     .await?;
+
     Ok(held_until.map_or(ClaimOutcome::Taken, ClaimOutcome::Held))
 }
 
@@ -322,8 +342,8 @@ async fn close_abandoned(connection: &mut PgConnection, job_id: Uuid, now: Times
     Ok(())
 }
 
-/// Records the ticks between the newest recorded one and `tick_time`: skipped up to the end of the back-off, missed
-/// from there on.
+/// Records the ticks between the newest recorded one and `tick_time`: as skipped up to the end of
+/// the back-off, as missed from there on.
 async fn record_gap(
     connection: &mut PgConnection,
     job: &LockedJob,
@@ -334,6 +354,7 @@ async fn record_gap(
     let skipped = job.backing_off_until.and_then(|until| job.grid.gap(newest, until.min(tick_time)));
     let newest = skipped.map(|gap| job.grid.last_of(gap)).or(newest);
     let missed = job.grid.gap(newest, tick_time);
+
     for (gap, status) in [(skipped, RunStatus::Skipped), (missed, RunStatus::Missed)] {
         let Some(gap) = gap else { continue };
         sqlx::query("insert into polling_runs (job_id, tick_time, ticks, status) values ($1, $2, $3, $4)")

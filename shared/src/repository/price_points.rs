@@ -19,7 +19,7 @@ pub struct PricePoint {
     pub currency: Option<Currency>,
     /// Average of this point and the up to four before it that have its unit without a break.
     pub moving_average: ExactDecimal,
-    /// How many points the average is of.
+    /// The number of points in the average.
     pub points: u8,
     /// When the quote was last polled.
     pub polled_at: Timestamp,
@@ -34,12 +34,13 @@ pub struct Range {
     pub to: Option<Timestamp>,
 }
 
-/// Up to `limit` points of a series within `range`, newest first.
+/// Returns up to `limit` points of a series within `range`, newest first.
 ///
-/// A page ends at its last point's time; the next one is the range up to that time, which `to` excludes.
+/// A page ends with its last point's time. The next page is the range up to that time, which `to`
+/// excludes.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn history(
     executor: impl PgExecutor<'_>,
     series_id: i32,
@@ -64,6 +65,7 @@ pub async fn history(
     .bind(limit)
     .fetch_all(executor)
     .await?;
+
     rows.iter().map(read).collect()
 }
 

@@ -1,4 +1,4 @@
-//! What the providers answered, word for word.
+//! The providers' responses, verbatim.
 
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -6,25 +6,26 @@ use uuid::Uuid;
 use super::Error;
 use crate::market::{ProviderName, Symbol, Timestamp, to_microseconds};
 
-/// A provider's response as it came.
+/// A provider's response as it was received.
 #[derive(Clone, Copy, Debug)]
 pub struct RawResponse<'a> {
-    /// Named by the price events that were read from it.
+    /// The id that the price events read from it refer to.
     pub raw_response_id: Uuid,
-    /// Who answered.
+    /// The provider that answered.
     pub provider: &'a ProviderName,
-    /// What was asked for.
+    /// The requested symbols.
     pub symbols: &'a [Symbol],
-    /// When it had arrived: `polled_at` of its quotes.
+    /// When it was received: `polled_at` of its quotes.
     pub received_at: Timestamp,
-    /// The body, unchanged; without NUL, which Postgres refuses.
+    /// The body, unchanged except for NUL, which Postgres does not store.
     pub body: &'a str,
 }
 
-/// Keeps one response. It comes before the events read from it: a response without events is harmless.
+/// Stores one response. It is stored before the events read from it: a response without events is
+/// harmless.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn insert(executor: impl PgExecutor<'_>, response: &RawResponse<'_>) -> Result<(), Error> {
     sqlx::query(
         "insert into raw_responses (received_at, raw_response_id, provider, symbols, body)

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, PgPool};
 use super::Error;
 use crate::market::Timestamp;
 
-/// A record that was refused, as it stood on the topic.
+/// A refused record, as it was on the topic.
 #[derive(Clone, Debug)]
 pub struct RejectedEvent {
     /// Topic of the record.
@@ -17,36 +17,39 @@ pub struct RejectedEvent {
     pub offset: i64,
     /// Kafka's timestamp of the record.
     pub timestamp: Timestamp,
-    /// The record's key, as it came.
+    /// The record's key, unchanged.
     pub key: Option<Vec<u8>>,
-    /// The record's value, as it came; `None` is a tombstone.
+    /// The record's value, unchanged; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
     /// Why it was refused.
     pub reason: String,
 }
 
-/// Most characters of a reason that are kept.
+/// Longest reason that is stored, in characters.
 const LONGEST_REASON: usize = 500;
-/// Rows deleted at once, so that no statement holds its locks for long.
+/// Rows deleted by one statement, so that it does not hold its locks for long.
 const BATCH: i64 = 1_000;
-/// Batches deleted in one go; the rest waits for the next.
+/// Batches deleted in one call; the rest is left to the next call.
 const MAX_BATCHES: u32 = 200;
 
-/// Keeps the events, each once however often it is delivered; returns how many were new.
+/// Stores the events, each once however often it is delivered; returns the number of new ones.
 ///
-/// A record's identity includes its timestamp and the hash of its value, because offsets begin again when a topic
-/// or a broker is made anew. Rows are written in the order of their identity, so that two writers cannot deadlock.
+/// A record's identity includes its timestamp and the hash of its value, because offsets start
+/// again when a topic or a broker is recreated.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn insert(connection: &mut PgConnection, events: &[RejectedEvent]) -> Result<u64, Error> {
     if events.is_empty() {
         return Ok(0);
     }
+
     let mut rows: Vec<(&RejectedEvent, Vec<u8>)> = events
         .iter()
         .map(|event| (event, Sha256::digest(event.value.as_deref().unwrap_or(&[])).to_vec()))
         .collect();
+
+    // Rows are written in the order of their identity, so that two writers cannot deadlock.
     rows.sort_by(|(a, hash_a), (b, hash_b)| {
         (&a.topic, a.partition, a.offset, a.timestamp, hash_a).cmp(&(
             &b.topic,
@@ -56,6 +59,7 @@ pub async fn insert(connection: &mut PgConnection, events: &[RejectedEvent]) -> 
             hash_b,
         ))
     });
+
     let inserted = sqlx::query(
         "insert into rejected_events
              (topic, partition, record_offset, record_timestamp, value_sha256, key, value, reason)
@@ -73,13 +77,14 @@ pub async fn insert(connection: &mut PgConnection, events: &[RejectedEvent]) -> 
     .bind(rows.iter().map(|(event, _)| readable(&event.reason)).collect::<Vec<_>>())
     .execute(connection)
     .await?;
+
     Ok(inserted.rows_affected())
 }
 
-/// Deletes the events that were rejected before `cutoff`, and returns how many.
+/// Deletes the events that were rejected before `cutoff`, and returns their number.
 ///
 /// # Errors
-/// When Postgres is away or refuses; what was deleted stays so.
+/// When Postgres is unavailable or refuses a statement. Rows that were deleted before stay deleted.
 pub async fn delete_before(pool: &PgPool, cutoff: Timestamp) -> Result<u64, Error> {
     let mut deleted = 0;
     for _ in 0..MAX_BATCHES {
@@ -93,15 +98,18 @@ pub async fn delete_before(pool: &PgPool, cutoff: Timestamp) -> Result<u64, Erro
         .execute(pool)
         .await?
         .rows_affected();
+
         deleted += batch;
         if batch < BATCH.unsigned_abs() {
             break;
         }
     }
+
     Ok(deleted)
 }
 
-/// A reason as text that Postgres takes, and of bounded length: it may quote a record, which may hold anything.
+/// A reason as text that Postgres stores, of bounded length: it may quote a record, which may hold
+/// any characters.
 pub(super) fn readable(reason: &str) -> String {
     let plain = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
     reason.chars().take(LONGEST_REASON).map(plain).collect()

@@ -1,4 +1,4 @@
-//! Bringing the schema up to date. The schema itself is explained in the migrations.
+//! Brings the schema up to date. The migrations explain the schema itself.
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -8,8 +8,9 @@ use super::connections::ACQUIRE_TIMEOUT;
 /// The migrations.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
-/// What the migrating session does not wait longer for. Whoever waits for a lock of a table holds up all its readers; and
-/// if the migrator vanishes without a word, its session ends, and with it the lock that keeps others from migrating.
+/// Time limits of the migrating session. A session that waits for a table's lock blocks all later
+/// readers of the table. If the migrator vanishes without closing its connection, the session ends,
+/// and releases the lock that keeps others from migrating.
 const LIMITS: &str = "set lock_timeout = '10s';
     set idle_session_timeout = '60s';
     set idle_in_transaction_session_timeout = '60s'";
@@ -17,20 +18,20 @@ const LIMITS: &str = "set lock_timeout = '10s';
 /// Why the schema was not brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// There is no connection to be had.
+    /// No connection was available.
     #[error("no connection to Postgres")]
     NoConnection(#[source] sqlx::Error),
-    /// A migration failed, or what was applied before are not our migrations.
+    /// A migration failed, or the applied migrations differ from ours.
     #[error("a migration failed")]
     Failed(#[from] MigrateError),
 }
 
-/// Applies the migrations that are pending, and returns the version that the schema has then. The lock that lets one
-/// migrate at a time is taken only if some are pending. The connection is closed at the end, or when this is given up, and
-/// the lock goes with it.
+/// Applies the pending migrations, and returns the resulting version of the schema. The lock that
+/// lets one session migrate at a time is taken only if some are pending. The connection is closed
+/// at the end or on cancellation, which releases the lock.
 ///
 /// # Errors
-/// When there is no connection, or a migration fails; those before it stay applied.
+/// When there is no connection, or a migration fails. Migrations before it stay applied.
 pub async fn migrate(pool: &PgPool) -> Result<i64, SchemaError> {
     let mut connection = pool.acquire().await.map_err(SchemaError::NoConnection)?;
     if !is_current(&mut connection).await {
@@ -38,10 +39,11 @@ pub async fn migrate(pool: &PgPool) -> Result<i64, SchemaError> {
         MIGRATOR.run(&migrating).await?;
         migrating.close().await;
     }
+
     Ok(MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0))
 }
 
-/// A pool of the one connection that migrates.
+/// A pool of one connection, with the time limits.
 fn limited(options: &PgConnectOptions) -> PgPool {
     PgPoolOptions::new()
         .max_connections(1)
@@ -52,11 +54,13 @@ fn limited(options: &PgConnectOptions) -> PgPool {
         .connect_lazy_with(options.clone())
 }
 
-/// Whether exactly our migrations are applied. Where it cannot be told they may not be, and the migrator says why.
+/// Whether exactly our migrations are applied. False if that cannot be read: the migrator then
+/// reports why.
 async fn is_current(connection: &mut PgConnection) -> bool {
     let applied = sqlx::query_as("select version, checksum, success from _sqlx_migrations order by version");
     let applied: Result<Vec<(i64, Vec<u8>, bool)>, _> = applied.fetch_all(connection).await;
     let Ok(applied) = applied else { return false };
+
     let ours = MIGRATOR.iter().map(|migration| (migration.version, migration.checksum.as_ref(), true));
     ours.eq(applied.iter().map(|(version, checksum, success)| (*version, checksum.as_slice(), *success)))
 }

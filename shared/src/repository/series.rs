@@ -1,4 +1,4 @@
-//! Reads of the series: their newest points with the averages.
+//! Reads the newest point of each series, with its average.
 
 use rust_decimal::Decimal;
 use sqlx::postgres::PgRow;
@@ -12,11 +12,11 @@ use crate::price::Price;
 /// A series with its newest point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Series {
-    /// Key under which the points of the series are stored.
+    /// Key of the series' points.
     pub series_id: i32,
     /// What is priced.
     pub symbol: Symbol,
-    /// Who quotes it.
+    /// The provider that quotes it.
     pub provider: ProviderName,
     /// Market time of the newest point.
     pub timestamp: Timestamp,
@@ -28,11 +28,11 @@ pub struct Series {
     pub currency: Option<Currency>,
     /// Average of the newest point and the up to four before it that have its unit without a break.
     pub moving_average: ExactDecimal,
-    /// How many points the average is of.
+    /// The number of points in the average.
     pub points: u8,
 }
 
-/// Position in the list of all series: the last one seen.
+/// Position in the list of all series: the last one returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeriesKey {
     /// Symbol of the series.
@@ -41,10 +41,11 @@ pub struct SeriesKey {
     pub provider: ProviderName,
 }
 
-/// The series of `symbols` at one provider, in no particular order; those without a point are left out.
+/// The series of `symbols` at one provider, in no particular order. Series without a point are
+/// omitted.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn of_provider(
     executor: impl PgExecutor<'_>,
     symbols: &[Symbol],
@@ -62,11 +63,12 @@ pub async fn of_provider(
     rows.iter().map(read).collect()
 }
 
-/// One series of a symbol: in the spelling given if there is one, else in upper case; of these the one at `provider`, or,
-/// where none is named, at `preferred`, or else the one polled last.
+/// One series of a symbol: in the given spelling if it exists, else in upper case. Of several, the
+/// one at `provider` is returned or, if none is named, the one at `preferred`, else the one polled
+/// last.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn find(
     executor: impl PgExecutor<'_>,
     symbol: &Symbol,
@@ -89,10 +91,10 @@ pub async fn find(
     row.as_ref().map(read).transpose()
 }
 
-/// Up to `limit` series by symbol and provider, those behind `after`.
+/// Up to `limit` series after `after`, by symbol and provider.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn list(
     executor: impl PgExecutor<'_>,
     after: Option<&SeriesKey>,
@@ -113,10 +115,11 @@ pub async fn list(
     rows.iter().map(read).collect()
 }
 
-/// Whether any series with a point is quoted by `provider`, which may be a foreign producer that we cannot ask.
+/// Whether any series with a point is quoted by `provider`, which may be a foreign producer that
+/// the pipeline cannot poll.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn has_provider(executor: impl PgExecutor<'_>, provider: &ProviderName) -> Result<bool, Error> {
     let exists =
         sqlx::query_scalar("select exists (select from series where provider = $1 and last_at is not null)")
@@ -126,7 +129,7 @@ pub async fn has_provider(executor: impl PgExecutor<'_>, provider: &ProviderName
     Ok(exists)
 }
 
-/// Whether Postgres answers and has our schema.
+/// Checks that Postgres answers and has our schema.
 ///
 /// # Errors
 /// When it does not.
@@ -161,7 +164,7 @@ pub(super) fn points(count: i16) -> Result<u8, Error> {
     count.try_into().map_err(unreadable)
 }
 
-/// A stored value that breaks the rules of the domain, such as one written by hand.
+/// The error of a stored value that breaks the rules of the domain, such as one written by hand.
 fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Rejected(sqlx::Error::Decode(Box::new(error)))
 }

@@ -1,12 +1,14 @@
 //! How transactions begin.
 
-/// Begins a transaction that holds up nobody for long if its client vanishes without a word (a host that is lost, a
-/// function that is frozen): Postgres would keep its locks until TCP gives the connection up, which takes hours.
+/// Begins a transaction whose locks are released soon if its client vanishes without closing the
+/// connection, such as a lost host or a frozen function. By default Postgres would keep the locks
+/// until TCP gives the connection up, which takes hours.
 ///
-/// One that stands still between two statements for ten seconds is ended: a client that lives takes milliseconds there,
-/// and one that waits for its locks has tens of seconds to spare. One that vanishes amidst a COPY is found by TCP's
-/// keepalives, in half a minute; there no time limit of Postgres's applies. It is one round trip, and ends with the
-/// transaction, so a pooler that shares connections out by transactions passes it on.
+/// A transaction that is idle between two statements for ten seconds is ended. A live client takes
+/// milliseconds there, and a client that waits for its locks has tens of seconds. A client that
+/// vanishes during a COPY is found by TCP's keepalives within half a minute; no time limit of
+/// Postgres applies there. All settings are sent in one round trip, and end with the transaction,
+/// so a pooler in transaction mode passes them on.
 pub(super) const BEGIN: &str = "begin isolation level read committed;
     set local idle_in_transaction_session_timeout = '10s';
     set local tcp_keepalives_idle = 10;

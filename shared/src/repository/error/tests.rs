@@ -3,7 +3,7 @@ use std::fmt;
 
 use super::*;
 
-/// An error that has a code and nothing else.
+/// An error with only a code.
 #[derive(Debug)]
 struct Coded(&'static str);
 
@@ -54,6 +54,7 @@ fn what_may_pass_is_waited_for_and_nothing_else() {
     ] {
         assert!(Error::from(coded(code)).is_transient(), "{code}");
     }
+
     for code in [
         "0A000", "21000", "22003", "22008", "22021", "23502", "23505", "23514", "25001", "25P02", "42601",
         "42804", "54000", "P0001", "XX000", "XX001",
@@ -67,6 +68,7 @@ fn only_what_the_rows_bring_is_the_rows_fault() {
     for code in ["21000", "22008", "23505", "23514", "27000", "44000", "54000", "P0001"] {
         assert!(Error::from(coded(code)).concerns_data(), "{code}");
     }
+
     for code in ["0A000", "42804", "42P01", "40001", "57014", "XX000"] {
         assert!(!Error::from(coded(code)).concerns_data(), "{code}");
     }
@@ -77,6 +79,7 @@ fn sessions_are_given_up_for_their_own_faults_and_not_for_those_of_data_server_o
     for code in ["0A000", "25006", "26000", "3F000", "42501", "42703", "42P01", "42P05", "XX000"] {
         assert!(sticks(&coded(code)), "{code}");
     }
+
     for code in
         ["08006", "21000", "22003", "23505", "28P01", "3D000", "40P01", "53300", "55P03", "57014", "57P01"]
     {
@@ -89,6 +92,7 @@ fn an_error_shows_its_code_and_neither_its_message_nor_the_statement() {
     let error = Error::from(coded("23514"));
     assert_eq!(error.coded(), "Postgres refused the statement (SQLSTATE 23514)");
     assert_eq!(error.detail(), error.coded());
+
     let away = Error::from(sqlx::Error::PoolClosed);
     assert_eq!(away.coded(), "Postgres is not available");
     assert!(away.detail().starts_with("Postgres is not available: "));

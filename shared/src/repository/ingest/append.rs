@@ -1,4 +1,4 @@
-//! Writing points: new ones appended, changed ones put over the stored rows.
+//! Writes points: appends new ones, and overwrites stored rows with changed ones.
 
 use sqlx::Postgres;
 use sqlx::postgres::{PgArguments, PgConnection};
@@ -6,10 +6,12 @@ use sqlx::query::Query;
 
 use super::{Error, Point, binary_copy};
 
-/// From this many points on COPY is faster than one INSERT of arrays, though it takes more round trips.
+/// From this many points on, COPY is faster than one INSERT of arrays, although it takes more round
+/// trips.
 pub(super) const COPY_FROM: usize = 500;
 
-/// Appends points that are known to be new. Should one exist all the same, the primary key aborts the transaction.
+/// Appends points that are known to be new. If one exists after all, the primary key aborts the
+/// transaction.
 pub(super) async fn points(connection: &mut PgConnection, points: &[Point]) -> Result<(), Error> {
     match points.len() {
         0 => Ok(()),
@@ -18,7 +20,7 @@ pub(super) async fn points(connection: &mut PgConnection, points: &[Point]) -> R
     }
 }
 
-/// Writes points over what is stored under their quote times.
+/// Writes points, and overwrites those stored with the same series and quote time.
 pub(super) async fn upsert(connection: &mut PgConnection, points: &[Point]) -> Result<(), Error> {
     if points.is_empty() {
         return Ok(());
@@ -48,7 +50,7 @@ async fn insert(
     Ok(())
 }
 
-/// Gives a statement the columns of the points, as eight arrays.
+/// Binds the columns of the points to a statement, as eight arrays.
 pub(super) fn bind<'q>(
     query: Query<'q, Postgres, PgArguments>,
     points: &[Point],

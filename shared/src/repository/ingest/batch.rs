@@ -11,7 +11,7 @@ use crate::price_event::PriceEvent;
 #[derive(Debug)]
 pub(super) struct Batch<'a> {
     keys: Vec<Key<'a>>,
-    /// The different units of the events.
+    /// The distinct units of the events.
     currencies: Vec<Currency>,
     events: Indexed<'a>,
 }
@@ -21,13 +21,14 @@ impl<'a> Batch<'a> {
         let mut keys = Vec::new();
         let (mut currencies, mut last) = (HashSet::new(), None);
         let mut indices = HashMap::with_capacity(events.len());
+
         let events = events
             .map(|event| {
                 let index = *indices.entry((&event.symbol, &event.provider)).or_insert_with(|| {
                     keys.push(Key::new(&event.symbol, &event.provider));
                     keys.len() - 1
                 });
-                // Neighbours mostly have the same one.
+                // Neighbours mostly have the same unit: comparing is cheaper than hashing.
                 if last != Some(&event.currency) {
                     currencies.extend(event.currency.clone());
                     last = Some(&event.currency);
@@ -35,6 +36,7 @@ impl<'a> Batch<'a> {
                 (index, event)
             })
             .collect();
+
         Self { keys, currencies: currencies.into_iter().collect(), events }
     }
 
@@ -46,27 +48,31 @@ impl<'a> Batch<'a> {
         &self.currencies
     }
 
-    /// The fences of all series, in the order in which they must be locked.
+    /// The fences of all series, in locking order.
     pub(super) fn shards(&self) -> Vec<i32> {
         self.keys.iter().map(|key| key.shard).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Leaves out the events of quotes before `oldest`, which have no partition any more, and the series that have none
-    /// but these; tells how many events they were.
+    /// Removes the events of quotes before `oldest`, whose partitions were dropped, and the series
+    /// that have no other events. Returns the number of removed events.
     pub(super) fn expire(&mut self, oldest: Option<Timestamp>) -> usize {
         let Some(oldest) = oldest else { return 0 };
         let before = self.events.len();
+
         self.events.retain(|(_, event)| event.timestamp >= oldest);
         let expired = before - self.events.len();
+
         if expired > 0 {
             *self = Self::of(std::mem::take(&mut self.events).into_iter().map(|(_, event)| event));
         }
         expired
     }
 
-    /// Sorts the series by id, and gives the events by series and quote time, keeping for each quote the answer polled
-    /// last. Written in this order, rows of one series lie together, and the index is walked once.
+    /// Sorts the series by id, and returns the events by series and quote time, of each quote only
+    /// the answer polled last. Written in this order, the rows of a series lie together, and the
+    /// index is walked once.
     pub(super) fn newest_answers(&mut self, series: &mut [Series]) -> Indexed<'a> {
+        // Where each series will be after sorting, since the events refer to series by index.
         let mut order: Vec<usize> = (0..series.len()).collect();
         order.sort_unstable_by_key(|index| series[*index].series_id);
         let mut position = vec![0; order.len()];
@@ -74,10 +80,13 @@ impl<'a> Batch<'a> {
             position[*old] = new;
         }
         series.sort_unstable_by_key(|series| series.series_id);
+
         let mut events = std::mem::take(&mut self.events);
         for (index, _) in &mut events {
             *index = position[*index];
         }
+
+        // The greatest rank comes first, and `dedup_by` keeps the first.
         events.sort_unstable_by(|(a, left), (b, right)| {
             (a, left.timestamp).cmp(&(b, right.timestamp)).then_with(|| rank(right).cmp(&rank(left)))
         });

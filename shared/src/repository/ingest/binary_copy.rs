@@ -1,4 +1,4 @@
-//! `COPY price_points FROM STDIN` in Postgres' binary format, the fastest way in.
+//! `COPY price_points FROM STDIN` in Postgres' binary format, the fastest way to append many rows.
 //!
 //! Format: <https://www.postgresql.org/docs/15/sql-copy.html#id-1.9.3.55.9.4>.
 
@@ -10,9 +10,9 @@ use crate::market::Timestamp;
 use crate::repository::numeric;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
-/// Postgres counts microseconds from 2000-01-01, the Unix epoch plus these many.
+/// Postgres counts microseconds from 2000-01-01; this is that moment in Unix time.
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
-/// Bytes of a typical row, to size the buffer once.
+/// Size of a typical row in bytes, to allocate the buffer once.
 const ROW_BYTES: usize = 116;
 
 /// Appends the points in one COPY.
@@ -24,12 +24,14 @@ pub(super) async fn points(connection: &mut PgConnection, points: &[Point]) -> R
         put_point(&mut data, point);
     }
     data.extend_from_slice(&(-1_i16).to_be_bytes());
+
     let mut copy = connection
         .copy_in_raw(
             "copy price_points (quoted_at, polled_at, event_id, series_id, points, price, moving_average, unit_id)
              from stdin (format binary)",
         )
         .await?;
+
     copy.send(data).await?;
     copy.finish().await?;
     Ok(())
@@ -57,10 +59,11 @@ fn micros(time: Timestamp) -> i64 {
     time.timestamp_micros() - POSTGRES_EPOCH_MICROS
 }
 
-/// Writes a `numeric` field; its length is known once it is written.
+/// Writes a `numeric` field. Its length is filled in at the end, when it is known.
 fn put_numeric(data: &mut Vec<u8>, value: ExactDecimal) {
     let start = data.len();
     data.extend_from_slice(&[0; 4]);
+
     numeric::put(data, value.mantissa(), value.scale());
     let length = i32::try_from(data.len() - start - 4).unwrap_or(i32::MAX);
     data[start..start + 4].copy_from_slice(&length.to_be_bytes());

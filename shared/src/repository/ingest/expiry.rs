@@ -1,4 +1,4 @@
-//! Series whose points retention has dropped, all of them.
+//! Removes series whose points have all been dropped by retention.
 
 use std::collections::BTreeSet;
 
@@ -10,18 +10,20 @@ use super::{Error, fence, shard};
 use crate::market::Symbol;
 use crate::repository::transaction::BEGIN;
 
-/// Series removed in one transaction, so that no fence is held for long.
+/// Series removed in one transaction; small, so that fences are not held for long.
 const BATCH: i64 = 500;
-/// Batches removed in one go; the rest waits for the next.
+/// Batches removed in one call; the rest is left to the next call.
 const MAX_BATCHES: u32 = 100;
 
-/// Removes the series that have no points any more, and returns how many. A quote that comes for one later begins it anew.
+/// Removes the series that have no points any more, and returns their number. A later quote creates
+/// such a series again.
 ///
-/// Their fences are passed as a writer passes them, so nobody adds a point meanwhile, and writers that remember a removed
-/// series forget it.
+/// The fences are locked and marked as a writer does: no other writer adds a point meanwhile, and
+/// writers that remember a removed series forget it.
 ///
 /// # Errors
-/// When Postgres is away or refuses; what was removed stays so.
+/// When Postgres is unavailable or refuses a statement. Series that were removed before stay
+/// removed.
 pub async fn remove_expired_series(pool: &PgPool) -> Result<u64, Error> {
     let mut removed = 0;
     for _ in 0..MAX_BATCHES {
@@ -31,6 +33,7 @@ pub async fn remove_expired_series(pool: &PgPool) -> Result<u64, Error> {
             break;
         }
     }
+
     Ok(removed)
 }
 
@@ -45,7 +48,7 @@ async fn remove_batch(pool: &PgPool) -> Result<u64, Error> {
     if expired.is_empty() {
         return Ok(0);
     }
-    // Only of a symbol as writers spell it is the fence known.
+    // The fence is known only for symbols spelled as writers spell them; other rows are left alone.
     let known = |(id, text): &(i32, String)| {
         let symbol = text.parse::<Symbol>().ok().filter(|symbol| symbol.as_str() == text)?;
         Some((*id, shard::of(&symbol)))
@@ -55,7 +58,7 @@ async fn remove_batch(pool: &PgPool) -> Result<u64, Error> {
     let mut transaction = connection.begin_with(BEGIN).await?;
     let shards: Vec<i32> = shards.into_iter().collect();
     fence::pass(&mut transaction, &shards, &[], Uuid::new_v4()).await?;
-    // Looked at again: a writer may have added a point before the fences were ours.
+    // The condition is repeated: a writer may have added a point before the fences were locked.
     let removed = sqlx::query(
         "delete from series where series_id = any($1) and last_at < (select points_from from retention)",
     )
@@ -63,6 +66,7 @@ async fn remove_batch(pool: &PgPool) -> Result<u64, Error> {
     .execute(&mut *transaction)
     .await?
     .rows_affected();
+
     transaction.commit().await?;
     Ok(removed)
 }

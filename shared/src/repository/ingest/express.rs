@@ -1,9 +1,12 @@
-//! The short way for small batches that only go on where this writer left off: everything in one statement.
+//! The short path for small batches that continue where this writer stopped: one statement for
+//! everything.
 //!
-//! Round trips are most of what a small batch takes. Where the tails of all its series are known and none of its points
-//! is late, nothing has to be read, and one statement can lock the fences, see that nobody else passed them, and write.
-//! If somebody did, it writes nothing, and the batch goes the long way. It runs at the server's default isolation, READ
-//! COMMITTED; a stricter one refuses it when another writer comes in between, and it is tried again the long way.
+//! A small batch spends most of its time on round trips. If the tails of all its series are known
+//! and none of its points is late, nothing has to be read: one statement locks the fences, checks
+//! that no other writer has passed them, and writes. If another writer has, the statement writes
+//! nothing, and the batch takes the long path. The statement runs at the server's default
+//! isolation, READ COMMITTED. A stricter level aborts it when another writer interferes, and the
+//! batch is retried on the long path.
 
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
@@ -13,7 +16,8 @@ use super::series::{self, Series};
 use super::{Error, Point, append};
 use crate::market::Currency;
 
-/// The subquery `passed` waits for the locks, and what it says is asked once, before the first row is written.
+/// The subquery `passed` waits for the locks. It is evaluated once, before the first row is
+/// written.
 const APPEND: &str = "
     with locked as (
         select shard_id, version, token from ingest_fences where shard_id = any($1) order by shard_id for no key update
@@ -44,7 +48,7 @@ const APPEND: &str = "
               before_3, before_2, before_1)
     where s.series_id = u.series_id and (select by_nobody from passed)";
 
-/// What this writer remembers and the statement must find.
+/// What this writer remembers, which the statement compares with what is stored.
 #[derive(Debug)]
 pub(super) struct Known<'a> {
     /// The fences as this writer left them.
@@ -54,8 +58,9 @@ pub(super) struct Known<'a> {
     pub(super) numbers: &'a [i16],
 }
 
-/// Appends the points and writes their series back, leaving `token` at the fences; false if nothing was written, because
-/// somebody else passed a fence, retention dropped what the points belong to, or a unit has another number.
+/// Appends the points, writes their series back and leaves `token` at the fences. Returns false if
+/// nothing was written: another writer has passed a fence, retention has dropped the points'
+/// partition, or a unit has another number.
 pub(super) async fn append(
     connection: &mut PgConnection,
     known: Known<'_>,
@@ -72,7 +77,9 @@ pub(super) async fn append(
         .bind(points.iter().map(|point| point.quoted_at).min())
         .bind(known.numbers)
         .bind(known.currencies.iter().map(Currency::as_str).collect::<Vec<_>>());
+
     let written = series::bind(append::bind(query, points), &changed).execute(connection).await?;
+
     match written.rows_affected() {
         0 => Ok(false),
         rows if rows == changed.len() as u64 => Ok(true),

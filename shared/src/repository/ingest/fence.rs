@@ -1,8 +1,9 @@
-//! Fences: a lock on a share of all series, and a mark of the batches that were stored behind it.
+//! Fences: each is a lock on a share of all series, and carries a mark of the last batch stored
+//! behind it.
 //!
-//! One row lock guards hundreds of series, where a lock on each of their rows would cost as much as writing them. The
-//! mark tells a writer whether the tails it remembers are still the stored ones. Every writer of points takes the fences
-//! of all series it writes.
+//! One row lock guards hundreds of series; locking each series' row would cost as much as writing
+//! it. The mark tells a writer whether the tails that it remembers are still the stored ones. Every
+//! writer of points locks the fences of all series that it writes.
 
 use std::collections::BTreeMap;
 
@@ -13,25 +14,26 @@ use super::Error;
 use super::units::{self, Units};
 use crate::market::{Currency, Timestamp};
 
-/// What the last batch left at a fence.
+/// The mark that the last batch left at a fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// How many batches passed: the order in which they were committed.
+    /// The number of batches that passed, in the order of their commits.
     pub(super) version: i64,
-    /// Whose batch was the last. The count alone comes again when a database was set back.
+    /// Identifies the last batch. The count alone would repeat after a restore of the database.
     pub(super) token: Uuid,
 }
 
-/// Fences by their number, each with what was left there.
+/// Fences by number, each with its mark.
 pub(super) type Fences = BTreeMap<i32, Mark>;
 
-/// What a writer learns as it passes the fences.
+/// What a writer learns when it passes the fences.
 #[derive(Debug)]
 pub(super) struct Passage {
-    /// As the last holder left them.
+    /// The marks that the last holders left.
     pub(super) fences: Fences,
-    /// The oldest quote time that still has a partition, if retention dropped any. Should it drop one right after this,
-    /// writing to that fails the batch, and the next attempt reads it here.
+    /// The oldest quote time that still has a partition, if retention has dropped any. If retention
+    /// drops another one after this was read, a write to it fails the batch, and the next attempt
+    /// reads the new value.
     pub(super) points_from: Option<Timestamp>,
     /// The units of the batch.
     pub(super) units: Units,
@@ -46,16 +48,17 @@ struct FenceRow {
     numbers: Option<Vec<Option<i16>>>,
 }
 
-/// Locks the fences in order, so that writers cannot deadlock, and leaves the batch's mark at each: `token`, which no
-/// other batch has. Looks up the units of the batch, and makes those that are new.
+/// Locks the fences in order, so that writers cannot deadlock, and leaves the batch's mark `token`,
+/// unique to the batch, at each. Looks up the units of the batch, and creates new ones.
 pub(super) async fn pass(
     connection: &mut PgConnection,
     shards: &[i32],
     currencies: &[Currency],
     token: Uuid,
 ) -> Result<Passage, Error> {
-    // The locks are taken in the order of the subquery, whatever the plan: it is never inlined. What it returns is as the
-    // last holder of each lock left it; a unit may be one that another writer has just made, and is looked up again.
+    // The subquery is never inlined, so the locks are taken in its order under every plan. It
+    // returns each row as the last holder of its lock left it. A unit that another writer has just
+    // created may not be visible here: `complete` looks it up again.
     let rows: Vec<FenceRow> = sqlx::query_as(
         "with locked as (
              select shard_id, version, token from ingest_fences where shard_id = any($1)
@@ -74,11 +77,13 @@ pub(super) async fn pass(
     .bind(currencies.iter().map(Currency::as_str).collect::<Vec<_>>())
     .fetch_all(&mut *connection)
     .await?;
+
     if rows.len() < shards.len() {
         return Err(Error::Rejected(sqlx::Error::decode(
             "ingest_fences lacks rows that the schema puts there",
         )));
     }
+
     let points_from = rows.first().and_then(|row| row.points_from);
     let mut fences = Fences::new();
     let mut numbers = Vec::new();
@@ -86,11 +91,13 @@ pub(super) async fn pass(
         fences.insert(row.shard_id, Mark { version: row.version, token: row.token });
         numbers = row.numbers.unwrap_or(numbers);
     }
+
+    // Units are locked after the fences, as in every transaction.
     let units = units::complete(connection, currencies, numbers).await?;
     Ok(Passage { fences, points_from, units })
 }
 
-/// The fences as a batch leaves them that found them like this.
+/// The marks after a batch with this token has passed fences that had the marks `fences`.
 pub(super) fn passed(fences: &Fences, token: Uuid) -> impl Iterator<Item = (i32, Mark)> {
     fences.iter().map(move |(shard, mark)| (*shard, Mark { version: mark.version + 1, token }))
 }

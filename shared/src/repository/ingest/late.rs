@@ -1,10 +1,12 @@
-//! Points at or before their series' newest one: late, repeated or revised quotes, merged with what is stored.
+//! Points at or before their series' newest one: late, repeated or revised quotes, merged with what
+//! is stored.
 //!
-//! A late point changes its own average and those of the up to four points after it, and so does a revision that brings
-//! another price or unit. For each late point the rows around it are read: the four before, its own, and the four after.
-//! A row of that set with a changed row among the four before it has its whole true window in the set, because four
-//! successors of every changed row are in it, and four predecessors of every changed row; a row without one is not
-//! written. What windows reach for where retention dropped rows is told by `beyond`.
+//! A late point changes its own average and those of the up to four points after it; so does a
+//! revision to another price or unit. For each late point its surrounding rows are read: the four
+//! before it, its own, and the four after it. This set holds four predecessors and four successors
+//! of every changed row. So every row with a changed row among the four before it has its whole
+//! window in the set. Other rows are not written. Where a window reaches rows that retention has
+//! dropped, `beyond` derives what is missing.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -32,15 +34,15 @@ pub(super) struct Row {
     currency: Option<Currency>,
     /// The number of the currency.
     pub(super) unit_id: i16,
-    /// As it is stored, which may be of rows that retention has dropped; none for new rows.
+    /// The stored average, which may include dropped rows; `None` for new rows.
     pub(super) average: Option<MovingAverage>,
 }
 
 /// The rows around the late points of one series, oldest first.
 pub(super) type Neighbourhood = BTreeMap<Timestamp, Row>;
 
-/// Merges the late events: writes the points they change and repairs the averages that contain them, and the
-/// tails of their series.
+/// Merges the late events: writes the points that they change, and repairs the averages that
+/// include those points and the tails of their series.
 pub(super) async fn merge(
     connection: &mut PgConnection,
     series: &mut [Series],
@@ -51,23 +53,30 @@ pub(super) async fn merge(
     if late.is_empty() {
         return Ok(());
     }
+
     let mut neighbourhoods = read(connection, series, late).await?;
     let mut points = Vec::new();
+
     for events in late.chunk_by(|(a, _), (b, _)| a == b) {
         let series = &mut series[events[0].0];
         let rows = neighbourhoods.entry(series.series_id).or_default();
+
+        // Before `apply`: it derives dropped prices from the averages as they are stored.
         let beyond = Beyond::of(series, rows);
         let changed = apply(rows, events.iter().map(|(_, event)| *event), units, stored)?;
         if changed.is_empty() {
             continue;
         }
+
         let repaired = repaired_points(series.series_id, rows, &beyond, &changed);
         if changed.values().any(|repriced| *repriced) {
             move_tail(series, rows, &beyond);
         }
         renew_newest(series, rows, &repaired);
+
         points.extend(repaired);
     }
+
     append::upsert(connection, &points).await
 }
 
@@ -84,7 +93,7 @@ struct NeighbourRow {
     unit: Option<String>,
 }
 
-/// Reads the stored rows around each late point: bounded work, however late it is.
+/// Reads the stored rows around each late point: at most nine, however late the point is.
 async fn read(
     connection: &mut PgConnection,
     series: &[Series],
@@ -108,12 +117,14 @@ async fn read(
     .bind(late.iter().map(|(index, _)| series[*index].old_unit_id).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
+
     let mut neighbourhoods = BTreeMap::<i32, Neighbourhood>::new();
     for row in rows {
         let (series_id, quoted_at) = (row.series_id, row.quoted_at);
         let decoded = row.decode().map_err(|fault| Error::Rejected(sqlx::Error::decode(fault)))?;
         neighbourhoods.entry(series_id).or_default().insert(quoted_at, decoded);
     }
+
     Ok(neighbourhoods)
 }
 
@@ -131,8 +142,8 @@ impl NeighbourRow {
     }
 }
 
-/// Puts the events that are new, or outrank the stored answer, among the rows; returns their quote times and
-/// whether their price or unit changed, that is, whether averages must follow.
+/// Inserts the events that are new or outrank the stored answer. Returns the quote times of the
+/// changed rows, each with whether its price or unit changed, that is, whether averages change too.
 fn apply<'a>(
     rows: &mut Neighbourhood,
     events: impl Iterator<Item = &'a PriceEvent>,
@@ -140,6 +151,7 @@ fn apply<'a>(
     stored: &mut Stored,
 ) -> Result<BTreeMap<Timestamp, bool>, Error> {
     let mut changed = BTreeMap::new();
+
     for event in events {
         let mut row = Row {
             polled_at: event.polled_at,
@@ -149,6 +161,7 @@ fn apply<'a>(
             unit_id: units::of_event(units, event)?,
             average: None,
         };
+
         match rows.entry(event.timestamp) {
             Entry::Vacant(entry) => {
                 entry.insert(row);
@@ -161,6 +174,7 @@ fn apply<'a>(
                 if rank(event) <= answer {
                     continue;
                 }
+
                 let repriced = (stands.price, stands.unit_id) != (row.price, row.unit_id);
                 row.average = stands.average;
                 entry.insert(row);
@@ -169,11 +183,12 @@ fn apply<'a>(
             }
         }
     }
+
     Ok(changed)
 }
 
-/// The rows to write: the changed ones, and those with a changed price or unit among the four before them. Where only the
-/// poll is another one, the average stays as it is stored.
+/// The rows to write: the changed ones, and those with a changed price or unit among the four
+/// before them. A row with a new poll time only keeps its stored average.
 fn repaired_points(
     series_id: i32,
     rows: &Neighbourhood,
@@ -182,6 +197,7 @@ fn repaired_points(
 ) -> Vec<Point> {
     let (times, ordered): (Vec<Timestamp>, Vec<&Row>) = rows.iter().unzip();
     let mut points = Vec::new();
+
     for (index, (quoted_at, row)) in times.iter().zip(&ordered).enumerate() {
         let around = &times[(index + 1).saturating_sub(WINDOW)..=index];
         let average = if around.iter().any(|at| changed.get(at) == Some(&true)) {
@@ -189,6 +205,7 @@ fn repaired_points(
         } else {
             row.average.filter(|_| changed.contains_key(quoted_at))
         };
+
         let Some(average) = average else { continue };
         points.push(Point {
             series_id,
@@ -200,13 +217,14 @@ fn repaired_points(
             unit_id: row.unit_id,
         });
     }
+
     points
 }
 
 /// Brings the series' tail up to date with the merged rows.
 ///
-/// Only when the newest point is among the rows can a late one have changed anything there: a set that does not reach
-/// it has four stored successors of each late point, which lie between that point and the tail.
+/// A late point can change the tail only if the newest point is among the rows. Otherwise four
+/// stored successors of each late point lie between it and the tail.
 fn move_tail(series: &mut Series, rows: &Neighbourhood, beyond: &Beyond) {
     if series.newest.as_ref().is_some_and(|newest| rows.contains_key(&newest.quoted_at)) {
         series.tail = beyond.tail(rows);
@@ -218,6 +236,7 @@ fn move_tail(series: &mut Series, rows: &Neighbourhood, beyond: &Beyond) {
 fn renew_newest(series: &mut Series, rows: &Neighbourhood, repaired: &[Point]) {
     let Some(newest) = &mut series.newest else { return };
     let Some(point) = repaired.iter().find(|point| point.quoted_at == newest.quoted_at) else { return };
+
     *newest = Newest {
         quoted_at: point.quoted_at,
         polled_at: point.polled_at,

@@ -1,4 +1,4 @@
-//! The series rows of a batch: read, made when missing, and written back.
+//! The series rows of a batch: read, created if missing, and written back.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::moving_average::{MovingAverage, WINDOW, average};
 use crate::price::Price;
 use crate::price_event::PriceEvent;
 
-/// The names of a series, and the fence they put it behind.
+/// The names of a series, and the number of its fence.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key<'a> {
     pub(super) symbol: &'a Symbol,
@@ -29,7 +29,7 @@ impl<'a> Key<'a> {
     }
 }
 
-/// A series whose fence is held: what it is, and the tail from which its next average follows.
+/// A series whose fence is held, with the tail from which its next average follows.
 #[derive(Clone, Debug)]
 pub(super) struct Series {
     pub(super) series_id: i32,
@@ -38,15 +38,16 @@ pub(super) struct Series {
     pub(super) shard: i32,
     /// The newest point by quote time.
     pub(super) newest: Option<Newest>,
-    /// The newest prices that have the newest point's unit without a break, oldest first: one less than a window at most.
+    /// The newest prices with the newest point's unit, without a break, oldest first; at most one
+    /// less than a window.
     pub(super) tail: Vec<Price>,
-    /// The unit of its points that are older than units.
+    /// The unit of its points that were stored before points had units.
     pub(super) old_unit_id: i16,
     /// Whether the row must be written back.
     pub(super) changed: bool,
 }
 
-/// The newest point of a series, as reads of the latest price want it.
+/// The newest point of a series, with what reads of the latest price return.
 #[derive(Clone, Debug)]
 pub(super) struct Newest {
     pub(super) quoted_at: Timestamp,
@@ -56,17 +57,20 @@ pub(super) struct Newest {
 }
 
 impl Series {
-    /// Adds a point after the newest one and moves the tail along, which begins anew with another unit.
+    /// Adds a point after the newest one and moves the tail. A different unit starts a new tail.
     pub(super) fn extend(&mut self, event: &PriceEvent, unit_id: i16) -> Point {
         let mut window = std::mem::take(&mut self.tail);
         if self.newest.as_ref().is_some_and(|newest| newest.currency != event.currency) {
             window.clear();
         }
+
         window.push(event.price);
         let average = average(&window).unwrap_or(MovingAverage { value: event.price.into(), points: 1 });
+
         if window.len() == WINDOW {
             window.remove(0);
         }
+
         self.tail = window;
         self.newest = Some(Newest {
             quoted_at: event.timestamp,
@@ -75,6 +79,7 @@ impl Series {
             currency: event.currency.clone(),
         });
         self.changed = true;
+
         Point {
             series_id: self.series_id,
             quoted_at: event.timestamp,
@@ -87,14 +92,15 @@ impl Series {
     }
 }
 
-/// Fills in the series that are not known: reads those that exist, and makes the others. Nobody else can make them
-/// meanwhile, since their fences are held.
+/// Fills in the unknown series: reads those that exist, and creates the others. No other writer can
+/// create them meanwhile, because their fences are held.
 pub(super) async fn read_or_insert(
     connection: &mut PgConnection,
     slots: &mut [Slot<'_>],
 ) -> Result<(), Error> {
     read(connection, slots, READ).await?;
     read(connection, slots, INSERT).await?;
+
     match slots.iter().find(|slot| matches!(slot, Slot::Unknown(_))) {
         Some(slot) => {
             Err(Error::Rejected(sqlx::Error::decode(format!("{slot:?} can be neither read nor made"))))
@@ -115,7 +121,7 @@ const INSERT: &str = "insert into series (symbol, provider)
             last_average, last_points, last_currency, price_before_3, price_before_2, price_before_1,
             0::int2 as old_unit_id";
 
-/// Runs `statement` for the unknown series and fills in the rows it returns.
+/// Runs `statement` for the unknown series, and fills in the rows that it returns.
 async fn read(
     connection: &mut PgConnection,
     slots: &mut [Slot<'_>],
@@ -129,14 +135,17 @@ async fn read(
     if names.is_empty() {
         return Ok(());
     }
+
     let (symbols, providers): (Vec<_>, Vec<_>) = names.into_iter().unzip();
     let rows: Vec<SeriesRow> =
         sqlx::query_as(statement).bind(symbols).bind(providers).fetch_all(connection).await?;
+
     let mut found = HashMap::with_capacity(rows.len());
     for row in rows {
         let series = row.into_series().map_err(|fault| Error::Rejected(sqlx::Error::decode(fault)))?;
         found.insert((series.symbol.clone(), series.provider.clone()), series);
     }
+
     for slot in slots {
         if let Slot::Unknown(key) = slot
             && let Some(series) = found.remove(&(key.symbol.clone(), key.provider.clone()))
@@ -144,6 +153,7 @@ async fn read(
             *slot = Slot::Known(series);
         }
     }
+
     Ok(())
 }
 
@@ -177,6 +187,7 @@ impl SeriesRow {
             }),
             _ => None,
         };
+
         let symbol: Symbol = self.symbol.parse()?;
         let (shard, provider) = (shard::of(&symbol), self.provider.parse()?);
         let Self { series_id, old_unit_id, .. } = self;
@@ -184,12 +195,13 @@ impl SeriesRow {
     }
 }
 
-/// Writes back the series that changed, in one statement.
+/// Writes the changed series back, in one statement.
 pub(super) async fn update(connection: &mut PgConnection, series: &[Series]) -> Result<(), Error> {
     let changed = changed(series);
     if changed.is_empty() {
         return Ok(());
     }
+
     let updated = bind(
         sqlx::query(
             "update series s
@@ -206,6 +218,7 @@ pub(super) async fn update(connection: &mut PgConnection, series: &[Series]) -> 
     )
     .execute(connection)
     .await?;
+
     if updated.rows_affected() != changed.len() as u64 {
         return Err(Error::Rejected(sqlx::Error::decode("series that were just read are gone")));
     }
@@ -218,7 +231,7 @@ pub(super) fn changed(series: &[Series]) -> Vec<(&Series, &Newest)> {
     changed.filter_map(|series| Some((series, series.newest.as_ref()?))).collect()
 }
 
-/// Gives a statement the columns of the series, as ten arrays.
+/// Binds the columns of the series to a statement, as ten arrays.
 pub(super) fn bind<'q>(
     query: Query<'q, Postgres, PgArguments>,
     changed: &[(&Series, &Newest)],
@@ -228,6 +241,7 @@ pub(super) fn bind<'q>(
         changed.iter().map(|(series, _)| price(series)).collect()
     };
     let currency = |newest: &Newest| newest.currency.as_ref().map(|currency| currency.as_str().to_owned());
+
     query
         .bind(changed.iter().map(|(series, _)| series.series_id).collect::<Vec<_>>())
         .bind(changed.iter().map(|(_, newest)| newest.quoted_at).collect::<Vec<_>>())

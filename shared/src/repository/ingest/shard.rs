@@ -1,21 +1,24 @@
-//! Which fence guards a series: a pure function of its symbol, the same one that gives a record its partition, so that
-//! writers of different partitions do not meet at a fence.
+//! Maps a series to its fence. The fence depends on the symbol alone, by the same hash that chooses
+//! a record's partition, so writers of different partitions do not contend for a fence.
 
 use crate::market::Symbol;
 
 /// Number of fences: a multiple of the usual numbers of partitions (6, 8, 12, 16, 24).
 pub(super) const SHARDS: u32 = 48;
 
-/// The fence of `symbol`: Kafka's default partitioner, `murmur2(key) & 0x7fffffff`, over [`SHARDS`].
+/// The fence of `symbol`: Kafka's default partitioner, `murmur2(key) & 0x7fffffff`, over
+/// [`SHARDS`].
 pub(super) fn of(symbol: &Symbol) -> i32 {
     let positive = murmur2(symbol.as_str().as_bytes()) & 0x7fff_ffff;
     i32::try_from(positive % SHARDS).unwrap_or(0)
 }
 
-/// `MurmurHash2`, 32 bits, with the seed of Kafka's Java client (`org.apache.kafka.common.utils.Utils.murmur2`).
+/// `MurmurHash2`, 32 bits, with the seed of Kafka's Java client
+/// (`org.apache.kafka.common.utils.Utils.murmur2`).
 fn murmur2(data: &[u8]) -> u32 {
     const MULTIPLIER: u32 = 0x5bd1_e995;
     const SEED: u32 = 0x9747_b28c;
+
     let mut hash = SEED ^ u32::try_from(data.len()).unwrap_or(u32::MAX);
     let mut words = data.chunks_exact(4);
     for word in words.by_ref() {
@@ -23,6 +26,7 @@ fn murmur2(data: &[u8]) -> u32 {
         word ^= word >> 24;
         hash = hash.wrapping_mul(MULTIPLIER) ^ word.wrapping_mul(MULTIPLIER);
     }
+
     let rest = words.remainder();
     if !rest.is_empty() {
         for (position, byte) in rest.iter().enumerate() {
@@ -30,6 +34,7 @@ fn murmur2(data: &[u8]) -> u32 {
         }
         hash = hash.wrapping_mul(MULTIPLIER);
     }
+
     hash ^= hash >> 13;
     hash = hash.wrapping_mul(MULTIPLIER);
     hash ^ (hash >> 15)

@@ -9,17 +9,18 @@ use super::series::{Key, Series};
 use super::units::Units;
 use crate::market::{ProviderName, Symbol};
 
-/// Series remembered at most, some 40 MB of them; past it the memory begins anew.
+/// Most series remembered, about 40 MB. Beyond it the memory is cleared.
 const CAPACITY: usize = 100_000;
 
-/// Series as this writer last stored them, valid while the fences show that nobody else wrote behind them since.
+/// Series as this writer last stored them, valid while the fences show that no other writer has
+/// written behind them since.
 #[derive(Debug, Default)]
 pub(super) struct Tails {
     series: HashMap<ProviderName, HashMap<Symbol, Series>>,
     count: usize,
-    /// What this writer left at each fence when it last passed.
+    /// The mark that this writer left at each fence when it last passed.
     fences: Fences,
-    /// The units it has met.
+    /// The units that it has seen.
     pub(super) units: Units,
 }
 
@@ -32,6 +33,7 @@ impl Tails {
         if stale.is_empty() {
             return;
         }
+
         self.count = 0;
         for series in self.series.values_mut() {
             series.retain(|_, series| !stale.contains(&series.shard));
@@ -39,12 +41,14 @@ impl Tails {
         }
     }
 
-    /// What this writer left at the fences of `shards`, if it passed all of them.
+    /// The marks that this writer left at the fences of `shards`; `None` unless it has passed all
+    /// of them.
     pub(super) fn fences(&self, shards: &[i32]) -> Option<Fences> {
         shards.iter().map(|shard| Some((*shard, *self.fences.get(shard)?))).collect()
     }
 
-    /// Takes the series of `keys` out, in their order; what is not known comes out empty, with its key.
+    /// Takes the series of `keys` out of the memory, in their order. A series that is not
+    /// remembered is returned as [`Slot::Unknown`].
     pub(super) fn take<'a>(&mut self, keys: &[Key<'a>]) -> Vec<Slot<'a>> {
         keys.iter()
             .map(|key| {
@@ -55,16 +59,18 @@ impl Tails {
             .collect()
     }
 
-    /// Remembers the series of a batch that was committed with this token, behind fences that it found like these.
+    /// Remembers the series of a batch that was committed with this token, behind fences that had
+    /// the marks `fences`.
     pub(super) fn keep(&mut self, stored: Vec<Series>, fences: &Fences, token: Uuid) {
         if self.count + stored.len() > CAPACITY {
             *self = Self::default();
         }
+
         self.put_back(stored.into_iter().map(|series| Series { changed: false, ..series }));
         self.fences.extend(fence::passed(fences, token));
     }
 
-    /// Remembers series as they were when they were taken out.
+    /// Puts series into the memory unchanged.
     pub(super) fn put_back(&mut self, taken: impl IntoIterator<Item = Series>) {
         for series in taken {
             self.count += 1;
@@ -78,12 +84,12 @@ impl Tails {
     }
 }
 
-/// A series of the batch, as far as it is known.
+/// A series of the batch, known or still to be read.
 #[derive(Debug)]
 pub(super) enum Slot<'a> {
     /// Remembered, and still valid.
     Known(Series),
-    /// To be read, or made.
+    /// To be read or created.
     Unknown(Key<'a>),
 }
 

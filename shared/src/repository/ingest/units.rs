@@ -1,7 +1,8 @@
 //! Units of prices: names that points refer to by number.
 //!
-//! The names in use are few, and hardly ever is there a new one. A batch's own are looked up in the statement that
-//! locks its fences; the express path brings those it remembers and has the statement compare them.
+//! Few names are in use, and new ones are rare. A batch's units are looked up in the statement that
+//! locks its fences. The express path binds the numbers that it remembers, and its statement
+//! compares them.
 
 use std::collections::HashMap;
 
@@ -41,8 +42,8 @@ pub(super) fn of_event(units: &Units, event: &PriceEvent) -> Result<i16, Error> 
     units.number(event.currency.as_ref()).ok_or_else(absent)
 }
 
-/// The units of a batch, from the numbers that a statement found for their names, in the same order. Those without one
-/// are made.
+/// The units of a batch, from the numbers that a statement found for their names, in the same
+/// order. Units without a number are created.
 pub(super) async fn complete(
     connection: &mut PgConnection,
     currencies: &[Currency],
@@ -50,12 +51,14 @@ pub(super) async fn complete(
 ) -> Result<Units, Error> {
     let mut units = Units::default();
     let mut missing = Vec::new();
+
     for (currency, number) in currencies.iter().zip(numbers) {
         match number {
             Some(number) => drop(units.0.insert(currency.clone(), number)),
             None => missing.push(currency.as_str().to_owned()),
         }
     }
+
     if !missing.is_empty() {
         let made = make(connection, &missing).await?;
         let missing = currencies.iter().filter(|currency| !units.0.contains_key(*currency)).cloned();
@@ -63,16 +66,19 @@ pub(super) async fn complete(
             missing.filter_map(|name| Some((made.get(name.as_str()).copied()?, name))).collect();
         units.0.extend(made.into_iter().map(|(number, name)| (name, number)));
     }
+
     Ok(units)
 }
 
-/// Gives numbers to units that have none, one writer at a time. When they run out, Postgres refuses the value (22003),
-/// and the event is put into quarantine like any other that it refuses.
+/// Gives numbers to units that have none, one writer at a time. When the numbers run out, Postgres
+/// refuses the value (22003), and the event is quarantined like any other that Postgres refuses.
 ///
-/// Who waits here holds fences and nothing else, and who is waited for needs no fence any more.
+/// No deadlock is possible: a writer that waits here holds only fences, and the holder of the lock
+/// needs no more fences.
 async fn make(connection: &mut PgConnection, names: &[String]) -> Result<HashMap<String, i16>, Error> {
-    // A statement of its own, so that the next one sees what the last holder of the lock made.
+    // A statement of its own, so that the next one sees what the last holder of the lock committed.
     sqlx::query("lock table units in share row exclusive mode").execute(&mut *connection).await?;
+
     sqlx::query(
         "insert into units (unit_id, unit)
          select (select coalesce(max(unit_id), 0) from units) + row_number() over (order by k.unit), k.unit
@@ -82,9 +88,11 @@ async fn make(connection: &mut PgConnection, names: &[String]) -> Result<HashMap
     .bind(names)
     .execute(&mut *connection)
     .await?;
+
     let made: Vec<(String, i16)> = sqlx::query_as("select unit, unit_id from units where unit = any($1)")
         .bind(names)
         .fetch_all(connection)
         .await?;
+
     Ok(made.into_iter().collect())
 }

@@ -1,5 +1,5 @@
-//! The lock of a whole table: who waits for it holds up everybody who comes after, so it is waited for briefly, and where
-//! it is not to be had, whoever holds it is named.
+//! The lock of a whole table. A session that waits for it blocks all that come after, so the wait
+//! is short, and if the lock is not granted, its holders are named.
 
 use std::time::Duration;
 
@@ -10,29 +10,30 @@ use super::{PartitionedTable, run};
 use crate::repository::Error;
 use crate::repository::transaction::BEGIN;
 
-/// Longest that the lock is waited for, and so that reads and writes which come meanwhile are held up.
+/// How long to wait for the lock, and so how long reads and writes that arrive meanwhile are
+/// blocked.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
-/// Most holders of a lock that are named.
+/// Most holders that are named.
 const MAX_HOLDERS: i64 = 3;
 
-/// Why a table's partitions were not changed. Nothing of the change was made.
+/// Why a table's partitions were not changed. No part of the change was made.
 #[derive(Debug, thiserror::Error)]
 pub enum PartitionError {
-    /// Somebody else uses the table, for longer than may be waited for.
+    /// Other sessions use the table for longer than the lock timeout.
     #[error("{table} is in use by {holders}")]
     Busy {
         /// The table.
         table: &'static str,
-        /// Who uses it, and since when.
+        /// The sessions that use it, and since when.
         holders: String,
     },
-    /// Something else went wrong in Postgres.
+    /// Any other error of Postgres.
     #[error(transparent)]
     Postgres(#[from] Error),
 }
 
 impl PartitionError {
-    /// Whether the table was in use: the next try may find a gap.
+    /// Whether the table was in use: the next attempt may find it free.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Busy { .. })
@@ -55,7 +56,8 @@ struct Holder {
 }
 
 impl PartitionedTable {
-    /// A transaction that has the table to itself. The lock is the parent's: whoever uses a partition has that first.
+    /// Begins a transaction with exclusive use of the table. The lock is on the parent table: every
+    /// use of a partition locks that first.
     pub(super) async fn lock<'c>(
         &self,
         connection: &'c mut PgConnection,
@@ -66,18 +68,21 @@ impl PartitionedTable {
         Ok(transaction)
     }
 
-    /// The error of a change whose transaction is over, with the holders of the lock where that was not to be had.
+    /// Adds the holders of the lock to the error of a change that did not get it. The change's
+    /// transaction must be over.
     pub(super) async fn explain(&self, connection: &mut PgConnection, error: Error) -> PartitionError {
         if !error.is_lock_timeout() {
             return error.into();
         }
+
         match self.holders(connection).await {
             Ok(holders) => PartitionError::Busy { table: self.name, holders: told(&holders) },
             Err(error) => error.into(),
         }
     }
 
-    /// The sessions that hold a lock on the table or a partition of it, the oldest transaction first.
+    /// The sessions with a lock on the table or one of its partitions, the oldest transaction
+    /// first.
     async fn holders(&self, connection: &mut PgConnection) -> Result<Vec<Holder>, Error> {
         let holders = sqlx::query_as(
             "select activity.pid,
@@ -106,10 +111,12 @@ fn told(holders: &[Holder]) -> String {
     if holders.is_empty() {
         return "somebody who has left it since".to_owned();
     }
+
     let each = |Holder { pid, name, state, seconds }: &Holder| {
         let since =
             seconds.map_or_else(String::new, |seconds| format!(", in a transaction for {seconds:.0} s"));
         format!("process {pid} ({name}, {}{since})", state.as_deref().unwrap_or("at work"))
     };
+
     holders.iter().map(each).collect::<Vec<_>>().join(" and ")
 }

@@ -6,7 +6,7 @@ use chrono::{Datelike, Days, Months, NaiveDate, NaiveTime};
 
 use crate::market::Timestamp;
 
-/// How much time one partition holds.
+/// The time span of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Period {
     /// A day.
@@ -16,7 +16,7 @@ pub enum Period {
 }
 
 impl Period {
-    /// The beginning of the period that `moment` lies in.
+    /// The start of the period that contains `moment`.
     pub(super) fn start_of(self, moment: Timestamp) -> Timestamp {
         let day = moment.date_naive();
         midnight(match self {
@@ -25,7 +25,8 @@ impl Period {
         })
     }
 
-    /// The beginning of the period `count` after the one that `moment` lies in; the calendar's end bounds it.
+    /// The start of the period `count` after the one that contains `moment`, at most the end of the
+    /// calendar.
     pub(super) fn start_after(self, moment: Timestamp, count: u32) -> Timestamp {
         let start = self.start_of(moment).date_naive();
         let later = match self {
@@ -35,7 +36,7 @@ impl Period {
         midnight(later.unwrap_or(NaiveDate::MAX))
     }
 
-    /// The beginnings of the periods from `first`, which is one, up to `end`.
+    /// The starts of the periods from `first`, which must be one, up to `end`, excluded.
     pub(super) fn starts(self, first: Timestamp, end: Timestamp) -> impl Iterator<Item = Timestamp> {
         let next = move |start: &Timestamp| Some(self.start_after(*start, 1)).filter(|next| next > start);
         iter::successors(Some(first), next).take_while(move |start| *start < end)

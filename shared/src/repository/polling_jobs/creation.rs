@@ -1,4 +1,5 @@
-//! How a job is made: prepared, which nobody sees, and activated once it has its schedule.
+//! Creation of a job: it is prepared, invisible to every reader, and activated once it has its
+//! schedule.
 
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
@@ -9,36 +10,39 @@ use crate::repository::Error;
 use crate::repository::transaction::BEGIN;
 use crate::tick;
 
-/// Serialises the counting of jobs against their limit; any number that nothing else in the database uses.
+/// Serialises the check of the limit on jobs. Any number serves that nothing else in the database
+/// uses.
 const RELAY_LIMIT_LOCK: i64 = 0x706f_6c6c_7265_6c61;
 
-/// A job that waits for its schedule and its activation, or one that the same request made before.
+/// A job that waits for its schedule and its activation, or one that the same request created
+/// before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prepared {
     /// The job's name.
     pub job_id: Uuid,
     /// Its first tick.
     pub start_at: Timestamp,
-    /// Whether it has still to be scheduled and activated.
+    /// Whether it still has to be scheduled and activated.
     pub pending: bool,
 }
 
 /// Why a job was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum InsertError {
-    /// There may be no more jobs whose interval is not a multiple of a minute: each keeps a poller busy.
+    /// The limit on jobs whose interval is not a multiple of a minute is reached: each of them
+    /// keeps a poller busy.
     #[error("there are already {limit} polling jobs whose interval is not a multiple of 60 seconds")]
     TooManyRelayJobs {
-        /// How many there may be.
+        /// The limit.
         limit: u32,
     },
-    /// The idempotency key came with another request in the last 24 hours.
+    /// The idempotency key came with a different request in the last 24 hours.
     #[error("the idempotency key belongs to another request, which made the polling job {job_id}")]
     KeyOfAnotherRequest {
-        /// What that request made.
+        /// The job that the other request created.
         job_id: Uuid,
     },
-    /// Postgres is away or refuses.
+    /// Postgres is unavailable or refuses the statement.
     #[error(transparent)]
     Repository(#[from] Error),
 }
@@ -49,13 +53,16 @@ impl From<sqlx::Error> for InsertError {
     }
 }
 
-/// Prepares a job, unless it has to be relayed and there are `max_relay_jobs` of that kind. It is nobody's to see and is
-/// not polled before [`activate`], so a failure means that nothing was made, also where only the answer was lost.
+/// Prepares a job, unless it has to be relayed and `max_relay_jobs` of that kind exist. It is
+/// invisible and is not polled before [`activate`]. So an error means that no job was created, even
+/// if only the answer was lost.
 ///
-/// A key that came with the same job in the last 24 hours gives the job of then, under its own id.
+/// A key that came with the same job in the last 24 hours returns the job of that time, under its
+/// own id.
 ///
 /// # Errors
-/// When the limit is reached, the key belongs to another request, or Postgres is away or refuses.
+/// When the limit is reached, the key belongs to another request, or Postgres is unavailable or
+/// refuses a statement.
 pub async fn prepare(
     pool: &PgPool,
     job: &NewJob,
@@ -63,14 +70,19 @@ pub async fn prepare(
     max_relay_jobs: u32,
 ) -> Result<Prepared, InsertError> {
     let mut transaction = pool.begin_with(BEGIN).await?;
+
+    // The key before the limit: a repeated request gets its job even if the limit has been reached
+    // since.
     if let Some(key) = idempotency_key
         && !take_key(&mut transaction, key, job).await?
     {
         return same_request(&mut transaction, key, job).await;
     }
+
     if tick::is_relayed(job.interval_seconds) {
         check_limit(&mut transaction, max_relay_jobs).await?;
     }
+
     let created_at = to_microseconds(job.created_at);
     let start_at = tick::start_after(created_at);
     sqlx::query(
@@ -86,14 +98,16 @@ pub async fn prepare(
     .bind(start_at)
     .execute(&mut *transaction)
     .await?;
+
     transaction.commit().await?;
     Ok(Prepared { job_id: job.job_id, start_at, pending: true })
 }
 
-/// Makes a prepared job one that is polled and seen; returns whether it was there. Repeating it changes nothing.
+/// Makes a prepared job visible and polled; returns whether it exists. Repeating it changes
+/// nothing.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn activate(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<bool, Error> {
     let activated =
         sqlx::query("update polling_jobs set pending_since = null where job_id = $1 and deleted_at is null")
@@ -103,11 +117,11 @@ pub async fn activate(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<boo
     Ok(activated.rows_affected() > 0)
 }
 
-/// Takes a prepared job back, with its key; returns whether it was still pending. It is not when the same request, sent
-/// again, has activated it.
+/// Removes a prepared job and its key; returns whether it was still pending. It is not if a
+/// repetition of the same request has activated it.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn withdraw(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<bool, Error> {
     let withdrawn: i64 = sqlx::query_scalar(
         "with withdrawn as (
@@ -123,7 +137,7 @@ pub async fn withdraw(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<boo
     Ok(withdrawn > 0)
 }
 
-/// Creates a job that is active at once. Its schedule is the caller's, or reconciliation's.
+/// Creates a job that is active at once. The caller or reconciliation creates its schedule.
 ///
 /// # Errors
 /// As [`prepare`].
@@ -133,19 +147,20 @@ pub async fn insert(pool: &PgPool, job: &NewJob, max_relay_jobs: u32) -> Result<
     Ok(get(pool, job.job_id).await?.ok_or(sqlx::Error::RowNotFound)?)
 }
 
-/// Whether a job is there, or about to be.
+/// Whether a job exists or is being created.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn exists(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<bool, Error> {
     let query = "select exists (select from polling_jobs where job_id = $1 and deleted_at is null)";
     Ok(sqlx::query_scalar(query).bind(job_id).fetch_one(executor).await?)
 }
 
-/// Whether a job is about to be there: prepared in the last ten seconds, which is longer than a request takes.
+/// Whether a job is being created: prepared in the last ten seconds, which is longer than a request
+/// takes.
 ///
 /// # Errors
-/// When Postgres is away or refuses.
+/// When Postgres is unavailable or refuses the statement.
 pub async fn is_pending(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<bool, Error> {
     let query = "select exists (select from polling_jobs
                                 where job_id = $1 and deleted_at is null
@@ -153,8 +168,8 @@ pub async fn is_pending(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<b
     Ok(sqlx::query_scalar(query).bind(job_id).fetch_one(executor).await?)
 }
 
-/// Notes the key with its request, unless it belongs to one of the last 24 hours. Waits for a request with the same key
-/// that is under way.
+/// Records the key with its request, unless it belongs to a request of the last 24 hours. Waits for
+/// a concurrent request with the same key.
 async fn take_key(connection: &mut PgConnection, key: &str, job: &NewJob) -> Result<bool, Error> {
     let taken = sqlx::query(
         "insert into polling_job_keys (idempotency_key, job_id, symbols, provider, interval_seconds)
@@ -174,7 +189,7 @@ async fn take_key(connection: &mut PgConnection, key: &str, job: &NewJob) -> Res
     Ok(taken.rows_affected() > 0)
 }
 
-/// The job that the key's request made. One that is deleted by now counts as made, too.
+/// The job that the key's first request created. A job that was deleted since is returned, too.
 async fn same_request(
     connection: &mut PgConnection,
     key: &str,
@@ -194,15 +209,20 @@ async fn same_request(
     .bind(seconds(job))
     .fetch_one(connection)
     .await?;
+
     if !same {
         return Err(InsertError::KeyOfAnotherRequest { job_id });
     }
+
     Ok(Prepared { job_id, start_at: start_at.unwrap_or(job.created_at), pending })
 }
 
-/// Pending jobs count for as long as a request may take: what was left behind must not use up the limit.
+/// Fails if the limit is reached. Pending jobs count only for as long as a request may take: one
+/// that was left behind must not use up the limit.
 async fn check_limit(connection: &mut PgConnection, limit: u32) -> Result<(), InsertError> {
+    // A statement of its own, so that the count sees what the last holder of the lock committed.
     sqlx::query("select pg_advisory_xact_lock($1)").bind(RELAY_LIMIT_LOCK).execute(&mut *connection).await?;
+
     let relay_jobs: i64 = sqlx::query_scalar(
         "select count(*) from polling_jobs
          where interval_seconds % 60 <> 0 and deleted_at is null
@@ -210,6 +230,7 @@ async fn check_limit(connection: &mut PgConnection, limit: u32) -> Result<(), In
     )
     .fetch_one(connection)
     .await?;
+
     if relay_jobs >= i64::from(limit) { Err(InsertError::TooManyRelayJobs { limit }) } else { Ok(()) }
 }
 

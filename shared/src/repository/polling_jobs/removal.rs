@@ -1,16 +1,17 @@
-//! What is left of jobs: of those that were deleted, of those that were never activated, and of their requests' keys.
+//! Removal of what remains of deleted jobs, of jobs that were never activated, and of requests'
+//! keys.
 
 use serde::Serialize;
 use sqlx::PgPool;
 
 use crate::repository::Error;
 
-/// Rows deleted at once, so that no statement holds its locks for long.
+/// Rows deleted by one statement, so that it does not hold its locks for long.
 const BATCH: i64 = 5_000;
-/// Batches deleted in one go; the rest waits for the next.
+/// Batches deleted in one call; the rest is left to the next call.
 const MAX_BATCHES: u32 = 200;
 
-/// What was removed.
+/// The numbers of removed rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Removed {
     /// Jobs that were deleted.
@@ -19,15 +20,15 @@ pub struct Removed {
     pub runs: u64,
     /// Jobs that were prepared and never activated.
     pub pending: u64,
-    /// Keys whose time was over.
+    /// Keys older than 24 hours.
     pub keys: u64,
 }
 
-/// Removes jobs that are marked as deleted, their runs first and in batches; jobs that have been pending for five minutes,
-/// with their keys; and keys after 24 hours.
+/// Removes jobs that are marked as deleted, their runs first and in batches; jobs that have been
+/// pending for five minutes, with their keys; and keys after 24 hours.
 ///
 /// # Errors
-/// When Postgres is away or refuses; what was removed stays so.
+/// When Postgres is unavailable or refuses a statement. Rows that were removed before stay removed.
 pub async fn remove_marked(pool: &PgPool) -> Result<Removed, Error> {
     let pending = sqlx::query_scalar::<_, i64>(
         "with gone as (
@@ -39,10 +40,14 @@ pub async fn remove_marked(pool: &PgPool) -> Result<Removed, Error> {
     )
     .fetch_one(pool)
     .await?;
+
     let keys = sqlx::query("delete from polling_job_keys where created_at < now() - interval '24 hours'")
         .execute(pool)
         .await?
         .rows_affected();
+
+    // Runs before jobs: a job is deleted only once none of its runs is left, which may take several
+    // calls.
     let runs = remove_runs(pool).await?;
     let jobs = sqlx::query(
         "delete from polling_jobs
@@ -52,6 +57,7 @@ pub async fn remove_marked(pool: &PgPool) -> Result<Removed, Error> {
     .execute(pool)
     .await?
     .rows_affected();
+
     Ok(Removed { jobs, runs, pending: pending.unsigned_abs(), keys })
 }
 
@@ -73,10 +79,12 @@ async fn remove_runs(pool: &PgPool) -> Result<u64, Error> {
         .execute(pool)
         .await?
         .rows_affected();
+
         removed += batch;
         if batch < BATCH.unsigned_abs() {
             break;
         }
     }
+
     Ok(removed)
 }

@@ -1,4 +1,4 @@
-//! Whether a job is polled at its interval, and why not.
+//! Whether a job is polled at its interval, and if not, why.
 
 use chrono::{SecondsFormat, TimeDelta};
 use serde::Serialize;
@@ -11,16 +11,16 @@ use crate::tick;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobStatus {
-    /// It is.
+    /// The job is polled at its interval.
     Active,
-    /// It waits longer, because its last runs failed or the provider asked for a pause.
+    /// The job waits longer, because its last runs failed or the provider asked for a pause.
     BackingOff,
-    /// Its next run is overdue: nobody polls it.
+    /// The job's next run is overdue: no poller polls it.
     Stalled,
 }
 
 impl PollingJob {
-    /// Whether it is polled at its interval.
+    /// The job's status at `now`.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> JobStatus {
         let backing_off = self.next_tick_at(now) > self.grid().next_after(now);
@@ -31,7 +31,8 @@ impl PollingJob {
         }
     }
 
-    /// Why the job does not run at its interval, in words that are safe to show; none while it is active.
+    /// Why the job is not polled at its interval, in words that are safe to show; `None` while it
+    /// is active.
     #[must_use]
     pub fn reason(&self, now: Timestamp) -> Option<String> {
         match self.status(now) {
@@ -44,10 +45,12 @@ impl PollingJob {
         }
     }
 
-    /// A firing that a poller saw lately means that the schedule works, and the poller does not.
+    /// Tells a failing poller from a failing schedule: a recent firing means that the schedule
+    /// works.
     fn reason_of_stalling(&self, now: Timestamp) -> String {
         let overdue = format!("a run was due by {}", time_text(self.overdue_at));
         let fired = self.last_firing_at.filter(|firing| *firing >= now - self.longest_silence());
+
         match (fired, self.last_firing_at) {
             (Some(firing), _) => format!(
                 "{overdue}: its schedule fires, last at {}, but no run is recorded; the poller's log says why",
@@ -65,7 +68,8 @@ impl PollingJob {
         }
     }
 
-    /// How long a schedule that works may be silent: two firings, and the minute that each may be late.
+    /// How long a working schedule may be silent: two firings, and a minute by which each may be
+    /// late.
     fn longest_silence(&self) -> TimeDelta {
         TimeDelta::seconds(2 * i64::from(self.interval_seconds.max(tick::MINUTE_SECONDS)))
             + TimeDelta::minutes(1)

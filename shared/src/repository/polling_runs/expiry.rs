@@ -1,20 +1,21 @@
-//! Old runs: a plain table, since there are far fewer runs than points, so they are deleted rather than dropped.
+//! Expiry of old runs. There are far fewer runs than points, so they are in a plain table and are
+//! deleted, not dropped.
 
 use sqlx::PgPool;
 
 use super::Error;
 use crate::market::Timestamp;
 
-/// Rows deleted at once, so that no statement holds its locks for long.
+/// Rows deleted by one statement, so that it does not hold its locks for long.
 const BATCH: i64 = 5_000;
-/// Batches deleted in one go; the rest waits for the next.
+/// Batches deleted in one call; the rest is left to the next call.
 const MAX_BATCHES: u32 = 200;
 
-/// Deletes the runs of ticks before `cutoff`, and returns how many. The newest run of a job stays however old it is:
-/// which ticks nobody polled is counted from there.
+/// Deletes the runs of ticks before `cutoff`, and returns their number. The newest run of a job is
+/// kept at any age: the ticks that no poller polled are counted from it.
 ///
 /// # Errors
-/// When Postgres is away or refuses; what was deleted stays so.
+/// When Postgres is unavailable or refuses a statement. Rows that were deleted before stay deleted.
 pub async fn delete_before(pool: &PgPool, cutoff: Timestamp) -> Result<u64, Error> {
     let mut deleted = 0;
     for _ in 0..MAX_BATCHES {
@@ -38,10 +39,12 @@ pub async fn delete_before(pool: &PgPool, cutoff: Timestamp) -> Result<u64, Erro
         .execute(pool)
         .await?
         .rows_affected();
+
         deleted += batch;
         if batch < BATCH.unsigned_abs() {
             break;
         }
     }
+
     Ok(deleted)
 }
