@@ -1,7 +1,7 @@
 //! Configuration: the only place that reads environment variables.
 //!
-//! Each function has its own type with just what it needs; `.env.example` explains every variable. All faults are
-//! reported at once, one line each, and no value that may hold a secret is shown.
+//! Each function has its own type with only what it needs; `.env.example` explains every variable.
+//! All faults are reported together, one line each, and no value that may hold a secret is shown.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +14,7 @@ mod security;
 use environment::Environment;
 pub use security::{KafkaSecurity, Login, Tls};
 
-/// Postgres.
+/// The connection to Postgres.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Database {
     /// `postgres://user:password@host:5432/database`; holds the password.
@@ -27,29 +27,29 @@ impl fmt::Debug for Database {
     }
 }
 
-/// Kafka and its topics.
+/// The connection to Kafka, and its topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kafka {
-    /// `host:port,host:port`.
+    /// Addresses of brokers: `host:port,host:port`.
     pub bootstrap_servers: String,
-    /// How they are spoken to.
+    /// Encryption and authentication of the connections.
     pub security: KafkaSecurity,
     /// Topic of the price events.
     pub price_topic: String,
-    /// Topic of the records that the averager could not take.
+    /// Topic of the records that the averager could not process.
     pub dead_letter_topic: String,
 }
 
 /// Where prices come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Providers {
-    /// The provider asked where a request names none; always one of [`crate::provider::NAMES`].
+    /// The provider used when a request names none; always one of [`crate::provider::NAMES`].
     pub default: ProviderName,
     /// Scheme, host and port of Yahoo's API.
     pub yahoo_base_url: String,
-    /// What we call ourselves towards Yahoo, which refuses clients without a name.
+    /// The `User-Agent` sent to Yahoo, which refuses clients without one.
     pub yahoo_user_agent: String,
-    /// How long each recorded price lasts in a replay; whole seconds.
+    /// How long each recorded price lasts in a replay, in whole seconds.
     pub replay_step: Duration,
 }
 
@@ -64,20 +64,20 @@ pub struct Schedules {
     pub role_arn: String,
 }
 
-/// How long things are kept, in days.
+/// How long stored data is kept, in days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Price points; for ever if none.
+    /// Price points; `None` keeps them for ever.
     pub points_days: Option<u32>,
     /// Raw responses.
     pub raw_responses_days: u32,
     /// Records of the ticks of jobs.
     pub runs_days: u32,
-    /// Events that were rejected.
+    /// Rejected events.
     pub rejected_days: u32,
 }
 
-/// How long the topics that upkeep makes keep their records, in days.
+/// How long the topics that upkeep creates keep their records, in days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicRetention {
     /// Price events.
@@ -89,30 +89,30 @@ pub struct TopicRetention {
 /// Configuration of the api function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Api {
-    /// Postgres.
+    /// The connection to Postgres.
     pub database: Database,
-    /// Kafka.
+    /// The connection to Kafka.
     pub kafka: Kafka,
     /// Where prices come from.
     pub providers: Providers,
-    /// Where schedules are made.
+    /// Where the schedules of jobs are created.
     pub schedules: Schedules,
-    /// Seconds between the ticks of a job that names no interval.
+    /// Seconds between the ticks of a job whose request names no interval.
     pub polling_interval: u32,
-    /// Most jobs whose interval is not a whole number of minutes: each keeps a poller busy.
+    /// Most jobs whose interval is not a whole number of minutes: each of them keeps a poller busy.
     pub max_relay_jobs: u32,
     /// The averager's consumer group on the price topic.
     pub averager_group: String,
-    /// Origins besides the API's own whose pages may send requests, as browsers write them.
+    /// Origins, besides the API's own, whose pages may send requests; spelled as browsers do.
     pub allowed_origins: Vec<String>,
 }
 
 /// Configuration of the poller function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Poller {
-    /// Postgres.
+    /// The connection to Postgres.
     pub database: Database,
-    /// Kafka.
+    /// The connection to Kafka.
     pub kafka: Kafka,
     /// Where prices come from.
     pub providers: Providers,
@@ -121,46 +121,48 @@ pub struct Poller {
 /// Configuration of the averager function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Averager {
-    /// Postgres.
+    /// The connection to Postgres.
     pub database: Database,
 }
 
 /// Configuration of the upkeep function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upkeep {
-    /// Postgres.
+    /// The connection to Postgres.
     pub database: Database,
-    /// Kafka.
+    /// The connection to Kafka.
     pub kafka: Kafka,
-    /// Schedules to reconcile with the jobs.
+    /// The schedules to reconcile with the jobs.
     pub schedules: Schedules,
-    /// How long things are kept.
+    /// How long stored data is kept.
     pub retention: Retention,
     /// How long topics keep their records.
     pub topic_retention: TopicRetention,
     /// The averager's consumer group on the price topic.
     pub averager_group: String,
-    /// The function's name, under which it tells metrics to `CloudWatch`; none where nobody reads them.
+    /// The function's name, under which `CloudWatch` gets its metrics; `None` if nothing reads
+    /// them.
     pub metrics_of: Option<String>,
 }
 
 /// Configuration of the command that sends dead letters back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redrive {
-    /// Kafka.
+    /// The connection to Kafka.
     pub kafka: Kafka,
 }
 
-/// What is logged, and how.
+/// What is logged, and in which format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logging {
-    /// Filter directives as `tracing` knows them: `info`, `info,shared=debug`.
+    /// Filter directives in the syntax of `tracing`: `info`, `info,shared=debug`.
     pub filter: String,
-    /// One JSON object per line, as Lambda's JSON log format wants it, rather than text.
+    /// Whether to log one JSON object per line, which is Lambda's JSON log format, rather than
+    /// text.
     pub json: bool,
 }
 
-/// What is wrong with the configuration: one line per variable.
+/// The faults of the configuration, one line per variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     faults: Vec<String>,
@@ -174,11 +176,11 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Gives a configuration its two constructors: from a lookup, and from the process's own environment.
+/// Gives a configuration its two constructors: from a lookup, and from the process's environment.
 macro_rules! read_from_environment {
     ($type:ident { $($field:ident: $method:ident),+ $(,)? }) => {
         impl $type {
-            /// Reads the configuration from `lookup`, which gives a variable's value.
+            /// Reads the configuration from `lookup`, which returns a variable's value.
             ///
             /// # Errors
             /// Every missing or malformed variable.
@@ -223,7 +225,7 @@ read_from_environment!(Upkeep {
 read_from_environment!(Redrive { kafka: kafka });
 read_from_environment!(Logging { filter: log_filter, json: log_json });
 
-/// The configuration, or the end of the process: its faults on stderr and exit status 2.
+/// Returns the configuration, or reports its faults on stderr and exits with status 2.
 #[expect(
     clippy::print_stderr,
     reason = "the faults are for whoever started the process; logging may not stand yet"

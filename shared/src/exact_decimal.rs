@@ -1,4 +1,4 @@
-//! Exact decimals wider than a price: what averages are held in.
+//! Exact decimals wider than a price, for averages.
 
 use std::fmt;
 
@@ -7,13 +7,15 @@ use serde_json::value::RawValue;
 
 use crate::price::Price;
 
-/// Most digits of an [`ExactDecimal`]. A mean of five prices has 33 at most; two more leave room to work.
+/// Most digits of an [`ExactDecimal`]. A mean of five prices has at most 33; two more leave room to
+/// work.
 pub(crate) const MAX_DIGITS: u32 = 35;
 
-/// A decimal that is not negative, without trailing zeros after the point.
+/// A non-negative decimal, without trailing zeros after the point.
 ///
-/// Prices of different precision add up to more digits than `rust_decimal` holds: 11 before the point of one and 20
-/// after the point of another, and two more in the mean of four. It would round them without a word.
+/// Sums of prices of different precision have more digits than `rust_decimal` holds: 11 before the
+/// point of one, 20 after the point of another, and two more in the mean of four. `rust_decimal`
+/// would round them silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ExactDecimal {
     mantissa: u128,
@@ -21,7 +23,7 @@ pub struct ExactDecimal {
 }
 
 impl ExactDecimal {
-    /// Nothing.
+    /// The neutral element of addition.
     pub(crate) const ZERO: Self = Self { mantissa: 0, scale: 0 };
 
     /// `mantissa` × 10^-`scale`.
@@ -34,29 +36,29 @@ impl ExactDecimal {
         Self { mantissa, scale }
     }
 
-    /// All digits, as one integer.
+    /// All digits as one integer.
     pub(crate) fn mantissa(self) -> u128 {
         self.mantissa
     }
 
-    /// How many of the digits stand after the point.
+    /// The number of digits after the point.
     pub(crate) fn scale(self) -> u32 {
         self.scale
     }
 
-    /// The sum; none if it has too many digits.
+    /// The sum; `None` if it has too many digits.
     pub(crate) fn checked_add(self, other: Self) -> Option<Self> {
         let scale = self.scale.max(other.scale);
         Some(Self::new(self.units(scale)?.checked_add(other.units(scale)?)?, scale))
     }
 
-    /// The difference; none if it is negative or has too many digits.
+    /// The difference; `None` if it is negative or has too many digits.
     pub(crate) fn checked_sub(self, other: Self) -> Option<Self> {
         let scale = self.scale.max(other.scale);
         Some(Self::new(self.units(scale)?.checked_sub(other.units(scale)?)?, scale))
     }
 
-    /// How many units of 10^-`scale` it is; `scale` is its own or greater.
+    /// The value in units of 10^-`scale`; `scale` must be at least its own.
     fn units(self, scale: u32) -> Option<u128> {
         self.mantissa.checked_mul(10_u128.checked_pow(scale - self.scale)?)
     }
@@ -73,7 +75,7 @@ impl fmt::Display for ExactDecimal {
         if self.scale == 0 {
             return self.mantissa.fmt(f);
         }
-        // At least one digit before the point, and every one after it.
+        // At least one digit before the point, and all digits after it.
         let digits = format!("{:0>width$}", self.mantissa, width = self.scale as usize + 1);
         let (integer, fraction) = digits.split_at(digits.len() - self.scale as usize);
         write!(f, "{integer}.{fraction}")
@@ -81,7 +83,7 @@ impl fmt::Display for ExactDecimal {
 }
 
 impl Serialize for ExactDecimal {
-    /// A JSON number with all its digits; for `serde_json` only.
+    /// Writes a JSON number with all digits; for `serde_json` only.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         RawValue::from_string(self.to_string()).map_err(serde::ser::Error::custom)?.serialize(serializer)
     }

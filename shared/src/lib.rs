@@ -1,10 +1,12 @@
-//! What the four functions share: the domain, the ports to the world outside, and the Postgres repository.
+//! What the four functions share: the domain, the ports to external systems, and the Postgres
+//! repository.
 //!
-//! The domain ([`price`], [`exact_decimal`], [`market`], [`moving_average`], [`price_event`], [`tick`]) is pure and synchronous. The
-//! ports and their adapters ([`provider`], [`price_log`], [`schedules`], [`repository`]) do not know each other;
-//! only the functions combine them. Environment variables are read in [`config`] alone.
+//! The domain ([`price`], [`exact_decimal`], [`market`], [`moving_average`], [`price_event`],
+//! [`tick`]) is pure and synchronous. The ports and their adapters ([`provider`], [`price_log`],
+//! [`schedules`], [`repository`]) do not depend on each other; only the functions combine them.
+//! Only [`config`] reads environment variables.
 //!
-//! This crate never sees a Lambda event: decoding those belongs to the functions.
+//! This crate never sees a Lambda event: each function decodes its own.
 
 pub mod config;
 pub mod exact_decimal;

@@ -1,4 +1,4 @@
-//! The words of the market: symbols, providers, currencies and quotes.
+//! The terms of the market: symbols, providers, currencies and quotes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::price::Price;
 
-/// A moment in UTC. What we store and compare has microseconds, as Postgres keeps them: see [`to_microseconds`].
+/// A moment in UTC. Stored and compared times have microseconds, as in Postgres: see
+/// [`to_microseconds`].
 pub type Timestamp = DateTime<Utc>;
 
-/// The first moment that Postgres stores, 24 November 4714 BC, in microseconds since 1970. Its last lies beyond that of
-/// [`Timestamp`].
+/// The earliest time that Postgres stores, 24 November 4714 BC, in microseconds since 1970. Its
+/// latest is beyond that of [`Timestamp`].
 const FIRST_STORED: i64 = -210_866_803_200_000_000;
 
 /// Longest symbol, provider or currency name, in characters.
@@ -24,7 +25,8 @@ pub const MAX_NAME_LENGTH: usize = 32;
 #[error("must be 1 to {MAX_NAME_LENGTH} printable ASCII characters without spaces")]
 pub struct NameError;
 
-/// A name in place: a batch of events has tens of thousands of them, and to allocate each took as long as to decode it.
+/// A name stored inline: a batch has tens of thousands of them, and allocating each took as long as
+/// decoding it.
 type Name = ArrayString<MAX_NAME_LENGTH>;
 
 fn checked(text: &str) -> Result<Name, NameError> {
@@ -32,11 +34,11 @@ fn checked(text: &str) -> Result<Name, NameError> {
     if fits { Name::from(text).map_err(|_| NameError) } else { Err(NameError) }
 }
 
-/// Gives a name type its text, its display and its JSON form, all through the one checked constructor.
+/// Implements a name type's text, display and JSON form, all through its checked constructor.
 macro_rules! name_type {
     ($name:ident) => {
         impl $name {
-            /// The name's text.
+            /// The name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -65,16 +67,17 @@ macro_rules! name_type {
     };
 }
 
-/// What is traded, as whoever quotes it spells it: `AAPL`, `BRK-B`, `^GSPC`, `EURUSD=X`.
+/// A traded instrument, in its provider's spelling: `AAPL`, `BRK-B`, `^GSPC`, `EURUSD=X`.
 ///
-/// Case tells symbols apart: at some exchanges `TPC` and `TpC` are two instruments. Our own providers know upper case
-/// alone, so they are asked in it ([`Symbol::to_upper_case`]); events of others keep the case they came in.
+/// Symbols are case-sensitive: at some exchanges `TPC` and `TpC` are two instruments. Our own
+/// providers know only upper case, so they are asked with [`Symbol::to_upper_case`]. Events of
+/// other producers keep their case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Symbol(Name);
 
 impl Symbol {
-    /// The symbol as our own providers are asked for it.
+    /// The symbol as it is sent to our own providers.
     #[must_use]
     pub fn to_upper_case(&self) -> Self {
         let mut name = self.0;
@@ -128,23 +131,24 @@ name_type!(Currency);
 /// A provider's answer for one symbol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quote {
-    /// What was asked for.
+    /// The requested symbol.
     pub symbol: Symbol,
     /// The price, in `currency`.
     pub price: Price,
-    /// The unit of the price, where the provider tells it.
+    /// The unit of the price, if the provider states it.
     pub currency: Option<Currency>,
-    /// The market's time of the price, not the time of asking.
+    /// The market's time of the price, not the time of the request.
     pub timestamp: Timestamp,
 }
 
-/// `time` as Postgres stores it, so that two times are equal, or follow each other, here if and only if they do there.
+/// Converts `time` to what Postgres stores, so that two times compare here as they do there.
 ///
-/// It is cut (not rounded) to microseconds. A leap second is the second after it, as for Postgres: 10:30:60 is 10:31:00.
-/// What lies before the first moment that Postgres stores becomes that moment.
+/// It is truncated, not rounded, to microseconds. A leap second becomes the second after it, as in
+/// Postgres: 10:30:60 is 10:31:00. A time before the earliest one that Postgres stores becomes that
+/// one.
 #[must_use]
 pub fn to_microseconds(time: Timestamp) -> Timestamp {
-    // The count of microseconds knows no leap seconds.
+    // The count of microseconds has no leap seconds.
     let micros = time.timestamp_micros().max(FIRST_STORED);
     DateTime::from_timestamp_micros(micros).unwrap_or(time)
 }

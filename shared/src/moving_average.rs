@@ -5,49 +5,49 @@ use crate::price::Price;
 
 /// Number of prices in a full window.
 pub const WINDOW: usize = 5;
-/// Decimal places that a mean of three has at least, before its trailing zeros are dropped.
+/// Fewest decimal places of a mean of three, before trailing zeros are dropped.
 pub const LEAST_PLACES_OF_THREE: u32 = 6;
 
 /// The mean of the newest price and the up to four before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MovingAverage {
-    /// Exact for 1, 2, 4 and 5 points. Of 3 points rounded half-even to two more places than the most precise of them
-    /// has, and at least six.
+    /// Exact for 1, 2, 4 and 5 points. For 3 points, rounded half-even to two more places than the
+    /// most precise of them has, and to at least six.
     pub value: ExactDecimal,
-    /// How many points it is of: 1 to [`WINDOW`].
+    /// The number of averaged points: 1 to [`WINDOW`].
     pub points: u8,
 }
 
 /// Averages a window of one to [`WINDOW`] prices; their order does not matter.
 ///
-/// Returns `None` for an empty window and one that is too long. A sum times 0.5, 0.25 or 0.2 is exact; a third is
-/// periodic, so it is rounded, and never lies halfway between two.
+/// Returns `None` for an empty window and for one that is too long. A sum times 0.5, 0.25 or 0.2 is
+/// exact. A third is periodic, so it is rounded; it is never halfway between two values.
 ///
 /// ```
 /// use shared::moving_average::average;
 ///
-/// let window: Vec<_> = ["100", "101", "99", "102", "98"].iter().filter_map(|text| text.parse().ok()).collect();
-/// let average = average(&window).expect("five prices");
-/// assert_eq!((average.value.to_string().as_str(), average.points), ("100", 5));
-/// ```
+/// let window: Vec<_> = ["100", "101", "99", "102", "98"].iter().filter_map(|text|
+/// text.parse().ok()).collect(); let average = average(&window).expect("five prices");
+/// assert_eq!((average.value.to_string().as_str(), average.points), ("100", 5)); ```
 #[must_use]
 pub fn average(window: &[Price]) -> Option<MovingAverage> {
     average_after(ExactDecimal::ZERO, 0, window)
 }
 
-/// Averages a window of which the `count` oldest prices are known by their `sum` alone.
+/// Averages a window whose `count` oldest prices are known only by their `sum`.
 ///
-/// Returns `None` where none is known by itself, and for a window that is too long.
+/// Returns `None` if `window` is empty, or if the whole is too long.
 #[must_use]
 pub(crate) fn average_after(sum: ExactDecimal, count: usize, window: &[Price]) -> Option<MovingAverage> {
     let prices = || window.iter().map(|price| price.value());
     let scale = prices().map(|price| price.scale()).max()?.max(sum.scale());
-    // Five prices of 11 digits before the point and 20 after it have a sum of 32 digits; no mean below needs more
-    // than 34 of the 38 that fit.
+    // Five prices with 11 digits before the point and 20 after it have a sum of 32 digits. No mean
+    // below needs more than 34 of the 38 digits that fit.
     let units =
         |price: rust_decimal::Decimal| price.mantissa().unsigned_abs() * 10_u128.pow(scale - price.scale());
     let before = sum.mantissa().checked_mul(10_u128.checked_pow(scale - sum.scale())?)?;
     let sum = before + prices().map(units).sum::<u128>();
+
     let points = count + window.len();
     let value = match points {
         1 => ExactDecimal::new(sum, scale),
@@ -60,21 +60,25 @@ pub(crate) fn average_after(sum: ExactDecimal, count: usize, window: &[Price]) -
         WINDOW => ExactDecimal::new(sum * 2, scale + 1),
         _ => return None,
     };
+
     let points = u8::try_from(points).ok()?;
     Some(MovingAverage { value, points })
 }
 
 impl MovingAverage {
-    /// The sum of the prices that it is of, of which those that are known have so many decimal `places` at most.
+    /// The sum of the averaged prices. Those that are known have at most `places` decimal places.
     ///
-    /// A rounded mean of three has two places more than any of its prices. Three times it is off by one in the last place,
-    /// which shows, because the sum has neither of these two. A mean that is exact looks like that only where a price
-    /// that is not known has more places than all others, and the sum ends in 01 or 99: then it is off by as much.
+    /// A rounded mean of three has two places more than any of its prices. Three times that mean is
+    /// off by one in the last place. This is visible because the sum has neither of the two places.
+    /// An exact mean looks the same only if an unknown price has more places than all others and
+    /// the sum ends in 01 or 99; the result is then off by that much.
     pub(crate) fn sum(self, places: u32) -> ExactDecimal {
         let mantissa = self.value.mantissa() * u128::from(self.points);
+
         let rounded = self.points == 3
             && self.value.scale() >= LEAST_PLACES_OF_THREE.max(places + 2)
             && matches!(mantissa % 100, 1 | 99);
+
         let mantissa = if rounded { (mantissa + 1) / 100 * 100 } else { mantissa };
         ExactDecimal::new(mantissa, self.value.scale())
     }
@@ -115,7 +119,8 @@ mod tests {
         assert_eq!(average_of(&[most; 3]), most);
     }
 
-    /// The sum has 32 digits and the mean of four 33, where `rust_decimal` holds 28 and rounds the rest away.
+    /// The sum has 32 digits and the mean of four 33, where `rust_decimal` holds 28 and rounds the
+    /// rest away.
     #[test]
     fn large_prices_and_precise_ones_lose_no_digit_in_one_window() {
         let (large, precise) = ("99999999999.999999999999999", "0.00000000000000000001");
@@ -156,9 +161,11 @@ mod tests {
             &["99999999999.999999999999999"; 5],
         ] {
             let window: Vec<Price> = prices.iter().map(|text| text.parse().unwrap()).collect();
+
             let sum = window
                 .iter()
                 .fold(ExactDecimal::ZERO, |sum, price| sum.checked_add((*price).into()).unwrap());
+
             let whole = average(&window).unwrap();
             assert_eq!(whole.sum(window[0].value().scale()), sum, "{prices:?}");
             let first = ExactDecimal::from(window[0]);

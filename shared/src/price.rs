@@ -9,30 +9,31 @@ use serde_json::value::RawValue;
 
 use crate::exact_decimal::ExactDecimal;
 
-/// Digits a price may have before the decimal point.
+/// Most digits of a price before the decimal point.
 pub const MAX_INTEGER_DIGITS: u32 = 11;
-/// Digits a price may have after the decimal point, trailing zeros not counted.
+/// Most digits of a price after the decimal point, without trailing zeros.
 pub const MAX_FRACTION_DIGITS: u32 = 20;
-/// Digits a price may have in all, zeros at either end not counted.
+/// Most digits of a price in all, without zeros at either end.
 pub const MAX_DIGITS: u32 = 26;
 
-/// A price in the quote's currency: greater than zero, at most 11 digits before the point, 20 after it and 26 in all.
+/// A price in the quote's currency: greater than zero, with at most 11 digits before the point, 20
+/// after it and 26 in all.
 ///
-/// So [`Decimal`], which rounds silently beyond 28 digits, holds it as it is. A sum of prices may have more digits, and
-/// is not held in one: see [`ExactDecimal`].
+/// These limits let [`Decimal`], which rounds silently beyond 28 digits, hold it exactly. A sum of
+/// prices may have more digits and needs an [`ExactDecimal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Price(Decimal);
 
 /// Why a text or a number is not a [`Price`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PriceError {
-    /// The text is no decimal number such as `150.25` or `1.5e2`.
+    /// The text is not a decimal number such as `150.25` or `1.5e2`.
     #[error("is not a decimal number")]
     NotANumber,
-    /// Zero and below is no price.
+    /// The number is zero or negative.
     #[error("is not greater than zero")]
     NotPositive,
-    /// More digits than can be averaged exactly.
+    /// The number has more digits than can be averaged exactly.
     #[error(
         "has more than {MAX_INTEGER_DIGITS} digits before the point, {MAX_FRACTION_DIGITS} after it or {MAX_DIGITS} in all"
     )]
@@ -55,11 +56,13 @@ impl TryFrom<Decimal> for Price {
         if value <= Decimal::ZERO {
             return Err(PriceError::NotPositive);
         }
+
         let limit = Decimal::from(10_u64.pow(MAX_INTEGER_DIGITS));
         let too_many_digits = value.mantissa() >= 10_i128.pow(MAX_DIGITS);
         if value >= limit || value.scale() > MAX_FRACTION_DIGITS || too_many_digits {
             return Err(PriceError::TooPrecise);
         }
+
         Ok(Self(value))
     }
 }
@@ -73,7 +76,7 @@ impl FromStr for Price {
     }
 }
 
-/// The decimal that `text` says, to the last digit: what [`Decimal`] would have to round is refused.
+/// The exact decimal of `text`; an error where [`Decimal`] would have to round.
 fn exact_decimal(text: &str) -> Result<Decimal, PriceError> {
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => {
@@ -82,27 +85,31 @@ fn exact_decimal(text: &str) -> Result<Decimal, PriceError> {
         }
         None => (text, 0),
     };
+
     let (negative, mantissa) = match mantissa.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, mantissa),
     };
+
     let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     if integer.is_empty() || !all_digits(integer) || !all_digits(fraction) || mantissa.ends_with('.') {
         return Err(PriceError::NotANumber);
     }
+
     let digits = format!("{integer}{fraction}");
     let significant = digits.trim_start_matches('0').trim_end_matches('0');
     if significant.is_empty() || negative {
         return Err(PriceError::NotPositive);
     }
-    // value = significant × 10^(-scale), with the zeros at the end of the digits given back to the exponent
+    // value = significant × 10^(-scale): zeros at the end of the digits move into the exponent.
     let trailing_zeros = digits.len() - digits.trim_end_matches('0').len();
     let fraction_digits = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
     let scale = fraction_digits - i64::from(exponent) - i64::try_from(trailing_zeros).unwrap_or(i64::MAX);
     if significant.len() > MAX_DIGITS as usize {
         return Err(PriceError::TooPrecise);
     }
+
     let number = significant.parse::<i128>().map_err(|_| PriceError::NotANumber)?;
     let (number, scale) = match u32::try_from(scale) {
         Ok(scale) => (number, scale),
@@ -112,6 +119,7 @@ fn exact_decimal(text: &str) -> Result<Decimal, PriceError> {
             (product.ok_or(PriceError::TooPrecise)?, 0)
         }
     };
+
     Decimal::try_from_i128_with_scale(number, scale).map_err(|_| PriceError::TooPrecise)
 }
 
@@ -166,9 +174,11 @@ mod tests {
         {
             assert_eq!(price(text), Err(PriceError::TooPrecise), "{text}");
         }
+
         for text in ["99999999999.9999999999999999", "1.00000000000000000000000000000000000000000000000001"] {
             assert_eq!(price(text), Err(PriceError::TooPrecise), "{text}");
         }
+
         assert_eq!(
             PriceError::TooPrecise.to_string(),
             "has more than 11 digits before the point, 20 after it or 26 in all"

@@ -1,4 +1,5 @@
-//! A quote on the log: the wire format of the topic, and the rules a record must meet to become a price point.
+//! A quote on the log: the topic's wire format, and the rules that a record must meet to become a
+//! price point.
 
 use std::borrow::Cow;
 
@@ -10,31 +11,33 @@ use uuid::Uuid;
 use crate::market::{Currency, NameError, ProviderName, Quote, Symbol, Timestamp, to_microseconds};
 use crate::price::{Price, PriceError};
 
-/// How far a quote's time may lie ahead of its record's Kafka timestamp.
+/// How far a quote's time may be ahead of its record's Kafka timestamp.
 const QUOTE_TIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
-/// How far `polled_at` may lie ahead of its record's Kafka timestamp, and either of them ahead of the reader's clock.
+/// How far `polled_at` may be ahead of its record's Kafka timestamp, and both ahead of the reader's
+/// clock.
 pub const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
-/// Namespace of the ids derived for events that foreign producers sent without one.
+/// Namespace of the ids derived for events that foreign producers send without one.
 const DERIVED_ID_NAMESPACE: Uuid = Uuid::from_u128(0x5d0f_3c5e_9a54_4a0e_8f0b_7f4d_52c1_a6b3);
 
-/// A quote as it stands on the topic.
+/// A quote as it is on the topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PriceEvent {
-    /// Distinguishes answers polled at the same microsecond; the greater one wins.
+    /// Distinguishes answers polled at the same microsecond; the greater id wins.
     pub id: Uuid,
-    /// What is priced.
+    /// The priced instrument.
     pub symbol: Symbol,
     /// The exact price.
     pub price: Price,
-    /// Unit of the price, where known.
+    /// Unit of the price, if known.
     pub currency: Option<Currency>,
     /// The quote's market time.
     pub timestamp: Timestamp,
-    /// Who quoted it.
+    /// The provider of the quote.
     pub provider: ProviderName,
-    /// When the provider's raw response arrived; of two answers for one quote time the one polled last wins.
+    /// When the provider's raw response arrived. Of two answers for one quote time, the one polled
+    /// last wins.
     pub polled_at: Timestamp,
-    /// The stored raw response the quote was read from.
+    /// The stored raw response that the quote was read from.
     pub raw_response_id: Option<Uuid>,
 }
 
@@ -47,8 +50,8 @@ pub struct RecordCoordinates<'a> {
     pub partition: i32,
     /// Offset in the partition.
     pub offset: i64,
-    /// Kafka's timestamp of the record: the clock that verdicts are taken against, so that a replay repeats them. None
-    /// where Kafka has none.
+    /// Kafka's timestamp of the record; `None` if Kafka has none. Records are judged by this clock,
+    /// so that a replay judges alike.
     pub timestamp: Option<Timestamp>,
 }
 
@@ -72,28 +75,28 @@ pub enum Rejection {
         /// What is wrong with it.
         reason: NameError,
     },
-    /// Neither `source` nor `provider`.
+    /// Neither `source` nor `provider` is present.
     #[error("the event has neither source nor provider")]
     NoProvider,
     /// `source` and `provider` differ.
     #[error("source and provider differ")]
     TwoProviders,
-    /// The quote's time lies outside 1970 to one day after the record.
+    /// The quote's time is before 1970, or more than one day after the record's.
     #[error("timestamp lies before 1970 or more than a day after the record's time")]
     TimestampOutOfRange,
-    /// Polled more than five minutes after the record.
+    /// Polled before 1970, or more than five minutes after the record's time.
     #[error("polled_at lies before 1970 or more than five minutes after the record's time")]
     PolledAtOutOfRange,
-    /// There is no clock to judge the quote's time against that a replay would repeat.
+    /// The quote's time cannot be judged by any clock that a replay would repeat.
     #[error(
         "the record has no Kafka timestamp and the event no polled_at, so nothing tells when it was polled; \
          send one of them"
     )]
     NoTime,
-    /// Kafka's timestamp lies more than five minutes ahead of the averager's clock.
+    /// Kafka's timestamp is more than five minutes ahead of the averager's clock.
     #[error("the record's Kafka timestamp lies more than five minutes ahead of the averager's clock")]
     RecordAhead,
-    /// `polled_at` lies more than five minutes ahead of the averager's clock.
+    /// `polled_at` is more than five minutes ahead of the averager's clock.
     #[error("polled_at lies more than five minutes ahead of the averager's clock")]
     PolledAtAhead,
 }
@@ -133,12 +136,14 @@ struct WireIn<'a> {
     raw_response_id: Option<Uuid>,
 }
 
-/// A JSON string, borrowed from the record where it has no escapes; serde borrows no plain `Option<Cow<str>>`.
+/// A JSON string, borrowed from the record unless it has escapes; serde does not borrow in a plain
+/// `Option<Cow<str>>`.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl PriceEvent {
-    /// The event that publishes `quote`, read at `polled_at` from the stored response `raw_response_id`.
+    /// The event that publishes `quote`, polled at `polled_at` in the stored response
+    /// `raw_response_id`.
     #[must_use]
     pub fn of_quote(
         quote: Quote,
@@ -158,7 +163,7 @@ impl PriceEvent {
         }
     }
 
-    /// The JSON value of the Kafka record; its key is the symbol.
+    /// Encodes the JSON value of the Kafka record, whose key is the symbol.
     ///
     /// # Errors
     /// None in practice: every field has a JSON form.
@@ -176,15 +181,16 @@ impl PriceEvent {
         })
     }
 
-    /// Reads and judges a record's value, at `now` on the reader's clock.
+    /// Decodes and judges a record's value, at `now` on the reader's clock.
     ///
-    /// The verdict is taken against the record's own time, or against `polled_at` where Kafka has none for it, so that a
-    /// replayed topic gives the same points. There is one exception: a record of the future, which would count as fresh and
-    /// beat every true answer until its time has come, is rejected. A replay after that time takes it. With
-    /// `message.timestamp.after.max.ms` set to five minutes a topic has no such records to begin with.
+    /// A record is judged by its own time, or by `polled_at` if Kafka has no time for it, so that
+    /// replaying the topic gives the same points. There is one exception. A record of the future
+    /// would count as fresh and beat every true answer until its time has come, so it is rejected;
+    /// a replay after that time accepts it. A topic with `message.timestamp.after.max.ms` set to
+    /// five minutes has no such records.
     ///
     /// # Errors
-    /// A [`Rejection`] for records that can never be right.
+    /// A [`Rejection`] for records that can never become valid.
     pub fn decode(
         value: Option<&[u8]>,
         record: &RecordCoordinates<'_>,
@@ -193,13 +199,16 @@ impl PriceEvent {
         let value = value.ok_or(Rejection::NoValue)?;
         let wire: WireIn<'_> =
             serde_json::from_slice(value).map_err(|error| Rejection::Malformed(error.to_string()))?;
+
         let symbol = name(&wire.symbol.0, "symbol")?;
         let price = wire.price.get().parse::<Price>()?;
         let currency = wire.currency.map(|text| name(&text.0, "currency")).transpose()?;
         let provider = provider_of(wire.source.as_ref(), wire.provider.as_ref())?;
+
         let timestamp = time(&wire.timestamp, "timestamp")?;
         let polled_at = wire.polled_at.map(|text| time(&text, "polled_at")).transpose()?;
         let polled_at = judge_times(timestamp, polled_at, record.timestamp, now)?;
+
         let id = wire.id.unwrap_or_else(|| derived_id(record));
         Ok(Self {
             id,
@@ -224,8 +233,8 @@ fn time(text: &Text<'_>, field: &'static str) -> Result<Timestamp, Rejection> {
         .map_err(|_| Rejection::Malformed(format!("{field} is not an RFC 3339 time with a zone")))
 }
 
-/// Judges a quote's time and when it was polled; returns the latter, which is the record's time where the event does not
-/// tell.
+/// Judges a quote's time and its poll time, and returns the latter: the record's time if the event
+/// has none.
 fn judge_times(
     quoted_at: Timestamp,
     polled_at: Option<Timestamp>,
@@ -234,9 +243,12 @@ fn judge_times(
 ) -> Result<Timestamp, Rejection> {
     let latest =
         |clock: Timestamp, tolerance| clock.checked_add_signed(tolerance).unwrap_or(DateTime::<Utc>::MAX_UTC);
+
+    // The record's own time comes first, because the other checks rely on it.
     if record_time.is_some_and(|time| time > latest(now, CLOCK_TOLERANCE)) {
         return Err(Rejection::RecordAhead);
     }
+
     let clock = record_time.or(polled_at).ok_or(Rejection::NoTime)?;
     let polled_at = polled_at.unwrap_or(clock);
     if polled_at < DateTime::UNIX_EPOCH || polled_at > latest(clock, CLOCK_TOLERANCE) {
@@ -245,13 +257,15 @@ fn judge_times(
     if polled_at > latest(now, CLOCK_TOLERANCE) {
         return Err(Rejection::PolledAtAhead);
     }
+
     if quoted_at < DateTime::UNIX_EPOCH || quoted_at > latest(clock, QUOTE_TIME_TOLERANCE) {
         return Err(Rejection::TimestampOutOfRange);
     }
     Ok(polled_at)
 }
 
-/// Both fields name the same thing; either may be absent, but not both, and they may not differ.
+/// The provider, from two fields with the same meaning. One may be absent; if both are present,
+/// they must agree.
 fn provider_of(source: Option<&Text<'_>>, provider: Option<&Text<'_>>) -> Result<ProviderName, Rejection> {
     match (source, provider) {
         (None, None) => Err(Rejection::NoProvider),
@@ -266,10 +280,10 @@ fn provider_of(source: Option<&Text<'_>>, provider: Option<&Text<'_>>) -> Result
     }
 }
 
-/// The id of an event that has none: the same for every delivery of the same record.
+/// The id of an event without one: the same for every delivery of the same record.
 fn derived_id(record: &RecordCoordinates<'_>) -> Uuid {
     let RecordCoordinates { topic, partition, offset, timestamp } = record;
-    // Where there is no timestamp, Kafka says -1.
+    // Kafka represents a missing timestamp as -1.
     let milliseconds = timestamp.map_or(-1, |timestamp| timestamp.timestamp_millis());
     let name = format!("{topic}/{partition}/{offset}/{milliseconds}");
     Uuid::new_v5(&DERIVED_ID_NAMESPACE, name.as_bytes())

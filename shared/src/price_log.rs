@@ -12,17 +12,17 @@ pub mod memory;
 pub mod security;
 pub mod topics;
 
-/// Where price events are appended.
+/// A log to which price events are appended.
 #[async_trait]
 pub trait PriceLog: std::fmt::Debug + Send + Sync {
-    /// Appends the events, keyed by symbol, and waits until each is acknowledged by all replicas or failed (3 s at
-    /// most). One result per event, in order.
+    /// Appends the events, keyed by symbol, and waits for each until all replicas have acknowledged
+    /// it or it has failed (at most 3 s). Returns one result per event, in order.
     async fn append(&self, events: &[PriceEvent]) -> Vec<Result<(), PublishError>>;
 
-    /// Whether the log answers, within `timeout`.
+    /// Checks that the log answers within `timeout`.
     ///
     /// # Errors
-    /// When it does not, or lacks the topic.
+    /// When it does not answer, or does not have the topic.
     async fn check(&self, timeout: std::time::Duration) -> Result<(), PublishError>;
 }
 
@@ -32,7 +32,7 @@ pub enum PublishError {
     /// The broker did not acknowledge in time, or refused.
     #[error("Kafka did not acknowledge the event: {0}")]
     NotAcknowledged(String),
-    /// The event could not be written as JSON.
+    /// The event could not be encoded as JSON.
     #[error("the event could not be written: {0}")]
     Unwritable(String),
     /// No broker answers.

@@ -1,7 +1,7 @@
 //! The port to market data providers, and their names.
 //!
-//! A provider is asked for a batch of symbols in one HTTP request; callers split larger lists by
-//! [`Provider::max_symbols`], so that they can do their own upkeep (renew a lease) between requests.
+//! A provider is asked for several symbols in one HTTP request. Callers split larger lists by
+//! [`Provider::max_symbols`], so that they can act between requests, for example to renew a lease.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,11 +17,11 @@ pub mod yahoo;
 
 pub use registry::Providers;
 
-/// Name of the provider that asks Yahoo Finance.
+/// Name of the provider that queries Yahoo Finance.
 pub const YAHOO: &str = "yahoo";
-/// Name of the provider that plays recorded prices.
+/// Name of the provider that replays recorded prices.
 pub const REPLAY: &str = "replay";
-/// Every provider we know, the preferred one first.
+/// The names of all providers, the preferred one first.
 pub const NAMES: [&str; 2] = [YAHOO, REPLAY];
 
 /// Longest that one request to a provider may take, connecting and reading included.
@@ -29,30 +29,30 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest that [`Provider::probe`] waits.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
-/// What [`Provider::probe`] asks for: every provider of ours is likely to know it.
+/// The symbol that [`Provider::probe`] requests; every provider probably knows it.
 const PROBE_SYMBOL: &str = "AAPL";
 
 /// A source of quotes.
 #[async_trait]
 pub trait Provider: fmt::Debug + Send + Sync {
-    /// The name that its quotes carry.
+    /// The provider's name, which is also in its quotes.
     fn name(&self) -> &ProviderName;
 
-    /// Most symbols that one [`Provider::fetch`] takes; never 0.
+    /// Most symbols in one [`Provider::fetch`]; at least 1.
     fn max_symbols(&self) -> usize;
 
-    /// Asks for the present quotes of `symbols`, which are upper-cased, in one request. `at` is the tick's time in a poll, else now; only
-    /// simulated providers go by it.
+    /// Fetches the current quotes of `symbols`, which are upper-cased, in one request. `at` is the
+    /// tick's time in a poll, otherwise the current time; only simulated providers use it.
     ///
     /// # Errors
-    /// When nothing at all was had; a single symbol's trouble stands beside it in [`Answer::quotes`].
+    /// When no quote at all was received. An error of a single symbol is in [`Answer::quotes`].
     async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError>;
 
-    /// Whether the provider answers at all, within [`PROBE_TIMEOUT`]. This is a request like any other: callers
-    /// remember its outcome for a while.
+    /// Checks that the provider answers within [`PROBE_TIMEOUT`]. The probe counts as a request, so
+    /// callers cache its result for a while.
     ///
     /// # Errors
-    /// When it does not answer, or limits us.
+    /// When it does not answer, or limits our requests.
     async fn probe(&self) -> Result<(), ProviderError> {
         let symbols = [PROBE_SYMBOL.parse().expect("the probe's symbol is a symbol")];
         let asked = tokio::time::timeout(PROBE_TIMEOUT, self.fetch(&symbols, Utc::now()));
@@ -60,75 +60,76 @@ pub trait Provider: fmt::Debug + Send + Sync {
             provider: self.name().clone(),
             reason: format!("no answer within {} s", PROBE_TIMEOUT.as_secs()),
         };
+
         asked.await.unwrap_or_else(|_| Err(late())).map(|_| ())
     }
 }
 
-/// One request's worth of quotes.
+/// The quotes of one request.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// When the raw response had arrived: `polled_at` of its quotes.
+    /// When the raw response was received: `polled_at` of its quotes.
     pub received_at: Timestamp,
-    /// The response body as it came; U+FFFD stands for what is not text.
+    /// The response body, unchanged except that U+FFFD replaces what is not UTF-8.
     pub body: String,
-    /// One entry for each symbol asked for, in that order.
+    /// One entry for each requested symbol, in the order of the request.
     pub quotes: Vec<(Symbol, Result<Quote, ProviderError>)>,
 }
 
-/// What a provider's trouble means for the caller.
+/// A provider's error, by what it means for the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
     /// The provider does not know the symbol.
     #[error("{provider} does not know the symbol {symbol}")]
     UnknownSymbol {
-        /// The symbol asked for.
+        /// The requested symbol.
         symbol: Symbol,
-        /// Who was asked.
+        /// The provider that was asked.
         provider: ProviderName,
     },
     /// The symbol is known but has no usable price now.
     #[error("{provider} has no usable price for {symbol}: {reason}")]
     NoPrice {
-        /// The symbol asked for.
+        /// The requested symbol.
         symbol: Symbol,
-        /// Who was asked.
+        /// The provider that was asked.
         provider: ProviderName,
-        /// What was found instead of a price; safe to show.
+        /// What was received instead of a price; safe to show.
         reason: String,
     },
-    /// The provider limits us.
+    /// The provider limits the rate of our requests.
     #[error("{provider} limits our requests")]
     RateLimited {
-        /// Who was asked.
+        /// The provider that was asked.
         provider: ProviderName,
-        /// How long to leave it alone.
+        /// How long to wait before the next request.
         retry_after: Duration,
     },
-    /// No complete answer within [`REQUEST_TIMEOUT`].
+    /// There was no complete answer within [`REQUEST_TIMEOUT`].
     #[error("{provider} did not answer within {} s", REQUEST_TIMEOUT.as_secs())]
     TimedOut {
-        /// Who was asked.
+        /// The provider that was asked.
         provider: ProviderName,
     },
-    /// Not reachable, or an error of its own.
+    /// The provider cannot be reached, or reports an error of its own.
     #[error("{provider} is not available: {reason}")]
     Unavailable {
-        /// Who was asked.
+        /// The provider that was asked.
         provider: ProviderName,
         /// What happened; safe to show.
         reason: String,
     },
-    /// An answer that is not in the provider's own format.
+    /// The answer is not in the provider's format.
     #[error("{provider} gave an answer we cannot read: {reason}")]
     Malformed {
-        /// Who was asked.
+        /// The provider that was asked.
         provider: ProviderName,
         /// What was wrong; safe to show.
         reason: String,
     },
 }
 
-/// One of our own names as a [`ProviderName`].
+/// One of [`NAMES`] as a [`ProviderName`].
 pub(crate) fn name(text: &'static str) -> ProviderName {
     text.parse().expect("our own provider names are names")
 }

@@ -1,6 +1,6 @@
-//! The schedules of polling jobs at EventBridge Scheduler: one per job, named by the job's id.
+//! The schedules of polling jobs in EventBridge Scheduler: one per job, named by the job's id.
 //!
-//! A schedule carries nothing but that id; what is polled stands in Postgres. The endpoint is AWS's, or that of
+//! A schedule contains only that id; Postgres has what is polled. The endpoint is AWS's, or that of
 //! `AWS_ENDPOINT_URL_SCHEDULER`.
 
 use std::sync::Arc;
@@ -26,36 +26,39 @@ use crate::tick::Grid;
 
 mod definition;
 
-/// Longest that one call takes, retries included: the api answers within 5 s whatever EventBridge does.
+/// Longest that one call takes, retries included: the api answers within 5 s even if EventBridge
+/// does not.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest that one attempt takes.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_400);
-/// Schedules asked for at once; EventBridge gives no more.
+/// Schedules in one page, EventBridge's maximum.
 const PAGE_SIZE: i32 = 100;
-/// EventBridge's schedules of one group.
+
+/// The EventBridge schedules of one group.
 #[derive(Clone, Debug)]
 pub struct Schedules {
-    /// Made at the first call: loading credentials and certificates would delay every start of a function.
+    /// Created at the first call: loading credentials and certificates would delay every start of a
+    /// function.
     client: Arc<OnceCell<Client>>,
     config: config::Schedules,
 }
 
-/// A schedule as the list shows it.
+/// A schedule as it appears in the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// Its name.
     pub name: String,
-    /// Whether the list shows already that it does not fire, or invokes somebody else.
+    /// Whether the list alone shows that it is disabled, or invokes another target.
     pub differs: bool,
 }
 
-/// EventBridge did not do what was asked. The reason is for logs, not for answers.
+/// EventBridge did not do what was requested. The reason is for logs, not for answers.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("EventBridge Scheduler did not {action}")]
 pub struct ScheduleError {
-    /// What was asked.
+    /// The requested action.
     pub action: &'static str,
-    /// What it answered, or why it could not be asked.
+    /// EventBridge's answer, or why the request failed.
     pub reason: String,
 }
 
@@ -81,7 +84,7 @@ impl Schedules {
         Self { client: Arc::default(), config: config.clone() }
     }
 
-    /// With an SDK configuration at hand.
+    /// Uses an existing SDK configuration.
     #[must_use]
     pub fn new(sdk: &SdkConfig, config: &config::Schedules) -> Self {
         Self { client: Arc::new(OnceCell::from(client(sdk))), config: config.clone() }
@@ -89,14 +92,15 @@ impl Schedules {
 
     async fn client(&self) -> &Client {
         let sdk = aws_config::defaults(BehaviorVersion::latest()).http_client(aws_http::client());
-        // Boxed, because it is large and every call would carry it.
+        // Boxed, because the future is large and would be part of every call's future.
         self.client.get_or_init(async || client(&Box::pin(sdk.load()).await)).await
     }
 
-    /// Creates the schedule of a job, first firing at `start_at`. One that is there already is as good.
+    /// Creates the schedule of a job, first firing at `start_at`. An existing schedule counts as
+    /// success.
     ///
     /// # Errors
-    /// When EventBridge is away or refuses.
+    /// When EventBridge is unavailable or refuses the request.
     pub async fn create(
         &self,
         job_id: Uuid,
@@ -115,6 +119,7 @@ impl Schedules {
             .target(definition::target(&self.config, job_id, interval_seconds)?)
             .send()
             .await;
+
         match created {
             Ok(_) => Ok(()),
             Err(error)
@@ -126,10 +131,10 @@ impl Schedules {
         }
     }
 
-    /// Deletes the schedule of a job. One that is not there is as good.
+    /// Deletes the schedule of a job. A missing schedule counts as success.
     ///
     /// # Errors
-    /// When EventBridge is away or refuses.
+    /// When EventBridge is unavailable or refuses the request.
     pub async fn delete(&self, job_id: Uuid) -> Result<(), ScheduleError> {
         let deleted = self
             .client()
@@ -139,6 +144,7 @@ impl Schedules {
             .group_name(&self.config.group)
             .send()
             .await;
+
         match deleted {
             Ok(_) => Ok(()),
             Err(error)
@@ -152,11 +158,11 @@ impl Schedules {
         }
     }
 
-    /// In what the schedule of a job with these ticks differs at `now` from what [`Self::create`] makes: EventBridge's
-    /// names of the members. None where there is no schedule.
+    /// The members in which a job's schedule differs at `now` from what [`Self::create`] creates,
+    /// by EventBridge's names. `None` if there is no schedule.
     ///
     /// # Errors
-    /// When EventBridge is away or refuses.
+    /// When EventBridge is unavailable or refuses the request.
     pub async fn differences(
         &self,
         job_id: Uuid,
@@ -166,6 +172,7 @@ impl Schedules {
     ) -> Result<Option<Vec<&'static str>>, ScheduleError> {
         let schedule =
             self.client().await.get_schedule().name(job_id.to_string()).group_name(&self.config.group);
+
         match schedule.send().await {
             Ok(found) => {
                 Ok(Some(definition::differences(&self.config, job_id, interval_seconds, grid, now, &found)?))
@@ -181,10 +188,11 @@ impl Schedules {
         }
     }
 
-    /// Makes the schedule of a job anew in place, next firing at `start_at`. Returns whether there is one.
+    /// Replaces the definition of a job's schedule, next firing at `start_at`. Returns whether the
+    /// schedule exists.
     ///
     /// # Errors
-    /// When EventBridge is away or refuses.
+    /// When EventBridge is unavailable or refuses the request.
     pub async fn update(
         &self,
         job_id: Uuid,
@@ -201,10 +209,12 @@ impl Schedules {
             .start_date(DateTime::from_secs(start_at.timestamp()))
             .flexible_time_window(definition::window()?)
             .target(definition::target(&self.config, job_id, interval_seconds)?)
-            // EventBridge's default, which some who stand in for it do not know.
+            // EventBridge's default, stated because some substitutes for it do not know that
+            // default.
             .state(ScheduleState::Enabled)
             .send()
             .await;
+
         match updated {
             Ok(_) => Ok(true),
             Err(error)
@@ -218,10 +228,10 @@ impl Schedules {
         }
     }
 
-    /// All schedules of the group. Those whose name is no job's id are not ours.
+    /// All schedules of the group. Those whose name is not a job's id do not belong to us.
     ///
     /// # Errors
-    /// When EventBridge is away or refuses.
+    /// When EventBridge is unavailable or refuses the request.
     pub async fn list(&self) -> Result<Vec<Listed>, ScheduleError> {
         let pages = self.client().await.list_schedules().group_name(&self.config.group).into_paginator();
         let schedules: Vec<_> = pages
@@ -231,6 +241,7 @@ impl Schedules {
             .collect::<Result<_, _>>()
             .await
             .map_err(|error| ScheduleError::from_sdk("list the schedules", &error))?;
+
         let listed = schedules.into_iter().filter_map(|schedule| {
             let differs = definition::visibly_differs(&self.config, &schedule);
             Some(Listed { name: schedule.name?, differs })
@@ -244,12 +255,14 @@ fn client(sdk: &SdkConfig) -> Client {
         .operation_timeout(CALL_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .build();
+
     let config = Config::from(sdk)
         .to_builder()
         .http_client(sdk.http_client().unwrap_or_else(aws_http::client))
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_max_attempts(2))
         .build();
+
     Client::from_conf(config)
 }
 

@@ -1,4 +1,5 @@
-//! When a job is polled: its ticks, the firings of its schedule, and how long it backs off after failures.
+//! When a job is polled: its ticks, the firings of its schedule, and how long it backs off after
+//! failures.
 
 use std::time::Duration;
 
@@ -6,26 +7,26 @@ use chrono::TimeDelta;
 
 use crate::market::Timestamp;
 
-/// The finest interval that EventBridge Scheduler knows.
+/// The shortest interval that EventBridge Scheduler supports.
 pub const MINUTE_SECONDS: u32 = 60;
-/// Longest back-off that consecutive failures lead to, unless the job's own interval is longer.
+/// Longest back-off after consecutive failures, unless the job's own interval is longer.
 pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(5 * 60);
-/// Longest pause that a provider may ask for.
+/// Longest pause that a provider may ask for; a longer one is cut to it.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Instants at `start` + k × interval, k from 0.
+/// The instants `start` + k × interval, for k from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     start: Timestamp,
     interval_seconds: u32,
 }
 
-/// Consecutive ticks that nobody polled.
+/// Consecutive ticks that no poller polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The first of them.
     pub first: Timestamp,
-    /// How many there are, at least one.
+    /// The number of ticks, at least one.
     pub ticks: i64,
 }
 
@@ -36,19 +37,20 @@ impl Grid {
         Self { start, interval_seconds: interval_seconds.max(1) }
     }
 
-    /// Whether the schedule cannot express the interval, so that each firing serves the ticks until the next one.
+    /// Whether the schedule cannot express the interval, so that each firing serves the ticks until
+    /// the next one.
     #[must_use]
     pub fn is_relayed(&self) -> bool {
         is_relayed(self.interval_seconds)
     }
 
-    /// The firings of the schedule: the ticks themselves or, where they are relayed, one a minute.
+    /// The firings of the schedule: the ticks themselves or, if they are relayed, one a minute.
     #[must_use]
     pub fn firings(&self) -> Self {
         if self.is_relayed() { Self { interval_seconds: MINUTE_SECONDS, ..*self } } else { *self }
     }
 
-    /// The newest instant not after `now`; none before the start.
+    /// The newest instant not after `now`; `None` before the start.
     #[must_use]
     pub fn newest_at(&self, now: Timestamp) -> Option<Timestamp> {
         let elapsed = (now - self.start).num_microseconds()?;
@@ -70,7 +72,7 @@ impl Grid {
         }
     }
 
-    /// The instants after `last`, or from the start where nothing came before, and before `end`.
+    /// The instants after `last`, or from the start if there is no `last`, and before `end`.
     #[must_use]
     pub fn gap(&self, last: Option<Timestamp>, end: Timestamp) -> Option<Gap> {
         let first = last.map_or(self.start, |last| self.next_after(last));
@@ -97,7 +99,7 @@ impl Grid {
     }
 }
 
-/// Whether EventBridge cannot express the interval: it knows whole minutes only.
+/// Whether EventBridge cannot express the interval: it supports whole minutes only.
 #[must_use]
 pub fn is_relayed(interval_seconds: u32) -> bool {
     !interval_seconds.is_multiple_of(MINUTE_SECONDS)
@@ -110,17 +112,21 @@ pub fn start_after(created_at: Timestamp) -> Timestamp {
     Timestamp::from_timestamp(whole, 0).unwrap_or(created_at)
 }
 
-/// Until when ticks are skipped after the `failures`-th failed run in a row, finished at `now`.
+/// The time until which ticks are skipped after the `failures`-th consecutive failed run, which
+/// finished at `now`.
 ///
-/// The first failure costs nothing but its own tick; each further one doubles the pause, up to the greater of the
-/// interval and [`LONGEST_BACK_OFF`]. A provider that limits us gets the pause it asked for.
+/// The first failure skips no tick. Each further one doubles the pause, up to the greater of the
+/// interval and [`LONGEST_BACK_OFF`]. A provider that limits our requests gets the pause that it
+/// asked for.
 #[must_use]
 pub fn back_off(grid: &Grid, failures: u32, retry_after: Option<Duration>, now: Timestamp) -> Timestamp {
     let interval = Duration::from_secs(u64::from(grid.interval_seconds));
     let doubled = interval.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
     let pause = doubled.min(LONGEST_BACK_OFF.max(interval));
+
     let counted_from = grid.newest_at(now).unwrap_or(now);
     let asked = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+
     (counted_from + pause).max(now + asked)
 }
 

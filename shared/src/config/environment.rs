@@ -1,4 +1,4 @@
-//! Reads and checks the variables one by one, collecting the faults.
+//! Reads and checks the variables one by one, and collects the faults.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ mod security;
 const DAY_SECONDS: u32 = 86_400;
 /// A century, in days.
 const LONGEST_RETENTION: u32 = 36_500;
-/// Far more relayed jobs than one account would run.
+/// Far more relayed jobs than one account would use.
 const MOST_RELAY_JOBS: u32 = 10_000;
 /// Kafka's own limit on topic names.
 const MAX_TOPIC_LENGTH: usize = 249;
@@ -29,20 +29,20 @@ const MAX_GROUP_ID_LENGTH: usize = 200;
 /// EventBridge's own limit on the names of schedule groups.
 const MAX_GROUP_LENGTH: usize = 64;
 
-/// Without Postgres's notices, which tell that what should be there is there, and without the runtime's own line for a
+/// Omits Postgres's notices about objects that already exist, and the runtime's own line for a
 /// handler's error, which the functions log themselves.
 const DEFAULT_LOG_FILTER: &str = "info,sqlx::postgres::notice=warn,lambda_runtime::layers::panic=off";
 
-/// A variable of the process; an odd byte in it shows as `U+FFFD`, which no check lets pass unseen.
+/// A variable of the process. A byte that is not UTF-8 becomes `U+FFFD`, which fails every check.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub(super) fn process_variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// The variables, and what was found wrong with them so far.
+/// The variables, and the faults found in them so far.
 ///
-/// A faulty variable yields some value all the same, so that the rest is read too; [`Environment::finish`] gives the
-/// result out only when there was no fault.
+/// A faulty variable yields some value, so that the others are still read. [`Environment::finish`]
+/// returns the result only if there was no fault.
 pub(super) struct Environment<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     faults: Vec<String>,
@@ -60,6 +60,7 @@ impl<'a> Environment<'a> {
     pub(super) fn database(&mut self) -> Database {
         let expected = "a Postgres URL such as postgres://user:password@host:5432/database";
         let url = self.required("DATABASE_URL", expected, is_postgres_url);
+
         self.check_postgres_security(&url, THIS_BUILD_SPEAKS_TLS);
         Database { url }
     }
@@ -67,8 +68,10 @@ impl<'a> Environment<'a> {
     pub(super) fn kafka(&mut self) -> Kafka {
         let topic = "a topic name: 1 to 249 letters, digits, dots, hyphens or underscores";
         let servers = self.required("KAFKA_BOOTSTRAP_SERVERS", "host:port[,host:port…]", are_servers);
+
         Kafka {
             bootstrap_servers: servers,
+
             security: self.kafka_security(THIS_BUILD_SPEAKS_TLS),
             price_topic: self.or_default("KAFKA_PRICE_TOPIC", "price-events", topic, is_topic),
             dead_letter_topic: self.or_default(
@@ -85,6 +88,7 @@ impl<'a> Environment<'a> {
         let default = self.or_default("DEFAULT_PROVIDER", provider::YAHOO, &known, |name| {
             name.parse::<ProviderName>().is_ok_and(|name| provider::NAMES.contains(&name.as_str()))
         });
+
         let base_url = self.or_default(
             "YAHOO_BASE_URL",
             "https://query1.finance.yahoo.com",
@@ -98,6 +102,7 @@ impl<'a> Environment<'a> {
             |text| HeaderValue::from_str(text).is_ok_and(|value| value.to_str().is_ok()),
         );
         let step = self.number("REPLAY_STEP_SECONDS", 10, 1..=DAY_SECONDS);
+
         Providers {
             default: default.parse().unwrap_or_else(|_| provider::name(provider::YAHOO)),
             yahoo_base_url: base_url,
@@ -119,7 +124,7 @@ impl<'a> Environment<'a> {
         const DAYS: RangeInclusive<u32> = 1..=LONGEST_RETENTION;
         Retention {
             points_days: self.value("POINTS_RETENTION_DAYS").map(|_| {
-                // Set, so the default only stands in for a faulty value.
+                // The variable is set, so the default only replaces a faulty value.
                 self.number("POINTS_RETENTION_DAYS", LONGEST_RETENTION, DAYS)
             }),
             raw_responses_days: self.number("RAW_RESPONSES_RETENTION_DAYS", 7, DAYS),
@@ -136,7 +141,7 @@ impl<'a> Environment<'a> {
         }
     }
 
-    /// Lambda tells the name, and reads metrics from logs in JSON.
+    /// Lambda sets the name. `CloudWatch` reads metrics only from logs in JSON.
     pub(super) fn metrics_of(&mut self) -> Option<String> {
         self.value("AWS_LAMBDA_FUNCTION_NAME").filter(|_| self.log_json())
     }
@@ -158,6 +163,7 @@ impl<'a> Environment<'a> {
         let expected = "http or https origins such as https://shop.example, with commas between them";
         let text =
             self.or_default("ALLOWED_ORIGINS", "", expected, |text| text.is_empty() || are_origins(text));
+
         text.split(',').filter_map(origin).collect()
     }
 
@@ -170,13 +176,14 @@ impl<'a> Environment<'a> {
         self.value("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("JSON"))
     }
 
-    /// The variable without the spaces around it; empty counts as unset.
+    /// The variable's value without surrounding spaces; an empty value counts as unset.
     fn value(&self, name: &str) -> Option<String> {
         (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
     fn required(&mut self, name: &str, expected: &str, accepts: impl Fn(&str) -> bool) -> String {
         let value = self.value(name);
+
         match &value {
             None => self.faults.push(format!("{name} is not set: expected {expected}")),
             Some(value) if !accepts(value) => self.faults.push(format!("{name} is not {expected}")),
@@ -193,6 +200,7 @@ impl<'a> Environment<'a> {
         accepts: impl Fn(&str) -> bool,
     ) -> String {
         let value = self.value(name).unwrap_or_else(|| default.to_owned());
+
         if !accepts(&value) {
             self.faults.push(format!("{name} is not {expected}"));
         }
@@ -204,6 +212,7 @@ impl<'a> Environment<'a> {
         let text = self.or_default(name, &default.to_string(), &expected, |text| {
             text.parse().is_ok_and(|number| range.contains(&number))
         });
+
         text.parse().unwrap_or(default)
     }
 }
@@ -226,7 +235,8 @@ fn are_origins(text: &str) -> bool {
     text.split(',').all(|text| origin(text).is_some())
 }
 
-/// The origin as a browser writes it: without the scheme's own port, and without a slash at its end.
+/// The origin in a browser's spelling: without the scheme's default port, and without a trailing
+/// slash.
 fn origin(text: &str) -> Option<String> {
     let url = Url::parse(text.trim()).ok()?;
     let bare = is_base_url(text.trim()) && url.path() == "/";

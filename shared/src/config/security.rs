@@ -1,11 +1,11 @@
-//! How Kafka's brokers are spoken to.
+//! Encryption and authentication of Kafka's connections.
 
 use std::fmt;
 
-/// Whether this build speaks TLS: what is deployed does, what `cargo run` builds does not.
+/// Whether this build supports TLS: deployed builds do, a plain `cargo run` does not.
 pub(super) const THIS_BUILD_SPEAKS_TLS: bool = cfg!(feature = "deployed");
 
-/// How Kafka's brokers are spoken to.
+/// Encryption and authentication of Kafka's connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KafkaSecurity {
     /// Neither encrypted nor authenticated.
@@ -15,24 +15,24 @@ pub enum KafkaSecurity {
     Tls(Tls),
 }
 
-/// TLS towards the brokers.
+/// TLS for the connections to the brokers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// File with the certificates of the authorities that are trusted; the system's if none.
+    /// File with the certificates of trusted authorities; the system's if `None`.
     pub ca_location: Option<String>,
-    /// How we tell who we are, unless nobody asks.
+    /// How to log in; `None` if the brokers require no login.
     pub login: Option<Login>,
 }
 
-/// How we tell the brokers who we are.
+/// How to log in to the brokers.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Login {
-    /// MSK's IAM: by the function's own role.
+    /// MSK's IAM, with the function's role.
     Iam {
-        /// The region in which the cluster is.
+        /// The cluster's AWS region.
         region: String,
     },
-    /// By a name and a password that does not travel.
+    /// A name, and a password that is not sent itself.
     Scram {
         /// `SCRAM-SHA-512` or `SCRAM-SHA-256`.
         mechanism: String,

@@ -8,7 +8,7 @@ const COMPLETE: [(&str, &str); 5] = [
     ("SCHEDULE_ROLE_ARN", "arn:aws:iam::123456789012:role/market-scheduler"),
 ];
 
-/// Looks in `changes` first, then in the complete configuration.
+/// Looks a variable up in `changes` first, then in the complete configuration.
 fn lookup_with(changes: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<String> {
     move |name| {
         let found = changes.iter().chain(&COMPLETE).find(|(variable, _)| *variable == name);
@@ -37,6 +37,7 @@ fn points_are_kept_for_ever_unless_told_otherwise() {
     let usual = Retention { points_days: None, raw_responses_days: 7, runs_days: 30, rejected_days: 90 };
     assert_eq!(kept(&[]), Ok(usual));
     assert_eq!(kept(&[("POINTS_RETENTION_DAYS", "90")]), Ok(Retention { points_days: Some(90), ..usual }));
+
     for variable in ["POINTS_RETENTION_DAYS", "RAW_RESPONSES_RETENTION_DAYS", "RUNS_RETENTION_DAYS"] {
         let lookup =
             |name: &str| if name == variable { Some("0".to_owned()) } else { lookup_with(&[])(name) };
@@ -49,9 +50,11 @@ fn points_are_kept_for_ever_unless_told_otherwise() {
 fn allowed_origins_are_kept_as_browsers_write_them() {
     let allowed = |changes| Api::from_lookup(&lookup_with(changes)).map(|api| api.allowed_origins.join(" "));
     assert_eq!(allowed(&[]).unwrap(), "");
+
     let origins: &'static [(&str, &str)] =
         &[("ALLOWED_ORIGINS", "https://Shop.example:443/, http://localhost:3000,http://[::1]:80")];
     assert_eq!(allowed(origins).unwrap(), "https://shop.example http://localhost:3000 http://[::1]");
+
     for faulty in ["*", "shop.example", "null", "https://shop.example/path", "https://a,", "file:///"] {
         let lookup = |name: &str| {
             if name == "ALLOWED_ORIGINS" { Some(faulty.to_owned()) } else { lookup_with(&[])(name) }
@@ -91,6 +94,7 @@ fn malformed_values_are_refused_with_what_was_expected() {
     {
         assert_eq!(faults(value), day, "{value:?}");
     }
+
     assert_eq!(faults(&[("DEFAULT_PROVIDER", "bloomberg")]), "DEFAULT_PROVIDER is not one of yahoo, replay");
     for servers in [
         &[("KAFKA_BOOTSTRAP_SERVERS", "kafka")],
@@ -100,6 +104,7 @@ fn malformed_values_are_refused_with_what_was_expected() {
     ] {
         assert_eq!(faults(servers), "KAFKA_BOOTSTRAP_SERVERS is not host:port[,host:port…]", "{servers:?}");
     }
+
     for (variable, value) in [
         ("KAFKA_PRICE_TOPIC", "price events"),
         ("KAFKA_DEAD_LETTER_TOPIC", ".."),

@@ -5,7 +5,7 @@ fn record() -> RecordCoordinates<'static> {
     RecordCoordinates { topic: "price-events", partition: 2, offset: 41, timestamp: Some(timestamp) }
 }
 
-/// Years later, as in a replay.
+/// The reader's clock: years later, as in a replay.
 fn now() -> Timestamp {
     "2026-11-27T10:30:00Z".parse().unwrap()
 }
@@ -30,6 +30,7 @@ fn an_event_reads_back_as_it_was_written() {
         polled_at: "2024-03-20T10:30:02.114Z".parse().unwrap(),
         raw_response_id: Some(Uuid::now_v7()),
     };
+
     let bytes = event.encode().unwrap();
     assert!(std::str::from_utf8(&bytes).unwrap().contains(r#""price":150.250000000000001,"#));
     assert_eq!(PriceEvent::decode(Some(&bytes), &record(), now()), Ok(event));
@@ -49,6 +50,7 @@ fn an_absent_id_is_the_same_for_every_delivery_and_another_for_every_record() {
     let id_at = |record| PriceEvent::decode(Some(value.as_bytes()), &record, now()).unwrap().id;
     assert_eq!(id_at(record()), id_at(record()));
     assert_ne!(id_at(record()), id_at(RecordCoordinates { offset: 42, ..record() }));
+
     let later = record().timestamp.map(|time| time + TimeDelta::milliseconds(1));
     assert_ne!(id_at(record()), id_at(RecordCoordinates { timestamp: later, ..record() }));
 }
@@ -67,6 +69,7 @@ fn verdicts_on_times_are_taken_against_the_record_not_the_clock() {
             r#"{{"symbol":"A","price":1,"source":"x","timestamp":"{timestamp}","polled_at":"{polled_at}"}}"#
         ))
     };
+
     assert!(at("2024-03-21T10:30:05Z", "2024-03-20T10:35:05Z").is_ok());
     assert_eq!(
         at("2024-03-21T10:30:05.000001Z", "2024-03-20T10:30:05Z"),
@@ -82,12 +85,13 @@ fn a_record_of_the_future_is_rejected_until_its_time_has_come() {
     let value = event_with(r#""source":"x""#);
     let read_at =
         |now| PriceEvent::decode(Some(value.as_bytes()), &record(), now).map(|event| event.polled_at);
+
     assert_eq!(read_at(sent - TimeDelta::minutes(50)), Err(Rejection::RecordAhead));
     assert_eq!(read_at(sent - CLOCK_TOLERANCE - TimeDelta::microseconds(1)), Err(Rejection::RecordAhead));
     assert_eq!(read_at(sent - CLOCK_TOLERANCE), Ok(sent));
     assert_eq!(read_at(sent + TimeDelta::hours(1)), Ok(sent));
 
-    // Neither may a record that is just within the tolerance bring a poll that is not.
+    // A record just within the tolerance may not carry a poll time outside it.
     let value = event_with(r#""source":"x","polled_at":"2024-03-20T10:33:00Z""#);
     let read_at =
         |now| PriceEvent::decode(Some(value.as_bytes()), &record(), now).map(|event| event.polled_at);
@@ -101,8 +105,10 @@ fn without_a_kafka_timestamp_polled_at_is_the_record_s_clock() {
     let read = |fields: &str| {
         PriceEvent::decode(Some(event_with(&format!(r#""source":"x"{fields}"#)).as_bytes()), &timeless, now())
     };
+
     assert_eq!(read(""), Err(Rejection::NoTime));
     assert_eq!(read(r#","polled_at":null"#), Err(Rejection::NoTime));
+
     let event = read(r#","polled_at":"2024-03-20T10:30:07Z""#).unwrap();
     assert_eq!(event.polled_at, "2024-03-20T10:30:07Z".parse::<Timestamp>().unwrap());
     assert_eq!(event.id, read(r#","polled_at":"2024-03-20T10:30:07Z""#).unwrap().id);
@@ -141,6 +147,7 @@ fn what_can_never_be_right_is_rejected_with_its_reason() {
     ] {
         assert!(matches!(decode(value), Err(Rejection::Malformed(_))), "{value}");
     }
+
     assert!(matches!(PriceEvent::decode(Some(b"\xff\xfe"), &record(), now()), Err(Rejection::Malformed(_))));
     for price in ["\"150.25\"", "null", "0", "-3", "1e99"] {
         let value =
@@ -166,6 +173,7 @@ fn a_record_without_a_time_has_an_id_of_its_own() {
         let record = RecordCoordinates { timestamp, ..record() };
         PriceEvent::decode(Some(event.as_bytes()), &record, now()).unwrap().id
     };
+
     let timed = |milliseconds| id_at(DateTime::from_timestamp_millis(milliseconds));
     assert!(![timed(0), timed(1)].contains(&id_at(None)));
 }

@@ -1,7 +1,9 @@
-//! How far the averager is behind: what its consumer group has committed, held against the ends of the topic's partitions.
+//! How far the averager is behind: the offsets that its consumer group has committed, compared with
+//! the ends of the topic's partitions.
 //!
-//! The group is asked about, not joined, so nothing of it changes. How old the oldest record is that nobody averaged is
-//! read from that record itself: brokers tell it by no request that all of them answer.
+//! The group is only queried, not joined, so its state does not change. The age of the oldest
+//! record that is not averaged yet is read from that record itself: no request for it is supported
+//! by all brokers.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,31 +22,32 @@ use super::{PublishError, security};
 use crate::config::Kafka;
 use crate::market::Timestamp;
 
-/// Most partitions that are looked at.
+/// Most partitions that are queried.
 const MAX_PARTITIONS: usize = 256;
 
-/// What is not averaged yet of a partition.
+/// The records of a partition that are not averaged yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionBacklog {
     /// The partition.
     pub partition: i32,
-    /// How many records.
+    /// The number of these records.
     pub records: i64,
-    /// Kafka's timestamp of the oldest of them; none if there are none, or if it could not be read in time.
+    /// Kafka's timestamp of the oldest of them; `None` if there are none, or if it could not be
+    /// read in time.
     pub oldest: Option<Timestamp>,
 }
 
-/// Tells how far a reader of the price topic is behind.
+/// Measures how far a reader of the price topic is behind.
 #[async_trait]
 pub trait Backlog: fmt::Debug + Send + Sync {
-    /// Each partition's backlog, in order, asked for within `timeout`.
+    /// Each partition's backlog, in order of partition, within `timeout`.
     ///
     /// # Errors
-    /// When Kafka does not answer, or lacks the topic.
+    /// When Kafka does not answer, or does not have the topic.
     async fn read(&self, timeout: Duration) -> Result<Vec<PartitionBacklog>, PublishError>;
 }
 
-/// The backlog of a consumer group on Kafka. The client is made at the first use.
+/// The backlog of a consumer group on Kafka. The client is created at the first use.
 pub struct KafkaBacklog {
     kafka: Kafka,
     topic: String,
@@ -55,7 +58,7 @@ pub struct KafkaBacklog {
 type GroupObserver = BaseConsumer<Context>;
 
 impl KafkaBacklog {
-    /// What `group` has not committed yet of `topic`.
+    /// The records of `topic` that `group` has not committed yet.
     #[must_use]
     pub fn new(kafka: &Kafka, topic: &str, group: &str) -> Self {
         let (topic, group) = (topic.to_owned(), group.to_owned());
@@ -76,19 +79,23 @@ impl fmt::Debug for KafkaBacklog {
 impl Backlog for KafkaBacklog {
     async fn read(&self, timeout: Duration) -> Result<Vec<PartitionBacklog>, PublishError> {
         let deadline = Instant::now() + timeout;
+
         let (kafka, topic, group) = (self.kafka.clone(), self.topic.clone(), self.group.clone());
         let slot = Arc::clone(&self.consumer);
+
         let asked = tokio::task::spawn_blocking(move || {
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
             let consumer = match &mut *slot {
                 Some(consumer) => consumer,
                 None => slot.insert(observer(&kafka, &group).map_err(|error| client::unavailable(&error))?),
             };
-            // Nobody polls this client while it only asks, so it is asked for no token.
+            // Logged in before any request: a client that is not polled never asks for a token.
             security::log_in(&kafka.security, consumer.client())?;
+
             let partitions = partitions(consumer, &topic, deadline)?;
             backlog(consumer, &topic, &partitions, deadline).map_err(|error| client::unavailable(&error))
         });
+
         asked.await.unwrap_or_else(|error| Err(PublishError::Unavailable(error.to_string())))
     }
 }
@@ -100,18 +107,20 @@ fn observer(kafka: &Kafka, group: &str) -> KafkaResult<GroupObserver> {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
-        // What follows the last record may be a transaction's mark, which is no record.
+        // A transaction's marker may follow the last record; it is not a record.
         .set("enable.partition.eof", "true")
-        // One record of each partition is wanted. A broker sends a batch at least, however small the limit.
+        // Only one record of each partition is needed. A broker sends at least one batch, however
+        // small the limit.
         .set("fetch.message.max.bytes", "1024")
         .set("queued.min.messages", "1")
         .set("fetch.wait.max.ms", "100")
         .set("socket.timeout.ms", "3000");
+
     BaseConsumer::from_config_and_context(&config, Context::new(&kafka.security))
 }
 
 fn remaining(deadline: Instant) -> Duration {
-    // Zero would mean for ever to some calls.
+    // Some calls take zero as unlimited.
     deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
 }
 
@@ -123,10 +132,12 @@ fn partitions(
     let metadata = consumer.fetch_metadata(Some(topic), remaining(deadline));
     let metadata = metadata.map_err(|error| client::unavailable(&error))?;
     let found = client::existing(&metadata, topic).ok_or_else(|| PublishError::NoTopic(topic.to_owned()))?;
+
     let mut partitions = TopicPartitionList::new();
     for partition in found.partitions().iter().take(MAX_PARTITIONS) {
         partitions.add_partition(topic, partition.id());
     }
+
     Ok(partitions)
 }
 
@@ -137,30 +148,35 @@ fn backlog(
     deadline: Instant,
 ) -> KafkaResult<Vec<PartitionBacklog>> {
     let committed = consumer.committed_offsets(partitions.clone(), remaining(deadline))?;
+
     let (mut backlog, mut behind) = (Vec::new(), TopicPartitionList::new());
     for element in committed.elements_for_topic(topic) {
         let partition = element.partition();
         let (first, end) = consumer.fetch_watermarks(topic, partition, remaining(deadline))?;
-        // Without an offset that still counts, the group begins with the oldest record.
+        // Without a valid offset, the group starts with the oldest record.
         let next = match element.offset() {
             Offset::Offset(offset) if (first..=end).contains(&offset) => offset,
             _ => first,
         };
+
         if next < end {
             behind.add_partition_offset(topic, partition, Offset::Offset(next))?;
         }
         backlog.push(PartitionBacklog { partition, records: end - next, oldest: None });
     }
+
     backlog.sort_by_key(|of| of.partition);
     if behind.count() > 0 {
         consumer.assign(&behind)?;
         read_oldest(consumer, behind.count(), &mut backlog, deadline);
         consumer.unassign()?;
     }
+
     Ok(backlog)
 }
 
-/// Reads the first record of each of the `wanted` partitions that are assigned, as far as they come in time.
+/// Reads the first record of each of the `wanted` assigned partitions, as far as they arrive in
+/// time.
 fn read_oldest(
     consumer: &GroupObserver,
     mut wanted: usize,
@@ -178,15 +194,17 @@ fn read_oldest(
             }
             None => return,
         };
+
         if read.contains(&partition) {
             continue;
         }
         read.push(partition);
         wanted -= 1;
+
         if let Some(of) = backlog.iter_mut().find(|of| of.partition == partition) {
             match oldest {
                 Some(milliseconds) => of.oldest = DateTime::from_timestamp_millis(milliseconds),
-                // Nothing but a transaction's marks stands there.
+                // Only a transaction's markers are left there.
                 None => of.records = 0,
             }
         }

@@ -1,4 +1,4 @@
-//! What every Kafka client of ours has in common.
+//! Settings and callbacks shared by all Kafka clients.
 
 use std::error::Error;
 
@@ -12,8 +12,9 @@ use rdkafka::metadata::{Metadata, MetadataTopic};
 use super::{PublishError, iam, security};
 use crate::config::{Kafka, KafkaSecurity, Login, Tls};
 
-/// Settings of every client. Connections are cheap to lose here: a Lambda sleeps between invocations while brokers,
-/// load balancers and NAT gateways drop what is idle, so a dead one has to show soon and without noise.
+/// Settings of every client. Connections break often: a Lambda function is frozen between
+/// invocations, while brokers, load balancers and NAT gateways drop idle connections. So a dead
+/// connection must be noticed soon, and without noise in the log.
 pub(super) fn config(kafka: &Kafka) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
@@ -25,14 +26,15 @@ pub(super) fn config(kafka: &Kafka) -> ClientConfig {
         .set("socket.keepalive.enable", "true")
         .set("socket.nagle.disable", "true")
         .set_log_level(RDKafkaLogLevel::Warning);
+
     security::apply(&kafka.security, &mut config);
     config
 }
 
-/// Hands librdkafka's own log lines to ours, and gives it a token where the brokers want one.
+/// Forwards librdkafka's log lines to ours, and provides a token if the brokers require one.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
-    /// In which MSK is that wants a token.
+    /// The region of the MSK cluster that requires a token; `None` if there is none.
     region: Option<String>,
 }
 
@@ -55,25 +57,25 @@ impl ClientContext for Context {
     }
 
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Nothing below a warning comes, by the level set above.
+        // Only warnings and errors arrive, by the level set above.
         tracing::warn!(facility, "{message}");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // librdkafka logs the same by itself.
+        // librdkafka logs the same error itself.
         tracing::debug!(%error, "{reason}");
     }
 }
 
 impl ConsumerContext for Context {}
 
-/// The topic in `metadata`, unless the brokers report it missing.
+/// The topic in `metadata`, unless the brokers report it as missing.
 pub(super) fn existing<'a>(metadata: &'a Metadata, topic: &str) -> Option<&'a MetadataTopic> {
     metadata.topics().iter().find(|found| found.name() == topic && !found.partitions().is_empty())
 }
 
 pub(super) fn unavailable(error: &KafkaError) -> PublishError {
-    // The wrapping texts speak of the client's calls; the code says what happened.
+    // The error's own text describes the client's call; its code says what happened.
     PublishError::Unavailable(
         error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
     )

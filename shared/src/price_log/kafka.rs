@@ -15,12 +15,13 @@ use super::{PriceLog, PublishError};
 use crate::config::Kafka;
 use crate::price_event::PriceEvent;
 
-/// Longest that [`PriceLog::append`] waits for its acknowledgements.
+/// Longest that [`PriceLog::append`] waits for acknowledgements.
 const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 
 type LoggingProducer = FutureProducer<Context>;
 
-/// Appends to one Kafka topic. The client is made at the first use: until then there is no connection and no thread.
+/// Appends to one Kafka topic. The client is created at the first use: until then there is no
+/// connection and no thread.
 pub struct KafkaPriceLog {
     kafka: Kafka,
     producer: Mutex<Option<LoggingProducer>>,
@@ -33,12 +34,13 @@ impl KafkaPriceLog {
         Self { kafka: kafka.clone(), producer: Mutex::new(None) }
     }
 
-    /// The client, made at the first call.
+    /// The client, created at the first call.
     fn producer(&self) -> Result<LoggingProducer, PublishError> {
         let mut slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(producer) = &*slot {
             return Ok(producer.clone());
         }
+
         Ok(slot.insert(new_producer(&self.kafka)?).clone())
     }
 
@@ -49,6 +51,7 @@ impl KafkaPriceLog {
     ) -> Result<DeliveryFuture, PublishError> {
         let value = event.encode().map_err(|error| PublishError::Unwritable(error.to_string()))?;
         let record = FutureRecord::to(&self.kafka.price_topic).key(event.symbol.as_str()).payload(&value);
+
         producer.send_result(record).map_err(|(error, _)| PublishError::NotAcknowledged(error.to_string()))
     }
 }
@@ -67,8 +70,10 @@ impl PriceLog for KafkaPriceLog {
             Ok(producer) => producer,
             Err(error) => return events.iter().map(|_| Err(error.clone())).collect(),
         };
-        // All are on their way before the first acknowledgement is waited for.
+        // All events are queued before the first acknowledgement is awaited, so they share batches
+        // and one deadline.
         let sent: Vec<_> = events.iter().map(|event| self.enqueue(&producer, event)).collect();
+
         let mut results = Vec::with_capacity(sent.len());
         for delivery in sent {
             results.push(match delivery {
@@ -76,17 +81,20 @@ impl PriceLog for KafkaPriceLog {
                 Err(error) => Err(error),
             });
         }
+
         results
     }
 
     async fn check(&self, timeout: Duration) -> Result<(), PublishError> {
         let producer = self.producer()?;
         let topic = self.kafka.price_topic.clone();
+
         let asked = tokio::task::spawn_blocking(move || {
             let metadata = producer.client().fetch_metadata(Some(&topic), timeout);
             let metadata = metadata.map_err(|error| client::unavailable(&error))?;
             client::existing(&metadata, &topic).map(|_| ()).ok_or(PublishError::NoTopic(topic))
         });
+
         asked.await.unwrap_or_else(|error| Err(PublishError::Unavailable(error.to_string())))
     }
 }
@@ -96,10 +104,11 @@ fn new_producer(kafka: &Kafka) -> Result<LoggingProducer, PublishError> {
     let mut config = client::config(kafka);
     config
         .set("acks", "all")
-        // An idempotent producer's first record waits half a second for its producer id. A retry may write a record
-        // twice, and in another order, and neither changes what is stored.
+        // With idempotence, the first record waits half a second for a producer id. Without it, a
+        // retry may write a record twice or in another order; neither changes what is stored.
         .set("enable.idempotence", "false")
-        // The Java client's choice for records with a key, so that a symbol keeps its partition whoever produces.
+        // The Java client's choice for records with a key, so that a symbol has the same partition
+        // with every producer.
         .set("partitioner", "murmur2_random")
         .set("linger.ms", "1")
         .set("message.timeout.ms", &timeout)
@@ -107,11 +116,12 @@ fn new_producer(kafka: &Kafka) -> Result<LoggingProducer, PublishError> {
         .set("socket.timeout.ms", &timeout)
         .set("queue.buffering.max.messages", "20000")
         .set("queue.buffering.max.kbytes", "32768");
+
     let context = Context::new(&kafka.security);
     FutureProducer::from_config_and_context(&config, context).map_err(|error| client::unavailable(&error))
 }
 
-/// What a delivery report says; none came in time if there is none.
+/// The result of a delivery report; `None` means that none arrived in time.
 fn acknowledged(report: Option<OwnedDeliveryResult>) -> Result<(), PublishError> {
     match report {
         Some(Ok(_)) => Ok(()),

@@ -9,7 +9,7 @@ use super::backlog::{Backlog, PartitionBacklog};
 use super::{PriceLog, PublishError};
 use crate::price_event::PriceEvent;
 
-/// Keeps what is appended, and fails when told to.
+/// Keeps the appended events, and fails on request.
 #[derive(Debug, Default)]
 pub struct MemoryPriceLog {
     state: Mutex<State>,
@@ -29,18 +29,18 @@ impl MemoryPriceLog {
         Self::default()
     }
 
-    /// Everything appended so far, in order.
+    /// All events appended so far, in order.
     #[must_use]
     pub fn events(&self) -> Vec<PriceEvent> {
         self.state().events.clone()
     }
 
-    /// Makes the next `count` events fail; until they have, [`PriceLog::check`] fails too.
+    /// Makes the next `count` events fail. [`PriceLog::check`] fails, too, until they have.
     pub fn fail_next(&self, count: usize) {
         self.state().failures = count;
     }
 
-    /// What [`Backlog::read`] tells from now on.
+    /// Sets what [`Backlog::read`] returns from now on.
     pub fn set_backlog(&self, backlog: Vec<PartitionBacklog>) {
         self.state().backlog = backlog;
     }
@@ -62,6 +62,7 @@ impl PriceLog for MemoryPriceLog {
             state.events.push(event.clone());
             Ok(())
         };
+
         events.iter().map(&mut append_one).collect()
     }
 

@@ -1,4 +1,4 @@
-//! TLS and logins, in librdkafka's words.
+//! TLS and logins as settings of librdkafka.
 
 use rdkafka::ClientConfig;
 use rdkafka::client::{Client, ClientContext};
@@ -6,15 +6,18 @@ use rdkafka::client::{Client, ClientContext};
 use super::{PublishError, iam};
 use crate::config::{KafkaSecurity, Login, Tls};
 
-/// Sets what a client of brokers with this security needs.
+/// Applies the settings for brokers with this security.
 pub fn apply(security: &KafkaSecurity, config: &mut ClientConfig) {
     let KafkaSecurity::Tls(Tls { ca_location, login }) = security else {
         return;
     };
+
     config
         .set("security.protocol", if login.is_some() { "SASL_SSL" } else { "SSL" })
-        // Our OpenSSL does not know where a system keeps its certificates; librdkafka looks in all the usual places.
+        // Our OpenSSL does not know where a system keeps its certificates; librdkafka probes the
+        // usual places.
         .set("ssl.ca.location", ca_location.as_deref().unwrap_or("probe"));
+
     match login {
         None => {}
         Some(Login::Iam { .. }) => {
@@ -29,11 +32,11 @@ pub fn apply(security: &KafkaSecurity, config: &mut ClientConfig) {
     }
 }
 
-/// Logs in a client that is never asked for a token, where the brokers want one: for the quarter of an hour that it lasts.
-/// Blocks, so never on a thread that serves futures.
+/// Gives a token to a client that never asks for one, if the brokers require it; it is valid for 15
+/// minutes. This blocks, so it must not run on a thread that polls futures.
 ///
 /// # Errors
-/// When there is no token to be had.
+/// When no token could be obtained.
 pub fn log_in<C: ClientContext>(security: &KafkaSecurity, client: &Client<C>) -> Result<(), PublishError> {
     let KafkaSecurity::Tls(Tls { login: Some(Login::Iam { region }), .. }) = security else {
         return Ok(());
@@ -76,6 +79,7 @@ mod tests {
             (iam.get("security.protocol"), iam.get("sasl.mechanism")),
             (Some("SASL_SSL"), Some("OAUTHBEARER"))
         );
+
         let (username, password) = ("market".to_owned(), "s3cret".to_owned());
         let scram = Login::Scram { mechanism: "SCRAM-SHA-512".to_owned(), username, password };
         let scram = applied(None, Some(scram));

@@ -1,4 +1,4 @@
-//! The topics themselves: made where the brokers lack them, and looked at where they are there.
+//! The topics themselves: missing ones are created, and existing ones checked.
 
 use std::time::Duration;
 
@@ -18,27 +18,29 @@ pub use settings::Topic;
 
 /// Longest that one request to the brokers may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest that brokers are asked for settings, which need not be told.
+/// Longest that one request for settings may take; they are optional.
 const DESCRIPTION_TIMEOUT: Duration = Duration::from_secs(3);
-/// How librdkafka's mock cluster, which the emulator embeds, begins its id. It never answers when asked for settings.
+/// Prefix of the cluster id of librdkafka's mock cluster, which the emulator embeds. It never
+/// answers requests for settings.
 const MOCK_CLUSTER: &str = "mockCluster";
-/// Copies of each partition, where there are as many brokers.
+/// Replicas of each partition, if there are as many brokers.
 const COPIES: usize = 3;
 
-/// What was found and done.
+/// What was created and found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ensured {
-    /// Names of the topics that were made.
+    /// Names of the topics that were created.
     pub created: Vec<String>,
-    /// In what topics that were there are weaker than those that are made now. They are their owner's to change.
+    /// Where existing topics are weaker than newly created ones. Changing them is up to their
+    /// owner.
     pub shortcomings: Vec<String>,
 }
 
-/// Makes those of `topics` that the brokers lack, and looks at the settings of the others. Brokers that have them all need
-/// to answer for their metadata only, since not every broker can do more.
+/// Creates those of `topics` that are missing, and checks the settings of the others. Brokers that
+/// have all topics only need to answer for their metadata, since not every broker supports more.
 ///
 /// # Errors
-/// When the brokers do not answer, or refuse to make a topic.
+/// When the brokers do not answer, or refuse to create a topic.
 pub async fn ensure_topics(kafka: &Kafka, topics: &[Topic<'_>]) -> Result<Ensured, PublishError> {
     ensure_topics_within(TIMEOUT, kafka, topics).await
 }
@@ -50,9 +52,11 @@ async fn ensure_topics_within(
 ) -> Result<Ensured, PublishError> {
     let admin = AdminClient::from_config_and_context(&client::config(kafka), Context::new(&kafka.security))
         .map_err(|error| client::unavailable(&error))?;
+
     let (admin, metadata, tells_settings) =
         metadata_of_all_topics(admin, kafka.security.clone(), timeout).await?;
     let copies = i32::try_from(metadata.brokers().len().clamp(1, COPIES)).unwrap_or(1);
+
     let mut ensured = Ensured::default();
     for topic in topics {
         if client::existing(&metadata, topic.name).is_none() && create(&admin, timeout, topic, copies).await?
@@ -60,13 +64,15 @@ async fn ensure_topics_within(
             ensured.created.push(topic.name.to_owned());
         }
     }
+
     if tells_settings {
         ensured.shortcomings = shortcomings(&admin, &metadata, topics).await;
     }
+
     Ok(ensured)
 }
 
-/// Makes the topic; false if somebody else was faster.
+/// Creates the topic; returns false if it was created concurrently.
 async fn create(
     admin: &AdminClient<Context>,
     timeout: Duration,
@@ -78,6 +84,7 @@ async fn create(
     if made == Err(RDKafkaErrorCode::InvalidConfig) {
         made = try_create(admin, timeout, topic, &settings.for_older_brokers()).await?;
     }
+
     match made {
         Ok(()) => Ok(true),
         Err(RDKafkaErrorCode::TopicAlreadyExists) => Ok(false),
@@ -94,12 +101,14 @@ async fn try_create(
     settings: &Settings,
 ) -> Result<Result<(), RDKafkaErrorCode>, PublishError> {
     let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+
     let made = admin.create_topics(&[settings.apply(topic)], &options).await;
     let made = made.map_err(|error| client::unavailable(&error))?.pop();
     Ok(made.unwrap_or(Ok(String::new())).map(|_| ()).map_err(|(_, code)| code))
 }
 
-/// In what the topics that `metadata` knows are weaker than new ones; nothing where the brokers do not tell.
+/// Where the topics in `metadata` are weaker than new ones; empty if the brokers do not return
+/// settings.
 async fn shortcomings(
     admin: &AdminClient<Context>,
     metadata: &Metadata,
@@ -110,12 +119,14 @@ async fn shortcomings(
         let copies = found.partitions().iter().map(|partition| partition.replicas().len()).min()?;
         i32::try_from(copies).ok()
     };
+
     let existing: Vec<(&Topic<'_>, i32)> =
         topics.iter().filter_map(|topic| Some((topic, copies(topic)?))).collect();
     let asked: Vec<_> = existing.iter().map(|(topic, _)| ResourceSpecifier::Topic(topic.name)).collect();
     if asked.is_empty() {
         return Vec::new();
     }
+
     let options = AdminOptions::new().request_timeout(Some(DESCRIPTION_TIMEOUT));
     let told = match admin.describe_configs(&asked, &options).await {
         Ok(told) => told,
@@ -124,28 +135,31 @@ async fn shortcomings(
             return Vec::new();
         }
     };
+
     let each = existing.iter().zip(told);
     each.filter_map(|((topic, copies), is)| Some(settings::shortcomings(topic, *copies, &is.ok()?)))
         .flatten()
         .collect()
 }
 
-/// The client comes back beside its answer: asking blocks, so it happens on a thread of its own. Besides, whether the brokers
-/// tell the settings of topics.
+/// Reads the metadata, and whether the brokers return the settings of topics. The call blocks, so
+/// the client moves to another thread and is returned with the answer.
 async fn metadata_of_all_topics(
     admin: AdminClient<Context>,
     security: KafkaSecurity,
     timeout: Duration,
 ) -> Result<(AdminClient<Context>, Metadata, bool), PublishError> {
     let asked = tokio::task::spawn_blocking(move || {
-        // rdkafka asks its admin client for no token.
+        // Logged in before any request: rdkafka's admin client never asks for a token.
         security::log_in(&security, admin.inner())?;
         let metadata = admin.inner().fetch_metadata(None, timeout);
         let metadata = metadata.map_err(|error| client::unavailable(&error))?;
+
         let cluster = admin.inner().fetch_cluster_id(timeout);
         let mock = cluster.is_some_and(|cluster| cluster.starts_with(MOCK_CLUSTER));
         Ok((admin, metadata, !mock))
     });
+
     asked.await.unwrap_or_else(|error| Err(PublishError::Unavailable(error.to_string())))
 }
 
@@ -176,9 +190,10 @@ mod tests {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("price-events", 6, 1).unwrap();
         cluster.create_topic("price-events.dlt", 1, 1).unwrap();
-        // The mock cluster has no admin API: asked to make a topic, it would not answer.
+        // The mock cluster has no admin API: it would not answer a request to create a topic.
         let topics = topics(["price-events", "price-events.dlt"]);
         let (kafka, start) = (kafka(&cluster), Instant::now());
+
         assert_eq!(ensure_topics(&kafka, &topics).await, Ok(Ensured::default()));
         assert!(
             start.elapsed() < DESCRIPTION_TIMEOUT,

@@ -8,7 +8,7 @@ use super::yahoo::Yahoo;
 use crate::config;
 use crate::market::ProviderName;
 
-/// Every provider by its name, and which of them is asked where none is named.
+/// Every provider by name, and the default one.
 #[derive(Clone, Debug)]
 pub struct Providers {
     known: Vec<Arc<dyn Provider>>,
@@ -16,7 +16,8 @@ pub struct Providers {
 }
 
 impl Providers {
-    /// The providers of [`super::NAMES`], as configured. Nothing is connected to before it is needed.
+    /// The providers of [`super::NAMES`], as configured. No connection is opened before it is
+    /// needed.
     #[must_use]
     pub fn new(config: &config::Providers) -> Self {
         let yahoo = Yahoo::new(&config.yahoo_base_url, &config.yahoo_user_agent);
@@ -30,18 +31,18 @@ impl Providers {
         Self { known, default }
     }
 
-    /// The provider of that name, if there is one.
+    /// The provider with this name, if it exists.
     #[must_use]
     pub fn get(&self, name: &ProviderName) -> Option<Arc<dyn Provider>> {
         self.known.iter().find(|provider| provider.name() == name).map(Arc::clone)
     }
 
-    /// The names of all, the preferred one first.
+    /// The names of all providers, the preferred one first.
     pub fn names(&self) -> impl Iterator<Item = &ProviderName> {
         self.known.iter().map(|provider| provider.name())
     }
 
-    /// The name of the provider that is asked where none is named.
+    /// The provider that is used when none is named.
     #[must_use]
     pub fn default_name(&self) -> &ProviderName {
         &self.default
@@ -63,6 +64,7 @@ mod tests {
             yahoo_user_agent: "test".to_owned(),
             replay_step: Duration::from_secs(10),
         });
+
         assert!(providers.names().map(ProviderName::as_str).eq(NAMES));
         for known in NAMES.map(name) {
             assert_eq!(providers.get(&known).unwrap().name(), &known);

@@ -1,8 +1,9 @@
-//! Plays recorded prices at present times.
+//! Replays recorded prices at current times.
 //!
-//! The clock alone picks the row, so that functions without memory agree: time is cut into steps, each step has the
-//! next recorded price of every symbol, and after the last row comes the first again. A quote carries the start of
-//! its step as its time, and `replay` as its provider; when the price was really recorded stands in the raw response.
+//! Only the clock selects the row, so that functions without shared memory agree. Time is divided
+//! into steps. Each step has the next recorded price of every symbol, and the first row follows the
+//! last. A quote's time is the start of its step, and its provider is `replay`. The raw response
+//! contains the time at which the price was recorded.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ mod tape;
 
 use tape::{Row, TAPE};
 
-/// As many as one job may poll.
+/// Most symbols in one request, as many as one job may poll.
 const MAX_SYMBOLS: usize = 500;
 
 /// The provider `replay`.
@@ -28,7 +29,7 @@ pub struct Replay {
     step_seconds: i64,
 }
 
-/// What stands for the raw response: the recorded rows that were played.
+/// The raw response of a replay: the recorded rows that were used.
 #[derive(Serialize)]
 struct Played<'a> {
     provider: &'a ProviderName,
@@ -46,7 +47,7 @@ struct PlayedRow<'a> {
 }
 
 impl Replay {
-    /// A replay whose prices last `step` each; whole seconds, at least one.
+    /// A replay in which each price lasts for `step`, in whole seconds and at least one.
     #[must_use]
     pub fn new(step: Duration) -> Self {
         let step_seconds = i64::try_from(step.as_secs()).unwrap_or(i64::MAX).max(1);
@@ -56,11 +57,13 @@ impl Replay {
     fn quote(&self, symbol: &Symbol, row: &Row, step: i64) -> Result<Quote, ProviderError> {
         let start =
             step.checked_mul(self.step_seconds).and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+
         let timestamp = start.ok_or_else(|| ProviderError::NoPrice {
             symbol: symbol.clone(),
             provider: self.name.clone(),
             reason: "the time asked for is out of range".to_owned(),
         })?;
+
         Ok(Quote {
             symbol: symbol.clone(),
             price: row.price,
@@ -82,6 +85,7 @@ impl Provider for Replay {
 
     async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError> {
         let step = at.timestamp().div_euclid(self.step_seconds);
+
         let mut quotes = Vec::with_capacity(symbols.len());
         let mut rows = Vec::new();
         for symbol in symbols {
@@ -90,15 +94,18 @@ impl Provider for Replay {
                 quotes.push((symbol.clone(), Err(ProviderError::UnknownSymbol { symbol, provider })));
                 continue;
             };
+
             let (recorded_at, source_field) = (row.recorded_at, row.source_field);
             rows.push(PlayedRow { symbol, recorded_at, source_field, price: row.price });
             quotes.push((symbol.clone(), self.quote(symbol, row, step)));
         }
+
         let played = Played { provider: &self.name, step_seconds: self.step_seconds, step, rows };
         let body = serde_json::to_string(&played).map_err(|error| ProviderError::Malformed {
             provider: self.name.clone(),
             reason: error.to_string(),
         })?;
+
         Ok(Answer { received_at: to_microseconds(Utc::now()), body, quotes })
     }
 }

@@ -70,7 +70,7 @@ pub(super) async fn answers(connection: &mut PgConnection) -> bool {
     timeout(ANSWER_TIMEOUT, connection.ping()).await.is_ok_and(|answer| answer.is_ok())
 }
 
-/// Records an error that persists for its connection, of whatever pool: other connections of the
+/// Records an error that persists for its connection, of any pool: other connections of the
 /// same age probably have the same problem, and new ones are cheap.
 pub(super) fn note_stuck() {
     *LAST_STUCK.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());

@@ -32,7 +32,7 @@ const BATCH: i64 = 1_000;
 /// Batches deleted in one call; the rest is left to the next call.
 const MAX_BATCHES: u32 = 200;
 
-/// Stores the events, each once however often it is delivered; returns the number of new ones.
+/// Stores the events, each once even if delivered repeatedly; returns the number of new ones.
 ///
 /// A record's identity includes its timestamp and the hash of its value, because offsets start
 /// again when a topic or a broker is recreated.

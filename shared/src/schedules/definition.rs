@@ -1,4 +1,4 @@
-//! What the schedule of a job says, and in what a schedule that is there differs from that.
+//! The definition of a job's schedule, and the comparison of an existing schedule with it.
 
 use aws_sdk_scheduler::error::BuildError;
 use aws_sdk_scheduler::operation::get_schedule::GetScheduleOutput;
@@ -15,17 +15,18 @@ use crate::tick::{self, Grid, MINUTE_SECONDS};
 
 /// The time zone of all schedules.
 const TIME_ZONE: &str = "UTC";
-/// How often EventBridge tries to hand a firing over. What the poller makes of it is Lambda's to retry.
+/// How often EventBridge tries to deliver a firing. If the poller itself fails, Lambda retries.
 const DELIVERY_ATTEMPTS: i32 = 20;
-/// Bounds in seconds on how old a firing may get while it is not handed over; in between it is the interval.
+/// Bounds, in seconds, of a firing's age until it is delivered; between them the interval applies.
 const DELIVERY_AGE: (u32, u32) = (120, 3_600);
 
-/// What the poller is invoked with; EventBridge fills in the time.
+/// The poller's input; EventBridge fills in the time.
 fn input(job_id: Uuid) -> String {
     format!(r#"{{"job_id":"{job_id}","scheduled_time":"<aws.scheduler.scheduled-time>"}}"#)
 }
 
-/// How often a job's schedule fires: at its interval, or each minute where a relay serves the ticks in between.
+/// How often a job's schedule fires: at its interval, or each minute if a relay serves the ticks in
+/// between.
 pub(super) fn expression(interval_seconds: u32) -> String {
     match interval_seconds / MINUTE_SECONDS {
         minutes if minutes > 1 && !tick::is_relayed(interval_seconds) => format!("rate({minutes} minutes)"),
@@ -39,7 +40,7 @@ fn delivery(interval_seconds: u32) -> RetryPolicy {
     RetryPolicy::builder().maximum_event_age_in_seconds(age).maximum_retry_attempts(DELIVERY_ATTEMPTS).build()
 }
 
-/// Whom the schedule invokes, and with what.
+/// The function that the schedule invokes, and its input.
 pub(super) fn target(
     config: &config::Schedules,
     job_id: Uuid,
@@ -53,20 +54,21 @@ pub(super) fn target(
         .build()
 }
 
-/// The schedule fires at its instants.
+/// The schedule fires exactly at its instants.
 pub(super) fn window() -> Result<FlexibleTimeWindow, BuildError> {
     FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build()
 }
 
-/// Whether the list shows a schedule that does not fire, or invokes somebody else; most members it does not show.
+/// Whether the list shows that a schedule is disabled or invokes another target. It does not show
+/// most members.
 pub(super) fn visibly_differs(config: &config::Schedules, listed: &ScheduleSummary) -> bool {
     let state = listed.state.as_ref().is_some_and(|state| *state != ScheduleState::Enabled);
     let target = listed.target.as_ref().is_some_and(|target| target.arn != config.target_arn);
     state || target
 }
 
-/// The members of a schedule that are not as its job has them at `now`. A description and a queue for firings that could
-/// not be delivered are an operator's to choose.
+/// The members of a schedule that differ from the job's at `now`. A description and a queue for
+/// undelivered firings are the operator's choice.
 pub(super) fn differences(
     config: &config::Schedules,
     job_id: Uuid,
@@ -77,6 +79,7 @@ pub(super) fn differences(
 ) -> Result<Vec<&'static str>, BuildError> {
     let (wanted, has) = (target(config, job_id, interval_seconds)?, found.target.as_ref());
     let window = Some(window()?);
+
     let members = [
         ("State", found.state == Some(ScheduleState::Enabled)),
         ("ScheduleExpression", found.schedule_expression == Some(expression(interval_seconds))),
@@ -100,10 +103,11 @@ pub(super) fn differences(
         ("Target.Input", has.is_some_and(|has| has.input == wanted.input)),
         ("Target.RetryPolicy", has.is_some_and(|has| has.retry_policy == wanted.retry_policy)),
     ];
+
     Ok(members.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect())
 }
 
-/// Whether a schedule that starts then fires at the instants of the grid, from the next one on.
+/// Whether a schedule with this start fires at the instants of the grid, from the next one on.
 fn keeps_grid(start: &DateTime, grid: &Grid, now: Timestamp) -> bool {
     let firings = grid.firings();
     let start = Timestamp::from_timestamp(start.secs(), start.subsec_nanos());

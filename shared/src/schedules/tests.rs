@@ -21,11 +21,13 @@ fn schedules_at(endpoint: String) -> Schedules {
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new("x", "x", None, None, "test")))
         .endpoint_url(endpoint)
         .build();
+
     let config = config::Schedules {
         group: "jobs".to_owned(),
         target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
         role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
     };
+
     Schedules::new(&sdk, &config)
 }
 
@@ -55,12 +57,14 @@ async fn a_schedule_carries_the_job_and_first_fires_at_its_start() {
         server_answering("POST", ResponseTemplate::new(200).set_body_json(json!({"ScheduleArn": "arn"})))
             .await;
     schedules(&server).create(JOB, 120, start()).await.unwrap();
+
     let body: Value = server.received_requests().await.unwrap()[0].body_json().unwrap();
     assert_eq!(body["GroupName"], "jobs");
     assert_eq!(body["ScheduleExpression"], "rate(2 minutes)");
     assert_eq!(body["StartDate"], 1_780_000_000);
     assert_eq!(body["FlexibleTimeWindow"]["Mode"], "OFF");
     assert_eq!(body["Target"]["Arn"], "arn:aws:lambda:us-east-1:000000000000:function:poller");
+
     let input: Value = serde_json::from_str(body["Target"]["Input"].as_str().unwrap()).unwrap();
     assert_eq!(input["job_id"], JOB.to_string());
     assert_eq!(input["scheduled_time"], "<aws.scheduler.scheduled-time>");
@@ -103,6 +107,7 @@ async fn an_endpoint_that_is_not_there_is_an_error() {
     let server = MockServer::builder().start().await;
     let schedules = schedules(&server);
     drop(server);
+
     let error = schedules.delete(JOB).await.unwrap_err();
     assert!(error.reason.contains("Connection refused"), "{}", error.reason);
 }
@@ -118,6 +123,7 @@ async fn a_call_whose_connection_breaks_is_tried_once_more() {
             connection.write_all(answer.as_bytes()).await.unwrap();
         }
     };
+
     let (deleted, ()) = tokio::join!(schedules.delete(JOB), server);
     assert!(deleted.is_ok(), "{deleted:?}");
 }
@@ -128,6 +134,7 @@ async fn every_page_of_schedules_is_listed() {
     let page = |name: &str, next: Option<&str>| {
         ResponseTemplate::new(200).set_body_json(json!({"Schedules": [{"Name": name}], "NextToken": next}))
     };
+
     Mock::given(path("/schedules"))
         .and(query_param("ScheduleGroup", "jobs"))
         .and(query_param_is_missing("NextToken"))
@@ -139,6 +146,7 @@ async fn every_page_of_schedules_is_listed() {
         .respond_with(page("second", None))
         .mount(&server)
         .await;
+
     let listed = schedules(&server).list().await.unwrap();
     assert_eq!(listed.iter().map(|schedule| schedule.name.as_str()).collect::<Vec<_>>(), ["first", "second"]);
 }

@@ -1,4 +1,4 @@
-//! The variables that ask for TLS, and for a login at Kafka.
+//! Reads the variables for TLS, and for the login at Kafka.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -11,15 +11,16 @@ use crate::config::{KafkaSecurity, Login, Tls};
 const PROTOCOLS: [&str; 3] = ["PLAINTEXT", "SSL", "SASL_SSL"];
 const IAM: &str = "AWS_MSK_IAM";
 const MECHANISMS: [&str; 3] = [IAM, "SCRAM-SHA-512", "SCRAM-SHA-256"];
-/// What to do about a build that cannot speak TLS.
+/// What to do if TLS is configured and the build does not support it.
 const REMEDY: &str = "which this build does not speak: build with --features deployed";
 
 impl Environment<'_> {
-    /// How Kafka is spoken to, by a build that speaks TLS or one that does not.
+    /// The security of Kafka's connections, for a build with or without TLS.
     pub(super) fn kafka_security(&mut self, speaks_tls: bool) -> KafkaSecurity {
         let expected = format!("one of {}", PROTOCOLS.join(", "));
         let known = |text: &str| PROTOCOLS.contains(&text);
         let protocol = self.or_default("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", &expected, known);
+
         match protocol.as_str() {
             "SSL" | "SASL_SSL" if !speaks_tls => {
                 self.faults.push(format!("KAFKA_SECURITY_PROTOCOL asks for TLS, {REMEDY}"));
@@ -44,6 +45,7 @@ impl Environment<'_> {
     fn login(&mut self) -> Login {
         let expected = format!("one of {}", MECHANISMS.join(", "));
         let mechanism = self.required("KAFKA_SASL_MECHANISM", &expected, |text| MECHANISMS.contains(&text));
+
         if mechanism.starts_with("SCRAM") {
             let not_empty = |text: &str| !text.is_empty();
             return Login::Scram {
@@ -52,19 +54,23 @@ impl Environment<'_> {
                 password: self.required("KAFKA_SASL_PASSWORD", "the password for SCRAM", not_empty),
             };
         }
+
         let is_region = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         let region = if mechanism == IAM {
             self.required("AWS_REGION", "the region of the cluster, such as eu-west-1", is_region)
         } else {
             String::new()
         };
+
         Login::Iam { region }
     }
 
-    /// Refuses a URL that insists on TLS, where this build does not speak it. Others do without, as Postgres has it.
+    /// Refuses a URL that requires TLS if this build does not support it. Other modes fall back to
+    /// a connection without TLS, as Postgres defines them.
     pub(super) fn check_postgres_security(&mut self, url: &str, speaks_tls: bool) {
         let mode = PgConnectOptions::from_str(url).map(|options| options.get_ssl_mode());
         let insists = |mode| matches!(mode, PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+
         if !speaks_tls && mode.is_ok_and(insists) {
             self.faults.push(format!("DATABASE_URL asks for TLS by its sslmode, {REMEDY}"));
         }

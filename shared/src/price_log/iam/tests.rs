@@ -1,18 +1,20 @@
 use super::*;
 
-/// Midnight of 26 November 2025.
+/// Midnight of 26 November 2025 (UTC).
 const NOW: Duration = Duration::from_secs(1_764_115_200);
 
-/// The address in a token signed now, for a quarter of an hour.
+/// The address in a token that is signed at [`NOW`] and valid for 15 minutes.
 fn address(session_token: Option<&str>) -> String {
     let session_token = session_token.map(str::to_owned);
     let credentials = Credentials::new("AKIDEXAMPLE", "s3cret/key", session_token, None, "test");
+
     let token = signed("eu-west-1", credentials, SystemTime::UNIX_EPOCH + NOW).unwrap();
     assert_eq!(token.lifetime_ms, i64::try_from((NOW.as_secs() + 900) * 1_000).unwrap());
     String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token.token).unwrap()).unwrap()
 }
 
-/// The expected addresses, but for their ends, are those of AWS's own signer for Python at that time.
+/// The expected addresses, except for their ends, are those of AWS's own signer for Python at that
+/// time.
 #[test]
 fn a_token_is_the_one_of_aws_s_own_signer() {
     let own = "https://kafka.eu-west-1.amazonaws.com/?Action=kafka-cluster%3AConnect\

@@ -41,34 +41,39 @@ fn event(symbol: &str, price: &str) -> PriceEvent {
     }
 }
 
-/// The first `count` records of the topic, whatever their partitions.
+/// The first `count` records of the topic, from all partitions.
 fn read(bootstrap_servers: &str, count: usize) -> Vec<OwnedMessage> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap_servers).set("group.id", "test").set("fetch.wait.max.ms", "20");
     let consumer: BaseConsumer = config.create().unwrap();
+
     let mut partitions = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
         partitions.add_partition_offset(TOPIC, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&partitions).unwrap();
+
     let next = || consumer.poll(Duration::from_secs(10)).expect("a record within 10 s").unwrap().detach();
     std::iter::repeat_with(next).take(count).collect()
 }
 
-/// The hash by which the Java client chooses partitions, written from its definition.
+/// The hash with which the Java client chooses partitions, implemented from its definition.
 fn java_murmur2(key: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
     let mut hash = 0x9747_b28c_u32 ^ u32::try_from(key.len()).unwrap();
     let words = key.chunks_exact(4);
     let rest = words.remainder();
+
     for word in words {
         let mixed = u32::from_le_bytes(word.try_into().unwrap()).wrapping_mul(M);
         hash = hash.wrapping_mul(M) ^ (mixed ^ (mixed >> 24)).wrapping_mul(M);
     }
+
     if !rest.is_empty() {
         let tail = rest.iter().rev().fold(0, |tail, byte| (tail << 8) | u32::from(*byte));
         hash = (hash ^ tail).wrapping_mul(M);
     }
+
     hash = (hash ^ (hash >> 13)).wrapping_mul(M);
     hash ^ (hash >> 15)
 }
@@ -77,21 +82,26 @@ fn java_murmur2(key: &[u8]) -> u32 {
 async fn appended_events_are_on_the_topic_keyed_by_symbol_where_the_java_client_would_put_them() {
     assert_eq!(java_murmur2(b"foobar").cast_signed(), -790_332_482, "the published value");
     let (cluster, symbols) = (cluster(), ["AAPL", "BRK-B", "^GSPC", "EURUSD=X", "M&M.NS", "A"]);
+
     let events = symbols.map(|symbol| event(symbol, "150.250000000000001"));
     let results = log_at(cluster.bootstrap_servers()).append(&events).await;
     assert_eq!(results, vec![Ok(()); events.len()]);
+
     let mut found: Vec<PriceEvent> = Vec::new();
     for record in read(&cluster.bootstrap_servers(), events.len()) {
         let key = record.key().unwrap();
         let partition = (java_murmur2(key) & 0x7fff_ffff) % PARTITIONS.cast_unsigned();
         assert_eq!(record.partition().cast_unsigned(), partition, "{}", String::from_utf8_lossy(key));
+
         let timestamp =
             crate::market::Timestamp::from_timestamp_millis(record.timestamp().to_millis().unwrap());
         let (partition, offset) = (record.partition(), record.offset());
         let place = RecordCoordinates { topic: TOPIC, partition, offset, timestamp };
+
         found.push(PriceEvent::decode(record.payload(), &place, chrono::Utc::now()).unwrap());
         assert_eq!(found.last().unwrap().symbol.as_str().as_bytes(), key);
     }
+
     found.sort_by_key(|event| event.id);
     assert_eq!(found, events);
 }
@@ -113,10 +123,12 @@ async fn a_symbols_events_keep_their_order() {
     let events: Vec<_> = (1..=500).map(|price| event("AAPL", &price.to_string())).collect();
     let results = log_at(cluster.bootstrap_servers()).append(&events).await;
     assert!(results.iter().all(Result::is_ok));
+
     let ids = read(&cluster.bootstrap_servers(), events.len()).into_iter().map(|record| {
         let value: serde_json::Value = serde_json::from_slice(record.payload().unwrap()).unwrap();
         value["id"].as_str().unwrap().parse::<Uuid>().unwrap()
     });
+
     assert!(ids.eq(events.iter().map(|event| event.id)));
 }
 
@@ -124,9 +136,11 @@ async fn a_symbols_events_keep_their_order() {
 async fn an_event_that_the_broker_refuses_fails_and_its_successor_passes() {
     let cluster = cluster();
     let log = log_at(cluster.bootstrap_servers());
+
     cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
     let refused = log.append(&[event("AAPL", "1")]).await;
     assert!(matches!(refused[..], [Err(PublishError::NotAcknowledged(_))]), "{refused:?}");
+
     assert_eq!(log.append(&[event("AAPL", "2")]).await, [Ok(())]);
 }
 
@@ -135,10 +149,12 @@ async fn appending_fails_while_the_broker_is_away_and_works_once_it_is_back() {
     let cluster = cluster();
     let log = log_at(cluster.bootstrap_servers());
     assert_eq!(log.append(&[event("AAPL", "1")]).await, [Ok(())]);
+
     cluster.broker_down(1).unwrap();
     let away = log.append(&[event("AAPL", "2"), event("MSFT", "2")]).await;
     assert!(away.iter().all(|result| matches!(result, Err(PublishError::NotAcknowledged(_)))), "{away:?}");
     assert!(log.check(Duration::from_millis(300)).await.is_err());
+
     cluster.broker_up(1).unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     while log.append(&[event("AAPL", "3")]).await != [Ok(())] {

@@ -1,4 +1,4 @@
-//! The recorded prices; their provenance stands in `shared/data/README.md`.
+//! The recorded prices. `shared/data/README.md` documents their origin.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ pub(super) type Tape = HashMap<Symbol, Vec<Row>>;
 /// One recorded price.
 #[derive(Debug)]
 pub(super) struct Row {
-    /// When it was recorded, as the file writes it.
+    /// When it was recorded, in the file's notation.
     pub(super) recorded_at: &'static str,
     pub(super) price: Price,
     pub(super) currency: Currency,
@@ -23,28 +23,30 @@ pub(super) struct Row {
     pub(super) source_field: &'static str,
 }
 
-/// The tape that comes with the program; a test reads it whole.
+/// The tape that is compiled in; a test parses all of it.
 pub(super) static TAPE: LazyLock<Tape> =
     LazyLock::new(|| parse(CSV).expect("the tape that is built in is sound"));
 
-/// The row of `symbol` that is played in `step`.
+/// The row of `symbol` for `step`.
 pub(super) fn row_at<'a>(tape: &'a Tape, symbol: &Symbol, step: i64) -> Option<&'a Row> {
     let rows = tape.get(symbol)?;
     let index = step.checked_rem_euclid(i64::try_from(rows.len()).ok()?)?;
     rows.get(usize::try_from(index).ok()?)
 }
 
-/// Reads a tape: plain columns, no quoting. The error names the line.
+/// Parses a tape: plain columns without quoting. The error names the line.
 fn parse(csv: &'static str) -> Result<Tape, String> {
     let mut lines = csv.lines().enumerate();
     if lines.next().is_none_or(|(_, header)| header != HEADER) {
         return Err(format!("line 1 is not {HEADER}"));
     }
+
     let mut tape = Tape::new();
     for (index, line) in lines {
         let (symbol, row) = row(line).ok_or_else(|| format!("line {} is not a recorded price", index + 1))?;
         tape.entry(symbol).or_default().push(row);
     }
+
     Ok(tape)
 }
 
@@ -66,6 +68,7 @@ mod tests {
         let mut symbols: Vec<&str> = tape.keys().map(Symbol::as_str).collect();
         symbols.sort_unstable();
         assert_eq!(symbols, ["AAPL", "FB", "GOOG", "IBM", "MSFT"]);
+
         for (symbol, rows) in &tape {
             assert_eq!(rows.len(), 392, "{symbol}");
             let times: Vec<Timestamp> = rows.iter().map(|row| row.recorded_at.parse().unwrap()).collect();
@@ -77,6 +80,7 @@ mod tests {
     #[test]
     fn a_damaged_tape_is_refused_by_line() {
         assert_eq!(parse("symbol,price\n").unwrap_err(), format!("line 1 is not {HEADER}"));
+
         let damaged = "symbol,timestamp,price,currency,source_field\nIBM,2012-05-18T13:30:00Z,-1,USD,open\n";
         assert_eq!(parse(damaged).unwrap_err(), "line 2 is not a recorded price");
     }
