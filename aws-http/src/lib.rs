@@ -1,6 +1,7 @@
-//! HTTP for AWS's SDK, by the client that everything else here uses.
+//! HTTP for AWS's SDK, with the same client that everything else here uses.
 //!
-//! The SDK's own client would be a second one beside it, with an HTTP/2 that nothing here speaks: a tenth of a function.
+//! The SDK's own client would be a second one in each binary, with an HTTP/2 that nothing here
+//! uses: a tenth of a function's size.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,31 +18,36 @@ use aws_smithy_types::body::SdkBody;
 use reqwest::redirect::Policy;
 use reqwest::{Body, Client, Request};
 
-/// An HTTP client for a configuration of the SDK. Its clones share their connections, so one does for several services.
+/// An HTTP client for a configuration of the SDK. Clones share their connections, so one client
+/// serves several services.
 #[must_use]
 pub fn client() -> SharedHttpClient {
     SharedHttpClient::new(Clients::default())
 }
 
-/// The clients in use, by their time limit for connecting, which reqwest sets for a client as a whole.
+/// The clients in use, by connect timeout, which reqwest sets only for a whole client.
 #[derive(Clone, Debug, Default)]
 struct Clients(Arc<Mutex<HashMap<Option<Duration>, Client>>>);
 
 impl Clients {
-    /// The one with this limit, made at its first request: that loads the certificates.
+    /// The client with this timeout, created at its first request, because that loads the
+    /// certificates.
     fn get(&self, connect_timeout: Option<Duration>) -> Result<Client, reqwest::Error> {
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&connect_timeout) {
             return Ok(client.clone());
         }
-        // What the SDK signed goes out as it is, and what comes back is what the service sent. As with the SDK's own client
-        // no proxy is asked, which would not find an AWS emulator on this machine or beside this container.
+        // Nothing may change what the SDK has signed or what the service sends. As in the SDK's own
+        // client, no proxy is used: it would not reach an AWS emulator on this machine or beside
+        // this container.
         let mut builder = Client::builder().redirect(Policy::none()).referer(false).no_gzip().no_proxy();
         if let Some(timeout) = connect_timeout {
             builder = builder.connect_timeout(timeout);
         }
+
         let client = builder.build()?;
         clients.insert(connect_timeout, client.clone());
+
         Ok(client)
     }
 
@@ -60,7 +66,7 @@ impl HttpClient for Clients {
     }
 }
 
-/// Sends requests within two limits: one on connecting, one until an answer begins.
+/// Sends requests within two time limits: one for connecting, one until the response begins.
 #[derive(Debug)]
 struct Connector {
     clients: Clients,
@@ -89,12 +95,14 @@ impl HttpConnector for Connector {
 async fn send(client: Client, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
     let request = Request::try_from(request.map(Body::wrap)).map_err(failure)?;
+
     let response = http::Response::from(client.execute(request).await.map_err(failure)?);
     HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
         .map_err(|error| ConnectorError::other(error.into(), None))
 }
 
-/// The SDK tries again or not by the failure's kind; it does not after a request that could not even be put together.
+/// Classifies a failure. The SDK retries by its kind, and does not retry a request that could not
+/// be built.
 fn failure(error: reqwest::Error) -> ConnectorError {
     let never_connected = error.is_connect();
     let failure = if error.is_timeout() {
@@ -104,6 +112,7 @@ fn failure(error: reqwest::Error) -> ConnectorError {
     } else {
         ConnectorError::io(error.into())
     };
+
     if never_connected { failure.never_connected() } else { failure }
 }
 
