@@ -1,4 +1,5 @@
-//! The custom resource that invokes upkeep at deploy: CloudFormation waits until its URL is answered.
+//! The custom resource that invokes upkeep at deploy: CloudFormation waits for an answer at its
+//! URL.
 
 use std::time::Duration;
 
@@ -9,12 +10,13 @@ use serde_json::Value;
 use crate::Summary;
 use crate::failure::UpkeepError;
 
-/// Longest that one try to answer takes.
+/// Longest that one attempt to answer takes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Our name for the resource, which never changes: CloudFormation would delete the one of another name.
+/// The resource's physical id. It never changes: CloudFormation deletes a resource whose id is
+/// replaced.
 const PHYSICAL_RESOURCE_ID: &str = "upkeep";
 
-/// CloudFormation's request. Its URL is a secret: whoever has it may answer.
+/// CloudFormation's request. Its URL is a secret: anyone who has it may answer.
 #[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct CustomResource {
@@ -57,7 +59,7 @@ impl From<reqwest::Error> for AnswerError {
 }
 
 impl CustomResource {
-    /// The request that `event` is, if it asks for an answer.
+    /// The request in `event`, if it expects an answer.
     #[must_use]
     pub fn of(event: &Value) -> Option<Self> {
         Self::deserialize(event).ok().filter(|request| !request.response_url.is_empty())
@@ -69,10 +71,10 @@ impl CustomResource {
         self.request_type == "Delete"
     }
 
-    /// Tells CloudFormation what came of the request.
+    /// Reports the result of the request to CloudFormation.
     ///
     /// # Errors
-    /// When the answer does not arrive, after some tries.
+    /// When the answer could not be delivered after several attempts.
     pub async fn answer(&self, result: &Result<Summary, UpkeepError>) -> Result<(), AnswerError> {
         let reason = result.as_ref().err().map(ToString::to_string);
         let answer = Answer {
@@ -83,12 +85,13 @@ impl CustomResource {
             request_id: &self.request_id,
             logical_resource_id: &self.logical_resource_id,
         };
-        // Sent without a content type: the URL is signed for a request that has none.
+        // Sent without a content type: the URL is signed for a request without one.
         let body = serde_json::json!(answer).to_string();
         let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build()?;
         let put = async || {
             client.put(&self.response_url).body(body.clone()).send().await?.error_for_status().map(|_| ())
         };
+
         put.retry(ExponentialBuilder::default()).await?;
         Ok(())
     }
@@ -114,8 +117,10 @@ mod tests {
     async fn answer_to(request_type: &str, result: Result<Summary, UpkeepError>) -> Value {
         let server = MockServer::start().await;
         Mock::given(method("PUT")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+
         let request = CustomResource::of(&event(&server, request_type)).unwrap();
         request.answer(&result).await.unwrap();
+
         let requests = server.received_requests().await.unwrap();
         assert_eq!(requests.len(), 1);
         assert!(!requests[0].headers.contains_key("content-type"));
@@ -134,6 +139,7 @@ mod tests {
     #[tokio::test]
     async fn failure_is_answered_with_what_failed() {
         let failure = Failure { task: "topics".to_owned(), reason: "away".to_owned() };
+
         let answer = answer_to("Update", Err(UpkeepError(vec![failure]))).await;
         assert_eq!(
             (&answer["Status"], &answer["Reason"]),
@@ -149,7 +155,9 @@ mod tests {
             .up_to_n_times(1)
             .mount(&server)
             .await;
+
         Mock::given(method("PUT")).respond_with(ResponseTemplate::new(200)).expect(1).mount(&server).await;
+
         let request = CustomResource::of(&event(&server, "Create")).unwrap();
         assert!(request.answer(&Ok(Summary::default())).await.is_ok());
     }

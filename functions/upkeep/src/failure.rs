@@ -1,4 +1,4 @@
-//! Tasks that failed: each is told by itself, and keeps no other from being done.
+//! Failed tasks: each is reported by itself, and does not prevent the others.
 
 use std::error::Error;
 use std::fmt;
@@ -9,9 +9,9 @@ use tracing::error;
 /// A task that failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What was to be done.
+    /// The task.
     pub task: String,
-    /// Why it was not.
+    /// Why it failed.
     pub reason: String,
 }
 
@@ -26,12 +26,14 @@ impl fmt::Display for Failure {
 pub struct Failures(pub Vec<Failure>);
 
 impl Failures {
-    /// The result of a task, or none, with its failure among the others. Causes are for the log alone.
+    /// Returns the result of a task; a failure is logged with its cause and recorded, without the
+    /// cause.
     pub fn done<T, E: Error>(&mut self, task: &str, result: Result<T, E>) -> Option<T> {
         let error = match result {
             Ok(done) => return Some(done),
             Err(error) => error,
         };
+
         let cause = error.source().map(ToString::to_string);
         error!(task, %error, cause, "task failed");
         self.0.push(Failure { task: task.to_owned(), reason: error.to_string() });
@@ -39,12 +41,12 @@ impl Failures {
     }
 }
 
-/// The tasks that failed. The others were done.
+/// The tasks that failed. All others were done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpkeepError(pub Vec<Failure>);
 
 impl UpkeepError {
-    /// Which tasks failed, without the reasons: for answers, which everybody may read.
+    /// The names of the failed tasks without the reasons: for answers that any client may read.
     #[must_use]
     pub fn tasks(&self) -> String {
         self.0.iter().map(|failure| failure.task.as_str()).collect::<Vec<_>>().join(", ")

@@ -1,6 +1,7 @@
-//! Growth: partitions made ahead of need, and what is older than its retention dropped.
+//! Growth: creates partitions ahead of need, and drops what is older than its retention.
 //!
-//! Each table is looked after by itself: one that is in use does not keep the others waiting for the next run.
+//! Each table is handled separately: one that is in use does not delay the others until the next
+//! run.
 
 use std::time::Duration;
 
@@ -17,17 +18,19 @@ use sqlx::PgPool;
 
 use crate::failure::Failures;
 
-/// How often a table that is in use is tried again; each try holds up reads and writes for a quarter of a second at most.
+/// How often a table that is in use is tried again. Each attempt blocks reads and writes for at
+/// most a quarter of a second.
 const TRIES: usize = 6;
-/// The first pause between the tries, which doubles up to the longest. Reads and writes go on meanwhile.
+/// The first pause between attempts, which doubles, and the longest. Reads and writes continue
+/// meanwhile.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(4));
-/// Most that our clock and Postgres's may differ.
+/// Largest accepted difference between our clock and Postgres's.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::hours(1);
 
-/// What was made and what was dropped.
+/// What was created and what was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Trimmed {
-    /// Partitions made ahead of need.
+    /// Partitions created ahead of need.
     pub partitions_made: usize,
     /// Partitions dropped for their age.
     pub partitions_dropped: usize,
@@ -37,11 +40,11 @@ pub struct Trimmed {
     pub rejected_deleted: u64,
     /// Series removed whose points were all dropped.
     pub series_removed: u64,
-    /// What was left of jobs that were deleted or never made.
+    /// Rows of jobs that were deleted or never activated.
     pub jobs: Removed,
 }
 
-/// Our clock and Postgres's tell different times, so nothing may be dropped for its age.
+/// Our clock and Postgres's differ, so nothing may be dropped for its age.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "nothing is dropped for its age, since upkeep's clock says {ours} and Postgres's {postgres}: set the one that is wrong"
@@ -51,7 +54,7 @@ pub struct ClocksDiffer {
     postgres: Timestamp,
 }
 
-/// The older of the two clocks' times.
+/// The earlier time of the two clocks.
 ///
 /// # Errors
 /// When they differ by more than an hour.
@@ -62,7 +65,7 @@ pub fn agreed_time(ours: Timestamp, postgres: Timestamp) -> Result<Timestamp, Cl
     Ok(ours.min(postgres))
 }
 
-/// Makes the partitions that will be needed after `now`.
+/// Creates the partitions that will be needed after `now`.
 pub async fn make_ahead(pool: &PgPool, now: Timestamp, trimmed: &mut Trimmed, failures: &mut Failures) {
     for table in [PRICE_POINTS, RAW_RESPONSES] {
         let made = patiently(|| partitions::make_ahead(pool, table, now)).await;
@@ -71,7 +74,8 @@ pub async fn make_ahead(pool: &PgPool, now: Timestamp, trimmed: &mut Trimmed, fa
     }
 }
 
-/// Drops what was kept for long enough at `now`. What fails is among `failures`, and comes again with the next run.
+/// Drops what is older than its retention at `now`. Failures are recorded in `failures`; the next
+/// run tries again.
 pub async fn trim(
     pool: &PgPool,
     retention: &Retention,
@@ -86,21 +90,25 @@ pub async fn trim(
         trimmed.partitions_dropped +=
             failures.done(&format!("retention of {}", table.name()), dropped).unwrap_or(0);
     }
+
     trimmed.jobs = failures.done("deleted jobs", remove_marked(pool).await).unwrap_or_default();
+    // After the partitions of points: series lose their last points with these.
     let series = remove_expired_series(pool).await;
     trimmed.series_removed = failures.done("series without points", series).unwrap_or(0);
+
     if let Some(cutoff) = days_before(now, retention.runs_days) {
         let runs = polling_runs::delete_before(pool, cutoff).await;
         trimmed.runs_deleted = failures.done("retention of runs", runs).unwrap_or(0);
     }
+
     if let Some(cutoff) = days_before(now, retention.rejected_days) {
         let rejected = rejected_events::delete_before(pool, cutoff).await;
         trimmed.rejected_deleted = failures.done("retention of rejected events", rejected).unwrap_or(0);
     }
 }
 
-/// Drops the partitions of a table that ended `days` before `now`, and before the newest row: should all clocks jump ahead
-/// by years, what was stored until then is not old for that.
+/// Drops the partitions of a table that ended `days` before both `now` and the newest row. If all
+/// clocks jump ahead by years, the data stored until then is not dropped.
 async fn drop_old(
     pool: &PgPool,
     table: PartitionedTable,
@@ -108,9 +116,11 @@ async fn drop_old(
     now: Timestamp,
 ) -> Result<usize, PartitionError> {
     let Some(cutoff) = days_before(now, days) else { return Ok(0) };
+
     if !partitions::any_before(pool, table, cutoff).await? {
         return Ok(0);
     }
+
     let Some(newest) = partitions::newest(pool, table).await? else { return Ok(0) };
     let Some(cutoff) = days_before(now.min(newest), days) else { return Ok(0) };
     partitions::drop_before(pool, table, cutoff).await
@@ -120,17 +130,19 @@ fn days_before(now: Timestamp, days: u32) -> Option<Timestamp> {
     now.checked_sub_signed(TimeDelta::days(days.into()))
 }
 
-/// Tries again while the table is in use.
+/// Retries while the table is in use.
 async fn patiently<F>(task: impl FnMut() -> F) -> Result<usize, PartitionError>
 where
     F: Future<Output = Result<usize, PartitionError>>,
 {
     let (first, longest) = PAUSES;
+
     let pauses = ExponentialBuilder::default()
         .with_min_delay(first)
         .with_max_delay(longest)
         .with_max_times(TRIES)
         .with_jitter();
+
     task.retry(pauses).when(PartitionError::is_busy).await
 }
 
@@ -146,13 +158,16 @@ mod tests {
     fn the_older_clock_counts_and_clocks_that_disagree_are_named() {
         let now = at("2026-11-28T12:00:00Z");
         let (earlier, hour) = (now - TimeDelta::minutes(59), TimeDelta::hours(1));
+
         assert_eq!(agreed_time(now, earlier), Ok(earlier));
         assert_eq!(agreed_time(earlier, now), Ok(earlier));
         assert_eq!(agreed_time(now, now + hour), Ok(now));
+
         for (ours, postgres) in [(now, at("2036-01-01T00:00:00Z")), (at("2036-01-01T00:00:00Z"), now)] {
             let told = agreed_time(ours, postgres).unwrap_err().to_string();
             assert!(told.contains("2036-01-01") && told.contains("2026-11-28"), "{told}");
         }
+
         assert!(agreed_time(now, at("1970-01-01T00:00:00Z")).is_err());
     }
 }

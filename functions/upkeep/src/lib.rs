@@ -1,8 +1,8 @@
-//! Upkeep: brings the schema up to date, makes and drops partitions, makes missing topics, and reconciles schedules
-//! with jobs.
+//! Upkeep: migrates the schema, creates and drops partitions, creates missing topics, and
+//! reconciles schedules with jobs.
 //!
-//! A custom resource invokes it at deploy ([`custom_resource`]) and a schedule afterwards. Every task may run at any
-//! time and any number of times, also twice at once.
+//! A custom resource invokes it at deploy ([`custom_resource`]), and a schedule afterwards. Every
+//! task may run at any time and any number of times, also concurrently.
 
 use std::sync::{Arc, Once};
 
@@ -30,12 +30,12 @@ pub mod metrics;
 pub mod reconciliation;
 mod schema;
 
-/// Partitions of the price topic: as many averagers can work at once.
+/// Partitions of the price topic, and so the most averagers that run at once.
 const PRICE_PARTITIONS: i32 = 6;
-/// Partitions of the dead-letter topic, which has next to no traffic.
+/// Partitions of the dead-letter topic, which has very little traffic.
 const DEAD_LETTER_PARTITIONS: i32 = 1;
 
-/// What upkeep works with.
+/// What upkeep works on.
 #[derive(Clone, Debug)]
 pub struct Upkeep {
     /// The database.
@@ -44,45 +44,48 @@ pub struct Upkeep {
     pub kafka: Kafka,
     /// The schedules of the jobs.
     pub schedules: Schedules,
-    /// How long things are kept.
+    /// How long stored data is kept.
     pub retention: Retention,
-    /// How long the topics that it makes keep their records.
+    /// How long the topics that it creates keep their records.
     pub topic_retention: TopicRetention,
-    /// Who tells `CloudWatch` how things are, where that listens.
+    /// Writes metrics for `CloudWatch`; `None` if nothing reads them.
     pub metrics: Option<Arc<Metrics>>,
 }
 
 /// What an invocation did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// The version that the schema now has.
+    /// The current version of the schema.
     pub migrated: Option<i64>,
-    /// What was made for the future, and what went for its age.
+    /// Partitions created, and data removed for its age.
     #[serde(flatten)]
     pub trimmed: Trimmed,
-    /// Topics that were missing.
+    /// Topics that were missing and are created.
     pub topics_created: Vec<String>,
-    /// In what topics that were there are weaker than those that upkeep makes.
+    /// Where existing topics are weaker than those that upkeep creates.
     pub topics_weaker: Vec<String>,
-    /// Jobs that lacked their schedule.
+    /// Jobs whose schedule was missing.
     pub schedules_created: usize,
-    /// Schedules that were not as their job has them.
+    /// Schedules that differed from their job's.
     pub schedules_repaired: usize,
-    /// Schedules that lacked their job.
+    /// Schedules whose job was missing.
     pub schedules_removed: usize,
 }
 
 impl Upkeep {
-    /// Does everything, unless a custom resource is being deleted; a custom resource gets its answer.
+    /// Runs all tasks, unless a custom resource is being deleted. A custom resource gets an answer
+    /// in every case.
     ///
     /// # Errors
-    /// When a task failed, or the answer could not be given.
+    /// When a task failed, or the answer could not be delivered.
     pub async fn handle(&self, event: &Value) -> Result<Summary, UpkeepError> {
         let Some(request) = CustomResource::of(event) else {
             return self.run().await;
         };
+
         let result = if request.is_deletion() { Ok(Summary::default()) } else { self.run().await };
         let answered = request.answer(&result).await;
+
         match (result, answered) {
             (Ok(summary), Ok(())) => Ok(summary),
             (Ok(_), Err(error)) => {
@@ -96,18 +99,22 @@ impl Upkeep {
     async fn run(&self) -> Result<Summary, UpkeepError> {
         let topics = self.topics();
         let (mut summary, mut failures) = (Summary::default(), Failures::default());
+
         let (_, topics) = tokio::join!(
             self.look_after_postgres(&mut summary, &mut failures),
             ensure_topics(&self.kafka, &topics),
         );
+
         let Ensured { created, shortcomings } = failures.done("topics", topics).unwrap_or_default();
         warn_once(&shortcomings);
         (summary.topics_created, summary.topics_weaker) = (created, shortcomings);
+
         let result = if failures.0.is_empty() { Ok(summary) } else { Err(UpkeepError(failures.0)) };
         self.note(&result).await;
         if let Some(metrics) = &self.metrics {
             metrics.tell(&self.pool, result.is_ok()).await;
         }
+
         result.inspect(|summary| info!(?summary, "upkeep done"))
     }
 
@@ -119,55 +126,63 @@ impl Upkeep {
             retention_days: prices_days,
             bounds_times: true,
         };
-        // A dead letter keeps the time that its record had.
+        // A dead letter keeps the timestamp of its record.
         let dead_letters = Topic {
             name: &self.kafka.dead_letter_topic,
             partitions: DEAD_LETTER_PARTITIONS,
             retention_days: dead_letters_days,
             bounds_times: false,
         };
+
         [prices, dead_letters]
     }
 
     async fn look_after_postgres(&self, summary: &mut Summary, failures: &mut Failures) {
         summary.migrated = failures.done("schema", schema::migrate(&self.pool).await);
-        // Without its tables there is nothing to look after, which is told already.
+        // Without tables there is nothing more to do; the failed migration is already recorded.
         if summary.migrated.is_some() || series::check(&self.pool).await.is_ok() {
             self.look_after_growth(&mut summary.trimmed, failures).await;
         }
+
         let mended = reconcile(&self.pool, &self.schedules, Utc::now).await;
         if let Err(ReconciliationError::Schedules(ScheduleError { action, reason })) = &mended {
             error!(action, reason, "EventBridge failed us");
         }
+
         let Mended { created, repaired, removed } = failures.done("schedules", mended).unwrap_or_default();
         summary.schedules_created = created;
         summary.schedules_repaired = repaired;
         summary.schedules_removed = removed;
     }
 
-    /// Nothing is dropped for its age unless our clock and Postgres's agree on the time.
+    /// Creates partitions, and drops old data only if our clock and Postgres's agree.
     async fn look_after_growth(&self, trimmed: &mut Trimmed, failures: &mut Failures) {
         let ours = Utc::now();
         let Some(postgres) = failures.done("clocks", clock::now(&self.pool).await) else { return };
+
         growth::make_ahead(&self.pool, ours.min(postgres), trimmed, failures).await;
+
         if let Some(now) = failures.done("clocks", growth::agreed_time(ours, postgres)) {
             growth::trim(&self.pool, &self.retention, now, trimmed, failures).await;
         }
     }
 
-    /// Notes how the run ended, for `GET /health`. Where that fails, Postgres is away, which shows there by itself.
+    /// Records the result of the run, for `GET /health`. If that fails, Postgres is unavailable,
+    /// which appears there anyway.
     async fn note(&self, result: &Result<Summary, UpkeepError>) {
         let noted = match result {
             Ok(_) => part_states::succeeded(&self.pool, Part::Upkeep).await,
             Err(error) => part_states::failed(&self.pool, Part::Upkeep, &error.tasks()).await,
         };
+
         if let Err(error) = noted {
             warn!(%error, "how this run ended could not be noted");
         }
     }
 }
 
-/// Told once by each instance: it is no failure, and stays so until somebody changes the topics.
+/// Warns once per instance: this is not a failure, and does not change until an operator changes
+/// the topics.
 fn warn_once(shortcomings: &[String]) {
     static TOLD: Once = Once::new();
     if !shortcomings.is_empty() {

@@ -10,7 +10,8 @@ use shared::{config, repository, telemetry};
 use upkeep::Upkeep;
 use upkeep::metrics::Metrics;
 
-/// Connections to Postgres: tasks come one after another, and migrating takes one of its own.
+/// Connections to Postgres: tasks run one after another, and migrating takes a connection of its
+/// own.
 const CONNECTIONS: u32 = 2;
 
 #[tokio::main]
@@ -26,9 +27,10 @@ async fn main() -> Result<(), Error> {
         retention: config.retention,
         topic_retention: config.topic_retention,
     };
+
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
         let upkeep = upkeep.clone();
-        // Boxed, because the compiler follows nested futures to a limited depth only.
+        // Boxed, because the compiler follows nested futures only to a limited depth.
         let handling: BoxFuture<'_, _> = Box::pin(async move { upkeep.handle(&event.payload).await });
         handling
     }))

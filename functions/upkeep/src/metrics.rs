@@ -1,7 +1,8 @@
-//! The facts of `GET /health` as metrics: lines in `CloudWatch`'s embedded metric format, which it reads out of the function's
-//! log. No request is sent for it.
+//! The facts of `GET /health` as metrics: lines in `CloudWatch`'s embedded metric format, which it
+//! reads from the function's log. No request is sent for them.
 //!
-//! Format: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+//! Format:
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use std::fmt;
 use std::time::Duration;
@@ -15,14 +16,14 @@ use shared::repository::polling_jobs;
 use sqlx::PgPool;
 use tracing::warn;
 
-/// Whose metrics they are, in `CloudWatch`.
+/// The metrics' namespace in `CloudWatch`.
 const NAMESPACE: &str = "MarketData";
-/// Longest that Kafka is asked for one topic.
+/// Longest that the query of one topic takes.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The consumer group of the command that sends dead letters back.
 const REDRIVE_GROUP: &str = "redrive";
 
-/// Tells how things are at the end of each run.
+/// Writes the metrics at the end of each run.
 pub struct Metrics {
     function: String,
     prices: KafkaBacklog,
@@ -35,7 +36,7 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// What is told of a run.
+/// The facts of a run; `None` where a fact could not be read.
 #[derive(Clone, Debug, Default)]
 struct Facts {
     succeeded: bool,
@@ -45,7 +46,8 @@ struct Facts {
 }
 
 impl Metrics {
-    /// Of the function of this name, and the averager that reads in `averager_group`.
+    /// The metrics of the function with this name, and of the averager that reads in
+    /// `averager_group`.
     #[must_use]
     pub fn new(function: String, kafka: &Kafka, averager_group: &str) -> Self {
         let prices = KafkaBacklog::new(kafka, &kafka.price_topic, averager_group);
@@ -53,7 +55,8 @@ impl Metrics {
         Self { function, prices, dead_letters }
     }
 
-    /// Writes the metrics of a run that is over. What cannot be told is left out, which the alarms take for trouble.
+    /// Writes the metrics of a finished run. What could not be read is omitted, which the alarms
+    /// treat as a problem.
     #[expect(
         clippy::print_stdout,
         reason = "a function's standard output is its log, and the format wants bare lines"
@@ -62,6 +65,7 @@ impl Metrics {
         let now = Utc::now();
         let (prices, dead_letters, stalled_jobs) =
             tokio::join!(read(&self.prices), read(&self.dead_letters), stalled_jobs(pool, now));
+
         let facts = Facts { succeeded, prices, dead_letters, stalled_jobs };
         for line in lines(&self.function, &facts, now) {
             println!("{line}");
@@ -82,21 +86,25 @@ async fn stalled_jobs(pool: &PgPool, now: Timestamp) -> Option<u64> {
         .map(|(count, _)| count)
 }
 
-/// One line of the whole, and one of each partition.
+/// One line for the whole pipeline, and one for each partition.
 fn lines(function: &str, facts: &Facts, now: Timestamp) -> Vec<Value> {
     let mut whole = vec![("UpkeepSuccesses", "Count", i64::from(facts.succeeded))];
+
     let prices = facts.prices.as_deref().unwrap_or_default();
     if facts.prices.is_some() {
         whole.push(("RecordsBehind", "Count", prices.iter().map(|of| of.records).sum()));
         let oldest = prices.iter().map(|of| seconds_behind(of, now)).max().flatten();
         whole.extend(oldest.map(|seconds| ("SecondsBehind", "Seconds", seconds)));
     }
+
     if let Some(letters) = &facts.dead_letters {
         whole.push(("DeadLetters", "Count", letters.iter().map(|of| of.records).sum()));
     }
+
     if let Some(stalled) = facts.stalled_jobs {
         whole.push(("StalledJobs", "Count", i64::try_from(stalled).unwrap_or(i64::MAX)));
     }
+
     let mut lines = vec![line(&[("FunctionName", function)], &whole, now)];
     for of in prices {
         let partition = of.partition.to_string();
@@ -107,7 +115,7 @@ fn lines(function: &str, facts: &Facts, now: Timestamp) -> Vec<Value> {
     lines
 }
 
-/// The age of the oldest record that is left; none if it could not be read.
+/// The age of the oldest remaining record, in seconds; `None` if it could not be read.
 fn seconds_behind(of: &PartitionBacklog, now: Timestamp) -> Option<i64> {
     if of.records == 0 { Some(0) } else { of.oldest.map(|oldest| (now - oldest).num_seconds().max(0)) }
 }
@@ -116,6 +124,7 @@ fn line(dimensions: &[(&str, &str)], metrics: &[(&str, &str, i64)], now: Timesta
     let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
     let definitions: Vec<Value> =
         metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+
     let mut line = Map::new();
     line.insert(
         "_aws".to_owned(),
@@ -124,6 +133,7 @@ fn line(dimensions: &[(&str, &str)], metrics: &[(&str, &str, i64)], now: Timesta
             "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [names], "Metrics": definitions}],
         }),
     );
+
     line.extend(dimensions.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
     line.extend(metrics.iter().map(|(name, _, value)| ((*name).to_owned(), json!(value))));
     Value::Object(line)
@@ -143,13 +153,16 @@ mod tests {
             records,
             oldest: age.map(|age| now - TimeDelta::seconds(age)),
         };
+
         let facts = Facts {
             succeeded: true,
             prices: Some(vec![of(0, 0, None), of(1, 5, Some(90))]),
             dead_letters: Some(vec![of(0, 2, None)]),
             stalled_jobs: Some(3),
         };
+
         let lines = lines("market-upkeep", &facts, now);
+
         assert_eq!(lines.len(), 3);
         let expected = json!({
             "_aws": {"Timestamp": 1_795_867_200_000_i64, "CloudWatchMetrics": [{
@@ -181,9 +194,11 @@ mod tests {
         let now = Utc::now();
         let lines = lines("upkeep", &Facts::default(), now);
         assert_eq!((lines.len(), &lines[0]["UpkeepSuccesses"]), (1, &json!(0)));
+
         for absent in ["RecordsBehind", "SecondsBehind", "DeadLetters", "StalledJobs"] {
             assert_eq!(lines[0].get(absent), None, "{absent}");
         }
+
         let unread = PartitionBacklog { partition: 0, records: 3, oldest: None };
         let facts = Facts { prices: Some(vec![unread]), ..Facts::default() };
         let lines = super::lines("upkeep", &facts, now);

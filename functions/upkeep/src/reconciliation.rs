@@ -1,4 +1,4 @@
-//! Schedules follow jobs: Postgres is the source of truth.
+//! Reconciles schedules with jobs: Postgres is the source of truth.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -13,67 +13,75 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-/// Jobs read at once.
+/// Jobs read in one page.
 const PAGE: i64 = 1_000;
-/// About how many schedules are compared in one run; where there are more, a share of them is.
+/// About how many schedules are compared in one run; of more, a share is compared.
 const COMPARED: usize = 2_000;
-/// Schedules compared at once: at 20 ms each 200 a second, below EventBridge's 250 in the smaller Regions.
+/// Schedules compared at once. At 20 ms each this makes 200 requests a second, below EventBridge's
+/// limit of 250 in the smaller Regions.
 const AT_ONCE: usize = 4;
-/// Seconds from one run to the next.
+/// Seconds between two runs.
 const RUN_SECONDS: u64 = 600;
-/// How long a run goes on to mend schedules; the function has five minutes for all its tasks.
+/// How long a run repairs schedules; the function has five minutes for all its tasks.
 const TIME: Duration = Duration::from_secs(120);
 
-/// How many schedules were mended.
+/// Numbers of reconciled schedules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mended {
-    /// Jobs that lacked their schedule.
+    /// Jobs whose schedule was missing.
     pub created: usize,
-    /// Schedules that were not as their job has them.
+    /// Schedules that differed from their job's.
     pub repaired: usize,
-    /// Schedules that lacked their job.
+    /// Schedules whose job was missing.
     pub removed: usize,
 }
 
-/// Why not everything was mended; what was mended stays so, and the next one goes on.
+/// Why not everything was reconciled. What was done stays done, and the next run continues.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconciliationError {
-    /// EventBridge is away: nothing was done.
+    /// EventBridge is unavailable: nothing was done.
     #[error(transparent)]
     Schedules(#[from] ScheduleError),
-    /// EventBridge refused some schedules; the others were mended. The log names them.
+    /// EventBridge refused some schedules; the others were reconciled. The log names them.
     #[error("{failed} schedules were not mended")]
     Refused {
-        /// How many.
+        /// The number of refused schedules.
         failed: usize,
     },
-    /// Postgres is away or refuses.
+    /// Postgres is unavailable or refuses a statement.
     #[error(transparent)]
     Repository(#[from] repository::Error),
 }
 
-/// Gives jobs their missing schedules, makes those anew that are not as their job has them, and removes those whose job
-/// is gone.
+/// Creates the missing schedules of jobs, updates those that differ from their job's, and deletes
+/// those whose job is gone.
 ///
-/// Schedules are listed before jobs, and each job is read again before anything is done about it: a job made or
-/// deleted meanwhile is left to the api that makes or deletes it. A schedule that EventBridge refuses does not stop the
-/// others. `now` is asked anew for each schedule: making many takes longer than a start may lie in the past.
+/// Schedules are listed before jobs, and each job is read again before its schedule is changed. So
+/// a job that is created or deleted meanwhile is left to the api. A schedule that EventBridge
+/// refuses does not stop the others. `now` is read again for each schedule, because creating many
+/// takes longer than a start may be in the past.
 ///
-/// Most of what a schedule says takes a call for each, so of many a share is compared in each run, another one each ten
-/// minutes; those of stalled jobs, and those in whose line of the list a difference shows, are compared in every run.
+/// Comparing a schedule takes a request. If there are many, each run compares a share of them, and
+/// the next run, ten minutes later, another. Schedules of stalled jobs, and those whose entry in
+/// the list shows a difference, are compared in every run.
 ///
 /// # Errors
-/// When EventBridge or Postgres is away, or EventBridge refused a schedule, or the time was up before all were mended.
+/// When EventBridge or Postgres is unavailable, EventBridge refused a schedule, or the time ran
+/// out.
 pub async fn reconcile(
     pool: &PgPool,
     schedules: &Schedules,
     now: impl Fn() -> Timestamp,
 ) -> Result<Mended, ReconciliationError> {
     let until = Instant::now() + TIME;
+
+    // Schedules before jobs: a schedule that is created in between is not in the list, so it is not
+    // taken for one without a job.
     let listed = schedules.list().await?;
     let names: HashMap<&str, bool> =
         listed.iter().map(|schedule| (schedule.name.as_str(), schedule.differs)).collect();
     let jobs = all_jobs(pool).await?;
+
     let mut outcomes = Outcomes::default();
     let (mut missing, mut present) = (Vec::new(), Vec::new());
     for job in &jobs {
@@ -87,17 +95,21 @@ pub async fn reconcile(
         let created = in_time(until, restore(pool, schedules, job.job_id, &now)).await;
         outcomes.mended.created += usize::from(outcomes.unless_refused(created, job.job_id)?);
     }
+
     let to_compare = share(present, now());
-    // Collected first: the compiler does not see that a stream of borrowing futures may change threads.
+    // Collected first: the compiler cannot prove that a stream of borrowing futures may move
+    // between threads.
     let comparisons: Vec<_> = to_compare
         .into_iter()
         .map(|job| async { (job.job_id, in_time(until, repair(pool, schedules, job, &now)).await) })
         .collect();
+
     let mut compared = stream::iter(comparisons).buffer_unordered(AT_ONCE);
     while let Some((job_id, repaired)) = compared.next().await {
         outcomes.mended.repaired += usize::from(outcomes.unless_refused(repaired, job_id)?);
     }
     drop(compared);
+
     let job_ids: HashSet<Uuid> = jobs.iter().map(|job| job.job_id).collect();
     for job_id in listed.iter().filter_map(|schedule| job_of(&schedule.name)) {
         if !job_ids.contains(&job_id) {
@@ -110,19 +122,21 @@ pub async fn reconcile(
     if failed > 0 { Err(ReconciliationError::Refused { failed }) } else { Ok(mended) }
 }
 
-/// The jobs whose schedules are compared at `now`: all of them, or, where they are many, those whose turn it is, and
-/// those that are suspect.
+/// The jobs whose schedules are compared at `now`: all of them or, if there are many, this run's
+/// share and those that are suspect.
 fn share(present: Vec<(&PollingJob, bool)>, now: Timestamp) -> Vec<&PollingJob> {
     let shares = u64::try_from(present.len().div_ceil(COMPARED).max(1)).unwrap_or(u64::MAX);
     let turn = now.timestamp().unsigned_abs() / RUN_SECONDS % shares;
+
     let suspect = |job: &PollingJob, differs: bool| differs || job.status(now) == JobStatus::Stalled;
     let is_due = |(job, differs): &(&PollingJob, bool)| {
         job.job_id.as_u64_pair().1 % shares == turn || suspect(job, *differs)
     };
+
     present.into_iter().filter(is_due).map(|(job, _)| job).collect()
 }
 
-/// What came of it so far.
+/// The results so far.
 #[derive(Debug, Default)]
 struct Outcomes {
     mended: Mended,
@@ -130,7 +144,7 @@ struct Outcomes {
 }
 
 impl Outcomes {
-    /// Whether a schedule was mended; a refusal is counted, and no reason to end.
+    /// Returns whether a schedule was changed. A refusal is counted, and does not end the run.
     fn unless_refused(
         &mut self,
         mended: Result<bool, ReconciliationError>,
@@ -145,7 +159,8 @@ impl Outcomes {
     }
 }
 
-/// Does it unless the time is up, so that a function's invocation ends by itself though EventBridge is slow.
+/// Runs `mend` unless the time is up, so that the invocation ends by itself even if EventBridge is
+/// slow.
 async fn in_time(
     until: Instant,
     mend: impl Future<Output = Result<bool, ReconciliationError>>,
@@ -157,7 +172,7 @@ async fn in_time(
     mend.await
 }
 
-/// The job that a schedule is named after.
+/// The id of the job that a schedule is named after; `None` if the name is not an id.
 fn job_of(name: &str) -> Option<Uuid> {
     let job_id = name.parse().ok();
     if job_id.is_none() {
@@ -173,14 +188,16 @@ async fn restore(
     now: impl Fn() -> Timestamp,
 ) -> Result<bool, ReconciliationError> {
     let Some(job) = polling_jobs::get(pool, job_id).await? else { return Ok(false) };
-    // EventBridge refuses a start that is long past; it must lie on the grid, or firings would miss the ticks.
+    // EventBridge refuses a start that is long past. The start must lie on the grid, or firings
+    // would miss the ticks.
     let start_at = job.grid().firings().next_from(now());
+
     Box::pin(schedules.create(job_id, job.interval_seconds, start_at)).await?;
     info!(%job_id, %start_at, "created the missing schedule of a job");
     Ok(true)
 }
 
-/// Makes a schedule anew that is not as its job has it.
+/// Updates a schedule that differs from its job's; returns whether it did.
 async fn repair(
     pool: &PgPool,
     schedules: &Schedules,
@@ -188,14 +205,17 @@ async fn repair(
     now: impl Fn() -> Timestamp,
 ) -> Result<bool, ReconciliationError> {
     let PollingJob { job_id, interval_seconds, .. } = *job;
-    // The SDK's futures are large, and several are under way at once.
+    // Boxed, because the SDK's futures are large and several run at once.
     let differences = Box::pin(schedules.differences(job_id, interval_seconds, &job.grid(), now())).await?;
     let Some(differences) = differences.filter(|differences| !differences.is_empty()) else {
         return Ok(false);
     };
+
+    // Read again after the comparison: the schedule of a job deleted meanwhile is left to the api.
     if polling_jobs::get(pool, job_id).await?.is_none() {
         return Ok(false);
     }
+
     let start_at = job.grid().firings().next_from(now());
     let repaired = Box::pin(schedules.update(job_id, interval_seconds, start_at)).await?;
     if repaired {
@@ -205,10 +225,11 @@ async fn repair(
 }
 
 async fn remove(pool: &PgPool, schedules: &Schedules, job_id: Uuid) -> Result<bool, ReconciliationError> {
-    // Also a job that is about to be there keeps its schedule.
+    // A job that is still being created keeps its schedule, too.
     if polling_jobs::exists(pool, job_id).await? {
         return Ok(false);
     }
+
     Box::pin(schedules.delete(job_id)).await?;
     info!(%job_id, "removed a schedule whose job is gone");
     Ok(true)

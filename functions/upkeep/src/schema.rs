@@ -1,4 +1,4 @@
-//! The schema brought up to date, once Postgres answers.
+//! Migrates the schema, once Postgres answers.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use shared::repository::Refusal;
 use shared::repository::schema::{self, SchemaError};
 use sqlx::PgPool;
 
-/// How often Postgres is tried before it counts as away; each try takes up to the pool's own limit.
+/// Attempts to connect before Postgres counts as unavailable; each takes up to the pool's own
+/// limit.
 const TRIES: usize = 20;
-/// Pause between the tries.
+/// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Longest that migrating takes, waiting for another one's migration included.
+/// Longest that migrating takes, including the wait for another migrator.
 const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Why the schema is not up to date.
@@ -38,11 +39,12 @@ impl From<SchemaError> for MigrationError {
     }
 }
 
-/// Brings the schema up to date and returns its version.
+/// Migrates the schema and returns its version.
 pub(crate) async fn migrate(pool: &PgPool) -> Result<i64, MigrationError> {
     let pause = ConstantBuilder::default().with_delay(PAUSE).with_max_times(TRIES);
     let connect = (|| pool.acquire()).retry(pause).when(|error| refusal(error).is_none());
     connect.await.map_err(|error| refusal(&error).unwrap_or(MigrationError::Unavailable))?;
+
     let migrated = tokio::time::timeout(TIMEOUT, schema::migrate(pool)).await;
     Ok(migrated.map_err(|_| MigrationError::TimedOut)??)
 }
