@@ -12,12 +12,12 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use shared::price_event::{PriceEvent, RecordCoordinates};
 
-/// What became of a record, and the record.
+/// A record, and why it became a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
-    /// Why it was given up, as `RetriesExhausted`.
+    /// Why Lambda discarded it, such as `RetriesExhausted`.
     pub condition: String,
-    /// How the function failed, as `Unhandled`; none when it was not invoked.
+    /// How the function failed, such as `Unhandled`; `None` if it was not invoked.
     pub function_error: Option<String>,
     /// Topic of the original record.
     pub topic: String,
@@ -33,19 +33,19 @@ pub struct Letter {
     pub value: Vec<u8>,
 }
 
-/// Why a letter cannot be sent back. It stays where it is.
+/// Why a letter cannot be sent back. It is left in the topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsendable {
-    /// Not Lambda's envelope, or one without a record.
+    /// The value is not Lambda's envelope, or the envelope has no record.
     #[error("not a dead letter of an event source mapping")]
     NotALetter,
-    /// The record was too large for the dead-letter topic, or had no value to begin with.
+    /// The record was too large for the dead-letter topic, or never had a value.
     #[error("the letter does not hold the record's value")]
     NoValue,
-    /// The record is of another topic than the one to send to.
+    /// The record belongs to a topic other than the price topic.
     #[error("the record is of another topic")]
     OtherTopic,
-    /// The brokers do not take a record of this size.
+    /// The brokers do not accept a record of this size.
     #[error("the record is too large for the topic")]
     TooLarge,
 }
@@ -94,14 +94,15 @@ struct Record<'a> {
 }
 
 impl Letter {
-    /// Reads an envelope.
+    /// Decodes an envelope.
     ///
     /// # Errors
-    /// When it is none, or holds no value.
+    /// When it is not an envelope, or contains no value.
     pub fn read(envelope: &[u8]) -> Result<Self, Unsendable> {
         let envelope: Envelope<'_> = serde_json::from_slice(envelope).map_err(|_| Unsendable::NotALetter)?;
         let record = envelope.payload.records.into_values().flatten().next().ok_or(Unsendable::NotALetter)?;
         let bytes = |text: Cow<'_, str>| STANDARD.decode(&*text).map_err(|_| Unsendable::NotALetter);
+
         Ok(Self {
             condition: envelope.request_context.condition.into_owned(),
             function_error: envelope
@@ -117,19 +118,19 @@ impl Letter {
         })
     }
 
-    /// Whether it was given up for `reason`: the condition, or the function's error, in any case of letters.
+    /// Whether `reason` is its condition or the function's error, ignoring case.
     #[must_use]
     pub fn has_reason(&self, reason: &str) -> bool {
         self.condition.eq_ignore_ascii_case(reason)
             || self.function_error.as_ref().is_some_and(|error| error.eq_ignore_ascii_case(reason))
     }
 
-    /// The value to send: the record's own, unless it is a price event without `id` or `polled_at`. Those depend on
-    /// where and when a record stands, which will be another place and time, so they are filled in as the averager
-    /// would have derived them.
+    /// The value to send: the record's own, unless it is a price event without `id` or `polled_at`.
+    /// Those depend on the record's place and time, which change when it is sent again. So they are
+    /// filled in as the averager would have derived them.
     #[must_use]
     pub fn value_to_send(&self) -> Cow<'_, [u8]> {
-        // Kafka says -1 where there is none.
+        // Kafka represents a missing timestamp as -1.
         let timestamp = DateTime::from_timestamp_millis(self.timestamp).filter(|_| self.timestamp >= 0);
         let coordinates = RecordCoordinates {
             topic: &self.topic,
@@ -137,23 +138,27 @@ impl Letter {
             offset: self.offset,
             timestamp,
         };
+
         let Ok(event) = PriceEvent::decode(Some(&self.value), &coordinates, Utc::now()) else {
             return Cow::Borrowed(&self.value);
         };
+
         if has_identity(&self.value) {
             return Cow::Borrowed(&self.value);
         }
+
         event.encode().map_or(Cow::Borrowed(&self.value), Cow::Owned)
     }
 }
 
-/// Whether the value tells both its id and when it was polled.
+/// Whether the value has both its id and its poll time.
 fn has_identity(value: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Identity {
         id: Option<IgnoredAny>,
         polled_at: Option<IgnoredAny>,
     }
+
     serde_json::from_slice::<Identity>(value)
         .is_ok_and(|identity| identity.id.is_some() && identity.polled_at.is_some())
 }

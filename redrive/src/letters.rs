@@ -1,4 +1,4 @@
-//! The dead-letter topic: what stands in it, and how far this command has come.
+//! The dead-letter topic: its records, and the progress of this command.
 
 use std::time::{Duration, Instant};
 
@@ -13,31 +13,33 @@ use shared::price_log::security;
 
 use crate::progress::Progress;
 
-/// The consumer group whose offsets tell what was sent.
+/// The consumer group whose offsets record what was sent.
 const GROUP: &str = "redrive";
-/// Longest that one request to the brokers may take, and longest that they may be silent while there is more to read.
+/// Longest that one request to the brokers may take, and longest that they may send nothing while
+/// records are left.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pause between two requests.
+/// Pause between two attempts of a request.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Reads the dead-letter topic one partition after the other.
+/// Reads the dead-letter topic, one partition after the other.
 pub(crate) struct Letters {
     consumer: BaseConsumer,
     topic: String,
 }
 
-/// What there is to read in a partition.
+/// The records of a partition that are left to read.
 pub(crate) struct Range {
-    /// The first offset that is not done.
+    /// The offsets that are already done.
     pub(crate) progress: Progress,
-    /// The end of the partition at the time of asking: what comes later is for the next run.
+    /// The end of the partition when it was queried; later records are left to the next run.
     pub(crate) end: i64,
 }
 
 impl Letters {
     pub(crate) fn open(kafka: &Kafka) -> anyhow::Result<Self> {
         let mut config = ClientConfig::new();
+
         security::apply(&kafka.security, &mut config);
         let consumer: BaseConsumer = config
             .set("bootstrap.servers", &kafka.bootstrap_servers)
@@ -50,40 +52,47 @@ impl Letters {
             .set("queued.max.messages.kbytes", "32768")
             .create()
             .context("cannot make the Kafka consumer")?;
+
+        // Before any request: this client never asks for a token itself.
         security::log_in(&kafka.security, consumer.client())?;
+
         Ok(Self { consumer, topic: kafka.dead_letter_topic.clone() })
     }
 
-    /// The topic's partitions.
+    /// The ids of the topic's partitions.
     pub(crate) fn partitions(&self) -> anyhow::Result<Vec<i32>> {
         let metadata =
             self.consumer.fetch_metadata(Some(&self.topic), TIMEOUT).context("Kafka does not answer")?;
+
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
         let partitions = topic.map_or(&[][..], MetadataTopic::partitions);
         ensure!(!partitions.is_empty(), "Kafka has no topic {}", self.topic);
         Ok(partitions.iter().map(MetadataPartition::id).collect())
     }
 
-    /// What of a partition is left to do.
+    /// The part of a partition that is left to do.
     pub(crate) fn range(&self, partition: i32) -> anyhow::Result<Range> {
         let (low, end) = patiently(|| self.consumer.fetch_watermarks(&self.topic, partition, TIMEOUT))
             .context("Kafka does not tell what the topic holds")?;
+
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&self.topic, partition);
         let committed = patiently(|| self.consumer.committed_offsets(asked.clone(), TIMEOUT))
             .context("Kafka does not tell what was sent before")?;
+
         let elements = committed.elements();
         let progress = elements.first().and_then(|element| match element.offset() {
-            // An offset past the end was committed for a topic of this name that is gone.
+            // An offset past the end belongs to a deleted topic of this name.
             Offset::Offset(next) if (low..=end).contains(&next) => {
                 Some(Progress::read(next, element.metadata()))
             }
             _ => None,
         });
+
         Ok(Range { progress: progress.unwrap_or_else(|| Progress::from(low)), end })
     }
 
-    /// Hands every record of the range to `each`, done or not, until that fails.
+    /// Passes every record of the range to `each`, whether done or not, until `each` fails.
     pub(crate) fn read(
         &self,
         partition: i32,
@@ -94,9 +103,11 @@ impl Letters {
         if next >= range.end {
             return Ok(());
         }
+
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&self.topic, partition, Offset::Offset(next))?;
         self.consumer.assign(&assignment).context("cannot read the dead-letter topic")?;
+
         loop {
             match self.consumer.poll(TIMEOUT) {
                 Some(Ok(message)) => {
@@ -114,18 +125,19 @@ impl Letters {
         }
     }
 
-    /// Notes how far the partition is done.
+    /// Commits how far the partition is done.
     pub(crate) fn commit(&self, partition: i32, progress: &Progress) -> anyhow::Result<()> {
         let mut offsets = TopicPartitionList::new();
         let mut offset = offsets.add_partition(&self.topic, partition);
         offset.set_offset(Offset::Offset(progress.next()))?;
         offset.set_metadata(progress.metadata());
+
         patiently(|| self.consumer.commit(&offsets, CommitMode::Sync))
             .context("Kafka did not note what was sent")
     }
 }
 
-/// Asks again for a while: a broker that has just started, or a group that is new, has no coordinator yet.
+/// Retries for a while: a broker that has just started, or a new group, has no coordinator yet.
 fn patiently<T>(mut request: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
     let deadline = Instant::now() + TIMEOUT;
     loop {

@@ -1,10 +1,11 @@
-//! Sends dead letters back to the topic they came from.
+//! Sends dead letters back to their original topic.
 //!
-//! A dead letter is the envelope that Lambda's event source mapping writes around a record whose batch was given up
-//! ([`letter`]). The record in it is sent again, its key unchanged; what it lacks of identity is filled in from where
-//! and when it was first recorded, so that the outcome stays independent of order. What was sent is noted in the
-//! offsets of a consumer group of the command's own ([`progress`]), after the brokers acknowledged it: a second run
-//! sends what is left.
+//! A dead letter is the envelope that Lambda's event source mapping writes around a record whose
+//! batch it discarded ([`letter`]). The record is sent again with its key unchanged. If it has no
+//! identity, that is filled in from where and when it was first recorded, so that the result does
+//! not depend on order. After the brokers have acknowledged a record, this is recorded in the
+//! offsets of the command's own consumer group ([`progress`]), and a second run sends only the
+//! rest.
 
 pub mod letter;
 pub mod progress;

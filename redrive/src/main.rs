@@ -23,11 +23,11 @@ Exit status:
   2  wrong usage or configuration
   3  done, but some letters cannot be sent back";
 
-/// Sends dead letters back to the topic they came from: keys unchanged, and each only once
+/// Sends dead letters back to their original topic: keys unchanged, and each letter only once
 #[derive(Debug, Parser)]
 #[command(name = "redrive", version, after_help = EXAMPLES)]
 struct Cli {
-    /// Only letters with this condition or function error
+    /// Sends only letters with this condition or function error
     #[arg(long)]
     reason: Option<String>,
     /// Shows what would be sent, and sends nothing
@@ -37,12 +37,15 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+
     let kafka = config::or_exit(config::Redrive::from_environment()).kafka;
     let options = Options { kafka, reason: cli.reason, dry_run: cli.dry_run };
+
     let mut stdout = std::io::stdout().lock();
     let terminal = stdout.is_terminal();
     let mut report: Box<dyn Report> =
         if terminal { Box::new(Text(&mut stdout)) } else { Box::new(JsonLines(&mut stdout)) };
+
     let result = redrive(&options, &mut *report);
     drop(report);
     match result {
@@ -65,6 +68,7 @@ fn summary(outcome: &Outcome, terminal: bool, dry_run: bool) -> String {
         fields["dry_run"] = dry_run.into();
         return fields.to_string();
     }
+
     let verb = if dry_run { "Would send" } else { "Sent" };
     format!(
         "{verb} {sent}; {passed_over} of another reason; {left} cannot be sent; {sent_before} sent before."

@@ -1,4 +1,4 @@
-//! Sends records and tells which of them the brokers acknowledged.
+//! Sends records, and reports which of them the brokers acknowledged.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -16,24 +16,24 @@ use shared::price_log::security;
 /// Longest that a record waits for its acknowledgement.
 const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What became of a record.
+/// The result of sending a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
     /// All replicas have it.
     Acknowledged,
     /// It is larger than the brokers allow.
     TooLarge,
-    /// Anything else.
+    /// Any other error.
     Failed(RDKafkaErrorCode),
 }
 
-/// Sends to one topic.
+/// Sends records to one topic.
 pub(crate) struct Producer {
     producer: BaseProducer<Deliveries>,
     topic: String,
 }
 
-/// Deliveries reported since the last look, each with the number that its record was given.
+/// Deliveries reported since the last call, each with the number of its record.
 #[derive(Default)]
 struct Deliveries(Mutex<Vec<(usize, Delivery)>>);
 
@@ -65,33 +65,36 @@ impl Producer {
     pub(crate) fn open(kafka: &Kafka) -> anyhow::Result<Self> {
         let mut config = ClientConfig::new();
         security::apply(&kafka.security, &mut config);
+
         let producer: BaseProducer<Deliveries> = config
             .set("bootstrap.servers", &kafka.bootstrap_servers)
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("allow.auto.create.topics", "false")
-            // The Java client's choice, so that a key comes to the partition it came from.
+            // The Java client's choice, so that a key returns to its original partition.
             .set("partitioner", "murmur2_random")
             .set("message.timeout.ms", ACKNOWLEDGEMENT_TIMEOUT.as_millis().to_string())
-            // What a broker takes is for the broker to say.
+            // The limit on a record's size is the broker's.
             .set("message.max.bytes", "16000000")
             .create_with_context(Deliveries::default())
             .context("cannot make the Kafka producer")?;
+
         security::log_in(&kafka.security, producer.client())?;
         Ok(Self { producer, topic: kafka.price_topic.clone() })
     }
 
-    /// Puts a record on its way.
+    /// Queues a record. An error is reported by [`Self::deliveries`].
     pub(crate) fn send(&self, number: usize, key: Option<&[u8]>, value: &[u8]) {
         let mut record =
             BaseRecord::<[u8], [u8], _>::with_opaque_to(&self.topic, Box::new(number)).payload(value);
         record.key = key;
+
         if let Err((error, _)) = self.producer.send(record) {
             self.producer.context().note(number, failure(&error));
         }
     }
 
-    /// Waits for all records sent, and tells what became of each.
+    /// Waits for all queued records, and returns the result of each.
     pub(crate) fn deliveries(&self) -> anyhow::Result<Vec<(usize, Delivery)>> {
         self.producer.flush(2 * ACKNOWLEDGEMENT_TIMEOUT).context("Kafka did not acknowledge the records")?;
         let mut reported = self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);

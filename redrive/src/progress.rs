@@ -1,29 +1,30 @@
-//! What was sent already, as it stands in a committed offset: everything before the offset, and, since letters may be
-//! chosen by reason, ranges after it in the offset's metadata.
+//! The progress of earlier runs, as it is in a committed offset: all letters before the offset are
+//! done and, since letters may be selected by reason, ranges after it are in the offset's metadata.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Kafka's usual limit on the metadata of an offset, in bytes.
+/// Kafka's default limit on the metadata of an offset, in bytes.
 const MAX_METADATA: usize = 4096;
 
-/// The offsets of a partition that are done with.
+/// The offsets of a partition that are done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// All offsets before this one are done.
     next: i64,
-    /// Later ones that are done: from the first offset to the one after the last, apart from each other.
+    /// Later offsets that are done, as separate ranges: from the first offset to the one after the
+    /// last.
     ranges: BTreeMap<i64, i64>,
 }
 
 impl Progress {
-    /// Nothing done from `first` on.
+    /// No offset from `first` on is done.
     #[must_use]
     pub fn from(first: i64) -> Self {
         Self { next: first, ranges: BTreeMap::new() }
     }
 
-    /// As it was committed; metadata that is not ours counts as none.
+    /// The progress that was committed. Metadata in another format is ignored.
     #[must_use]
     pub fn read(next: i64, metadata: &str) -> Self {
         let mut progress = Self::from(next);
@@ -35,6 +36,7 @@ impl Progress {
                 progress.ranges.insert(first, last + 1);
             }
         }
+
         progress
     }
 
@@ -44,28 +46,30 @@ impl Progress {
         self.next
     }
 
-    /// Whether the letter at `offset` is done with.
+    /// Whether the letter at `offset` is done.
     #[must_use]
     pub fn contains(&self, offset: i64) -> bool {
         offset < self.next || self.ranges.range(..=offset).next_back().is_some_and(|(_, end)| offset < *end)
     }
 
-    /// Notes that the letter at `offset` is done with.
+    /// Records that the letter at `offset` is done.
     pub fn done(&mut self, offset: i64) {
         if self.contains(offset) {
             return;
         }
+
         let joined = self.ranges.range(..=offset).next_back().filter(|(_, end)| **end == offset);
         let start = joined.map_or(offset, |(start, _)| *start);
         let end = self.ranges.remove(&(offset + 1)).unwrap_or(offset + 1);
         self.ranges.insert(start, end);
+
         while let Some(end) = self.ranges.remove(&self.next) {
             self.next = end;
         }
     }
 
-    /// The ranges for the offset's metadata. Those that do not fit are left out: their letters may be sent again,
-    /// which changes nothing.
+    /// The ranges for the offset's metadata. Ranges that do not fit are omitted: their letters may
+    /// be sent again, which does not change what is stored.
     #[must_use]
     pub fn metadata(&self) -> String {
         let mut text = self.to_string();
@@ -73,6 +77,7 @@ impl Progress {
             let end = text[..=MAX_METADATA].rfind(',').unwrap_or(0);
             text.truncate(end);
         }
+
         text
     }
 }
@@ -115,8 +120,10 @@ mod tests {
     #[test]
     fn metadata_stays_within_kafka_s_limit_by_forgetting_the_latest_ranges() {
         let progress = of(&(0..2_000).map(|number| 100 + 2 * number).collect::<Vec<_>>());
+
         let metadata = progress.metadata();
         assert!(metadata.len() <= MAX_METADATA && metadata.len() > MAX_METADATA - 20);
+
         let read = Progress::read(progress.next(), &metadata);
         assert!(read.contains(100) && !read.contains(101));
     }

@@ -1,4 +1,4 @@
-//! What is told about a run: lines for people, or JSON lines for programs.
+//! The output of a run: text for people, or JSON lines for programs.
 
 use std::io::Write;
 
@@ -7,45 +7,45 @@ use serde_json::json;
 use crate::Outcome;
 use crate::letter::{Letter, Unsendable};
 
-/// What becomes of a letter.
+/// The result for a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// It was sent back.
+    /// The letter was sent back.
     Sent,
-    /// It would be sent back, were this not a dry run.
+    /// The letter would be sent back if this were not a dry run.
     WouldSend,
-    /// It has another reason than the one asked for.
+    /// The letter has another reason than the requested one.
     PassedOver,
-    /// It cannot be sent back.
+    /// The letter cannot be sent back.
     Left(Unsendable),
 }
 
-/// A letter and what becomes of it.
+/// A letter and its result.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
-    /// Where it stands in the dead-letter topic.
+    /// The letter's partition in the dead-letter topic.
     pub partition: i32,
-    /// Where it stands in the partition.
+    /// The letter's offset in the partition.
     pub offset: i64,
-    /// What it says, if that can be read.
+    /// The decoded letter; `None` if it cannot be decoded.
     pub letter: Option<&'a Letter>,
-    /// What becomes of it.
+    /// The letter's result.
     pub action: Action,
 }
 
-/// Who is told.
+/// Receives the results of a run.
 pub trait Report {
-    /// What becomes of a letter.
+    /// Reports the result for one letter.
     fn letter(&mut self, line: &Line<'_>);
-    /// So far.
+    /// Reports the counts so far.
     fn progress(&mut self, outcome: &Outcome);
 }
 
-/// Tells people: each letter that is not simply sent, and how far it is.
+/// Text for people: the letters that are not simply sent, and the progress.
 #[derive(Debug)]
 pub struct Text<W>(pub W);
 
-/// Tells programs: one JSON object for each letter.
+/// Output for programs: one JSON object for each letter.
 #[derive(Debug)]
 pub struct JsonLines<W>(pub W);
 
@@ -56,13 +56,14 @@ impl<W: Write> Report for Text<W> {
             Action::WouldSend => "would send".to_owned(),
             Action::Left(reason) => format!("left: {reason}"),
         };
+
         let place = format!("{}/{}", line.partition, line.offset);
         let about = line.letter.map_or_else(String::new, |letter| {
             let Letter { condition, topic, partition, offset, .. } = letter;
             let key = letter.key.as_deref().map_or("(no key)".into(), String::from_utf8_lossy);
             format!("{} from {topic}-{partition} at {offset}, {condition}", key.escape_debug())
         });
-        // A reader that went away is no reason to stop.
+        // The run continues even if nothing reads its output any more.
         let _gone = writeln!(self.0, "  {place:<10} {what:<12} {about}");
     }
 
@@ -79,9 +80,11 @@ impl<W: Write> Report for JsonLines<W> {
             Action::PassedOver => ("passed_over", None),
             Action::Left(reason) => ("left", Some(reason.to_string())),
         };
+
         let original = line.letter.map(
             |letter| json!({"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}),
         );
+
         let object = json!({
             "event": "letter",
             "partition": line.partition,
@@ -93,6 +96,7 @@ impl<W: Write> Report for JsonLines<W> {
             "key": line.letter.and_then(|letter| letter.key.as_deref()).map(String::from_utf8_lossy),
             "original": original,
         });
+
         let _gone = writeln!(self.0, "{object}");
     }
 

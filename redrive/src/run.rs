@@ -1,4 +1,4 @@
-//! One run: letter after letter from the dead-letter topic to the price topic.
+//! One run: sends letter after letter from the dead-letter topic to the price topic.
 
 use anyhow::bail;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -10,39 +10,40 @@ use crate::producer::{Delivery, Producer};
 use crate::progress::Progress;
 use crate::report::{Action, Line, Report};
 
-/// Letters sent before their acknowledgements are waited for and noted.
+/// Letters sent before waiting for their acknowledgements and committing.
 const CHUNK: usize = 500;
-/// Bytes of letters that make a chunk, however few they are.
+/// Bytes of letters that complete a chunk, even one of few letters.
 const CHUNK_BYTES: usize = 8_000_000;
 
-/// What to send, from where to where.
+/// What to send, and where.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The brokers and the topics.
     pub kafka: Kafka,
     /// Only letters with this condition or function error.
     pub reason: Option<String>,
-    /// Tells what would be done, and does nothing.
+    /// Reports what would be done, and does nothing.
     pub dry_run: bool,
 }
 
-/// What became of the letters.
+/// The numbers of letters, by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Outcome {
-    /// Sent back, or (in a dry run) to be sent.
+    /// Sent back or, in a dry run, to be sent.
     pub sent: usize,
-    /// Of another reason than the one asked for.
+    /// Of another reason than the requested one.
     pub passed_over: usize,
-    /// Cannot be sent back; they stay, and are told again by the next run.
+    /// Cannot be sent back. They are left in the topic, and the next run reports them again.
     pub left: usize,
-    /// Sent by an earlier run. Those before the first letter that is left to send are not even counted.
+    /// Sent by an earlier run. Letters before the first one that is left to send are not counted.
     pub sent_before: usize,
 }
 
-/// Sends dead letters back, telling `report` about each.
+/// Sends dead letters back, and reports each to `report`.
 ///
 /// # Errors
-/// When Kafka is away or does not acknowledge; what was acknowledged is noted and not sent again.
+/// When Kafka is unavailable or does not acknowledge a record. Acknowledged records are committed
+/// and not sent again.
 pub fn redrive(options: &Options, report: &mut dyn Report) -> anyhow::Result<Outcome> {
     let letters = Letters::open(&options.kafka)?;
     let mut run = Run {
@@ -52,9 +53,11 @@ pub fn redrive(options: &Options, report: &mut dyn Report) -> anyhow::Result<Out
         report,
         outcome: Outcome::default(),
     };
+
     for partition in letters.partitions()? {
         run.partition(partition)?;
     }
+
     Ok(run.outcome)
 }
 
@@ -66,7 +69,7 @@ struct Run<'a> {
     outcome: Outcome,
 }
 
-/// Letters on their way, with the offsets they stand at.
+/// Letters to send together, with their offsets.
 #[derive(Default)]
 struct Chunk {
     letters: Vec<(i64, Letter)>,
@@ -77,8 +80,10 @@ impl Run<'_> {
     fn partition(&mut self, partition: i32) -> anyhow::Result<()> {
         let letters = self.letters;
         let range = letters.range(partition)?;
+
         let mut progress = range.progress.clone();
         let mut chunk = Chunk::default();
+
         letters.read(partition, &range, |message| {
             self.take(&range, message, &mut chunk);
             if chunk.letters.len() >= CHUNK || chunk.bytes >= CHUNK_BYTES {
@@ -86,16 +91,18 @@ impl Run<'_> {
             }
             Ok(())
         })?;
+
         self.send(partition, &chunk, &mut progress)
     }
 
-    /// Puts a letter that is to be sent into the chunk.
+    /// Adds a letter to the chunk if it is to be sent; otherwise reports it.
     fn take(&mut self, range: &Range, message: &BorrowedMessage<'_>, chunk: &mut Chunk) {
         let (partition, offset) = (message.partition(), message.offset());
         if range.progress.contains(offset) {
             self.outcome.sent_before += 1;
             return;
         }
+
         let payload = message.payload().unwrap_or_default();
         let letter = match Letter::read(payload) {
             Ok(letter) => letter,
@@ -103,6 +110,7 @@ impl Run<'_> {
                 return self.leave(&Line { partition, offset, letter: None, action: Action::Left(reason) });
             }
         };
+
         let line = |action| Line { partition, offset, letter: Some(&letter), action };
         if self.options.reason.as_ref().is_some_and(|reason| !letter.has_reason(reason)) {
             self.outcome.passed_over += 1;
@@ -118,17 +126,20 @@ impl Run<'_> {
         }
     }
 
-    /// Sends the chunk, waits for the acknowledgements, and notes them.
+    /// Sends the chunk, waits for the acknowledgements, and commits them.
     fn send(&mut self, partition: i32, chunk: &Chunk, progress: &mut Progress) -> anyhow::Result<()> {
         if chunk.letters.is_empty() {
             return Ok(());
         }
+
         for (number, (_, letter)) in chunk.letters.iter().enumerate() {
             self.producer.send(number, letter.key.as_deref(), &letter.value_to_send());
         }
+
         let mut failure = None;
         let mut deliveries = self.producer.deliveries()?;
         deliveries.sort_unstable_by_key(|(number, _)| *number);
+
         for (number, delivery) in deliveries {
             let Some((offset, letter)) = chunk.letters.get(number) else { continue };
             let line = |action| Line { partition, offset: *offset, letter: Some(letter), action };
@@ -142,8 +153,11 @@ impl Run<'_> {
                 Delivery::Failed(code) => failure = Some(code),
             }
         }
+
+        // Committed before a failure is returned: what was acknowledged must not be sent again.
         self.letters.commit(partition, progress)?;
         self.report.progress(&self.outcome);
+
         match failure {
             Some(code) => bail!("Kafka did not acknowledge every record: {code}"),
             None => Ok(()),

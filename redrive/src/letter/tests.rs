@@ -44,7 +44,9 @@ fn an_absent_identity_is_filled_in_as_the_averager_would_have_derived_it() {
         offset: 99,
         timestamp: DateTime::from_timestamp_millis(1_710_999_999_000),
     };
+
     let sent = letter.value_to_send();
+
     let first = PriceEvent::decode(Some(BARE.as_bytes()), &original, Utc::now()).unwrap();
     assert_eq!(PriceEvent::decode(Some(&sent), &elsewhere, Utc::now()).unwrap(), first);
 }
