@@ -131,8 +131,8 @@ impl Ingest {
     /// the answer to COMMIT was lost, everything. In both cases the batch may be stored again.
     pub async fn store(&self, events: &[PriceEvent], rejected: &[RejectedEvent]) -> Result<Stored, Error> {
         let mut memory = self.memory.lock().await;
-        // The memory is taken out first: if the batch fails or is cancelled, its outcome is unknown,
-        // and the remembered tails may be wrong.
+        // The memory is taken out first: if the batch fails or is cancelled, its outcome is
+        // unknown, and the remembered tails may be wrong.
         let mut known = std::mem::take(&mut *memory);
         let mut connection = self.connection(&mut known).await?;
         let stored = store(&mut connection, &mut known.tails, events, rejected).await?;
@@ -152,7 +152,8 @@ impl Ingest {
             if used.elapsed() < JUST_USED || connections::answers(&mut connection).await {
                 return Ok(connection);
             }
-            // Detached, not released: the pool would wait for it to become idle, and count it meanwhile.
+            // Detached, not released: the pool would wait for it to become idle, and count it until
+            // then.
             drop(connection.detach());
         }
 
