@@ -69,7 +69,6 @@ fn read(bytes: &[u8]) -> Option<ExactDecimal> {
     }
 
     // The last group sent has this power of ten; the number is converted to exactly `scale` places.
-    // The last group sent has this power of ten; the number is brought to exactly `scale` places.
     let exponent = (weight - i32::from(count) + 1) * GROUP.cast_signed() + scale.cast_signed();
     let factor = 10_u128.checked_pow(exponent.unsigned_abs())?;
     let mantissa = if exponent >= 0 { mantissa.checked_mul(factor)? } else { mantissa / factor };

@@ -219,7 +219,6 @@ impl PartitionedTable {
             sqlx::query_scalar(AssertSqlSafe(newest)).bind(horizon).fetch_one(&mut *connection).await?;
 
         // The very first partition takes everything that is older than the current period.
-        // The very first partition takes all that is older than the present period.
         let least = last.lower.map_or(period.start_of(now), |lower| period.start_after(lower, 1));
         let end = newest.map_or(least, |newest| period.start_after(newest, 1).max(least)).min(horizon);
 

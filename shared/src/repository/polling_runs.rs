@@ -237,7 +237,6 @@ pub async fn finish(pool: &PgPool, claim: &Claim, result: &RunResult, now: Times
     let failures = if failed { job.consecutive_failures.saturating_add(1) } else { 0 };
 
     // A provider that limits the rate is left alone even if it answered some of the requests.
-    // A provider that limits us is left alone even where it answered some of the requests.
     let until = (failed || result.retry_after.is_some())
         .then(|| tick::back_off(&job.grid, failures.unsigned_abs(), result.retry_after, now));
 
