@@ -3,12 +3,15 @@ use super::*;
 const BISECT: RetryLimits = RetryLimits { max_retry_attempts: Some(3), bisect_on_error: true };
 const WHOLE: RetryLimits = RetryLimits { max_retry_attempts: Some(3), bisect_on_error: false };
 
+/// More than any plan here takes.
+const MOST_STEPS: usize = 1_000;
+
 /// Plays a whole batch against a function that fails on any of `poison`; gives what passed, what was given up,
 /// and each invocation's size.
 fn play(count: usize, limits: RetryLimits, poison: &[usize]) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
     let (mut passed, mut given_up, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
     let mut plan = RetryPlan::new(count, limits);
-    loop {
+    for _ in 0..MOST_STEPS {
         match plan.step() {
             Step::Done => return (passed, given_up, sizes),
             Step::GiveUp { records, .. } => given_up.extend_from_slice(records),
@@ -23,6 +26,7 @@ fn play(count: usize, limits: RetryLimits, poison: &[usize]) -> (Vec<usize>, Vec
         }
         plan.resolved();
     }
+    panic!("the plan does not end");
 }
 
 #[test]
@@ -81,7 +85,9 @@ fn while_nothing_succeeds_only_the_first_record_uses_up_attempts() {
     }
     assert!(matches!(plan.step(), Step::Invoke { records: [0], .. }));
     let mut passed = Vec::new();
-    while let Step::Invoke { records, .. } = plan.step() {
+    while passed.len() < 8
+        && let Step::Invoke { records, .. } = plan.step()
+    {
         passed.extend_from_slice(records);
         plan.resolved();
     }
@@ -132,6 +138,27 @@ fn records_given_up_come_before_those_that_are_tried() {
 }
 
 #[test]
+fn records_given_up_after_failures_tell_how_often_they_were_tried() {
+    let mut plan = RetryPlan::new(2, WHOLE);
+    plan.failed();
+    plan.failed();
+    plan.give_up(Condition::RecordAgeExceeded, |record| record == 1);
+    let given_up = Step::GiveUp { records: &[1], condition: Condition::RecordAgeExceeded, attempts: 2 };
+    assert_eq!(plan.step(), given_up);
+}
+
+#[test]
+fn the_first_unresolved_record_may_be_the_first_of_the_range_and_is_never_beyond_it() {
+    let mut plan = RetryPlan::new(6, BISECT);
+    assert_eq!(plan.first_unresolved(&(0..3)), Some(0));
+    assert_eq!(plan.first_unresolved(&(3..6)), Some(3));
+    plan.partly_failed(vec![4]);
+    assert_eq!(plan.first_unresolved(&(0..4)), None);
+    assert_eq!(plan.first_unresolved(&(4..6)), Some(4));
+    assert_eq!(plan.first_unresolved(&(5..6)), None);
+}
+
+#[test]
 fn records_that_are_no_longer_ours_are_forgotten() {
     let mut plan = RetryPlan::new(4, BISECT);
     plan.failed();
@@ -139,4 +166,15 @@ fn records_that_are_no_longer_ours_are_forgotten() {
     assert!(matches!(plan.step(), Step::Invoke { records: [3], .. }));
     plan.retain(|_| false);
     assert_eq!(plan.step(), Step::Done);
+}
+
+#[test]
+fn a_dead_letter_s_condition_is_lambda_s_word_for_it() {
+    for (condition, word) in [
+        (Condition::RetriesExhausted, "RetriesExhausted"),
+        (Condition::RecordAgeExceeded, "RecordAgeExceeded"),
+        (Condition::MaximumPayloadSizeExceeded, "MaximumPayloadSizeExceeded"),
+    ] {
+        assert_eq!(condition.as_str(), word);
+    }
 }

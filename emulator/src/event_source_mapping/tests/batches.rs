@@ -17,6 +17,22 @@ async fn offsets_are_committed_only_after_the_function_succeeded() {
 }
 
 #[tokio::test]
+async fn each_partition_of_a_batch_is_committed_to_its_own_end_without_a_complaint() {
+    let broker = broker();
+    let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&[]));
+    produce(&servers, 0, &["a", "b", "c"]).await;
+    produce(&servers, 1, &["d", "e"]).await;
+    let of_both = EventSourceMapping { batch_size: 5, batching_window: DEADLINE, ..definition() };
+    let running = Running::start(of_both, &servers, &function).await;
+    until_committed(&servers, 0, 3).await;
+    until_committed(&servers, 1, 2).await;
+    assert_eq!(function.calls(|_| true).await.len(), 1, "one batch holds both");
+    let status = Arc::clone(&running.status);
+    running.stop().await;
+    assert_eq!(status.report().last_kafka_error, None);
+}
+
+#[tokio::test]
 async fn a_batch_goes_as_soon_as_it_has_its_size_and_never_above_it() {
     let broker = broker();
     let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&[]));

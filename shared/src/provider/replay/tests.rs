@@ -53,6 +53,14 @@ async fn an_unknown_symbol_is_told_beside_the_known_ones_in_the_order_asked() {
 }
 
 #[tokio::test]
+async fn all_symbols_of_the_largest_job_are_played_in_one_request() {
+    let replay = Replay::new(STEP);
+    assert_eq!(replay.max_symbols(), 500);
+    let symbols: Vec<Symbol> = (0..500).map(|number| format!("S{number}").parse().unwrap()).collect();
+    assert_eq!(replay.fetch(&symbols, Utc::now()).await.unwrap().quotes.len(), 500);
+}
+
+#[tokio::test]
 async fn no_moment_makes_it_panic() {
     for at in [Timestamp::MIN_UTC, Timestamp::MAX_UTC] {
         for step in [Duration::ZERO, STEP, Duration::MAX] {

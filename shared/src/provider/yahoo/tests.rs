@@ -114,6 +114,11 @@ async fn several_symbols_are_asked_for_in_one_request_and_come_in_the_order_aske
     assert_eq!(told, ["KO 71.12", "yahoo does not know the symbol NOSUCH", "PEP 144.1"]);
 }
 
+#[test]
+fn twenty_symbols_go_into_one_request_and_no_more_which_yahoo_would_refuse() {
+    assert_eq!(Yahoo::new("http://127.0.0.1", USER_AGENT).max_symbols(), 20);
+}
+
 #[tokio::test]
 async fn a_symbol_that_the_chart_does_not_know_is_unknown() {
     let body =

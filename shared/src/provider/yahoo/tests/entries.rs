@@ -140,3 +140,16 @@ async fn of_several_entries_for_a_symbol_no_quote_is_chosen_where_two_differ() {
         assert_eq!(told, "yahoo gave an answer we cannot read: two entries for KO differ", "{differing:?}");
     }
 }
+
+#[test]
+fn a_market_time_up_to_five_minutes_ahead_of_our_clock_is_a_time() {
+    let received_at: Timestamp = "2026-01-05T10:30:00Z".parse().unwrap();
+    for (ahead, is_a_time) in [(-1, true), (0, true), (1, true), (299, true), (300, true), (301, false)] {
+        let time = received_at.timestamp() + ahead;
+        let quote = format!(r#""regularMarketPrice":71,"regularMarketTime":{time}"#);
+        let chart = format!(r#"{{"meta":{}}}"#, meta("KO", &quote));
+        let entry = Entry::of_chart(serde_json::from_str(&chart).unwrap());
+        let quote = entry.quote(&"KO".parse().unwrap(), received_at);
+        assert_eq!(quote.map(|quote| quote.timestamp.timestamp()).ok(), is_a_time.then_some(time), "{ahead}");
+    }
+}

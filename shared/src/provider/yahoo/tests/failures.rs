@@ -80,9 +80,11 @@ async fn what_is_not_yahoos_format_is_malformed() {
 }
 
 #[tokio::test]
-async fn a_body_without_end_is_cut_off() {
-    let body = format!("{{\"spark\":{}", " ".repeat(4 * 1024 * 1024));
-    assert_eq!(error_from(json_body(body)).await, malformed("more than 4 MB"));
+async fn a_body_of_four_megabytes_is_read_and_a_longer_one_cut_off() {
+    let quotes = chart(&meta("KO", KO));
+    let padding = " ".repeat(4 * 1024 * 1024 - quotes.len());
+    assert_eq!(one("KO", format!("{quotes}{padding}")).await, "71.123456789012345 USD");
+    assert_eq!(error_from(json_body(format!("{quotes}{padding} "))).await, malformed("more than 4 MB"));
 }
 
 #[tokio::test]
