@@ -67,6 +67,12 @@ fn in_words(api: Option<&Value>, mappings: &[Report], now: DateTime<Utc>) -> Str
     if let Some(status) = api.and_then(|api| api["status"].as_str()) {
         let _infallible = writeln!(words, "The API says: {status}.");
     }
+    for (part, check) in api.and_then(|api| api["checks"].as_object()).into_iter().flatten() {
+        let (Some(status), Some(detail)) = (check["status"].as_str(), check["detail"].as_str()) else {
+            continue;
+        };
+        let _infallible = writeln!(words, "  {part} is {status}: {detail}.");
+    }
     for mapping in mappings {
         let Report { function, topic, group, reader, partitions, .. } = mapping;
         let verb = if reader.down_since.is_some() { "is not being read" } else { "is read" };
@@ -126,9 +132,16 @@ mod tests {
             "last_failure": {"at": "2026-01-01T11:59:55Z", "partition": 3, "reason": "Unhandled"},
             "last_kafka_error": null,
         });
-        let words = in_words(Some(&json!({"status": "ok"})), &[serde_json::from_value(report).unwrap()], now);
+        let api = json!({"status": "degraded", "checks": {
+            "jobs": {"status": "degraded", "detail": "1 job is overdue, and not being polled", "stalled": 1},
+            "kafka": {"status": "ok"},
+            "upkeep": {"status": "degraded", "detail": "has not succeeded for 31 minutes"},
+        }});
+        let words = in_words(Some(&api), &[serde_json::from_value(report).unwrap()], now);
         let expected = "\
-The API says: ok.
+The API says: degraded.
+  jobs is degraded: 1 job is overdue, and not being polled.
+  upkeep is degraded: has not succeeded for 31 minutes.
 price-events is read for averager (group averager): 2 partitions here, 8 records behind.
   The oldest record at work is 10 s old.
   Partition 3: 8 behind, committed 17 of 25.
