@@ -8,6 +8,7 @@ mod part_states;
 mod plans;
 mod readers;
 mod retention;
+mod runs;
 mod schema;
 mod splitting;
 mod world;
