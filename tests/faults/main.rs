@@ -73,6 +73,7 @@ promises_hold! {
     when_the_stream_is_compressed_by_snappy: 1 of |_| cases::snappy();
     when_the_stream_is_compressed_by_lz4: 1 of |_| cases::lz4();
     when_the_stream_is_compressed_by_zstd: 1 of |_| cases::zstd();
+    when_postgres_refuses_events_in_batches_with_good_ones: 1 of |_| cases::permanent_errors();
     when_readers_end_and_records_would_end_them: 2 of |_| cases::reader_ended();
     when_an_averager_hangs: 1 of |_| cases::averager_hangs();
     when_a_writer_vanishes_with_locks: 1 of |_| cases::writer_vanished();

@@ -120,6 +120,12 @@ fn compressed(codec: &'static str) -> Case {
     Case { codec, ..Case::of(codec, vec![Fault::AveragerKilled]) }
 }
 
+/// Events that Postgres refuses for ever, in batches with good ones.
+#[must_use]
+pub fn permanent_errors() -> Case {
+    Case::of("a permanent error in a batch", vec![Fault::RefusedEvents; 3])
+}
+
 /// Readers that end, and records that would end them.
 #[must_use]
 pub fn reader_ended() -> Case {
@@ -147,7 +153,7 @@ pub fn database_restored() -> Case {
 }
 
 /// Every case with a fault of its own.
-pub const EACH: [fn() -> Case; 22] = [
+pub const EACH: [fn() -> Case; 23] = [
     averager_killed,
     emulator_killed,
     both_killed,
@@ -166,6 +172,7 @@ pub const EACH: [fn() -> Case; 22] = [
     snappy,
     lz4,
     zstd,
+    permanent_errors,
     reader_ended,
     averager_hangs,
     writer_vanished,

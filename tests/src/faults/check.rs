@@ -148,11 +148,15 @@ fn dead_letters(letters: &[OwnedMessage]) -> anyhow::Result<BTreeSet<Place>> {
     Ok(places)
 }
 
+/// What is kept with its reason, which for an event that Postgres refused is Postgres's code.
 async fn quarantine(site: &Site<'_>) -> anyhow::Result<BTreeMap<Place, Option<Vec<u8>>>> {
     let rows: Vec<(i32, i64, Option<Vec<u8>>)> = sqlx::query_as(
-        "select partition, record_offset, value from rejected_events where topic = $1 and reason <> ''",
+        "select partition, record_offset, value from rejected_events
+         where topic = $1 and reason <> ''
+           and (reason like '%(SQLSTATE P0001)') = coalesce(position($2 in value) > 0, false)",
     )
     .bind(&site.topic)
+    .bind(format!("\"symbol\":\"{REFUSED}\"").into_bytes())
     .fetch_all(&site.pool)
     .await?;
     let count = rows.len();

@@ -54,11 +54,13 @@ pub enum Fault {
     ReaderShutOut,
     /// Records with headers, keys and times that no well-behaved producer sends.
     OddRecords,
+    /// Events that Postgres refuses for ever, in one batch with good ones.
+    RefusedEvents,
 }
 
 impl Fault {
     /// Those of which a random mixture is made: all that are over soon.
-    pub const MIXED: [Self; 14] = [
+    pub const MIXED: [Self; 15] = [
         Self::AveragerKilled,
         Self::EmulatorKilled,
         Self::BothKilled,
@@ -73,6 +75,7 @@ impl Fault {
         Self::KafkaKilled,
         Self::ReaderShutOut,
         Self::OddRecords,
+        Self::RefusedEvents,
     ];
 
     /// Breaks something of the stack `number`, or of what all stacks use.
@@ -103,6 +106,7 @@ impl Fault {
             Self::KafkaKilled => kafka::restart(site, Signal::SIGKILL).await,
             Self::ReaderShutOut => kafka::shut_out(site, number).await,
             Self::OddRecords => kafka::send_odd_records(site, random).await,
+            Self::RefusedEvents => kafka::send_refused_events(site, random).await,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use chrono::{SecondsFormat, Utc};
+use chrono::{SecondsFormat, TimeDelta, Utc};
 use nix::sys::signal::Signal;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -12,6 +12,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::Site;
+use crate::faults::stream::REFUSED;
 use crate::raw_records::{RawBatch, RawHeader, RawRecord, send};
 
 /// Longest that joining a group takes.
@@ -67,6 +68,27 @@ pub(super) async fn send_odd_records(site: &Site<'_>, random: &mut StdRng) -> an
     let records = odd.into_iter().zip(keys).map(|(headers, key)| {
         let value = random.random_bool(0.8).then(|| event.clone().into_bytes());
         RawRecord { key, value, headers }
+    });
+    let batch = RawBatch { timestamp: now.timestamp_millis(), codec: 0, records: records.collect() };
+    let partition = random.random_range(0..PARTITIONS);
+    send(site.ground.bootstrap_servers(), &site.topic, partition, &batch).await.map(drop)
+}
+
+/// Events that Postgres refuses for ever, each alone or several in a row, and good ones around them.
+pub(super) async fn send_refused_events(site: &Site<'_>, random: &mut StdRng) -> anyhow::Result<()> {
+    let _kafka = site.ground.kafka.lock().await;
+    let now = Utc::now();
+    let mut refused = false;
+    let records = (0..300).map(|number| {
+        refused = random.random_bool(if refused { 0.5 } else { 0.02 });
+        let symbol = if refused { REFUSED } else { "AMIDST" };
+        let quoted_at = now - TimeDelta::hours(1) + TimeDelta::seconds(number);
+        let event = format!(
+            r#"{{"symbol":"{symbol}","price":{}.5,"timestamp":"{}","source":"made"}}"#,
+            random.random_range(1..1_000),
+            quoted_at.to_rfc3339_opts(SecondsFormat::Micros, true)
+        );
+        RawRecord { value: Some(event.into_bytes()), ..RawRecord::default() }
     });
     let batch = RawBatch { timestamp: now.timestamp_millis(), codec: 0, records: records.collect() };
     let partition = random.random_range(0..PARTITIONS);

@@ -85,22 +85,36 @@ pub(super) async fn silence_writer(site: &Site<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Points that are stored between backup and restoration are gone, though their offsets are committed.
+/// Points that are stored between backup and restoration are gone, though their offsets are committed. The fences' counts
+/// are as they were just before, as if other writers had passed as often since: no count shows what happened.
 pub(super) async fn restore(site: &mut Site<'_>, random: &mut StdRng) -> anyhow::Result<()> {
     let (database, backup) = (site.database.clone(), format!("{}_backup", site.database));
+    site.link.cut().await;
     copy(site, &database, &backup).await?;
+    site.link.mend().await?;
     for _ in 0..4 {
         moment(random).await;
     }
+
+    site.link.cut().await;
+    let (fences, counts): (Vec<i32>, Vec<i64>) =
+        sqlx::query_as("select array_agg(shard_id), array_agg(version) from ingest_fences")
+            .fetch_one(&site.pool)
+            .await?;
     copy(site, &backup, &database).await?;
+    let count = "update ingest_fences fence set version = passed.version
+                 from unnest($1::int4[], $2::int8[]) as passed(shard_id, version)
+                 where fence.shard_id = passed.shard_id";
+    sqlx::query(count).bind(fences).bind(counts).execute(&site.pool).await?;
+    site.link.mend().await?;
+
     let drop = AssertSqlSafe(format!("drop database {backup} with (force)"));
     sqlx::query(drop).execute(&mut site.ground.postgres().await?).await?;
     Ok(())
 }
 
 /// Makes one database a copy of another, while nobody is connected.
-async fn copy(site: &mut Site<'_>, from: &str, to: &str) -> anyhow::Result<()> {
-    site.link.cut().await;
+async fn copy(site: &Site<'_>, from: &str, to: &str) -> anyhow::Result<()> {
     let mut connection = site.ground.postgres().await?;
     for database in [from, to] {
         sqlx::query(TERMINATE).bind(database).execute(&mut connection).await?;
@@ -114,5 +128,5 @@ async fn copy(site: &mut Site<'_>, from: &str, to: &str) -> anyhow::Result<()> {
     };
     // Connections that were just ended may still be there for a moment.
     waiting::until("copy of the database", PATIENCE, copied).await;
-    site.link.mend().await
+    Ok(())
 }
