@@ -179,7 +179,7 @@ async fn with_postgres_away_the_batch_fails_when_its_time_is_up_and_says_so() {
     let pool = repository::connect("postgres://nobody@127.0.0.1:1/none", 1).unwrap();
     let give_up_at = Instant::now() + Duration::from_millis(300);
     let error = handle(&Ingest::new(pool), &batch(0, &[&quote("1", 0, 0)]), give_up_at).await.unwrap_err();
-    assert_eq!(error.to_string(), "Postgres did not answer before the invocation's time ran out");
+    assert_eq!(error.to_string(), "Postgres did not store the batch before the invocation's time ran out");
 }
 
 #[tokio::test]

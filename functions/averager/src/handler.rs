@@ -11,7 +11,7 @@ use shared::repository::ingest::{Ingest, Stored};
 use tokio::time::Instant;
 
 use crate::batch::{self, EventError};
-use crate::storing;
+use crate::storing::{self, LastAnswer};
 
 /// What is left of the invocation's time to answer in, when waiting for Postgres ends.
 const MARGIN: Duration = Duration::from_secs(3);
@@ -56,19 +56,23 @@ pub enum BatchError {
     /// Postgres refused the batch, or too many of its events.
     #[error("{}", .0.coded())]
     Repository(#[from] repository::Error),
-    /// Postgres did not answer in time.
-    #[error("Postgres did not answer before the invocation's time ran out")]
-    TimedOut,
+    /// Postgres did not store it in time; with what it answered last, if it did.
+    #[error("Postgres did not store the batch before the invocation's time ran out{}", last_answer(.0.as_deref()))]
+    TimedOut(Option<String>),
 }
 
 impl From<BatchError> for Diagnostic {
     fn from(error: BatchError) -> Self {
         let error_type = match error {
             BatchError::Event(_) => "UnreadableEvent",
-            BatchError::Repository(_) | BatchError::TimedOut => "BatchNotStored",
+            BatchError::Repository(_) | BatchError::TimedOut(_) => "BatchNotStored",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
     }
+}
+
+fn last_answer(answer: Option<&str>) -> String {
+    answer.map_or_else(String::new, |answer| format!("; its last answer: {answer}"))
 }
 
 /// The moment to give up waiting, from the invocation's deadline in milliseconds since 1970.
@@ -90,10 +94,14 @@ pub fn deadline(deadline_ms: u64) -> Instant {
 pub async fn handle(ingest: &Ingest, event: &str, give_up_at: Instant) -> Result<Summary, BatchError> {
     let now = Utc::now();
     let batch = batch::decode(event, now)?;
-    let storing = storing::store(ingest, event, &batch, now);
-    let stored = tokio::time::timeout_at(give_up_at, storing).await.unwrap_or(Err(BatchError::TimedOut));
-    if let Err(BatchError::Repository(error)) = &stored {
-        storing::note_failure(ingest, &error.coded()).await;
+    let last_answer = LastAnswer::default();
+    let storing = storing::store(ingest, event, &batch, now, &last_answer);
+    let stored = tokio::time::timeout_at(give_up_at, storing).await;
+    let stored = stored.unwrap_or_else(|_| Err(BatchError::TimedOut(last_answer.take())));
+    match &stored {
+        Err(BatchError::Repository(error)) => storing::note_failure(ingest, &error.coded()).await,
+        Err(error @ BatchError::TimedOut(_)) => storing::note_failure(ingest, &error.to_string()).await,
+        Ok(_) | Err(BatchError::Event(_)) => {}
     }
     stored.inspect(|summary| tracing::info!(?summary, "batch stored"))
 }

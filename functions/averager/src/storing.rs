@@ -1,6 +1,7 @@
 //! Storing a batch: again while Postgres is away, and in parts where it refuses what one of the events brings.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -23,7 +24,22 @@ const ATTEMPT: Duration = Duration::from_secs(20);
 /// invocation fails, and each half of the batch comes again by itself.
 const MOST_PARTS: usize = 500;
 /// Longest that noting a failure takes.
-const NOTING: Duration = Duration::from_secs(2);
+const NOTING: Duration = Duration::from_secs(1);
+
+/// What Postgres answered last of what may pass, by its code. That it gave no answer is none.
+#[derive(Debug, Default)]
+pub(crate) struct LastAnswer(Mutex<Option<String>>);
+
+impl LastAnswer {
+    fn note(&self, error: &repository::Error) {
+        let answer = error.code().map(|_| error.coded());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+    }
+
+    pub(crate) fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 /// Stores the whole batch that `event` holds, judged at `now`.
 ///
@@ -36,19 +52,20 @@ pub(crate) async fn store(
     event: &str,
     batch: &Batch,
     now: Timestamp,
+    last_answer: &LastAnswer,
 ) -> Result<Summary, BatchError> {
-    match patiently(ingest, &batch.events, &batch.rejected).await {
+    match patiently(ingest, &batch.events, &batch.rejected, last_answer).await {
         Ok(stored) => return Ok(Summary::default() + stored),
         Err(error) => {
             tracing::warn!(error = error.detail(), "batch refused as a whole, trying it in parts");
         }
     }
 
-    let (summary, refused) = in_parts(ingest, &batch.events).await?;
+    let (summary, refused) = in_parts(ingest, &batch.events, last_answer).await?;
     let mut rejected = batch::set_aside(event, now, &refused)?;
     tell(ingest, &rejected).await;
     rejected.extend(batch.rejected.iter().cloned());
-    Ok(summary + patiently(ingest, &[], &rejected).await?)
+    Ok(summary + patiently(ingest, &[], &rejected, last_answer).await?)
 }
 
 /// Tells of events that Postgres refused: each in the log, the last one where `GET /health` finds it.
@@ -83,6 +100,7 @@ pub(crate) async fn note_failure(ingest: &Ingest, error: &str) {
 async fn in_parts(
     ingest: &Ingest,
     events: &[PriceEvent],
+    last_answer: &LastAnswer,
 ) -> Result<(Summary, BTreeMap<usize, String>), repository::Error> {
     let (mut summary, mut refused) = (Summary::default(), BTreeMap::new());
     let whole = 0..events.len();
@@ -90,7 +108,7 @@ async fn in_parts(
     let mut tried = 0;
     while let Some(part) = parts.pop() {
         tried += 1;
-        match patiently(ingest, &events[part.clone()], &[]).await {
+        match patiently(ingest, &events[part.clone()], &[], last_answer).await {
             Ok(stored) => summary = summary + stored,
             Err(error) if !error.concerns_data() || tried >= MOST_PARTS => return Err(error),
             Err(error) if part.len() > 1 => {
@@ -112,6 +130,7 @@ async fn patiently(
     ingest: &Ingest,
     events: &[PriceEvent],
     rejected: &[RejectedEvent],
+    last_answer: &LastAnswer,
 ) -> Result<Stored, repository::Error> {
     let attempt = async || {
         let stored = timeout(ATTEMPT, ingest.store(events, rejected)).await;
@@ -125,6 +144,7 @@ async fn patiently(
         .retry(pauses)
         .when(repository::Error::is_transient)
         .notify(|error, pause| {
+            last_answer.note(error);
             tracing::warn!(error = error.detail(), ?pause, "batch not stored, trying again");
         })
         .await
