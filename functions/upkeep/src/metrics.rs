@@ -93,7 +93,9 @@ fn lines(function: &str, facts: &Facts, now: Timestamp) -> Vec<Value> {
     let prices = facts.prices.as_deref().unwrap_or_default();
     if facts.prices.is_some() {
         whole.push(("RecordsBehind", "Count", prices.iter().map(|of| of.records).sum()));
-        let oldest = prices.iter().map(|of| seconds_behind(of, now)).max().flatten();
+        // Where one age is unknown, none is the greatest.
+        let ages: Option<Vec<i64>> = prices.iter().map(|of| seconds_behind(of, now)).collect();
+        let oldest = ages.and_then(|ages| ages.into_iter().max());
         whole.extend(oldest.map(|seconds| ("SecondsBehind", "Seconds", seconds)));
     }
 
@@ -203,5 +205,15 @@ mod tests {
         let facts = Facts { prices: Some(vec![unread]), ..Facts::default() };
         let lines = super::lines("upkeep", &facts, now);
         assert_eq!((&lines[0]["RecordsBehind"], lines[0].get("SecondsBehind")), (&json!(3), None));
+    }
+
+    #[test]
+    fn a_partition_whose_age_is_unknown_does_not_hide_behind_those_that_are_sound() {
+        let sound = PartitionBacklog { partition: 0, records: 0, oldest: None };
+        let unread = PartitionBacklog { partition: 1, records: 3, oldest: None };
+        let facts = Facts { prices: Some(vec![sound, unread]), ..Facts::default() };
+        let lines = lines("upkeep", &facts, Utc::now());
+        assert_eq!(lines[0].get("SecondsBehind"), None, "no age is the greatest");
+        assert_eq!((lines[1].get("SecondsBehind"), lines[2].get("SecondsBehind")), (Some(&json!(0)), None));
     }
 }
