@@ -17,6 +17,8 @@ use crate::waiting;
 /// How long a silent connection stays open. A host that vanished acknowledges nothing, and the keepalives that writers ask
 /// for have the server end the connection about then; this link's own host would acknowledge them for ever.
 const KEEPALIVES_GIVE_UP: Duration = Duration::from_secs(30);
+/// Longer than any test.
+const FOR_GOOD: Duration = Duration::from_secs(3_600);
 
 /// A moment in a transaction's life, told by what the server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +49,8 @@ type Cut = Arc<Mutex<Option<Moment>>>;
 #[derive(Clone, Debug)]
 struct Orders {
     stalled: watch::Receiver<bool>,
-    /// Changes when connections made before are to fall silent.
-    silenced: watch::Receiver<()>,
+    /// Changes when connections made before are to fall silent; they stay open for so long.
+    silenced: watch::Receiver<Duration>,
     cut_at: Cut,
 }
 
@@ -59,7 +61,7 @@ pub struct Link {
     address: SocketAddr,
     server: Arc<str>,
     stalled: watch::Sender<bool>,
-    silenced: watch::Sender<()>,
+    silenced: watch::Sender<Duration>,
     cut_at: Cut,
     passing: JoinHandle<()>,
 }
@@ -74,7 +76,8 @@ impl Link {
         let server: Arc<str> = format!("{}:{}", options.get_host(), options.get_port()).into();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let (stalled, silenced, cut_at) = (watch::Sender::new(false), watch::Sender::new(()), Cut::default());
+        let (stalled, silenced, cut_at) =
+            (watch::Sender::new(false), watch::Sender::new(Duration::ZERO), Cut::default());
         let orders = Orders {
             stalled: stalled.subscribe(),
             silenced: silenced.subscribe(),
@@ -124,7 +127,13 @@ impl Link {
     /// The connections that there are never pass anything on again, and stay open until the server's keepalives would end
     /// them; new ones work.
     pub fn silence(&self) {
-        self.silenced.send_replace(());
+        self.silenced.send_replace(KEEPALIVES_GIVE_UP);
+    }
+
+    /// The connections that there are never pass anything on again, and stay open, as behind a proxy that answers the
+    /// server's keepalives itself; new ones work.
+    pub fn silence_for_good(&self) {
+        self.silenced.send_replace(FOR_GOOD);
     }
 
     /// Passes nothing on, and leaves connections open.
@@ -169,13 +178,15 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut orders: Order
             return;
         }
         let passes = orders.stalled.wait_for(|stalled| !stalled).await.is_ok();
-        if orders.silenced.has_changed().unwrap_or(true) {
-            tokio::time::sleep(KEEPALIVES_GIVE_UP).await;
-            return;
+        let silenced = orders.silenced.has_changed().unwrap_or(true);
+        if silenced || !passes || to.write_all(&bytes[..count]).await.is_err() {
+            break;
         }
-        if !passes || to.write_all(&bytes[..count]).await.is_err() {
-            return;
-        }
+    }
+    // Of a silent connection not even the end is passed on.
+    if orders.silenced.has_changed().unwrap_or(false) {
+        let open_for = *orders.silenced.borrow();
+        tokio::time::sleep(open_for).await;
     }
 }
 

@@ -14,6 +14,7 @@ use crate::processes;
 
 mod kafka;
 mod postgres;
+mod quiet;
 
 /// One fault. Those that take something away bring it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::raw_records::{RawBatch, RawHeader, RawRecord, send};
 
 /// Longest that joining a group takes.
 const JOINING: Duration = Duration::from_secs(60);
-const PARTITIONS: i32 = 6;
+pub(super) const PARTITIONS: i32 = 6;
 
 pub(super) async fn restart(site: &Site<'_>, signal: Signal) -> anyhow::Result<()> {
     let mut kafka = Arc::clone(&site.ground.kafka).lock_owned().await;

@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::time::sleep;
 
+use super::quiet::Quiet;
 use super::{Site, moment};
 use crate::link::Moment;
 use crate::{processes, waiting};
@@ -70,46 +71,74 @@ async fn alter(connection: &mut PgConnection, database: &str, change: &str) -> a
     Ok(())
 }
 
-/// A batch that waits for a locked table has passed its fences; then nothing is heard of its writer any more.
+/// A batch that waits for a locked table has passed its fences; then nothing is heard of its writer any more. No other
+/// writer is amidst a COPY then, where the server waits for it without limit while keepalives are answered.
 pub(super) async fn silence_writer(site: &Site<'_>) -> anyhow::Result<()> {
     let mut connection = site.pool.acquire().await?;
     let mut lock = connection.begin().await?;
     sqlx::query("lock table series").execute(&mut *lock).await?;
-    let waiting = "select exists (select from pg_locks where not granted and relation = 'series'::regclass)";
+    let waiting = "select exists (select from pg_locks where not granted and relation = 'series'::regclass)
+                      and not exists (select from pg_stat_activity
+                                      where datname = current_database() and state = 'active'
+                                        and wait_event = 'ClientRead')";
     waiting::until("writer that waits", PATIENCE, async || {
         sqlx::query_scalar(waiting).fetch_one(&mut *lock).await.unwrap_or(false).then_some(())
     })
     .await;
-    site.link.silence();
+    site.link.silence_for_good();
     lock.rollback().await?;
     Ok(())
 }
 
 /// Points that are stored between backup and restoration are gone, though their offsets are committed. The fences' counts
-/// are as they were just before, as if other writers had passed as often since: no count shows what happened.
+/// are as they were just before, as if other writers had passed as often since: no count shows what happened. Quiet symbols
+/// are in no batch meanwhile, so that what writers remember of them is forgotten for no other reason.
 pub(super) async fn restore(site: &mut Site<'_>, random: &mut StdRng) -> anyhow::Result<()> {
-    let (database, backup) = (site.database.clone(), format!("{}_backup", site.database));
-    site.link.cut().await;
-    copy(site, &database, &backup).await?;
-    site.link.mend().await?;
+    let quiet = Quiet::new();
+    quiet.quote(site, 1).await?;
+    let backup = back_up(site).await?;
+    quiet.quote(site, 2).await?;
     for _ in 0..4 {
         moment(random).await;
     }
 
+    put_back(site, &backup).await?;
+    quiet.quote(site, 3).await
+}
+
+/// Copies the database, and returns the copy's name.
+async fn back_up(site: &mut Site<'_>) -> anyhow::Result<String> {
+    let backup = format!("{}_backup", site.database);
     site.link.cut().await;
-    let (fences, counts): (Vec<i32>, Vec<i64>) =
-        sqlx::query_as("select array_agg(shard_id), array_agg(version) from ingest_fences")
-            .fetch_one(&site.pool)
-            .await?;
-    copy(site, &backup, &database).await?;
-    let count = "update ingest_fences fence set version = passed.version
-                 from unnest($1::int4[], $2::int8[]) as passed(shard_id, version)
-                 where fence.shard_id = passed.shard_id";
-    sqlx::query(count).bind(fences).bind(counts).execute(&site.pool).await?;
+    copy(site, &site.database, &backup).await?;
+    site.link.mend().await?;
+    Ok(backup)
+}
+
+/// Puts the copy in the database's place.
+async fn put_back(site: &mut Site<'_>, backup: &str) -> anyhow::Result<()> {
+    site.link.cut().await;
+    let counts = fence_counts(site).await?;
+    copy(site, backup, &site.database).await?;
+    set_fence_counts(site, counts).await?;
     site.link.mend().await?;
 
     let drop = AssertSqlSafe(format!("drop database {backup} with (force)"));
     sqlx::query(drop).execute(&mut site.ground.postgres().await?).await?;
+    Ok(())
+}
+
+/// The fences, and how often each was passed.
+async fn fence_counts(site: &Site<'_>) -> anyhow::Result<(Vec<i32>, Vec<i64>)> {
+    let counts = "select array_agg(shard_id), array_agg(version) from ingest_fences";
+    Ok(sqlx::query_as(counts).fetch_one(&site.pool).await?)
+}
+
+async fn set_fence_counts(site: &Site<'_>, counts: (Vec<i32>, Vec<i64>)) -> anyhow::Result<()> {
+    let set = "update ingest_fences fence set version = passed.version
+               from unnest($1::int4[], $2::int8[]) as passed(shard_id, version)
+               where fence.shard_id = passed.shard_id";
+    sqlx::query(set).bind(counts.0).bind(counts.1).execute(&site.pool).await?;
     Ok(())
 }
 
