@@ -12,7 +12,7 @@ use crate::waiting;
 /// Enough that some share their fence with none that is busy.
 const SYMBOLS: i32 = 60;
 /// How long it takes until their points are stored.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The symbols, shared out among the partitions.
 #[derive(Debug)]
