@@ -138,6 +138,43 @@ async fn a_symbol_that_is_not_answered_in_the_request_s_time_costs_its_neighbour
 }
 
 #[tokio::test]
+async fn a_request_that_is_never_answered_keeps_no_symbol_of_a_long_list_from_being_asked_for() {
+    let pool = e2e::postgres::database().await.unwrap();
+    let api = Api::with_asking_time(pool, SHORT).await;
+    api.quoter.will_be_silent_about("SLOW");
+
+    let symbols: Vec<String> = (0..18).map(|number| format!("S{number}")).collect();
+    let path = format!("/prices/latest?symbols=SLOW,WAITS,{}", symbols.join(","));
+    let answered = tokio::time::timeout(SHORT, api.get(&path)).await.expect("an answer in time");
+    let (prices, problems) = (answered.each("price"), answered.each("problem"));
+    assert!(prices[2..].iter().all(Value::is_number), "{prices:?}");
+    assert_eq!(api.log.events().len(), 18, "what was answered is published");
+    for problem in &problems[..2] {
+        assert_eq!((&problem["status"], &problem["type"]), (&json!(504), &json!("/docs#provider-timeout")));
+    }
+}
+
+#[tokio::test]
+async fn what_a_slow_provider_answered_when_the_request_s_time_is_up_is_answered_and_the_rest_told() {
+    // Four requests at a time, and four seconds for them: the second four find no time.
+    let pool = e2e::postgres::database().await.unwrap();
+    let time = Duration::from_secs(12);
+    let api = Api::with_asking_time(pool, time).await;
+    api.quoter.will_take(Duration::from_millis(2_500));
+
+    let symbols: Vec<String> = (0..16).map(|number| format!("S{number}")).collect();
+    let path = format!("/prices/latest?symbols={}", symbols.join(","));
+    let answered = tokio::time::timeout(time, api.get(&path)).await.expect("an answer in time");
+    let (prices, problems) = (answered.each("price"), answered.each("problem"));
+    assert!(prices[..8].iter().all(Value::is_number), "{prices:?}");
+    assert_eq!(api.log.events().len(), 8);
+    for problem in &problems[8..] {
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(problem["status"] == json!(504) && detail.contains("12 s"), "{problem}");
+    }
+}
+
+#[tokio::test]
 async fn a_list_of_which_nothing_is_answered_ends_within_the_request_s_time() {
     let pool = e2e::postgres::database().await.unwrap();
     let api = Api::with_asking_time(pool, SHORT).await;

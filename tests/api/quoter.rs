@@ -1,6 +1,7 @@
 //! A provider that remembers what it was asked for.
 
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::Utc;
@@ -16,6 +17,8 @@ pub(crate) struct Quoter {
     trouble: Mutex<Option<ProviderError>>,
     /// Requests for any of these are never answered.
     silent_about: Mutex<Vec<Symbol>>,
+    /// How long each request takes.
+    takes: Mutex<Duration>,
 }
 
 impl Quoter {
@@ -25,6 +28,7 @@ impl Quoter {
             asked: Mutex::default(),
             trouble: Mutex::default(),
             silent_about: Mutex::default(),
+            takes: Mutex::default(),
         }
     }
 
@@ -41,6 +45,11 @@ impl Quoter {
     /// Requests that ask for `symbol` stay without an answer from now on.
     pub(crate) fn will_be_silent_about(&self, symbol: &str) {
         self.silent_about.lock().expect("the symbols").push(symbol.parse().expect("a symbol"));
+    }
+
+    /// Each request takes so long from now on.
+    pub(crate) fn will_take(&self, time: Duration) {
+        *self.takes.lock().expect("the time") = time;
     }
 
     fn is_silent_about(&self, symbols: &[Symbol]) -> bool {
@@ -88,6 +97,8 @@ impl Provider for Quoter {
         if self.is_silent_about(symbols) {
             std::future::pending::<()>().await;
         }
+        let takes = *self.takes.lock().expect("the time");
+        tokio::time::sleep(takes).await;
         let quotes = symbols.iter().map(|symbol| (symbol.clone(), self.quote(symbol, 100 + count, at)));
         let quotes = quotes.collect();
         Ok(Answer { received_at: to_microseconds(Utc::now()), body: format!("answer {count}"), quotes })

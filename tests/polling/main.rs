@@ -7,4 +7,5 @@ mod reconciliation;
 mod relay;
 mod stalled;
 mod ticks;
+mod time_limits;
 mod world;

@@ -119,7 +119,7 @@ async fn a_firing_before_its_job_s_activation_waits_for_that() -> anyhow::Result
         assert!(polling_jobs::activate(&pool, job_id).await.expect("activated"));
     });
     let firing = poller::Firing { job_id, scheduled_time: at(0) };
-    assert_eq!(world.poller.serve(&firing, None).await?.polled, 1);
+    assert_eq!(world.poller.serve(&firing, world.deadline()).await?.polled, 1);
     Ok(())
 }
 
@@ -130,7 +130,7 @@ async fn a_firing_of_a_job_that_was_never_activated_polls_nothing() -> anyhow::R
     prepare(&world.pool, &job, None, 0).await?;
     let_minutes_pass(&world.pool, 1).await?;
     let firing = poller::Firing { job_id: job.job_id, scheduled_time: at(0) };
-    let served = world.poller.serve(&firing, None).await?;
+    let served = world.poller.serve(&firing, world.deadline()).await?;
     assert_eq!((served.polled, served.ended), (0, Ended::NoSuchJob));
     assert!(world.provider.ticks().is_empty());
     Ok(())

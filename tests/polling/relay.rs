@@ -39,9 +39,10 @@ async fn no_tick_is_lost_or_polled_twice_when_firings_come_up_to_a_minute_late()
         let next = world.poller.clone();
         let (arrived, arrival) = tokio::sync::oneshot::channel();
         let firing = Firing { job_id: job.job_id, scheduled_time: at(60) };
+        let deadline = at(60 + late + 180);
         let relieving = tokio::spawn(async move {
             arrival.await.expect("arrival");
-            next.serve(&firing, None).await
+            next.serve(&firing, deadline).await
         });
         world.clock.happens_at(at(60 + late), async move {
             arrived.send(()).expect("a waiting poller");

@@ -74,7 +74,7 @@ async fn a_firing_whose_tick_is_held_past_its_deadline_comes_again() -> anyhow::
     let (world, job) = World::with_job(60).await?;
     claim(&world.pool, job.job_id, at(0), at(0)).await?;
     let firing = poller::Firing { job_id: job.job_id, scheduled_time: at(0) };
-    let served = world.poller.serve(&firing, Some(at(49))).await;
+    let served = world.poller.serve(&firing, at(49)).await;
     assert!(matches!(served, Err(FiringError::Held)), "{served:?}");
     Ok(())
 }
@@ -119,10 +119,10 @@ async fn a_firing_ahead_of_the_poller_s_clock_is_served_within_a_minute_and_come
 -> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
     let firing = |seconds| poller::Firing { job_id: job.job_id, scheduled_time: at(seconds) };
-    let early = world.poller.serve(&firing(61), None).await;
+    let early = world.poller.serve(&firing(61), world.deadline()).await;
     assert!(matches!(early, Err(FiringError::NotDue(time)) if time == at(61)), "{early:?}");
     assert_eq!(world.runs(&job).await?, []);
-    assert_eq!(world.poller.serve(&firing(60), None).await?.polled, 1);
+    assert_eq!(world.poller.serve(&firing(60), world.deadline()).await?.polled, 1);
     Ok(())
 }
 
@@ -130,9 +130,9 @@ async fn a_firing_ahead_of_the_poller_s_clock_is_served_within_a_minute_and_come
 async fn firings_of_no_job_and_before_the_start_are_harmless() -> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
     let firing = |seconds| poller::Firing { job_id: job.job_id, scheduled_time: at(seconds) };
-    assert_eq!(world.poller.serve(&firing(-1), None).await?.polled, 0);
+    assert_eq!(world.poller.serve(&firing(-1), world.deadline()).await?.polled, 0);
     let nobody = poller::Firing { job_id: Uuid::nil(), scheduled_time: at(0) };
-    assert_eq!(world.poller.serve(&nobody, None).await?.ended, Ended::NoSuchJob);
+    assert_eq!(world.poller.serve(&nobody, world.deadline()).await?.ended, Ended::NoSuchJob);
     assert_eq!(world.runs(&job).await?, []);
     Ok(())
 }

@@ -93,6 +93,8 @@ impl Clock for JumpingClock {
 pub(crate) enum Act {
     /// It takes this long.
     Slow(TimeDelta),
+    /// It never answers.
+    Hang,
     /// It fails.
     Fail(ProviderError),
     /// It does not know the first symbol.
@@ -149,6 +151,7 @@ impl Provider for ScriptedProvider {
         let mut unknown = None;
         match act {
             Some(Act::Fail(error)) => return Err(error),
+            Some(Act::Hang) => std::future::pending().await,
             Some(Act::Slow(duration)) => self.clock.wait_until(self.clock.now() + duration).await,
             Some(Act::NotTheFirst) => unknown = symbols.first(),
             None => {}
@@ -185,7 +188,11 @@ pub(crate) struct World {
 impl World {
     /// A world at second 0 with one job.
     pub(crate) async fn with_job(interval_seconds: u32) -> anyhow::Result<(Self, PollingJob)> {
-        let pool = e2e::postgres::database().await?;
+        Self::over(e2e::postgres::database().await?, interval_seconds).await
+    }
+
+    /// The same, over a pool of the test's own.
+    pub(crate) async fn over(pool: PgPool, interval_seconds: u32) -> anyhow::Result<(Self, PollingJob)> {
         let clock = Arc::new(JumpingClock { now: Mutex::new(at(0)), events: Mutex::default() });
         let provider = Arc::new(ScriptedProvider {
             name: "script".parse()?,
@@ -209,7 +216,12 @@ impl World {
     pub(crate) async fn fire(&self, job: &PollingJob, seconds: i64) -> Result<Served, FiringError> {
         self.clock.set(at(seconds));
         let firing = Firing { job_id: job.job_id, scheduled_time: at(seconds) };
-        self.poller.serve(&firing, None).await
+        self.poller.serve(&firing, self.deadline()).await
+    }
+
+    /// When an invocation that begins now is cut off.
+    pub(crate) fn deadline(&self) -> Timestamp {
+        self.clock.now() + TimeDelta::seconds(180)
     }
 
     /// Every run of a job: its tick's second, how many ticks it stands for, its status.

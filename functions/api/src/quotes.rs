@@ -93,7 +93,8 @@ pub(crate) async fn latest(
     let batches: Vec<Vec<Symbol>> =
         stale.chunks(provider.max_symbols().max(1)).map(<[Symbol]>::to_vec).collect();
     let asking = Asking { state, provider, now, deadline };
-    let asked = stream::iter(batches).map(|batch| asking.ask(batch)).buffered(CONCURRENT_BATCHES);
+    // In the order of their answers, so that a slow batch does not keep those after the next few from being asked for.
+    let asked = stream::iter(batches).map(|batch| asking.ask(batch)).buffer_unordered(CONCURRENT_BATCHES);
     outcomes.extend(asked.collect::<Vec<_>>().await.into_iter().flatten());
     let absent = || {
         Err(ProviderError::Malformed {

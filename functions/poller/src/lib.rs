@@ -2,9 +2,10 @@
 //!
 //! A schedule knows whole minutes only. Where the job's interval is a number of those, a firing is one tick.
 //! Otherwise firings relay: each serves the ticks as they come until the next firing takes over ([`relay`]).
-//! How one tick is polled is in [`poll`].
+//! How one tick is polled is in [`poll`], and how long all of it may take in [`limits`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use lambda_runtime::Diagnostic;
@@ -20,15 +21,13 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::limits::{ATTEMPT, Limits};
 
 pub mod clock;
+pub mod limits;
 pub mod poll;
 pub mod relay;
 
-/// How long a relay waits for the next firing, counted from its own: a firing may be a minute late.
-const RELAY: TimeDelta = TimeDelta::seconds(120);
-/// What is left to the invocation when it begins its last tick.
-const DEADLINE_MARGIN: TimeDelta = TimeDelta::seconds(20);
 /// How far a firing may lie ahead of our clock.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 /// Pause before a job that waits for its activation is looked for again.
@@ -86,7 +85,18 @@ pub enum FiringError {
     /// Somebody else polls the tick, and may for longer than the invocation lasts.
     #[error("the tick is being polled by another invocation")]
     Held,
-    /// Postgres is away or refuses.
+    /// The job is not activated, and is not for as long as the invocation may wait.
+    #[error("the polling job is not active yet: the request that makes it has not ended")]
+    Inactive,
+    /// Postgres was away for as long as a step may take, or as the invocation lasts.
+    #[error("no time was left to {step}: {error}")]
+    OutOfTime {
+        /// What did not fit.
+        step: &'static str,
+        /// What came of the last attempt.
+        error: repository::Error,
+    },
+    /// Postgres refuses.
     #[error(transparent)]
     Repository(#[from] repository::Error),
 }
@@ -97,6 +107,8 @@ impl From<FiringError> for Diagnostic {
             FiringError::NotDue(_) => "NotDue",
             FiringError::Stopping => "Stopping",
             FiringError::Held => "Held",
+            FiringError::Inactive => "Inactive",
+            FiringError::OutOfTime { .. } => "OutOfTime",
             FiringError::Repository(_) => "Repository",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
@@ -119,63 +131,92 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// Serves a firing. `deadline` is when the invocation is cut off, where that is known.
+    /// Serves a firing, and ends before `deadline`, when the invocation is cut off.
     ///
     /// # Errors
     /// When the firing should come again: it lies in the future, Postgres is away, somebody else holds the tick to the
-    /// end, or the process is being stopped while it waits.
-    pub async fn serve(&self, firing: &Firing, deadline: Option<Timestamp>) -> Result<Served, FiringError> {
+    /// end, its job is not active by then, or the process is being stopped while it waits.
+    pub async fn serve(&self, firing: &Firing, deadline: Timestamp) -> Result<Served, FiringError> {
         let &Firing { job_id, scheduled_time } = firing;
         let ended = |ended| Ok(Served { job_id, polled: 0, ended });
         if scheduled_time > self.clock.now() + CLOCK_TOLERANCE {
             return Err(FiringError::NotDue(scheduled_time));
         }
-        let last_start = deadline.map_or(Timestamp::MAX_UTC, |deadline| deadline - DEADLINE_MARGIN);
-        let until = (scheduled_time + RELAY).min(last_start);
-        self.patiently(until, || polling_jobs::note_firing(&self.pool, job_id, scheduled_time)).await?;
-        let Some(job) = self.activated(job_id, until).await? else { return ended(Ended::NoSuchJob) };
+
+        let limits = Limits::new(scheduled_time, deadline);
+        let note = || polling_jobs::note_firing(&self.pool, job_id, scheduled_time);
+        self.patiently("note the firing", limits.relays_until, &limits, note).await?;
+        let Some(job) = self.activated(job_id, &limits).await? else { return ended(Ended::NoSuchJob) };
+
         if job.grid().is_relayed() {
-            return self.relay(firing, until, last_start).await;
+            return self.relay(firing, &limits).await;
         }
         let Some(tick) = job.grid().newest_at(scheduled_time) else {
             return ended(Ended::Done);
         };
-        let polled = self.serve_only_tick(&job, tick, until, last_start).await?;
+        let polled = self.serve_only_tick(&job, tick, &limits).await?;
         Ok(Served { job_id, polled: u32::from(polled), ended: Ended::Done })
     }
 
     /// The job of a firing. One that is only about to be there, whose schedule was quicker than its activation, is waited
     /// for: else the first tick would be lost.
-    async fn activated(&self, job_id: Uuid, until: Timestamp) -> Result<Option<PollingJob>, FiringError> {
+    async fn activated(&self, job_id: Uuid, limits: &Limits) -> Result<Option<PollingJob>, FiringError> {
         loop {
             // Asked before the job is read: one that is activated in between is read then.
-            let pending = self.patiently(until, || polling_jobs::is_pending(&self.pool, job_id)).await?;
-            let job = self.patiently(until, || polling_jobs::get(&self.pool, job_id)).await?;
+            let is_pending = || polling_jobs::is_pending(&self.pool, job_id);
+            let pending = self.patiently("read the job", limits.relays_until, limits, is_pending).await?;
+            let job = self.job(job_id, limits).await?;
             if job.is_some() || !pending {
                 return Ok(job);
+            }
+            if self.clock.now() > limits.last_start {
+                return Err(FiringError::Inactive);
             }
             self.wait_until(self.clock.now() + ACTIVATION_PAUSE).await?;
         }
     }
 
-    /// Repeats an operation while Postgres is away, up to `until`.
+    /// The job as it is now.
+    async fn job(&self, job_id: Uuid, limits: &Limits) -> Result<Option<PollingJob>, FiringError> {
+        let get = || polling_jobs::get(&self.pool, job_id);
+        self.patiently("read the job", limits.relays_until, limits, get).await
+    }
+
+    /// Repeats an operation, which is to do `step`, while Postgres is away: up to `until`, and no longer than the
+    /// invocation may work. One that gets no answer is given up, and tried again on another connection.
     pub(crate) async fn patiently<T, F>(
         &self,
+        step: &'static str,
         until: Timestamp,
+        limits: &Limits,
         operation: impl Fn() -> F,
     ) -> Result<T, FiringError>
     where
         F: Future<Output = Result<T, repository::Error>>,
     {
+        let until = until.min(limits.end);
         loop {
-            match operation().await {
+            let attempt = self.within(ATTEMPT, limits.end, operation()).await;
+            match attempt.unwrap_or_else(|| Err(repository::Error::unanswered())) {
                 Err(error) if error.is_transient() && self.clock.now() + RETRY_PAUSE < until => {
-                    warn!(%error, "trying again");
+                    warn!(%error, step, "trying again");
                     self.wait_until(self.clock.now() + RETRY_PAUSE).await?;
                 }
+                Err(error) if error.is_transient() => return Err(FiringError::OutOfTime { step, error }),
                 result => return Ok(result?),
             }
         }
+    }
+
+    /// What comes of the work within `at_most`, and before `by`; none if it takes longer, or if it is too late to begin.
+    pub(crate) async fn within<T>(
+        &self,
+        at_most: Duration,
+        by: Timestamp,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let left = (by - self.clock.now()).to_std().ok().filter(|left| !left.is_zero())?;
+        tokio::time::timeout(left.min(at_most), work).await.ok()
     }
 
     /// Waits, unless the process is to end.
@@ -186,15 +227,6 @@ impl Poller {
             () = self.clock.wait_until(time) => Ok(()),
         }
     }
-}
-
-/// The invocation's deadline, in milliseconds since 1970 as Lambda gives it; none where the number is no such time,
-/// which is how some local tools fill it in.
-#[must_use]
-pub fn deadline(milliseconds: u64) -> Option<Timestamp> {
-    let earliest = TimeDelta::days(31 * 365);
-    let time = i64::try_from(milliseconds).ok().and_then(Timestamp::from_timestamp_millis)?;
-    (time > Timestamp::UNIX_EPOCH + earliest).then_some(time)
 }
 
 #[cfg(test)]
@@ -213,12 +245,5 @@ mod tests {
         let firing = r#"{"job_id":"6f9619ff-8b86-4d01-b42d-00cf4fc964ff","scheduled_time":"2026-11-27T10:30:60.0000009Z"}"#;
         let firing: Firing = serde_json::from_str(firing).unwrap();
         assert_eq!(firing.scheduled_time.to_rfc3339(), "2026-11-27T10:31:00+00:00");
-    }
-
-    #[test]
-    fn a_deadline_in_1970_is_unknown() {
-        assert_eq!(deadline(600_000), None);
-        assert_eq!(deadline(u64::MAX), None);
-        assert_eq!(deadline(1_780_000_000_000).map(|time| time.timestamp()), Some(1_780_000_000));
     }
 }

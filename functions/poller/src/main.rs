@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use lambda_runtime::layers::TracingLayer;
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn, spawn_graceful_shutdown_handler};
 use poller::clock::WallClock;
-use poller::{Firing, FiringError, Poller, deadline};
+use poller::limits::deadline;
+use poller::{Firing, FiringError, Poller};
 use shared::price_log::kafka::KafkaPriceLog;
 use shared::provider::Providers;
 use shared::{config, repository, telemetry};
@@ -35,7 +37,10 @@ async fn main() -> Result<(), Error> {
     end_gracefully(stopping, in_flight.clone()).await;
     let handler = service_fn(move |event: LambdaEvent<Firing>| {
         let poller = poller.clone();
-        async move { poller.serve(&event.payload, deadline(event.context.deadline)).await.inspect_err(log) }
+        async move {
+            let deadline = deadline(event.context.deadline, Utc::now());
+            poller.serve(&event.payload, deadline).await.inspect_err(log)
+        }
     });
     // The outermost layer: an invocation is in flight until its answer is posted.
     Runtime::new(handler)

@@ -12,17 +12,20 @@ use shared::repository::raw_responses::{self, RawResponse};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::limits::{FETCH, Limits, PUBLISHING};
 use crate::{FiringError, Poller};
 
 /// Requests in a row that failed as a whole, after which the provider counts as away and is left alone.
 const FAILURES_TO_GIVE_UP: u32 = 2;
-/// How long Postgres may be away in the middle of a poll; a claim's lease is not much longer.
+/// How long Postgres may be away in the middle of a poll, if the invocation has that long; a claim's lease is not much
+/// longer.
 const POSTGRES_PATIENCE: TimeDelta = TimeDelta::seconds(15);
 
 /// A poll under way.
 struct Run<'a> {
     claim: &'a Claim,
     provider: &'a dyn Provider,
+    limits: &'a Limits,
     result: RunResult,
     failures_in_a_row: u32,
 }
@@ -36,25 +39,29 @@ enum Ending {
 }
 
 impl Poller {
-    /// Polls the claimed tick. No request is begun after `last_start`, nor once the process is to end: the symbols
+    /// Polls the claimed tick. No request is begun after the last start, nor once the process is to end: the symbols
     /// left over count as failed.
+    ///
+    /// Each step waits for no longer than what follows it leaves of the invocation's time. A tick whose recording does not fit
+    /// stays claimed until its lease passes, and is then polled again by the firing, which comes again.
     pub(crate) async fn poll(
         &self,
         job: &PollingJob,
         claim: &Claim,
-        last_start: Timestamp,
+        limits: &Limits,
     ) -> Result<(), FiringError> {
         let result = match self.providers.get(&job.provider) {
             Some(provider) => {
                 let provider = &*provider;
-                let mut run = Run { claim, provider, result: RunResult::default(), failures_in_a_row: 0 };
-                match self.request_all(&job.symbols, &mut run, last_start).await {
+                let result = RunResult::default();
+                let mut run = Run { claim, provider, limits, result, failures_in_a_row: 0 };
+                match self.request_all(&job.symbols, &mut run).await {
                     Ok(ControlFlow::Break(Ending::ClaimLost)) => {
                         warn!(job_id = %job.job_id, tick = %claim.tick_time, "lost the claim");
                         return Ok(());
                     }
                     Ok(_) => {}
-                    Err(FiringError::Repository(error)) if !error.is_transient() => run.note(&error),
+                    Err(FiringError::Repository(refusal)) => run.note(&refusal),
                     Err(error) => return Err(error),
                 }
                 run.result
@@ -64,19 +71,21 @@ impl Poller {
                 ..RunResult::default()
             },
         };
-        self.record(job, claim, result).await
+        self.record(job, claim, limits, result).await
     }
 
     async fn record(
         &self,
         job: &PollingJob,
         claim: &Claim,
+        limits: &Limits,
         mut result: RunResult,
     ) -> Result<(), FiringError> {
         result.failed = u32::try_from(job.symbols.len()).unwrap_or(u32::MAX).saturating_sub(result.published);
-        let patience = self.clock.now() + POSTGRES_PATIENCE;
         let finish = || polling_runs::finish(&self.pool, claim, &result, self.clock.now());
-        let held = self.patiently(patience, finish).await?;
+        let until = self.patience(limits.end);
+        let held = self.patiently("record what came of the tick", until, limits, finish).await?;
+
         let RunResult { published, failed, error, .. } = &result;
         info!(job_id = %job.job_id, tick = %claim.tick_time, published, failed, error, held, "polled");
         Ok(())
@@ -86,11 +95,10 @@ impl Poller {
         &self,
         symbols: &[Symbol],
         run: &mut Run<'_>,
-        last_start: Timestamp,
     ) -> Result<ControlFlow<Ending>, FiringError> {
         for symbols in symbols.chunks(run.provider.max_symbols().max(1)) {
-            if self.stopping.is_cancelled() || self.clock.now() > last_start {
-                run.note(&"the poller ran out of time");
+            if self.stopping.is_cancelled() || self.clock.now() > run.limits.last_start {
+                run.note(&"the poller's time was up before all symbols were asked for");
                 return Ok(ControlFlow::Break(Ending::Recorded));
             }
             if let ControlFlow::Break(ending) = self.request(symbols, run).await? {
@@ -106,17 +114,21 @@ impl Poller {
         symbols: &[Symbol],
         run: &mut Run<'_>,
     ) -> Result<ControlFlow<Ending>, FiringError> {
-        let answer = run.provider.fetch(symbols, run.claim.tick_time).await;
-        if !self.renew(run.claim).await? {
+        let late = || Err(ProviderError::TimedOut { provider: run.provider.name().clone() });
+        let fetch = run.provider.fetch(symbols, run.claim.tick_time);
+        let before_publishing = run.limits.before_publishing();
+        let answer = self.within(FETCH, before_publishing, fetch).await.unwrap_or_else(late);
+        if !self.renew(run, before_publishing).await? {
             return Ok(ControlFlow::Break(Ending::ClaimLost));
         }
+
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => return Ok(run.failed_request(&error)),
         };
         run.failures_in_a_row = 0;
         let acknowledged = self.publish(symbols, answer, run).await?;
-        if !self.renew(run.claim).await? {
+        if !self.renew(run, run.limits.end).await? {
             return Ok(ControlFlow::Break(Ending::ClaimLost));
         }
         Ok(if acknowledged { ControlFlow::Continue(()) } else { ControlFlow::Break(Ending::Recorded) })
@@ -138,8 +150,10 @@ impl Poller {
             received_at: answer.received_at,
             body: &answer.body,
         };
-        let patience = self.clock.now() + POSTGRES_PATIENCE;
-        self.patiently(patience, || raw_responses::insert(&self.pool, &raw)).await?;
+        let until = self.patience(run.limits.before_publishing());
+        let insert = || raw_responses::insert(&self.pool, &raw);
+        self.patiently("store the raw response", until, run.limits, insert).await?;
+
         let mut events = Vec::with_capacity(symbols.len());
         for (_, quote) in answer.quotes {
             match quote {
@@ -155,20 +169,36 @@ impl Poller {
         if events.is_empty() {
             return Ok(true);
         }
+        Ok(self.append(&events, run).await > 0)
+    }
+
+    /// Appends the events to the log; returns how many of them it acknowledged.
+    async fn append(&self, events: &[PriceEvent], run: &mut Run<'_>) -> u32 {
+        let appending = self.price_log.append(events);
+        let Some(results) = self.within(PUBLISHING, run.limits.published_by, appending).await else {
+            run.note(&"no time was left to publish the quotes");
+            return 0;
+        };
+
         let mut acknowledged = 0;
-        for result in self.price_log.append(&events).await {
+        for result in results {
             match result {
                 Ok(()) => acknowledged += 1,
                 Err(error) => run.note(&error),
             }
         }
         run.result.published += acknowledged;
-        Ok(acknowledged > 0)
+        acknowledged
     }
 
-    async fn renew(&self, claim: &Claim) -> Result<bool, FiringError> {
-        let patience = self.clock.now() + POSTGRES_PATIENCE;
-        self.patiently(patience, || polling_runs::renew(&self.pool, claim, self.clock.now())).await
+    async fn renew(&self, run: &Run<'_>, until: Timestamp) -> Result<bool, FiringError> {
+        let renew = || polling_runs::renew(&self.pool, run.claim, self.clock.now());
+        self.patiently("renew the claim on the tick", self.patience(until), run.limits, renew).await
+    }
+
+    /// When the wait for Postgres ends in the middle of a poll: at `until`, or before.
+    fn patience(&self, until: Timestamp) -> Timestamp {
+        until.min(self.clock.now() + POSTGRES_PATIENCE)
     }
 }
 

@@ -1,46 +1,47 @@
 //! Serving the ticks that lie between two firings of a schedule.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use shared::market::Timestamp;
-use shared::repository::polling_jobs::{self, PollingJob};
+use shared::repository::polling_jobs::PollingJob;
 use shared::repository::polling_runs::{self, Claim, ClaimOutcome};
 
+use crate::limits::Limits;
 use crate::{Ended, Firing, FiringError, Poller, Served};
 
 /// Before a wait shorter than this the database connection is kept: making a new one costs more than holding it.
 const KEEP_CONNECTION: TimeDelta = TimeDelta::seconds(1);
+/// Longest that closing it takes: one that does not answer is left to the pool, which finds that out before its next use.
+const CLOSING: Duration = Duration::from_secs(1);
 
 impl Poller {
     /// Polls the newest past tick, then each as it comes, until a later firing is noted on the job or no tick comes
-    /// before `until`.
-    pub(crate) async fn relay(
-        &self,
-        firing: &Firing,
-        until: Timestamp,
-        last_start: Timestamp,
-    ) -> Result<Served, FiringError> {
+    /// while a relay waits.
+    pub(crate) async fn relay(&self, firing: &Firing, limits: &Limits) -> Result<Served, FiringError> {
         let mut served = Served { job_id: firing.job_id, polled: 0, ended: Ended::Done };
         let mut newest = None;
         let mut begun = false;
         loop {
-            let job = self.patiently(until, || polling_jobs::get(&self.pool, firing.job_id)).await?;
-            let Some(job) = job else { return Ok(Served { ended: Ended::NoSuchJob, ..served }) };
+            let Some(job) = self.job(firing.job_id, limits).await? else {
+                return Ok(Served { ended: Ended::NoSuchJob, ..served });
+            };
             let now = self.clock.now();
             if begun && job.last_firing_at > Some(firing.scheduled_time) {
                 return Ok(Served { ended: Ended::Relieved, ..served });
             }
-            if begun && now > until {
+            if begun && now > limits.relays_until {
                 return Ok(served);
             }
             begun = true;
             if let Some(tick) = due_tick(&job, newest, now) {
-                let outcome = self.serve_tick(&job, tick, until, last_start).await?;
+                let outcome = self.serve_tick(&job, tick, limits).await?;
                 served.polled += u32::from(outcome == ClaimOutcome::Claimed);
                 newest = Some(tick);
                 continue;
             }
             let next = job.next_tick_at(now);
-            if next > until {
+            if next > limits.relays_until {
                 return Ok(served);
             }
             self.wait_unconnected(next).await?;
@@ -53,12 +54,13 @@ impl Poller {
         &self,
         job: &PollingJob,
         tick: Timestamp,
-        until: Timestamp,
-        last_start: Timestamp,
+        limits: &Limits,
     ) -> Result<bool, FiringError> {
         loop {
-            match self.serve_tick(job, tick, until, last_start).await? {
-                ClaimOutcome::Held(lease_until) if lease_until > last_start => return Err(FiringError::Held),
+            match self.serve_tick(job, tick, limits).await? {
+                ClaimOutcome::Held(lease_until) if lease_until > limits.last_start => {
+                    return Err(FiringError::Held);
+                }
                 ClaimOutcome::Held(lease_until) => self.wait_unconnected(lease_until).await?,
                 outcome => return Ok(outcome == ClaimOutcome::Claimed),
             }
@@ -70,32 +72,35 @@ impl Poller {
         &self,
         job: &PollingJob,
         tick: Timestamp,
-        until: Timestamp,
-        last_start: Timestamp,
+        limits: &Limits,
     ) -> Result<ClaimOutcome, FiringError> {
         if self.stopping.is_cancelled() {
             return Err(FiringError::Stopping);
         }
         let claim = Claim::new(job.job_id, tick);
-        let outcome =
-            self.patiently(until, || polling_runs::claim(&self.pool, &claim, self.clock.now())).await?;
+        let attempt = || polling_runs::claim(&self.pool, &claim, self.clock.now());
+        let outcome = self.patiently("claim the tick", limits.relays_until, limits, attempt).await?;
         if outcome == ClaimOutcome::Claimed {
-            self.poll(job, &claim, last_start).await?;
+            self.poll(job, &claim, limits).await?;
         }
         Ok(outcome)
     }
 
     async fn wait_unconnected(&self, time: Timestamp) -> Result<(), FiringError> {
         if time - self.clock.now() >= KEEP_CONNECTION {
-            // Acquired, since a connection just used is on its way back to the pool for a moment still.
-            for _ in 0..self.pool.size() {
-                if let Ok(connection) = self.pool.acquire().await {
-                    // What comes of closing it does not matter any more.
-                    let _ = connection.close().await;
-                }
-            }
+            // What comes of closing it does not matter any more.
+            let _ = self.within(CLOSING, time, self.close_connections()).await;
         }
         self.wait_until(time).await
+    }
+
+    async fn close_connections(&self) {
+        for _ in 0..self.pool.size() {
+            // Acquired, since a connection just used is on its way back to the pool for a moment still.
+            if let Ok(connection) = self.pool.acquire().await {
+                let _ = connection.close().await;
+            }
+        }
     }
 }
 

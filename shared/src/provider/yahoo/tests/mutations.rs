@@ -1,6 +1,6 @@
 //! Answers of which one entry is garbled at random: nothing but that entry's own outcome may change.
 
-use proptest::prelude::*;
+use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use reqwest::StatusCode;
 

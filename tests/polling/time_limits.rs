@@ -1,0 +1,147 @@
+//! Invocations end by themselves before they are cut off, whoever is slow, and what they could not end comes again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use e2e::link::Link;
+use poller::clock::{Clock, WallClock};
+use poller::{Ended, Firing, FiringError, Poller};
+use shared::repository;
+use shared::repository::polling_jobs;
+use sqlx::PgPool;
+use tokio::time::timeout;
+
+use crate::world::{Act, World, at, new_job, rows};
+
+/// An invocation's time in which a request is begun, and hardly more.
+const SHORT: TimeDelta = TimeDelta::seconds(22);
+
+/// What the invocation of the firing at second 0 says did not fit, where it is cut off at second 22.
+async fn out_of_time(world: &World, job: &polling_jobs::PollingJob) -> String {
+    let firing = Firing { job_id: job.job_id, scheduled_time: at(0) };
+    let served = world.poller.serve(&firing, at(0) + SHORT).await;
+    assert!(world.clock.now() < at(0) + SHORT, "ended at {}", world.clock.now());
+    match served {
+        Err(FiringError::OutOfTime { step, .. }) => step.to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Runs a statement, such as one that takes a table away: that counts as Postgres being away, and needs no stop of it.
+async fn run(pool: &PgPool, statement: &'static str) {
+    sqlx::query(statement).execute(pool).await.expect("run");
+}
+
+/// The tick is taken over once its lease has passed, and there is one run of it.
+async fn assert_polled_once_more(world: &World, job: &polling_jobs::PollingJob) -> anyhow::Result<()> {
+    assert_eq!(world.runs(job).await?, rows(&[(0, 1, "running")]));
+    world.clock.set(at(60));
+    assert_eq!(world.fire(job, 0).await?.polled, 1);
+    assert_eq!(world.runs(job).await?, rows(&[(0, 1, "succeeded")]));
+    assert_eq!(world.fire(job, 0).await?.polled, 0, "the tick is done with");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_provider_that_never_answers_one_request_costs_that_request_s_symbols_alone() -> anyhow::Result<()>
+{
+    let (world, job) = World::with_job(60).await?;
+    world.provider.will([Act::Hang]);
+    let served = timeout(Duration::from_secs(60), world.fire(&job, 0)).await.expect("an end")?;
+    assert_eq!(served.ended, Ended::Done);
+    assert_eq!(world.runs(&job).await?, rows(&[(0, 1, "partial")]));
+    let run = world.job(&job).await?.last_run.expect("a run");
+    assert_eq!(run.error.as_deref(), Some("script did not answer within 10 s"));
+    assert_eq!(world.price_log.events().len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_invocation_ends_in_time_though_postgres_is_away_after_a_slow_request() -> anyhow::Result<()> {
+    let url = e2e::postgres::database_url().await?;
+    let mut link = Link::open(&url).await?;
+    let (world, job) = World::over(repository::connect(link.url(), 1)?, 60).await?;
+    let (cut, cutting) = tokio::sync::oneshot::channel();
+    world.clock.happens_at(at(5), async move { cut.send(()).expect("a link") });
+    world.provider.will([Act::Slow(TimeDelta::seconds(10))]);
+
+    let (step, ()) = tokio::join!(out_of_time(&world, &job), async {
+        cutting.await.expect("the fetch");
+        link.cut().await;
+    });
+    assert_eq!(step, "renew the claim on the tick");
+    assert!(world.price_log.events().is_empty());
+    link.mend().await?;
+    assert_polled_once_more(&world, &job).await
+}
+
+#[tokio::test]
+async fn an_invocation_that_cannot_store_a_response_in_time_publishes_nothing_of_it() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    let pool = world.pool.clone();
+    world
+        .clock
+        .happens_at(at(5), async move { run(&pool, "alter table raw_responses rename to hidden").await });
+    world.provider.will([Act::Slow(TimeDelta::seconds(10))]);
+    assert_eq!(out_of_time(&world, &job).await, "store the raw response");
+    assert!(world.price_log.events().is_empty());
+    run(&world.pool, "alter table hidden rename to raw_responses").await;
+    assert_polled_once_more(&world, &job).await
+}
+
+#[tokio::test]
+async fn an_invocation_that_cannot_record_its_tick_in_time_has_it_polled_again() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
+    let pool = world.pool.clone();
+    // Only recording a run writes to its job.
+    let forbid = "create function refuse() returns trigger language plpgsql as
+                  $$ begin raise exception using errcode = '57014'; end $$";
+    let on_jobs = "create trigger refuse before update of consecutive_failures on polling_jobs
+                   for each row execute function refuse()";
+    world.clock.happens_at(at(5), async move {
+        run(&pool, forbid).await;
+        run(&pool, on_jobs).await;
+    });
+    world.provider.will([Act::Slow(TimeDelta::seconds(10))]);
+    assert_eq!(out_of_time(&world, &job).await, "record what came of the tick");
+    assert_eq!(world.price_log.events().len(), 2, "of the one request that was begun in time");
+    run(&world.pool, "drop trigger refuse on polling_jobs").await;
+    assert_polled_once_more(&world, &job).await
+}
+
+/// In true time, since a statement without an answer ends by nothing else.
+#[tokio::test]
+async fn an_invocation_ends_in_time_though_postgres_falls_silent_amidst_a_poll() -> anyhow::Result<()> {
+    let url = e2e::postgres::database_url().await?;
+    let link = Link::open(&url).await?;
+    let (world, job) = World::over(repository::connect(link.url(), 1)?, 60).await?;
+    let poller = Poller { clock: Arc::new(WallClock), ..world.poller.clone() };
+    let (stall, stalling) = tokio::sync::oneshot::channel();
+    world.clock.happens_at(at(1), async move { stall.send(()).expect("a link") });
+    world.provider.will([Act::Slow(TimeDelta::seconds(1))]);
+
+    let firing = Firing { job_id: job.job_id, scheduled_time: at(0) };
+    let deadline = Utc::now() + SHORT;
+    let serving =
+        async { timeout(Duration::from_secs(60), poller.serve(&firing, deadline)).await.expect("an end") };
+    let (served, ()) = tokio::join!(serving, async {
+        stalling.await.expect("the fetch");
+        link.stall();
+    });
+    assert!(Utc::now() < deadline, "ended too late: {served:?}");
+    assert!(matches!(served, Err(FiringError::OutOfTime { .. })), "{served:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_firing_whose_job_stays_inactive_comes_again() -> anyhow::Result<()> {
+    let (world, _) = World::with_job(60).await?;
+    let job = new_job(60);
+    polling_jobs::prepare(&world.pool, &job, None, 0).await?;
+    let firing = Firing { job_id: job.job_id, scheduled_time: at(0) };
+    let served = world.poller.serve(&firing, at(0) + SHORT).await;
+    assert!(matches!(served, Err(FiringError::Inactive)), "{served:?}");
+    assert!(world.clock.now() < at(0) + SHORT);
+    Ok(())
+}
