@@ -11,4 +11,5 @@ mod retention;
 mod runs;
 mod schema;
 mod splitting;
+mod time_limits;
 mod world;

@@ -1,5 +1,7 @@
 //! Whole runs of upkeep, of which some part cannot be done.
 
+use std::time::Duration;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_scheduler::config::{Credentials, SharedCredentialsProvider};
 use chrono::{TimeDelta, Utc};
@@ -15,14 +17,18 @@ use shared::repository::rejected_events::{self, RejectedEvent};
 use shared::schedules::Schedules;
 use sqlx::{AssertSqlSafe, PgPool};
 use upkeep::Upkeep;
+use upkeep::time::Time;
 use uuid::Uuid;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::world::{at, quote, store};
 
+/// More than all tasks take.
+const ENOUGH: Duration = Duration::from_secs(240);
+
 /// Kafka with the topics.
-fn broker() -> MockCluster<'static, DefaultProducerContext> {
+pub(crate) fn broker() -> MockCluster<'static, DefaultProducerContext> {
     let broker = MockCluster::new(1).unwrap();
     broker.create_topic("price-events", 6, 1).unwrap();
     broker.create_topic("price-events.dlt", 1, 1).unwrap();
@@ -30,14 +36,18 @@ fn broker() -> MockCluster<'static, DefaultProducerContext> {
 }
 
 /// EventBridge without schedules.
-async fn event_bridge() -> MockServer {
+pub(crate) async fn event_bridge() -> MockServer {
     let server = MockServer::start().await;
     let none = ResponseTemplate::new(200).set_body_json(json!({"Schedules": []}));
     Mock::given(method("GET")).and(path("/schedules")).respond_with(none).mount(&server).await;
     server
 }
 
-fn upkeep(pool: &PgPool, broker: &MockCluster<'_, DefaultProducerContext>, event_bridge: String) -> Upkeep {
+pub(crate) fn upkeep(
+    pool: &PgPool,
+    broker: &MockCluster<'_, DefaultProducerContext>,
+    event_bridge: String,
+) -> Upkeep {
     let sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
@@ -105,14 +115,14 @@ async fn a_run_that_fails_in_part_does_the_rest_and_notes_which_tasks_failed() {
     assert_eq!(left(&pool).await, (1, 1, 1));
 
     let away = upkeep(&pool, &broker, "http://127.0.0.1:1".to_owned());
-    let failed = away.handle(&json!({})).await.unwrap_err();
+    let failed = away.handle(&json!({}), Time::of(ENOUGH)).await.unwrap_err();
     assert_eq!(failed.tasks(), "schedules", "{failed}");
     assert_eq!(left(&pool).await, (0, 0, 0), "all else was done");
     let noted = part_states::get(&pool, Part::Upkeep).await.unwrap();
     assert_eq!((noted.succeeded_at, noted.error.as_deref()), (None, Some("schedules")));
 
     let event_bridge = event_bridge().await;
-    upkeep(&pool, &broker, event_bridge.uri()).handle(&json!({})).await.unwrap();
+    upkeep(&pool, &broker, event_bridge.uri()).handle(&json!({}), Time::of(ENOUGH)).await.unwrap();
     let noted = part_states::get(&pool, Part::Upkeep).await.unwrap();
     assert!(noted.succeeded_at > noted.failed_at, "{noted:?}");
 }
@@ -132,11 +142,11 @@ async fn nothing_goes_for_its_age_while_the_clocks_of_upkeep_and_postgres_differ
     sqlx::raw_sql(AssertSqlSafe(alter)).execute(&admin).await.unwrap();
 
     let wrong = upkeep(&repository::connect(&url, 2).unwrap(), &broker, event_bridge.uri());
-    let failed = wrong.handle(&json!({})).await.unwrap_err();
+    let failed = wrong.handle(&json!({}), Time::of(ENOUGH)).await.unwrap_err();
     assert_eq!(failed.tasks(), "clocks", "{failed}");
     assert!(failed.to_string().contains("set the one that is wrong"), "{failed}");
     assert_eq!(left(&admin).await, (1, 1, 1));
 
-    upkeep(&admin, &broker, event_bridge.uri()).handle(&json!({})).await.unwrap();
+    upkeep(&admin, &broker, event_bridge.uri()).handle(&json!({}), Time::of(ENOUGH)).await.unwrap();
     assert_eq!(left(&admin).await, (0, 0, 0));
 }

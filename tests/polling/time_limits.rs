@@ -112,25 +112,26 @@ async fn an_invocation_that_cannot_record_its_tick_in_time_has_it_polled_again()
 
 /// In true time, since a statement without an answer ends by nothing else.
 #[tokio::test]
-async fn an_invocation_ends_in_time_though_postgres_falls_silent_amidst_a_poll() -> anyhow::Result<()> {
-    let url = e2e::postgres::database_url().await?;
-    let link = Link::open(&url).await?;
-    let (world, job) = World::over(repository::connect(link.url(), 1)?, 60).await?;
+async fn an_invocation_ends_in_time_though_a_statement_of_its_poll_is_never_answered() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(60).await?;
     let poller = Poller { clock: Arc::new(WallClock), ..world.poller.clone() };
-    let (stall, stalling) = tokio::sync::oneshot::channel();
-    world.clock.happens_at(at(1), async move { stall.send(()).expect("a link") });
+    let (locked, lock) = tokio::sync::oneshot::channel();
+    let pool = world.pool.clone();
+    world.clock.happens_at(at(1), async move {
+        let mut transaction = pool.begin().await.expect("begun");
+        sqlx::query("select from polling_runs for update").execute(&mut *transaction).await.expect("locked");
+        locked.send(transaction).expect("a test that waits");
+    });
     world.provider.will([Act::Slow(TimeDelta::seconds(1))]);
 
     let firing = Firing { job_id: job.job_id, scheduled_time: at(0) };
     let deadline = Utc::now() + SHORT;
-    let serving =
-        async { timeout(Duration::from_secs(60), poller.serve(&firing, deadline)).await.expect("an end") };
-    let (served, ()) = tokio::join!(serving, async {
-        stalling.await.expect("the fetch");
-        link.stall();
-    });
+    let serving = poller.serve(&firing, deadline);
+    let served = timeout(Duration::from_secs(60), serving).await.expect("an end");
     assert!(Utc::now() < deadline, "ended too late: {served:?}");
-    assert!(matches!(served, Err(FiringError::OutOfTime { .. })), "{served:?}");
+    let step = "renew the claim on the tick";
+    assert!(matches!(&served, Err(FiringError::OutOfTime { step: s, .. }) if *s == step), "{served:?}");
+    lock.await?.rollback().await?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! A custom resource invokes it at deploy ([`custom_resource`]), and a schedule afterwards. Every
 //! task may run at any time and any number of times, also concurrently.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Once};
 
 use chrono::Utc;
@@ -12,9 +13,10 @@ use serde_json::Value;
 use shared::config::{Kafka, Retention, TopicRetention};
 use shared::price_log::topics::{Ensured, Topic, ensure_topics};
 use shared::repository::part_states::{self, Part};
-use shared::repository::{clock, series};
+use shared::repository::{self, clock, series};
 use shared::schedules::{ScheduleError, Schedules};
 use sqlx::PgPool;
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::custom_resource::CustomResource;
@@ -22,6 +24,7 @@ use crate::failure::{Failure, Failures, UpkeepError};
 use crate::growth::Trimmed;
 use crate::metrics::Metrics;
 use crate::reconciliation::{Mended, ReconciliationError, reconcile};
+use crate::time::{TELLING, Time, Undone};
 
 pub mod custom_resource;
 pub mod failure;
@@ -29,6 +32,7 @@ pub mod growth;
 pub mod metrics;
 pub mod reconciliation;
 mod schema;
+pub mod time;
 
 /// Partitions of the price topic, and so the most averagers that run at once.
 const PRICE_PARTITIONS: i32 = 6;
@@ -73,17 +77,17 @@ pub struct Summary {
 }
 
 impl Upkeep {
-    /// Runs all tasks, unless a custom resource is being deleted. A custom resource gets an answer
-    /// in every case.
+    /// Runs all tasks, as far as there is time, unless a custom resource is being deleted. A
+    /// custom resource gets an answer in every case.
     ///
     /// # Errors
-    /// When a task failed, or the answer could not be delivered.
-    pub async fn handle(&self, event: &Value) -> Result<Summary, UpkeepError> {
+    /// When a task failed or ran out of time, or the answer could not be delivered.
+    pub async fn handle(&self, event: &Value, time: Time) -> Result<Summary, UpkeepError> {
         let Some(request) = CustomResource::of(event) else {
-            return self.run().await;
+            return self.run(time).await;
         };
 
-        let result = if request.is_deletion() { Ok(Summary::default()) } else { self.run().await };
+        let result = if request.is_deletion() { Ok(Summary::default()) } else { self.run(time).await };
         let answered = request.answer(&result).await;
 
         match (result, answered) {
@@ -96,13 +100,13 @@ impl Upkeep {
         }
     }
 
-    async fn run(&self) -> Result<Summary, UpkeepError> {
+    async fn run(&self, time: Time) -> Result<Summary, UpkeepError> {
         let topics = self.topics();
         let (mut summary, mut failures) = (Summary::default(), Failures::default());
 
         let (_, topics) = tokio::join!(
-            self.look_after_postgres(&mut summary, &mut failures),
-            ensure_topics(&self.kafka, &topics),
+            self.look_after_postgres(time, &mut summary, &mut failures),
+            time.share(ensure_topics(&self.kafka, &topics)),
         );
 
         let Ensured { created, shortcomings } = failures.done("topics", topics).unwrap_or_default();
@@ -137,15 +141,21 @@ impl Upkeep {
         [prices, dead_letters]
     }
 
-    async fn look_after_postgres(&self, summary: &mut Summary, failures: &mut Failures) {
-        summary.migrated = failures.done("schema", schema::migrate(&self.pool).await);
+    async fn look_after_postgres(&self, time: Time, summary: &mut Summary, failures: &mut Failures) {
+        summary.migrated = failures.done("schema", time.all(schema::migrate(&self.pool)).await);
         // Without tables there is nothing more to do; the failed migration is already recorded.
-        if summary.migrated.is_some() || series::check(&self.pool).await.is_ok() {
-            self.look_after_growth(&mut summary.trimmed, failures).await;
+        if summary.migrated.is_some() || time.share(series::check(&self.pool)).await.is_ok() {
+            let growth = async {
+                self.look_after_growth(&mut summary.trimmed, failures).await;
+                Ok::<_, Infallible>(())
+            };
+            let grown = time.share(growth).await;
+            failures.done("partitions and retention", grown);
         }
 
-        let mended = reconcile(&self.pool, &self.schedules, Utc::now).await;
-        if let Err(ReconciliationError::Schedules(ScheduleError { action, reason })) = &mended {
+        let mended = time.share(reconcile(&self.pool, &self.schedules, Utc::now)).await;
+        if let Err(Undone::Failed(ReconciliationError::Schedules(ScheduleError { action, reason }))) = &mended
+        {
             error!(action, reason, "EventBridge failed us");
         }
 
@@ -170,12 +180,15 @@ impl Upkeep {
     /// Records the result of the run, for `GET /health`. If that fails, Postgres is unavailable,
     /// which appears there anyway.
     async fn note(&self, result: &Result<Summary, UpkeepError>) {
-        let noted = match result {
-            Ok(_) => part_states::succeeded(&self.pool, Part::Upkeep).await,
-            Err(error) => part_states::failed(&self.pool, Part::Upkeep, &error.tasks()).await,
+        let note = async {
+            match result {
+                Ok(_) => part_states::succeeded(&self.pool, Part::Upkeep).await,
+                Err(error) => part_states::failed(&self.pool, Part::Upkeep, &error.tasks()).await,
+            }
         };
 
-        if let Err(error) = noted {
+        let noted = timeout(TELLING, note).await;
+        if let Err(error) = noted.unwrap_or_else(|_| Err(repository::Error::unanswered())) {
             warn!(%error, "how this run ended could not be noted");
         }
     }

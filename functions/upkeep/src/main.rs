@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::Utc;
 use futures::future::BoxFuture;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -9,6 +10,7 @@ use shared::schedules::Schedules;
 use shared::{config, repository, telemetry};
 use upkeep::Upkeep;
 use upkeep::metrics::Metrics;
+use upkeep::time::Time;
 
 /// Connections to Postgres: tasks run one after another, and migrating takes a connection of its
 /// own.
@@ -31,7 +33,10 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
         let upkeep = upkeep.clone();
         // Boxed, because the compiler follows nested futures only to a limited depth.
-        let handling: BoxFuture<'_, _> = Box::pin(async move { upkeep.handle(&event.payload).await });
+        let handling: BoxFuture<'_, _> = Box::pin(async move {
+            let time = Time::before(event.context.deadline, Utc::now());
+            upkeep.handle(&event.payload, time).await
+        });
         handling
     }))
     .await

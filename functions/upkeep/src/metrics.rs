@@ -12,9 +12,12 @@ use serde_json::{Map, Value, json};
 use shared::config::Kafka;
 use shared::market::Timestamp;
 use shared::price_log::backlog::{Backlog, KafkaBacklog, PartitionBacklog};
-use shared::repository::polling_jobs;
+use shared::repository::{self, polling_jobs};
 use sqlx::PgPool;
+use tokio::time::timeout;
 use tracing::warn;
+
+use crate::time::TELLING;
 
 /// The metrics' namespace in `CloudWatch`.
 const NAMESPACE: &str = "MarketData";
@@ -79,8 +82,9 @@ async fn read(backlog: &KafkaBacklog) -> Option<Vec<PartitionBacklog>> {
 }
 
 async fn stalled_jobs(pool: &PgPool, now: Timestamp) -> Option<u64> {
-    let stalled = polling_jobs::stalled(pool, now).await;
+    let stalled = timeout(TELLING, polling_jobs::stalled(pool, now)).await;
     stalled
+        .unwrap_or_else(|_| Err(repository::Error::unanswered()))
         .inspect_err(|error| warn!(%error, "stalled jobs could not be counted"))
         .ok()
         .map(|(count, _)| count)

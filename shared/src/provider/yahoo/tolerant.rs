@@ -116,10 +116,8 @@ impl<'a> First<'a> {
 
 /// Whether a list begins with JSON and its brackets match to its end.
 fn is_sound(list: &str) -> bool {
-    let mut rest = match First::of(list) {
-        First::Json { next, .. } => next,
-        _ => return false,
-    };
+    let First::Json { next: mut rest, .. } = First::of(list) else { return false };
+
     while let Some(list) = rest {
         let first = First::of(list);
         if matches!(first, First::Endless) {

@@ -1,0 +1,116 @@
+//! How long a run and its tasks may take, so that it ends by itself before its host cuts it off: what failed is then noted
+//! and told, and CloudFormation gets its answer.
+
+use std::error::Error;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use shared::market::Timestamp;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// The time limit that `template.yaml` gives the function. It counts where the host tells no usable deadline.
+const DEFAULT: Duration = Duration::from_secs(300);
+/// The longest time limit that Lambda has: no invocation's deadline lies further ahead.
+const LONGEST: TimeDelta = TimeDelta::minutes(15);
+/// What the tasks leave for noting how the run ended, for metrics, and for CloudFormation's answer with its repetitions.
+const CLOSING: Duration = Duration::from_secs(60);
+/// Longest that one task takes, so that one which hangs leaves time for the others. Migrating has a limit of its own.
+const TASK: Duration = Duration::from_secs(130);
+/// Longest that a run waits for what only tells of it.
+pub(crate) const TELLING: Duration = Duration::from_secs(5);
+
+/// Why a task was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Undone<E: Error> {
+    /// It took longer than it may, or began when the time was up.
+    #[error("no time was left for it; the next run goes on")]
+    OutOfTime,
+    /// It failed.
+    #[error(transparent)]
+    Failed(E),
+}
+
+/// The time that the tasks of one run have.
+#[derive(Clone, Copy, Debug)]
+pub struct Time {
+    until: Instant,
+    longest_task: Duration,
+}
+
+impl Time {
+    /// Of an invocation that begins `now` and has its deadline at so many milliseconds since 1970, as Lambda gives it.
+    ///
+    /// Some local tools fill in a time of 1970. Then, and where the deadline is past or further ahead than any, the
+    /// invocation has five minutes.
+    #[must_use]
+    pub fn before(milliseconds: u64, now: Timestamp) -> Self {
+        let told = i64::try_from(milliseconds).ok().and_then(Timestamp::from_timestamp_millis);
+        let left = told.map(|told| told - now).filter(|left| *left <= LONGEST);
+        let left = left.and_then(|left| left.to_std().ok()).filter(|left| !left.is_zero()).unwrap_or(DEFAULT);
+        Self::of(left.saturating_sub(CLOSING))
+    }
+
+    /// So much from now.
+    #[must_use]
+    pub fn of(time: Duration) -> Self {
+        Self { until: Instant::now() + time, longest_task: TASK }
+    }
+
+    /// What comes of a task that has all the time there is.
+    pub(crate) async fn all<T, E: Error>(
+        self,
+        task: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Undone<E>> {
+        let done = timeout_at(self.until, task).await.map_err(|_| Undone::OutOfTime)?;
+        done.map_err(Undone::Failed)
+    }
+
+    /// What comes of a task that leaves time for others.
+    pub(crate) async fn share<T, E: Error>(
+        self,
+        task: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Undone<E>> {
+        let done = timeout(self.longest_task, self.all(task)).await;
+        done.unwrap_or(Err(Undone::OutOfTime))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn tasks_leave_a_minute_of_the_time_there_is_and_of_five_where_it_is_nonsense() {
+        let now = Timestamp::from_timestamp_millis(1_780_000_000_000).unwrap();
+        let seconds = |milliseconds| {
+            let left = Time::before(milliseconds, now).until.duration_since(Instant::now());
+            left.as_secs_f64().round()
+        };
+        for (milliseconds, expected) in [
+            (1_780_000_100_000, 40.0),
+            (1_780_000_900_000, 840.0),
+            (1_780_000_000_001, 0.0),
+            (0, 240.0),
+            (600_000, 240.0),
+            (1_780_000_000_000, 240.0),
+            (1_780_000_900_001, 240.0),
+            (u64::MAX, 240.0),
+        ] {
+            assert!((seconds(milliseconds) - expected).abs() < 5.0, "{milliseconds}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_hangs_leaves_time_for_others() {
+        let until = Instant::now() + Duration::from_secs(60);
+        let time = Time { until, longest_task: Duration::from_millis(20) };
+        let hang = || pending::<Result<(), Infallible>>();
+        assert!(matches!(time.share(hang()).await, Err(Undone::OutOfTime)));
+        assert!(Instant::now() < until);
+        assert!(time.share(async { Ok::<_, Infallible>(()) }).await.is_ok());
+        assert!(matches!(Time::of(Duration::from_millis(20)).all(hang()).await, Err(Undone::OutOfTime)));
+    }
+}
