@@ -1,4 +1,5 @@
-//! Invocations end by themselves before they are cut off, whoever is slow, and what they could not end comes again.
+//! Invocations end by themselves before they are cut off, whoever is slow, and what they could not
+//! end comes again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use crate::world::{Act, World, at, new_job, rows};
 /// An invocation's time in which a request is begun, and hardly more.
 const SHORT: TimeDelta = TimeDelta::seconds(22);
 
-/// What the invocation of the firing at second 0 says did not fit, where it is cut off at second 22.
+/// What the invocation of the firing at second 0 says did not fit, where it is cut off at second
+/// 22.
 async fn out_of_time(world: &World, job: &polling_jobs::PollingJob) -> String {
     let firing = Firing { job_id: job.job_id, scheduled_time: at(0) };
     let served = world.poller.serve(&firing, at(0) + SHORT).await;
@@ -28,7 +30,8 @@ async fn out_of_time(world: &World, job: &polling_jobs::PollingJob) -> String {
     }
 }
 
-/// Runs a statement, such as one that takes a table away: that counts as Postgres being away, and needs no stop of it.
+/// Runs a statement, such as one that takes a table away: that counts as Postgres being away, and
+/// needs no stop of it.
 async fn run(pool: &PgPool, statement: &'static str) {
     sqlx::query(statement).execute(pool).await.expect("run");
 }

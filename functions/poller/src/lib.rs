@@ -1,8 +1,9 @@
 //! The poller: an invocation for each firing of a job's schedule, a run for each tick.
 //!
-//! A schedule knows whole minutes only. Where the job's interval is a number of those, a firing is one tick.
-//! Otherwise firings relay: each serves the ticks as they come until the next firing takes over ([`relay`]).
-//! How one tick is polled is in [`poll`], and how long all of it may take in [`limits`].
+//! A schedule knows whole minutes only. Where the job's interval is a number of those, a firing is
+//! one tick. Otherwise firings relay: each serves the ticks as they come until the next firing
+//! takes over ([`relay`]). How one tick is polled is in [`poll`], and how long all of it may take
+//! in [`limits`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +77,8 @@ pub enum Ended {
 /// Why a firing is not answered, so that it comes again.
 #[derive(Debug, thiserror::Error)]
 pub enum FiringError {
-    /// The firing lies further ahead of our clock than clocks differ. Answered with success it would be lost.
+    /// The firing lies further ahead of our clock than clocks differ. Answered with success it
+    /// would be lost.
     #[error("the firing of {0} lies in the future; the clock of the scheduler or of the poller is wrong")]
     NotDue(Timestamp),
     /// The process is being stopped.
@@ -134,8 +136,9 @@ impl Poller {
     /// Serves a firing, and ends before `deadline`, when the invocation is cut off.
     ///
     /// # Errors
-    /// When the firing should come again: it lies in the future, Postgres is away, somebody else holds the tick to the
-    /// end, its job is not active by then, or the process is being stopped while it waits.
+    /// When the firing should come again: it lies in the future, Postgres is away, somebody else
+    /// holds the tick to the end, its job is not active by then, or the process is being stopped
+    /// while it waits.
     pub async fn serve(&self, firing: &Firing, deadline: Timestamp) -> Result<Served, FiringError> {
         let &Firing { job_id, scheduled_time } = firing;
         let ended = |ended| Ok(Served { job_id, polled: 0, ended });
@@ -158,8 +161,8 @@ impl Poller {
         Ok(Served { job_id, polled: u32::from(polled), ended: Ended::Done })
     }
 
-    /// The job of a firing. One that is only about to be there, whose schedule was quicker than its activation, is waited
-    /// for: else the first tick would be lost.
+    /// The job of a firing. One that is only about to be there, whose schedule was quicker than its
+    /// activation, is waited for: else the first tick would be lost.
     async fn activated(&self, job_id: Uuid, limits: &Limits) -> Result<Option<PollingJob>, FiringError> {
         loop {
             // Asked before the job is read: one that is activated in between is read then.
@@ -182,8 +185,9 @@ impl Poller {
         self.patiently("read the job", limits.relays_until, limits, get).await
     }
 
-    /// Repeats an operation, which is to do `step`, while Postgres is away: up to `until`, and no longer than the
-    /// invocation may work. One that gets no answer is given up, and tried again on another connection.
+    /// Repeats an operation, which is to do `step`, while Postgres is away: up to `until`, and no
+    /// longer than the invocation may work. One that gets no answer is given up, and tried again on
+    /// another connection.
     pub(crate) async fn patiently<T, F>(
         &self,
         step: &'static str,
@@ -208,7 +212,8 @@ impl Poller {
         }
     }
 
-    /// What comes of the work within `at_most`, and before `by`; none if it takes longer, or if it is too late to begin.
+    /// What comes of the work within `at_most`, and before `by`; none if it takes longer, or if it
+    /// is too late to begin.
     pub(crate) async fn within<T>(
         &self,
         at_most: Duration,

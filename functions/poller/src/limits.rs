@@ -1,11 +1,13 @@
-//! How long an invocation and its steps may take, so that it ends by itself before its host cuts it off.
+//! How long an invocation and its steps may take, so that it ends by itself before its host cuts it
+//! off.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use shared::market::Timestamp;
 
-/// The time limit that `template.yaml` gives the function. It counts where the host tells no usable deadline.
+/// The time limit that `template.yaml` gives the function. It counts where the host tells no usable
+/// deadline.
 const DEFAULT: TimeDelta = TimeDelta::seconds(180);
 /// The longest time limit that Lambda has: no invocation's deadline lies further ahead.
 const LONGEST: TimeDelta = TimeDelta::minutes(15);
@@ -56,10 +58,11 @@ impl Limits {
     }
 }
 
-/// The deadline of an invocation that begins `now`, from the milliseconds since 1970 in which Lambda gives it.
+/// The deadline of an invocation that begins `now`, from the milliseconds since 1970 in which
+/// Lambda gives it.
 ///
-/// Some local tools fill in a time of 1970. Then, and where the deadline is past or further ahead than any, the
-/// invocation has three minutes.
+/// Some local tools fill in a time of 1970. Then, and where the deadline is past or further ahead
+/// than any, the invocation has three minutes.
 #[must_use]
 pub fn deadline(milliseconds: u64, now: Timestamp) -> Timestamp {
     let told = i64::try_from(milliseconds).ok().and_then(Timestamp::from_timestamp_millis);

@@ -1,4 +1,5 @@
-//! One tick polled: quotes from the provider, raw response stored, one event per quote, the run recorded.
+//! One tick polled: quotes from the provider, raw response stored, one event per quote, the run
+//! recorded.
 
 use std::ops::ControlFlow;
 
@@ -15,10 +16,11 @@ use uuid::Uuid;
 use crate::limits::{FETCH, Limits, PUBLISHING};
 use crate::{FiringError, Poller};
 
-/// Requests in a row that failed as a whole, after which the provider counts as away and is left alone.
+/// Requests in a row that failed as a whole, after which the provider counts as away and is left
+/// alone.
 const FAILURES_TO_GIVE_UP: u32 = 2;
-/// How long Postgres may be away in the middle of a poll, if the invocation has that long; a claim's lease is not much
-/// longer.
+/// How long Postgres may be away in the middle of a poll, if the invocation has that long; a
+/// claim's lease is not much longer.
 const POSTGRES_PATIENCE: TimeDelta = TimeDelta::seconds(15);
 
 /// A poll under way.
@@ -39,11 +41,12 @@ enum Ending {
 }
 
 impl Poller {
-    /// Polls the claimed tick. No request is begun after the last start, nor once the process is to end: the symbols
-    /// left over count as failed.
+    /// Polls the claimed tick. No request is begun after the last start, nor once the process is to
+    /// end: the symbols left over count as failed.
     ///
-    /// Each step waits for no longer than what follows it leaves of the invocation's time. A tick whose recording does not fit
-    /// stays claimed until its lease passes, and is then polled again by the firing, which comes again.
+    /// Each step waits for no longer than what follows it leaves of the invocation's time. A tick
+    /// whose recording does not fit stays claimed until its lease passes, and is then polled again
+    /// by the firing, which comes again.
     pub(crate) async fn poll(
         &self,
         job: &PollingJob,
@@ -134,7 +137,8 @@ impl Poller {
         Ok(if acknowledged { ControlFlow::Continue(()) } else { ControlFlow::Break(Ending::Recorded) })
     }
 
-    /// Stores the raw response, then publishes its quotes; returns false when the log took none of them.
+    /// Stores the raw response, then publishes its quotes; returns false when the log took none of
+    /// them.
     async fn publish(
         &self,
         symbols: &[Symbol],

@@ -10,14 +10,16 @@ use shared::repository::polling_runs::{self, Claim, ClaimOutcome};
 use crate::limits::Limits;
 use crate::{Ended, Firing, FiringError, Poller, Served};
 
-/// Before a wait shorter than this the database connection is kept: making a new one costs more than holding it.
+/// Before a wait shorter than this the database connection is kept: making a new one costs more
+/// than holding it.
 const KEEP_CONNECTION: TimeDelta = TimeDelta::seconds(1);
-/// Longest that closing it takes: one that does not answer is left to the pool, which finds that out before its next use.
+/// Longest that closing it takes: one that does not answer is left to the pool, which finds that
+/// out before its next use.
 const CLOSING: Duration = Duration::from_secs(1);
 
 impl Poller {
-    /// Polls the newest past tick, then each as it comes, until a later firing is noted on the job or no tick comes
-    /// while a relay waits.
+    /// Polls the newest past tick, then each as it comes, until a later firing is noted on the job
+    /// or no tick comes while a relay waits.
     pub(crate) async fn relay(&self, firing: &Firing, limits: &Limits) -> Result<Served, FiringError> {
         let mut served = Served { job_id: firing.job_id, polled: 0, ended: Ended::Done };
         let mut newest = None;
@@ -48,8 +50,8 @@ impl Poller {
         }
     }
 
-    /// Polls a tick unless somebody else did. While somebody else does, it is waited for what comes of that: with the
-    /// poller's end the lease passes, and the tick is ours.
+    /// Polls a tick unless somebody else did. While somebody else does, it is waited for what comes
+    /// of that: with the poller's end the lease passes, and the tick is ours.
     pub(crate) async fn serve_only_tick(
         &self,
         job: &PollingJob,
@@ -96,7 +98,8 @@ impl Poller {
 
     async fn close_connections(&self) {
         for _ in 0..self.pool.size() {
-            // Acquired, since a connection just used is on its way back to the pool for a moment still.
+            // Acquired, since a connection just used is on its way back to the pool for a moment
+            // still.
             if let Ok(connection) = self.pool.acquire().await {
                 let _ = connection.close().await;
             }

@@ -1,5 +1,5 @@
-//! How long a run and its tasks may take, so that it ends by itself before its host cuts it off: what failed is then noted
-//! and told, and CloudFormation gets its answer.
+//! How long a run and its tasks may take, so that it ends by itself before its host cuts it off:
+//! what failed is then noted and told, and CloudFormation gets its answer.
 
 use std::error::Error;
 use std::time::Duration;
@@ -8,13 +8,16 @@ use chrono::TimeDelta;
 use shared::market::Timestamp;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// The time limit that `template.yaml` gives the function. It counts where the host tells no usable deadline.
+/// The time limit that `template.yaml` gives the function. It counts where the host tells no usable
+/// deadline.
 const DEFAULT: Duration = Duration::from_secs(300);
 /// The longest time limit that Lambda has: no invocation's deadline lies further ahead.
 const LONGEST: TimeDelta = TimeDelta::minutes(15);
-/// What the tasks leave for noting how the run ended, for metrics, and for CloudFormation's answer with its repetitions.
+/// What the tasks leave for noting how the run ended, for metrics, and for CloudFormation's answer
+/// with its repetitions.
 const CLOSING: Duration = Duration::from_secs(60);
-/// Longest that one task takes, so that one which hangs leaves time for the others. Migrating has a limit of its own.
+/// Longest that one task takes, so that one which hangs leaves time for the others. Migrating has a
+/// limit of its own.
 const TASK: Duration = Duration::from_secs(130);
 /// Longest that a run waits for what only tells of it.
 pub(crate) const TELLING: Duration = Duration::from_secs(5);
@@ -38,10 +41,11 @@ pub struct Time {
 }
 
 impl Time {
-    /// Of an invocation that begins `now` and has its deadline at so many milliseconds since 1970, as Lambda gives it.
+    /// Of an invocation that begins `now` and has its deadline at so many milliseconds since 1970,
+    /// as Lambda gives it.
     ///
-    /// Some local tools fill in a time of 1970. Then, and where the deadline is past or further ahead than any, the
-    /// invocation has five minutes.
+    /// Some local tools fill in a time of 1970. Then, and where the deadline is past or further
+    /// ahead than any, the invocation has five minutes.
     #[must_use]
     pub fn before(milliseconds: u64, now: Timestamp) -> Self {
         let told = i64::try_from(milliseconds).ok().and_then(Timestamp::from_timestamp_millis);

@@ -1,8 +1,8 @@
 //! Keeps an answer readable where some of its entries are not JSON, such as one with a bare `NaN`.
 //!
-//! Each of those becomes `null`, and nothing else is changed. The result is then read as strictly as any other answer, so
-//! an entry counts only where the document has one from its first byte to its last. What an entry holds inside is
-//! never taken for an entry.
+//! Each of those becomes `null`, and nothing else is changed. The result is then read as strictly
+//! as any other answer, so an entry counts only where the document has one from its first byte to
+//! its last. What an entry holds inside is never taken for an entry.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,14 @@ use serde::de::IgnoredAny;
 
 /// What stands for entries that are not JSON.
 const UNREADABLE: &str = "null";
-/// Most places of one answer at which its list may go on within a broken entry; each try may read the rest of it.
+/// Most places of one answer at which its list may go on within a broken entry; each try may read
+/// the rest of it.
 const MAX_TRIES: usize = 100;
 
 /// A body as text that Postgres can hold: U+FFFD stands for bytes that are not UTF-8, and for NUL.
 ///
-/// In a string that nobody reads such a byte does no harm. Anywhere else it makes the entry unreadable.
+/// In a string that nobody reads such a byte does no harm. Anywhere else it makes the entry
+/// unreadable.
 pub(super) fn text(body: &[u8]) -> String {
     String::from_utf8_lossy(body).replace('\0', "\u{fffd}")
 }
@@ -43,8 +45,9 @@ fn without_unreadable_entries(body: &str) -> Option<String> {
 
 /// The entries of a list.
 ///
-/// The end of one that is not JSON is where its brackets say. They may mislead: a lost quote turns strings and structure
-/// into each other, up to a later entry's end. So the list goes on within such an entry already, where it soundly can.
+/// The end of one that is not JSON is where its brackets say. They may mislead: a lost quote turns
+/// strings and structure into each other, up to a later entry's end. So the list goes on within
+/// such an entry already, where it soundly can.
 fn entries(list: &str) -> Vec<&str> {
     let mut entries = Vec::new();
     let mut rest = Some(list);
@@ -99,8 +102,9 @@ impl<'a> First<'a> {
         }
     }
 
-    /// Where `list` soundly goes on within this entry of it: at an object of JSON from which on all brackets match to the
-    /// list's end. A list that the entry holds ends before that, so nothing of it is taken.
+    /// Where `list` soundly goes on within this entry of it: at an object of JSON from which on all
+    /// brackets match to the list's end. A list that the entry holds ends before that, so nothing
+    /// of it is taken.
     fn sound_start(self, list: &'a str, tries: &mut usize) -> Option<&'a str> {
         let within = match self {
             Self::Json { entry, .. } | Self::Bracketed { entry, .. } => entry,
@@ -128,8 +132,8 @@ fn is_sound(list: &str) -> bool {
     true
 }
 
-/// The value at the start of `text`, as far as its brackets and quotes tell, and what follows it; none where they do not
-/// match.
+/// The value at the start of `text`, as far as its brackets and quotes tell, and what follows it;
+/// none where they do not match.
 fn split_value(text: &str) -> Option<(&str, &str)> {
     let mut closing = Vec::new();
     let mut bytes = text.bytes().enumerate();

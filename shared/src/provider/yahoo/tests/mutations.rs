@@ -1,4 +1,5 @@
-//! Answers of which one entry is garbled at random: nothing but that entry's own outcome may change.
+//! Answers of which one entry is garbled at random: nothing but that entry's own outcome may
+//! change.
 
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
