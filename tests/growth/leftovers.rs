@@ -66,3 +66,26 @@ async fn a_series_without_points_goes_and_a_writer_that_remembers_it_begins_it_a
     assert_eq!(averages, [("11".to_owned(), 1)], "it begins anew, and says of how many points it is");
     assert_eq!(remove_expired_series(&pool).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn series_that_cannot_be_removed_keep_no_other_from_being_removed() {
+    let pool = e2e::postgres::database().await.unwrap();
+    make_ahead(&pool, PRICE_POINTS, at("2024-01-01T00:00:00Z")).await.unwrap();
+    let (writer, january) = (Ingest::new(pool.clone()), at("2024-01-15T12:00:00Z"));
+    writer.store(&[quote(january, 1)], &[]).await.unwrap();
+
+    // More than a batch of series whose symbols no writer spells like that, before another one.
+    sqlx::query(
+        "insert into series select (jsonb_populate_record(series, jsonb_build_object(
+             'series_id', -number, 'symbol', 'no symbol ' || number))).*
+         from series, generate_series(1, 600) as number",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let other = PriceEvent { symbol: "MSFT".parse().unwrap(), ..quote(january, 2) };
+    writer.store(&[other], &[]).await.unwrap();
+    drop_before(&pool, PRICE_POINTS, at("2024-02-01T00:00:00Z")).await.unwrap();
+
+    assert_eq!(remove_expired_series(&pool).await.unwrap(), 2);
+}

@@ -26,9 +26,11 @@ pub enum Error {
 
 /// The prefixes of the codes of errors that may end: by waiting, on another connection, or once
 /// upkeep or an operator has acted. Retrying helps with no other error.
+#[rustfmt::skip] // It would move a comment behind the code before it.
 const MAY_PASS: [&str; 20] = [
     // The connection failed. Poolers use 08P01 for everything that they refuse temporarily.
-    "08", // The server only reads: after a failover, or because an operator wants it so.
+    "08",
+    // The server is read-only: after a failover, or because an operator made it so.
     "25006",
     // The session was ended because the transaction was idle or took too long. The next attempt
     // uses another session.
@@ -46,10 +48,14 @@ const MAY_PASS: [&str; 20] = [
     "42501",
     // The transaction was aborted because of another one: a deadlock, or an isolation level
     // stricter than ours.
-    "40", // No room for now: connections, memory, disk.
-    "53", // Something is locked, or not in the state for it.
-    "55", // Somebody ended the statement, the session or the server.
-    "57", // The server's disk or files failed it.
+    "40",
+    // A resource is exhausted: connections, memory, disk.
+    "53",
+    // An object is locked, or not in the state that the statement needs.
+    "55",
+    // An operator ended the statement, the session or the server.
+    "57",
+    // The server's disk or files failed.
     "58",
 ];
 

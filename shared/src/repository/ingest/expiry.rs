@@ -11,7 +11,7 @@ use crate::market::Symbol;
 use crate::repository::transaction::BEGIN;
 
 /// Series removed in one transaction; small, so that fences are not held for long.
-const BATCH: i64 = 500;
+const BATCH: usize = 500;
 /// Batches removed in one call; the rest is left to the next call.
 const MAX_BATCHES: u32 = 100;
 
@@ -26,38 +26,52 @@ const MAX_BATCHES: u32 = 100;
 /// removed.
 pub async fn remove_expired_series(pool: &PgPool) -> Result<u64, Error> {
     let mut removed = 0;
+    let mut after = i32::MIN;
+
     for _ in 0..MAX_BATCHES {
-        let batch = remove_batch(pool).await?;
-        removed += batch;
-        if batch < BATCH.unsigned_abs() {
-            break;
+        let expired = expired_series(pool, after).await?;
+        removed += remove_batch(pool, &expired).await?;
+
+        // Rows that stay are passed over, so that they do not fill the next batch.
+        match expired.last() {
+            Some((series_id, _)) if expired.len() == BATCH => after = *series_id,
+            _ => break,
         }
     }
-
     Ok(removed)
 }
 
-async fn remove_batch(pool: &PgPool) -> Result<u64, Error> {
-    let mut connection = pool.acquire().await?;
-    let expired: Vec<(i32, String)> = sqlx::query_as(
-        "select series_id, symbol from series where last_at < (select points_from from retention) limit $1",
+/// The first expired series whose ids are greater than `after`, with their symbols.
+async fn expired_series(pool: &PgPool, after: i32) -> Result<Vec<(i32, String)>, Error> {
+    let expired = sqlx::query_as(
+        "select series_id, symbol from series
+         where last_at < (select points_from from retention) and series_id > $1
+         order by series_id limit $2",
     )
-    .bind(BATCH)
-    .fetch_all(&mut *connection)
+    .bind(after)
+    .bind(i64::try_from(BATCH).unwrap_or(i64::MAX))
+    .fetch_all(pool)
     .await?;
-    if expired.is_empty() {
-        return Ok(0);
-    }
+
+    Ok(expired)
+}
+
+async fn remove_batch(pool: &PgPool, expired: &[(i32, String)]) -> Result<u64, Error> {
     // The fence is known only for symbols spelled as writers spell them; other rows are left alone.
     let known = |(id, text): &(i32, String)| {
         let symbol = text.parse::<Symbol>().ok().filter(|symbol| symbol.as_str() == text)?;
         Some((*id, shard::of(&symbol)))
     };
     let (ids, shards): (Vec<i32>, BTreeSet<i32>) = expired.iter().filter_map(known).unzip();
+    if ids.is_empty() {
+        return Ok(0);
+    }
 
+    let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin_with(BEGIN).await?;
     let shards: Vec<i32> = shards.into_iter().collect();
     fence::pass(&mut transaction, &shards, &[], Uuid::new_v4()).await?;
+
     // The condition is repeated: a writer may have added a point before the fences were locked.
     let removed = sqlx::query(
         "delete from series where series_id = any($1) and last_at < (select points_from from retention)",
