@@ -11,10 +11,11 @@ use shared::market::{Currency, ProviderName, Symbol, Timestamp};
 use shared::moving_average::WINDOW;
 use utoipa::ToSchema;
 
-use crate::contract::ExactNumber;
+use crate::deadline::postgres;
 use crate::problem::{AlwaysProblems, DatabaseProblems, NoSeries, Problem, QueryProblems};
 use crate::query::QueryParameters;
-use crate::state::{AppState, postgres};
+use crate::schema::ExactNumber;
+use crate::state::AppState;
 use crate::stored::find_series;
 
 /// What `GET /prices/average` takes.

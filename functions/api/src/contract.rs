@@ -4,10 +4,7 @@ use std::sync::LazyLock;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
-use utoipa::{OpenApi, PartialSchema, ToSchema};
+use utoipa::OpenApi;
 
 use crate::problem::AlwaysProblems;
 use crate::{average, docs, health, history, latest, polling_jobs, symbols};
@@ -50,39 +47,3 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| Contract::openapi().to_json
 pub(crate) async fn document() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
 }
-
-/// Prices and averages in the contract: a JSON number without the format that would make clients read a float.
-#[derive(Debug)]
-pub(crate) struct ExactNumber;
-
-impl PartialSchema for ExactNumber {
-    fn schema() -> RefOr<Schema> {
-        let description = "A decimal with all its digits. Read it as one: a float may lose some.";
-        ObjectBuilder::new()
-            .schema_type(Type::Number)
-            .description(Some(description))
-            .examples([json!(150.25)])
-            .into()
-    }
-}
-
-impl ToSchema for ExactNumber {}
-
-/// A symbol in the contract, as bodies give it.
-#[derive(Debug)]
-pub(crate) struct SymbolText;
-
-impl PartialSchema for SymbolText {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .description(Some("Printable ASCII without spaces."))
-            .min_length(Some(1))
-            .max_length(Some(32))
-            .pattern(Some("^[!-~]+$"))
-            .examples([json!("AAPL")])
-            .into()
-    }
-}
-
-impl ToSchema for SymbolText {}

@@ -21,14 +21,15 @@ use crate::problem::{self, AlwaysProblems};
 use crate::state::AppState;
 
 mod averaging;
+mod check;
 mod jobs;
 mod providers;
 mod upkeep;
 
 use averaging::Averaging;
-pub(crate) use averaging::BacklogReading;
+pub(crate) use check::Check;
+use check::Status;
 use jobs::Jobs;
-pub(crate) use providers::ProviderProbes;
 use upkeep::Upkeep;
 
 /// Longest that a check takes; a provider's probe has its own limit.
@@ -75,46 +76,6 @@ pub(crate) struct Checks {
     jobs: Jobs,
     /// The sources of quotes, asked at most every 30 s; their trouble does not make the api unavailable.
     providers: BTreeMap<String, Check>,
-}
-
-/// One part.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct Check {
-    /// Whether it answers.
-    status: Status,
-    /// What is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, nullable = false)]
-    detail: Option<String>,
-}
-
-/// Whether something answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Status {
-    /// It does.
-    Ok,
-    /// It is late, or fails now and then.
-    Degraded,
-    /// It does not.
-    Unavailable,
-}
-
-impl Check {
-    fn ok() -> Self {
-        Self { status: Status::Ok, detail: None }
-    }
-
-    fn degraded(detail: Option<String>) -> Self {
-        Self { status: Status::Degraded, detail }
-    }
-
-    fn of<E: Into<String>>(result: Result<(), E>) -> Self {
-        match result {
-            Ok(()) => Self::ok(),
-            Err(detail) => Self { status: Status::Unavailable, detail: Some(detail.into()) },
-        }
-    }
 }
 
 /// Whether Postgres, Kafka and the providers answer, and events are averaged

@@ -12,11 +12,12 @@ use shared::price::Price;
 use shared::repository::price_points::{self, PricePoint, Range};
 use utoipa::ToSchema;
 
-use crate::contract::ExactNumber;
 use crate::cursor;
+use crate::deadline::postgres;
 use crate::problem::{AlwaysProblems, DatabaseProblems, NoSeries, Problem, QueryProblems};
 use crate::query::{QueryParameters, time};
-use crate::state::{AppState, postgres};
+use crate::schema::ExactNumber;
+use crate::state::AppState;
 use crate::stored::find_series;
 
 /// What `GET /prices/history` takes.

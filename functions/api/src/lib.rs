@@ -7,6 +7,7 @@
 mod average;
 mod contract;
 mod cursor;
+mod deadline;
 mod docs;
 mod foreign_pages;
 mod health;
@@ -14,14 +15,18 @@ mod history;
 mod json_bodies;
 mod latest;
 mod names;
+mod observed;
 mod polling_jobs;
 mod problem;
 mod query;
 mod quotes;
 mod router;
+mod schema;
 mod state;
 mod stored;
 mod symbols;
 
+pub use deadline::ASKING_TIME;
+pub use observed::Observed;
 pub use router::router;
-pub use state::{ASKING_TIME, AppState, Observed};
+pub use state::AppState;

@@ -15,12 +15,13 @@ use shared::schedules::ScheduleError;
 use uuid::Uuid;
 
 use crate::cursor;
+use crate::deadline::{Deadline, postgres};
 use crate::problem::{
     AlwaysProblems, BodyProblems, DatabaseProblems, Fault, JobNotFound, OutcomeUnknown, Problem,
     QueryProblems, ScheduleProblems, TooManyJobs,
 };
 use crate::query::{PageParameters, QueryParameters};
-use crate::state::{AppState, Deadline, postgres};
+use crate::state::AppState;
 
 mod answer;
 mod creation;

@@ -17,9 +17,10 @@ use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::contract::ExactNumber;
+use crate::deadline::Deadline;
 use crate::problem::Problem;
-use crate::state::{AppState, Deadline};
+use crate::schema::ExactNumber;
+use crate::state::AppState;
 
 /// Requests to a provider that one request of ours may have open at a time.
 const CONCURRENT_BATCHES: usize = 4;

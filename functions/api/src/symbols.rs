@@ -12,11 +12,12 @@ use shared::price::Price;
 use shared::repository::series::{self, Series, SeriesKey};
 use utoipa::ToSchema;
 
-use crate::contract::ExactNumber;
 use crate::cursor;
+use crate::deadline::postgres;
 use crate::problem::{AlwaysProblems, DatabaseProblems, Problem, QueryProblems};
 use crate::query::{PageParameters, QueryParameters};
-use crate::state::{AppState, postgres};
+use crate::schema::ExactNumber;
+use crate::state::AppState;
 
 /// Stored series by symbol and provider.
 #[derive(Debug, Serialize, ToSchema)]

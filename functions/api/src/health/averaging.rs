@@ -1,6 +1,5 @@
 //! Whether what is published is averaged, and how soon.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
@@ -8,7 +7,7 @@ use serde::Serialize;
 use shared::market::Timestamp;
 use shared::price_log::backlog::PartitionBacklog;
 use shared::repository::part_states::{self, Part, PartState};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::{CHECK_TIMEOUT, Check, within};
@@ -55,10 +54,6 @@ struct LastError {
     error: String,
 }
 
-/// What Kafka told last.
-#[derive(Debug, Default)]
-pub(crate) struct BacklogReading(Mutex<Option<(Instant, Vec<PartitionBacklog>)>>);
-
 pub(super) async fn check(state: &AppState) -> Averaging {
     let (backlog, noted) = tokio::join!(backlog(state), noted(state));
     let last_error = noted.as_ref().and_then(last_error);
@@ -69,19 +64,19 @@ pub(super) async fn check(state: &AppState) -> Averaging {
 }
 
 async fn backlog(state: &AppState) -> Result<Vec<PartitionBacklog>, String> {
-    let reading = &state.observed.backlog.0;
-    let last = reading.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if let Some((_, backlog)) = last.filter(|(at, _)| at.elapsed() < READ_AGE) {
+    let known = &state.observed.backlog;
+    if let Some(backlog) = known.younger_than(READ_AGE, &()) {
         return Ok(backlog);
     }
-    let backlog = within(async {
+
+    let read = within(async {
         state.backlog.read(CHECK_TIMEOUT).await.map_err(|error| {
             tracing::warn!(%error, "how far the averager is behind could not be read");
             "Kafka does not tell how far the averager is behind".to_owned()
         })
     });
-    let backlog = backlog.await?;
-    *reading.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), backlog.clone()));
+    let backlog = read.await?;
+    known.remember((), backlog.clone());
     Ok(backlog)
 }
 
@@ -122,7 +117,7 @@ fn told(lag: &PartitionLag) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::Status;
+    use crate::health::check::Status;
 
     fn judged(records: i64, age: Option<i64>) -> Averaging {
         let now = Utc::now();

@@ -9,8 +9,9 @@ use shared::repository::polling_jobs::{self, NewJob, Prepared};
 use uuid::Uuid;
 
 use super::schedules_away;
+use crate::deadline::Deadline;
 use crate::problem::Problem;
-use crate::state::{AppState, Deadline};
+use crate::state::AppState;
 
 /// What is left of a request's time for activating the job, or for taking it back.
 const LAST_STEP_TIME: Duration = Duration::from_secs(1);

@@ -10,9 +10,9 @@ use shared::repository::polling_jobs::NewJob;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::contract::SymbolText;
 use crate::names;
 use crate::problem::{Fault, Problem};
+use crate::schema::SymbolText;
 use crate::state::AppState;
 
 /// Most symbols of one job.

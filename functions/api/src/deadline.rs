@@ -1,0 +1,102 @@
+//! The time that a request has, and what it waits for within it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use shared::repository;
+use shared::schedules::ScheduleError;
+use tokio::time::{Instant, timeout_at};
+
+use crate::problem::Problem;
+
+/// Longest that a request waits for Postgres and the scheduler, all its calls together; it is answered within 5 s.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(4_500);
+/// Longest that a request which asks providers takes, all of its work together: it is answered before the function's
+/// time-out of 29 s.
+pub const ASKING_TIME: Duration = Duration::from_secs(25);
+
+/// When a request's time is up, whatever it waits for by then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Instant);
+
+impl Deadline {
+    /// Of a request that begins now.
+    pub(crate) fn of_request() -> Self {
+        Self::after(REQUEST_TIMEOUT)
+    }
+
+    /// In so long a time from now.
+    pub(crate) fn after(time: Duration) -> Self {
+        Self(Instant::now() + time)
+    }
+
+    /// The same, or earlier: `time` from now.
+    pub(crate) fn within(self, time: Duration) -> Self {
+        Self(self.0.min(Instant::now() + time))
+    }
+
+    /// The same, with `time` left for something after it.
+    pub(crate) fn leaving(self, time: Duration) -> Self {
+        Self(self.0 - time)
+    }
+
+    /// Waits for `work` until then; none if it is not done by then, or if the time was up before it began.
+    pub(crate) async fn wait<T>(self, work: impl Future<Output = T>) -> Option<T> {
+        if self.0 <= Instant::now() {
+            return None;
+        }
+        timeout_at(self.0, work).await.ok()
+    }
+
+    /// Runs statements until then, and no longer than a request that waits for nothing else.
+    pub(crate) async fn postgres<T, E>(
+        self,
+        statements: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Problem>
+    where
+        Problem: From<E>,
+        E: From<repository::Error>,
+    {
+        timeout_at(self.within(REQUEST_TIMEOUT).0, statements).await.map_or_else(
+            |_| {
+                tracing::warn!("Postgres did not answer in time");
+                Err(Problem::postgres_away())
+            },
+            |result| result.map_err(Problem::from),
+        )
+    }
+
+    /// Calls the scheduler, to do `action`, until then.
+    pub(crate) async fn schedules(
+        self,
+        action: &'static str,
+        call: impl Future<Output = Result<(), ScheduleError>>,
+    ) -> Result<(), ScheduleError> {
+        let too_late = |_| Err(ScheduleError { action, reason: "the request's time was up".to_owned() });
+        timeout_at(self.0, call).await.unwrap_or_else(too_late)
+    }
+}
+
+/// Runs the statements of a request that waits for nothing else.
+pub(crate) async fn postgres<T, E>(statements: impl Future<Output = Result<T, E>>) -> Result<T, Problem>
+where
+    Problem: From<E>,
+    E: From<repository::Error>,
+{
+    Deadline::of_request().postgres(statements).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn once_a_request_s_time_is_up_it_waits_neither_for_postgres_nor_for_the_scheduler() {
+        let deadline = Deadline::of_request().leaving(REQUEST_TIMEOUT);
+        let statements = pending::<Result<(), repository::Error>>();
+        assert_eq!(deadline.postgres(statements).await, Err(Problem::postgres_away()));
+        assert!(deadline.schedules("delete the schedule", pending()).await.is_err());
+    }
+}
