@@ -4,13 +4,17 @@
 //! table with the same key and the same partitions. A round gives each contender one slice; ratios are taken within a
 //! round, and their median counts, because the machine's speed changes between rounds, not within them.
 
+mod averaging;
 mod case;
 mod contender;
 mod copy;
 mod insert;
+mod kind;
 mod lanes;
 mod memory;
 mod naive;
+mod opening;
+mod outcome;
 mod small_batches;
 mod tables;
 
@@ -18,11 +22,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use self::case::{Case, Outcome};
-use self::contender::Kind;
-pub(crate) use self::contender::{Averaging, Contender};
+pub(crate) use self::averaging::Averaging;
+use self::case::Case;
+pub(crate) use self::contender::Contender;
 pub(crate) use self::copy::rows;
+use self::kind::Kind;
 use self::lanes::Slice;
+use self::outcome::Outcome;
 use self::tables::Tables;
 pub(crate) use self::tables::{SeriesIds, copy_structure};
 use crate::cli::Cli;
@@ -54,7 +60,7 @@ pub(crate) async fn run(
         let mut tables = Tables::fill(server, symbols).await?;
         for delivery in [Delivery::Clean, Delivery::Imperfect] {
             for case in Case::all(symbols, delivery, cli.quick) {
-                let outcome = case.measure(server, &mut tables, progress, cli.quick).await?;
+                let outcome = Outcome::measure(case, server, &mut tables, progress, cli.quick).await?;
                 speeds.row(speed_row(&case, &outcome));
                 hold(&mut thresholds, &case, &outcome);
             }

@@ -24,6 +24,7 @@ mod delivery;
 mod invocation;
 mod lane;
 mod open_batch;
+mod partitions;
 mod received;
 mod report;
 mod response;
@@ -43,6 +44,7 @@ use commit::Committer;
 use consumer::Ready;
 use dead_letters::DeadLetters;
 use delivery::Delivery;
+use invocation::Target;
 use supervisor::Pauses;
 
 /// Invocations that AWS's poller runs at a time, at most
@@ -119,16 +121,15 @@ async fn read(
     let _ended = end.clone().drop_guard();
     let gathering = tokio::task::spawn_blocking(move || collector.run());
     tokio::spawn(watch::run(Arc::downgrade(&consumer), Arc::clone(&status), end.clone()));
-    let delivery = Delivery {
+    let target = Target {
         head: EventHead::new(&definition.event_source_arn, &reader.bootstrap_servers),
         definition,
         invoker,
-        committer: Committer::new(Arc::clone(&consumer)),
-        consumer,
-        dead_letters,
         status,
         stop: end,
     };
+    let committer = Committer::new(Arc::clone(&consumer));
+    let delivery = Delivery { target, consumer, committer, dead_letters };
     Box::pin(delivery.run(lanes)).await;
     let leaving = async {
         // Whoever drops the consumer last waits until the client has left the group.

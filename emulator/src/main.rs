@@ -9,6 +9,7 @@ mod announcements;
 mod backing;
 mod cli;
 mod data_directory;
+mod database_url;
 mod function_binaries;
 mod health_command;
 mod health_note;

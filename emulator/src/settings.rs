@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use reqwest::Url;
 
-use crate::backing::postgres;
+use crate::database_url::{USUAL_NAME, url_at};
 use crate::visitors::AllowedHosts;
 
 /// Variables that the functions understand beyond those that the template names.
@@ -188,9 +188,9 @@ fn allowed_hosts(value: Option<&str>) -> Result<AllowedHosts, InvalidVariable> {
 /// password.
 fn database_at_host(get: impl Fn(&str) -> Option<String>) -> Result<Option<Url>, InvalidVariable> {
     let Some(host) = get("POSTGRES_HOST") else { return Ok(None) };
-    let name = |variable| get(variable).unwrap_or_else(|| postgres::USUAL_NAME.to_owned());
+    let name = |variable| get(variable).unwrap_or_else(|| USUAL_NAME.to_owned());
     let password = get("POSTGRES_PASSWORD");
-    postgres::url_at(&host, &name("POSTGRES_USER"), password.as_deref(), &name("POSTGRES_DB"))
+    url_at(&host, &name("POSTGRES_USER"), password.as_deref(), &name("POSTGRES_DB"))
         .map(Some)
         .ok_or(InvalidVariable { variable: "POSTGRES_HOST", expected: "a server, as host or host:port" })
 }

@@ -99,7 +99,9 @@ impl Template {
             }
             "AWS::Scheduler::ScheduleGroup" => {
                 properties.allow(&["Name"], &["Tags"])?;
-                self.schedule_groups.push(properties.scope().reference(id, &properties)?);
+                let name =
+                    properties.scope().reference(id).map_err(|expected| properties.invalid(expected))?;
+                self.schedule_groups.push(name);
                 Ok(())
             }
             custom if custom == "AWS::CloudFormation::CustomResource" || custom.starts_with("Custom::") => {

@@ -1,15 +1,8 @@
-//! One combination of symbols, batch, delivery and connections, measured in interleaved rounds.
+//! One combination of symbols, batch, delivery and connections.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use super::contender::Kind;
-use super::lanes::{Lanes, Slice};
-use super::tables::Tables;
 use crate::feed::Delivery;
-use crate::figures::median;
-use crate::postgres::Server;
-use crate::progress::Progress;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Case {
@@ -26,10 +19,6 @@ impl fmt::Display for Case {
     }
 }
 
-/// The slices of every contender, one of each round.
-#[derive(Debug, Default)]
-pub(super) struct Outcome(BTreeMap<Kind, Vec<Slice>>);
-
 impl Case {
     /// Every combination; in a quick run only those that are held against thresholds.
     pub(super) fn all(symbols: usize, delivery: Delivery, quick: bool) -> Vec<Self> {
@@ -43,59 +32,5 @@ impl Case {
             }
         }
         cases
-    }
-
-    pub(super) async fn measure(
-        self,
-        server: &Server,
-        tables: &mut Tables,
-        progress: &Progress,
-        quick: bool,
-    ) -> anyhow::Result<Outcome> {
-        let (rounds, seconds) = if quick { (3, 0.4) } else { (3, 1.0) };
-        // The per-event way does not know of batches; once for each delivery and number of connections is enough.
-        let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Naive || self.batch == 1_000);
-        let mut contenders = Vec::new();
-        for kind in kinds {
-            progress.tell(format!("averager: {self}: warming up {kind}"));
-            let mut lanes = Lanes::open(self, kind, server, tables).await?;
-            let events = lanes.calibrate(server, seconds).await?;
-            contenders.push((lanes, events));
-        }
-        let mut outcome = Outcome::default();
-        for round in 0..rounds {
-            progress.tell(format!("averager: {self}: round {} of {rounds}", round + 1));
-            for (lanes, events) in &mut contenders {
-                let slice = lanes.slice(server, *events).await?;
-                outcome.0.entry(lanes.kind()).or_default().push(slice);
-            }
-        }
-        for (lanes, _) in &contenders {
-            lanes.close(tables);
-        }
-        Ok(outcome)
-    }
-}
-
-impl Outcome {
-    /// The median of a figure over the rounds.
-    pub(super) fn median(&self, kind: Kind, figure: impl Fn(&Slice) -> f64) -> f64 {
-        median(self.0.get(&kind).into_iter().flatten().map(figure))
-    }
-
-    /// One contender's figure as a ratio to another's, round by round.
-    pub(super) fn ratios(&self, kind: Kind, to: Kind, figure: impl Fn(&Slice) -> f64) -> Vec<f64> {
-        let slices = |kind| self.0.get(&kind).into_iter().flatten();
-        slices(kind).zip(slices(to)).map(|(one, other)| figure(one) / figure(other)).collect()
-    }
-
-    /// How fast `kind` is in wall time: 1 is as fast as `to`.
-    pub(super) fn wall_ratio(&self, kind: Kind, to: Kind) -> f64 {
-        median(self.ratios(kind, to, Slice::rate))
-    }
-
-    /// How little CPU time `kind` takes: 1 is as little as `to`.
-    pub(super) fn cpu_ratio(&self, kind: Kind, to: Kind) -> f64 {
-        median(self.ratios(to, kind, Slice::cpu_micros))
     }
 }

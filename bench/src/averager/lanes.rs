@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use futures::future::try_join_all;
 
 use super::case::Case;
-use super::contender::{Contender, Kind};
+use super::contender::Contender;
+use super::kind::Kind;
+use super::opening::open;
 use super::tables::Tables;
 use crate::cpu;
 use crate::feed::{Delivery, Feed};
@@ -59,7 +61,7 @@ impl Lanes {
         let mut lanes = Vec::new();
         for writer in 0..case.connections {
             let feed = tables.feed(kind, (writer, case.connections), delivery)?;
-            lanes.push((feed, kind.open(server, tables).await?));
+            lanes.push((feed, open(kind, server, tables).await?));
         }
         Ok(Self { kind, batch: if kind == Kind::Naive { NAIVE_BATCH } else { case.batch }, lanes })
     }

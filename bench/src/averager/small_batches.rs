@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::contender::Kind;
+use super::kind::Kind;
+use super::opening::open;
 use super::tables::Tables;
 use crate::feed::Delivery;
 use crate::figures::{milliseconds, percentile};
@@ -25,7 +26,7 @@ pub(super) async fn measure(
     table: &mut Table,
 ) -> anyhow::Result<()> {
     for kind in [Kind::Copy, Kind::Unnest, Kind::Averager] {
-        let mut contender = kind.open(server, tables).await?;
+        let mut contender = open(kind, server, tables).await?;
         let mut feed = tables.feed(kind, (0, 1), Delivery::Clean)?;
         let mut times = Vec::with_capacity(BATCHES);
         for _ in 0..BATCHES {

@@ -7,7 +7,9 @@ use shared::market::{Symbol, Timestamp};
 use shared::price_event::PriceEvent;
 use sqlx::AssertSqlSafe;
 
-use super::contender::{Averaging, Contender as _, Kind};
+use super::averaging::Averaging;
+use super::contender::Contender as _;
+use super::kind::Kind;
 use crate::feed::{self, Delivery, Feed, LATEST_MINUTES};
 use crate::postgres::Server;
 

@@ -7,13 +7,13 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::message::Message as _;
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::Consumer;
 use super::lane::{Lane, Outlet};
+use super::partitions::{lane_of, only};
 use super::received::Received;
 
 /// Longest that one poll waits: how soon a stop is noticed.
@@ -143,18 +143,4 @@ impl Collector {
             self.lanes.iter_mut().for_each(|lane| lane.drop_revoked(assignment));
         }
     }
-}
-
-/// The lane of a partition, of so many lanes.
-pub(super) fn lane_of(partition: i32, lanes: usize) -> usize {
-    usize::try_from(partition).unwrap_or(0) % lanes.max(1)
-}
-
-/// The partitions that are meant, of those given.
-pub(super) fn only(partitions: &TopicPartitionList, meant: impl Fn(i32) -> bool) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for element in partitions.elements().iter().filter(|element| meant(element.partition())) {
-        list.add_partition(element.topic(), element.partition());
-    }
-    list
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
 use super::consumer::Consumer;
-use super::delivery::Backoff;
+use super::retry::Backoff;
 use super::retry::RetryPlan;
 
 /// Longest wait for Kafka once the emulator stops: an uncommitted batch is merely delivered again.

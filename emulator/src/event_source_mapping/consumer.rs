@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::Reader;
 use super::batch::PartitionRecords;
-use super::collector::{lane_of, only};
+use super::partitions::{lane_of, only};
 use super::status::Status;
 use crate::template::{EventSourceMapping, StartingPosition};
 

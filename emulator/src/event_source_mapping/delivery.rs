@@ -7,30 +7,20 @@ use chrono::{TimeDelta, Utc};
 use rdkafka::consumer::Consumer as _;
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{Batch, EventHead};
+use super::batch::Batch;
 use super::commit::{Committer, until_the_end};
 use super::consumer::Consumer;
 use super::dead_letters::DeadLetters;
-use super::invocation::Answer;
+use super::invocation::{Answer, Target};
 use super::lane::Outlet;
-use super::retry::{Condition, LONGEST_WAIT, RetryLimits, RetryPlan, Step};
-use super::status::Status;
-use crate::invoker::Invoker;
-use crate::template::EventSourceMapping;
-
-/// Wait before the first repetition of what failed through no fault of the function's.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
+use super::retry::{Backoff, Condition, RetryLimits, RetryPlan, Step};
 
 /// What delivering needs.
 pub(super) struct Delivery {
-    pub(super) definition: EventSourceMapping,
-    pub(super) head: EventHead,
-    pub(super) invoker: Arc<dyn Invoker>,
+    pub(super) target: Target,
     pub(super) consumer: Arc<Consumer>,
     pub(super) committer: Committer,
     pub(super) dead_letters: Option<DeadLetters>,
-    pub(super) status: Arc<Status>,
-    pub(super) stop: CancellationToken,
 }
 
 impl Delivery {
@@ -42,26 +32,28 @@ impl Delivery {
             futures::future::join_all(lanes.map(|(number, lane)| self.run_lane(number, lane))).await;
             finished.cancel();
         };
-        tokio::join!(delivering, self.committer.run(&finished, &self.stop));
+        tokio::join!(delivering, self.committer.run(&finished, &self.target.stop));
     }
 
     /// Takes a lane's batches until stopped. What is in flight then is waited for, and committed if it succeeded.
     async fn run_lane(&self, number: usize, mut lane: Outlet) {
         loop {
             lane.ready();
-            let Some(Some(batch)) = self.stop.run_until_cancelled(lane.batches.recv()).await else { return };
-            let batch = batch.close(&self.head, &self.definition.topic);
-            self.status.handed_over(number, &batch);
+            let Some(Some(batch)) = self.target.stop.run_until_cancelled(lane.batches.recv()).await else {
+                return;
+            };
+            let batch = batch.close(&self.target.head, &self.target.definition.topic);
+            self.target.status.handed_over(number, &batch);
             self.deliver(&batch).await;
-            self.status.let_go(number);
+            self.target.status.let_go(number);
         }
     }
 
     /// Returns when every record is processed or a dead letter, when the partitions are lost, or at the stop.
     async fn deliver(&self, batch: &Batch) {
         let limits = RetryLimits {
-            max_retry_attempts: self.definition.max_retry_attempts,
-            bisect_on_error: self.definition.bisect_on_error,
+            max_retry_attempts: self.target.definition.max_retry_attempts,
+            bisect_on_error: self.target.definition.bisect_on_error,
         };
         let mut plan = RetryPlan::new(batch.len(), limits);
         let mut not_run = Backoff::default();
@@ -79,7 +71,8 @@ impl Delivery {
                 }
                 Step::Invoke { records, wait } => {
                     let on_time = self.wait(wait).await;
-                    let answer = if on_time { self.invoke(batch, records).await } else { Answer::Stopping };
+                    let answer =
+                        if on_time { self.target.invoke(batch, records).await } else { Answer::Stopping };
                     self.apply(answer, &mut plan, &mut not_run).await
                 }
             };
@@ -114,28 +107,24 @@ impl Delivery {
     ) -> bool {
         let reason = condition.as_str();
         let Some(dead_letters) = &self.dead_letters else {
-            self.report(batch, numbers, reason, "records were given up and are lost");
+            self.target.report(batch, numbers, reason, "records were given up and are lost");
             return true;
         };
         let sending = dead_letters.send(batch, numbers, condition, attempts);
-        let Some(sent) = until_the_end(&self.stop, sending).await else { return false };
+        let Some(sent) = until_the_end(&self.target.stop, sending).await else { return false };
         match &sent {
-            Ok(()) => self.report(batch, numbers, reason, "records became dead letters"),
+            Ok(()) => self.target.report(batch, numbers, reason, "records became dead letters"),
             Err(error) => {
                 let reason = error.to_string();
-                self.report(batch, numbers, &reason, "dead letters were not acknowledged; trying again");
+                self.target.report(
+                    batch,
+                    numbers,
+                    &reason,
+                    "dead letters were not acknowledged; trying again",
+                );
             }
         }
         sent.is_ok()
-    }
-
-    /// Tells what became of records, with the coordinates of the first.
-    pub(super) fn report(&self, batch: &Batch, numbers: &[usize], reason: &str, what: &'static str) {
-        let EventSourceMapping { id, function, .. } = &self.definition;
-        let first = numbers.first().and_then(|number| batch.record(*number));
-        let (partition, offset) = first.map(|(records, record)| (records.partition, record.offset)).unzip();
-        self.status.failed(partition, reason);
-        tracing::warn!(id, function, records = numbers.len(), partition, offset, reason, "{what}");
     }
 
     fn drop_revoked(&self, batch: &Batch, plan: &mut RetryPlan) {
@@ -148,7 +137,8 @@ impl Delivery {
     }
 
     fn give_up_too_old(&self, batch: &Batch, plan: &mut RetryPlan) {
-        let Some(age) = self.definition.max_record_age.and_then(|age| TimeDelta::from_std(age).ok()) else {
+        let Some(age) = self.target.definition.max_record_age.and_then(|age| TimeDelta::from_std(age).ok())
+        else {
             return;
         };
         let oldest = (Utc::now() - age).timestamp_millis();
@@ -161,20 +151,8 @@ impl Delivery {
     /// False at the stop.
     async fn wait(&self, wait: Duration) -> bool {
         if wait.is_zero() {
-            return !self.stop.is_cancelled();
+            return !self.target.stop.is_cancelled();
         }
-        self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some()
-    }
-}
-
-/// Waits that double, for what is tried until it works.
-#[derive(Debug, Default)]
-pub(super) struct Backoff(Option<Duration>);
-
-impl Backoff {
-    pub(super) fn next(&mut self) -> Duration {
-        let wait = self.0.map_or(FIRST_WAIT, |wait| LONGEST_WAIT.min(wait * 2));
-        self.0 = Some(wait);
-        wait
+        self.target.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some()
     }
 }

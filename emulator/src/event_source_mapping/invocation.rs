@@ -1,9 +1,14 @@
 //! One invocation of the function, and what its answer means for the records.
 
-use super::batch::{Batch, LARGEST_PAYLOAD};
-use super::delivery::Delivery;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::batch::{Batch, EventHead, LARGEST_PAYLOAD};
 use super::response;
-use crate::invoker::{InvokeError, Outcome};
+use super::status::Status;
+use crate::invoker::{InvokeError, Invoker, Outcome};
+use crate::template::EventSourceMapping;
 
 /// What became of one invocation.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,7 +27,16 @@ pub(super) enum Answer {
     Stopping,
 }
 
-impl Delivery {
+/// The function that a mapping invokes.
+pub(super) struct Target {
+    pub(super) definition: EventSourceMapping,
+    pub(super) head: EventHead,
+    pub(super) invoker: Arc<dyn Invoker>,
+    pub(super) status: Arc<Status>,
+    pub(super) stop: CancellationToken,
+}
+
+impl Target {
     /// Invokes the function with these records and waits for its answer.
     pub(super) async fn invoke(&self, batch: &Batch, numbers: &[usize]) -> Answer {
         let event = batch.event(&self.head, &self.definition.topic, numbers);
@@ -42,6 +56,15 @@ impl Delivery {
                 Answer::NotRun
             }
         }
+    }
+
+    /// Tells what became of records, with the coordinates of the first.
+    pub(super) fn report(&self, batch: &Batch, numbers: &[usize], reason: &str, what: &'static str) {
+        let EventSourceMapping { id, function, .. } = &self.definition;
+        let first = numbers.first().and_then(|number| batch.record(*number));
+        let (partition, offset) = first.map(|(records, record)| (records.partition, record.offset)).unzip();
+        self.status.failed(partition, reason);
+        tracing::warn!(id, function, records = numbers.len(), partition, offset, reason, "{what}");
     }
 
     fn read(&self, answer: &[u8], batch: &Batch, numbers: &[usize]) -> Answer {

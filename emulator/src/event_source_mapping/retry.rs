@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Wait after the first failure of a part; it doubles from there.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Longest wait between two attempts.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// When a failed batch is split and given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +166,18 @@ impl RetryPlan {
 
     fn drop_empty(&mut self) {
         self.parts.retain(|part| !part.records.is_empty());
+    }
+}
+
+/// Waits that double, for what is tried until it works.
+#[derive(Debug, Default)]
+pub(super) struct Backoff(Option<Duration>);
+
+impl Backoff {
+    pub(super) fn next(&mut self) -> Duration {
+        let wait = self.0.map_or(FIRST_WAIT, |wait| LONGEST_WAIT.min(wait * 2));
+        self.0 = Some(wait);
+        wait
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::node::Node;
-use super::{EventSourceMapping, FunctionDefinition, StartingPosition, TemplateError, function::count_or};
+use super::{EventSourceMapping, FunctionDefinition, StartingPosition, TemplateError};
 
 const UNDERSTOOD: [&str; 13] = [
     "Stream",
@@ -57,7 +57,7 @@ pub(super) fn read(
         event_source_arn: if stream.starts_with("arn:") { stream } else { LOCAL_CLUSTER_ARN.to_owned() },
         consumer_group: event.get("ConsumerGroupId")?.map_or_else(|| Ok(id.clone()), |group| group.text())?,
         starting_position: starting_position(&event.required("StartingPosition")?)?,
-        batch_size: usize::try_from(count_or(event, "BatchSize", 1..=10_000, 100)?).unwrap_or(usize::MAX),
+        batch_size: usize::try_from(event.count_or("BatchSize", 1..=10_000, 100)?).unwrap_or(usize::MAX),
         batching_window: batching_window(event)?,
         max_retry_attempts: retry_attempts(event, on_failure_topic.is_some())?,
         bisect_on_error: event.get("BisectBatchOnFunctionError")?.map_or(Ok(false), |flag| flag.flag())?,

@@ -1,6 +1,5 @@
 //! The events of a function that are not streams: HTTP routes and schedules.
 
-use super::function::count_or;
 use super::node::Node;
 use super::{FunctionDefinition, HttpRoute, TemplateError, TemplateSchedule};
 
@@ -51,7 +50,7 @@ pub(super) fn schedule(
     let retry_attempts = match event.get("RetryPolicy")? {
         Some(policy) => {
             policy.allow(&["MaximumRetryAttempts"], &[])?;
-            count_or(&policy, "MaximumRetryAttempts", 0..=185, 185)?
+            policy.count_or("MaximumRetryAttempts", 0..=185, 185)?
         }
         None => 185,
     };

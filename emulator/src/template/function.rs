@@ -79,7 +79,7 @@ pub(super) fn read(
 }
 
 fn definition(id: &str, properties: &Node<'_>) -> Result<FunctionDefinition, TemplateError> {
-    let name = properties.scope().reference(id, properties)?;
+    let name = properties.scope().reference(id).map_err(|expected| properties.invalid(expected))?;
     let code = properties.required("CodeUri")?;
     let uri = code.text()?;
     let binary = uri.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty() && *name != ".");
@@ -88,8 +88,8 @@ fn definition(id: &str, properties: &Node<'_>) -> Result<FunctionDefinition, Tem
     Ok(FunctionDefinition {
         arn: Scope::function_arn(&name),
         binary: binary.to_owned(),
-        timeout: Duration::from_secs(count_or(properties, "Timeout", 1..=900, 3)?.into()),
-        memory_mb: count_or(properties, "MemorySize", 128..=10_240, 128)?,
+        timeout: Duration::from_secs(properties.count_or("Timeout", 1..=900, 3)?.into()),
+        memory_mb: properties.count_or("MemorySize", 128..=10_240, 128)?,
         reserved_concurrency: match properties.get("ReservedConcurrentExecutions")? {
             Some(limit) => Some(limit.count(0..=1_000)?),
             None => None,
@@ -105,8 +105,8 @@ fn event_invoke_config(properties: &Node<'_>) -> Result<(u32, Duration), Templat
     let (mut attempts, mut age) = (DEFAULT_ASYNC_RETRY_ATTEMPTS, DEFAULT_ASYNC_MAX_AGE_SECONDS);
     if let Some(config) = properties.get("EventInvokeConfig")? {
         config.allow(&["MaximumRetryAttempts", "MaximumEventAgeInSeconds"], &[])?;
-        attempts = count_or(&config, "MaximumRetryAttempts", 0..=2, attempts)?;
-        age = count_or(&config, "MaximumEventAgeInSeconds", 60..=DEFAULT_ASYNC_MAX_AGE_SECONDS, age)?;
+        attempts = config.count_or("MaximumRetryAttempts", 0..=2, attempts)?;
+        age = config.count_or("MaximumEventAgeInSeconds", 60..=DEFAULT_ASYNC_MAX_AGE_SECONDS, age)?;
     }
     Ok((attempts, Duration::from_secs(age.into())))
 }
@@ -124,16 +124,6 @@ fn environment(properties: &Node<'_>) -> Result<BTreeMap<String, String>, Templa
         }
     }
     Ok(values)
-}
-
-/// The number at `key`, or what AWS takes where it is left out.
-pub(super) fn count_or(
-    node: &Node<'_>,
-    key: &str,
-    range: std::ops::RangeInclusive<u32>,
-    default: u32,
-) -> Result<u32, TemplateError> {
-    node.get(key)?.map_or(Ok(default), |value| value.count(range))
 }
 
 /// The function that an ARN names.

@@ -4,9 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_yaml_ng::Value;
 
-use super::TemplateError;
-use super::node::Node;
-
 const STACK_NAME: &str = "market-data";
 const REGION: &str = "us-east-1";
 const ACCOUNT_ID: &str = "000000000000";
@@ -46,8 +43,11 @@ impl<'a> Scope<'a> {
     }
 
     /// What `!Ref` gives for the resource `id`: the name from its properties, else one made from the stack's name.
-    pub(super) fn reference(&self, id: &str, properties: &Node<'_>) -> Result<String, TemplateError> {
-        self.name(id, 0).map_err(|expected| properties.invalid(expected))
+    ///
+    /// # Errors
+    /// What was expected instead, if there is no such resource or its name cannot be resolved.
+    pub(super) fn reference(&self, id: &str) -> Result<String, String> {
+        self.name(id, 0)
     }
 
     /// The ARN of the function `name`.

@@ -114,6 +114,16 @@ impl<'a> Node<'a> {
         number.ok_or_else(|| self.invalid(format!("must be {} to {}", range.start(), range.end())))
     }
 
+    /// The whole number at `key`, or what AWS takes where it is left out.
+    pub(super) fn count_or(
+        &self,
+        key: &str,
+        range: RangeInclusive<u32>,
+        default: u32,
+    ) -> Result<u32, TemplateError> {
+        self.get(key)?.map_or(Ok(default), |value| value.count(range))
+    }
+
     /// A whole number within `range`, none of it negative.
     pub(super) fn count(&self, range: RangeInclusive<u32>) -> Result<u32, TemplateError> {
         let number = self.integer(i64::from(*range.start())..=i64::from(*range.end()))?;

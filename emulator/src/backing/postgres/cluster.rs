@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::account::{self, Account};
 use super::binaries::Binaries;
 use crate::Unusable;
+use crate::database_url::{USUAL_NAME, url_at};
 use crate::settings::PostgresIdentity;
 
 /// Who may connect to the cluster, and where.
@@ -31,9 +32,9 @@ impl Identity {
     fn new(wanted: &PostgresIdentity) -> Self {
         let or = |value: &Option<String>, usual: &str| value.clone().unwrap_or_else(|| usual.to_owned());
         Self {
-            role: or(&wanted.role, super::USUAL_NAME),
+            role: or(&wanted.role, USUAL_NAME),
             password: or(&wanted.password, &Uuid::new_v4().simple().to_string()),
-            database: or(&wanted.database, super::USUAL_NAME),
+            database: or(&wanted.database, USUAL_NAME),
             port: None,
         }
     }
@@ -53,7 +54,7 @@ impl Identity {
 
     /// Where clients connect, password included.
     pub(super) fn url(&self, port: u16) -> anyhow::Result<Url> {
-        super::url_at(&format!("127.0.0.1:{port}"), &self.role, Some(&self.password), &self.database)
+        url_at(&format!("127.0.0.1:{port}"), &self.role, Some(&self.password), &self.database)
             .context("not a URL with a user")
     }
 
