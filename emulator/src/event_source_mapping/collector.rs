@@ -140,7 +140,11 @@ impl Collector {
         let assignment = self.consumer.context();
         let changes = assignment.changes();
         if mem::replace(&mut self.changes, changes) != changes {
-            self.lanes.iter_mut().for_each(|lane| lane.drop_revoked(assignment));
+            for lane in &mut self.lanes {
+                lane.drop_revoked(assignment);
+                // The revocation ended all pauses.
+                lane.paused = false;
+            }
         }
     }
 }

@@ -119,7 +119,7 @@ impl Assignment {
         self.epoch(records.partition) == Some(records.epoch)
     }
 
-    /// The lanes whose partitions, assigned from now on, are paused at once.
+    /// Says which lanes are paused; after a revocation none is.
     pub(super) fn set_paused(&self, lanes: Vec<bool>) {
         *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
     }
@@ -183,17 +183,27 @@ impl ClientContext for Assignment {
 }
 
 impl ConsumerContext for Assignment {
-    fn pre_rebalance(&self, _consumer: &Consumer, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Revoke(partitions) = rebalance {
-            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            for element in partitions.elements() {
-                held.remove(&element.partition());
-            }
-            self.changes.fetch_add(1, Ordering::AcqRel);
+    /// Ends pauses while the partitions are still assigned: the client keeps them from one assignment to the next.
+    ///
+    /// Once they are assigned again is too late. Each pause, resume and start of a partition has a version, and the client
+    /// drops one that is overtaken by a later one. Its own thread starts partitions some time after the assignment: a
+    /// resume at that time takes the place of the start, or the start that of the resume, and nothing is read for ever.
+    fn pre_rebalance(&self, consumer: &Consumer, rebalance: &Rebalance<'_>) {
+        let Rebalance::Revoke(partitions) = rebalance else { return };
+        // All of them, not only the paused lanes': a resume may have been overtaken by the rebalance.
+        if let Err(error) = consumer.resume(&only(partitions, |_| true)) {
+            self.complain(&error);
         }
+        self.set_paused(Vec::new());
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for element in partitions.elements() {
+            held.remove(&element.partition());
+        }
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn post_rebalance(&self, consumer: &Consumer, rebalance: &Rebalance<'_>) {
+    /// Pauses and resumes nothing: see above.
+    fn post_rebalance(&self, _consumer: &Consumer, rebalance: &Rebalance<'_>) {
         let Rebalance::Assign(partitions) = rebalance else { return };
         let epoch = self.changes.fetch_add(1, Ordering::AcqRel) + 1;
         let held_now = {
@@ -201,14 +211,6 @@ impl ConsumerContext for Assignment {
             held.extend(partitions.elements().iter().map(|element| (element.partition(), epoch)));
             held.len()
         };
-        // The client keeps a partition paused from one assignment to the next.
-        let paused = only(partitions, |partition| self.is_paused(partition));
-        let others = only(partitions, |partition| !self.is_paused(partition));
-        for changed in [consumer.pause(&paused), consumer.resume(&others)] {
-            if let Err(error) = changed {
-                self.complain(&error);
-            }
-        }
         tracing::info!(id = self.id, topic = self.topic, partitions = held_now, "partitions assigned");
         self.status.reader_joined();
         if let Some(ready) = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
