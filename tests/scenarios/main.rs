@@ -17,3 +17,4 @@ mod restart;
 mod split;
 mod topics;
 mod trouble;
+mod unread_output;

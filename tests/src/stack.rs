@@ -1,8 +1,10 @@
 //! The stack as a person starts it: the emulator's binary, its own process, everything real.
 
-use std::io::{BufRead, BufReader};
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader, Lines, Write as _};
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -22,6 +24,8 @@ pub struct Stack {
     child: Child,
     // The emulator stops when this closes, also when the test's process is killed.
     stdin: Option<ChildStdin>,
+    /// Held open where nobody reads them.
+    _unread: Option<(Lines<BufReader<ChildStdout>>, ChildStderr)>,
     client: reqwest::Client,
 }
 
@@ -66,6 +70,16 @@ impl Stack {
         tokio::task::spawn_blocking(move || Self::wait_until_ready(command)).await?
     }
 
+    /// The same, but nobody reads its standard error, nor its standard output after the ready line: both pipes are full.
+    ///
+    /// # Errors
+    /// When it ends before it is ready.
+    pub async fn start_unread(options: Options<'_>) -> anyhow::Result<Self> {
+        let mut command = Self::command(options).await?;
+        command.stderr(Stdio::piped());
+        tokio::task::spawn_blocking(move || Self::wait_until_ready(command)).await?
+    }
+
     /// Starts the emulator in the hope that it refuses to; gives its exit status and what it said on standard error.
     ///
     /// # Errors
@@ -106,19 +120,32 @@ impl Stack {
         Ok(command)
     }
 
+    /// Where the command has a pipe for standard error, nobody reads it, nor what follows the ready line.
     fn wait_until_ready(mut command: Command) -> anyhow::Result<Self> {
         let mut child = command.spawn().context("starting the emulator")?;
-        let stdin = child.stdin.take();
-        let mut lines =
-            BufReader::new(child.stdout.take().context("the emulator's standard output")?).lines();
+        let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+        stderr.as_ref().map_or(Ok(()), fill)?;
+        let stdout = child.stdout.take().context("the emulator's standard output")?;
+        let again = stderr.is_some().then(|| stdout.as_fd().try_clone_to_owned()).transpose()?;
+        let mut lines = BufReader::new(stdout).lines();
         for line in lines.by_ref() {
             let event: Value = serde_json::from_str(&line?).context("a line that is not JSON")?;
             if event["event"] == "ready" {
-                // What comes later must be read, or the emulator would stand still at a full pipe.
-                std::thread::spawn(move || lines.for_each(drop));
                 let client =
                     reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
-                return Ok(Self { ready: serde_json::from_value(event)?, child, stdin, client });
+                let ready = serde_json::from_value(event)?;
+                let unread = match stderr {
+                    Some(stderr) => {
+                        again.as_ref().map_or(Ok(()), fill)?;
+                        Some((lines, stderr))
+                    }
+                    None => {
+                        // What comes later is of no interest to the test.
+                        std::thread::spawn(move || lines.for_each(drop));
+                        None
+                    }
+                };
+                return Ok(Self { ready, child, stdin, _unread: unread, client });
             }
         }
         anyhow::bail!("the emulator ended before it was ready: {}", child.wait()?)
@@ -241,6 +268,14 @@ fn broker(flags: &[&str]) -> anyhow::Result<&'static [&'static str]> {
         "kafka" => Ok(&["--broker", "kafka"]),
         _ => anyhow::bail!("TEST_BROKER must be embedded or kafka"),
     }
+}
+
+/// Writes into a pipe, given its end for reading, until it is closed: from now on it is full.
+fn fill(pipe: &impl AsFd) -> io::Result<()> {
+    let end = format!("/proc/self/fd/{}", pipe.as_fd().as_raw_fd());
+    let mut writer = OpenOptions::new().write(true).open(end)?;
+    std::thread::spawn(move || while writer.write_all(&[b'\n'; 4096]).is_ok() {});
+    Ok(())
 }
 
 impl Drop for Stack {
