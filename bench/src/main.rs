@@ -19,6 +19,9 @@ mod progress;
 mod report;
 mod start;
 
+use std::io::Write as _;
+use std::process::ExitCode;
+
 use clap::Parser as _;
 
 use cli::{Cli, Command};
@@ -26,25 +29,36 @@ use progress::Progress;
 use report::Report;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let binaries = binaries::directory(&cli)?;
+    match run(&cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        // Not returned from here: it would be printed for developers, with a backtrace.
+        Err(error) => {
+            let _gone = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: &Cli) -> anyhow::Result<()> {
+    let binaries = binaries::directory(cli)?;
     let progress = Progress::start();
-    let mut server = postgres::Server::start(&cli, &binaries).await?;
+    let mut server = postgres::Server::start(cli, &binaries).await?;
     let mut report = Report::new(machine::describe(&server).await?);
     let wanted = |command: Command| cli.command.is_none_or(|only| only == command);
     if wanted(Command::Averager) {
-        averager::run(&cli, &mut server, &binaries, &progress, &mut report).await?;
+        averager::run(cli, &mut server, &binaries, &progress, &mut report).await?;
     }
     if wanted(Command::EndToEnd) {
-        end_to_end::run(&cli, &mut server, &binaries, &progress, &mut report).await?;
+        end_to_end::run(cli, &mut server, &binaries, &progress, &mut report).await?;
     }
     if wanted(Command::Growth) {
-        growth::run(&cli, &mut server, &progress, &mut report).await?;
+        growth::run(cli, &mut server, &progress, &mut report).await?;
     }
     if wanted(Command::Start) {
-        let functions = binaries::functions(&cli, &binaries)?;
-        start::run(&cli, &mut server, &functions, &progress, &mut report).await?;
+        let functions = binaries::functions(cli, &binaries)?;
+        start::run(cli, &mut server, &functions, &progress, &mut report).await?;
     }
     report.finish();
     server.stop().await?;

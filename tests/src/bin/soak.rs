@@ -1,34 +1,43 @@
 //! The fault suite without an end: random runs one after the other, for as long as asked, with a line each minute.
 
+use std::io::Write as _;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context as _;
+use clap::{Parser, value_parser};
 use e2e::faults::cases;
 use e2e::faults::run::{Case, run};
 use e2e::faults::site::Ground;
 use tokio::time::interval;
 
-const USAGE: &str = "usage: soak [--minutes 30] [--seed N]";
 const BETWEEN_LINES: Duration = Duration::from_secs(60);
+/// A day: a longer soak is a slip of the finger.
+const MOST_MINUTES: u64 = 24 * 60;
 
-struct Arguments {
-    length: Duration,
-    seed: u64,
-}
+const EXAMPLES: &str = "\
+Examples:
+  soak                          half an hour from a random seed, which is printed
+  soak --minutes 5 --seed 42    five minutes of the runs that follow from this seed
 
-impl Arguments {
-    fn read(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Self> {
-        let mut read = Self { length: Duration::from_secs(30 * 60), seed: rand::random() };
-        while let Some(name) = arguments.next() {
-            let value = arguments.next().and_then(|value| value.parse::<u64>().ok()).context(USAGE)?;
-            match name.as_str() {
-                "--minutes" => read.length = Duration::from_secs(value.saturating_mul(60)),
-                "--seed" => read.seed = value,
-                _ => bail!(USAGE),
-            }
-        }
-        Ok(read)
-    }
+Builds and starts what it needs: the emulator, the functions, Postgres and Kafka, each in a directory of its own.
+A run that breaks a promise ends the soak. The same --seed makes the same runs in the same order.
+
+Exit status:
+  0  every run held
+  1  a promise was broken, or a run could not be made
+  2  wrong usage";
+
+/// Runs the fault suite again and again, with random faults, and prints a line each minute
+#[derive(Debug, Parser)]
+#[command(name = "soak", version, after_help = EXAMPLES)]
+struct Cli {
+    /// For how long runs are started; the last one is finished
+    #[arg(long, default_value_t = 30, value_parser = value_parser!(u64).range(1..=MOST_MINUTES))]
+    minutes: u64,
+    /// The seed of the first run; each later run takes the next one [default: a random one]
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
 }
 
 #[derive(Default)]
@@ -40,8 +49,20 @@ struct Totals {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let Arguments { length, seed } = Arguments::read(std::env::args().skip(1))?;
+async fn main() -> ExitCode {
+    let Cli { minutes, seed } = Cli::parse();
+    let length = Duration::from_secs(minutes * 60);
+    match soak(length, seed.unwrap_or_else(rand::random)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        // Not returned from here: it would be printed for developers, with a backtrace.
+        Err(error) => {
+            let _gone = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn soak(length: Duration, seed: u64) -> anyhow::Result<()> {
     let ground = Ground::start().await?;
     let (started, mut totals) = (Instant::now(), Totals::default());
     let mut minutes = interval(BETWEEN_LINES);
