@@ -14,4 +14,3 @@ mod quoter;
 mod series;
 mod spelling;
 mod symbols;
-mod variables;

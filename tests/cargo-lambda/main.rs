@@ -1,7 +1,7 @@
-//! The README's section on `cargo lambda`, run to the letter but for ports and the data directory.
+//! The commands of `docs/cargo-lambda.md`, run as written except for ports and the data directory.
 //!
 //! Lines that begin with `$ ` are commands. `cargo run` and `cargo lambda watch` go on in the background, and end before the
-//! next emulator is started; every other command must succeed and answer with the fields that the README shows.
+//! next emulator is started; every other command must succeed and answer with the fields that the document shows.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
@@ -17,11 +17,11 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-const SECTION: &str = "\n## cargo lambda\n";
+const DOCUMENT: &str = "docs/cargo-lambda.md";
 /// A function may have to be built first.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// A command in the README, and the line that it is shown to print, if it is JSON.
+/// A command in the document, and the line that it is shown to print, if it is JSON.
 #[derive(Debug)]
 struct Shown {
     command: String,
@@ -29,10 +29,8 @@ struct Shown {
 }
 
 fn shown() -> Vec<Shown> {
-    let readme = std::fs::read_to_string(workspace().join("README.md")).unwrap();
-    let (_, section) = readme.split_once(SECTION).expect("the section is there");
-    let section = section.split("\n## ").next().unwrap();
-    let lines: Vec<&str> = section.lines().collect();
+    let document = std::fs::read_to_string(workspace().join(DOCUMENT)).unwrap();
+    let lines: Vec<&str> = document.lines().collect();
     let commands =
         lines.iter().enumerate().filter_map(|(number, line)| Some((number, line.strip_prefix("$ ")?)));
     commands
@@ -61,14 +59,14 @@ impl Drop for Background {
     }
 }
 
-/// Ports and places of this run, in place of those in the README.
+/// Ports and places of this run, in place of those in the document.
 struct Run {
     path: String,
     replacements: Vec<(String, String)>,
     log: std::fs::File,
 }
 
-/// Three free ports, in none of which stands one of the README's, which would be replaced in its turn.
+/// Three free ports, none of which contains one of the document's, which would be replaced in its turn.
 fn free_ports() -> [String; 3] {
     loop {
         let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
@@ -81,7 +79,7 @@ fn free_ports() -> [String; 3] {
 
 impl Run {
     fn new(data: &Path) -> Self {
-        let installed = Command::new(workspace().join("tests/cargo-lambda/install")).output().unwrap();
+        let installed = Command::new(workspace().join("tools/cargo-lambda/install")).output().unwrap();
         assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
         let directory = String::from_utf8(installed.stdout).unwrap();
         #[expect(clippy::disallowed_methods, reason = "the commands' own environment")]

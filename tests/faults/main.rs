@@ -48,7 +48,7 @@ macro_rules! promises_hold {
     ($($(#[$doc:meta])* $name:ident: $times:literal of $case:expr;)*) => {$(
         $(#[$doc])*
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        #[ignore = "needs Apache Kafka, and so Java: tests/kafka/start; .ci/run runs these"]
+        #[ignore = "needs Apache Kafka, and so Java: tools/kafka/start; .ci/run runs these"]
         async fn $name() {
             alone(check($times, $case)).await;
         }
@@ -83,7 +83,7 @@ promises_hold! {
 
 /// Beside the others: it lasts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Apache Kafka, and so Java: tests/kafka/start; .ci/run runs these"]
+#[ignore = "needs Apache Kafka, and so Java: tools/kafka/start; .ci/run runs these"]
 async fn when_postgres_is_away_for_two_minutes_without_a_dead_letter() {
     check(1, |_| cases::postgres_away()).await;
 }

@@ -39,7 +39,7 @@ const DAMAGES: [(&str, &str, &str); 5] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Apache Kafka, and so Java: tests/kafka/start; .ci/run runs these"]
+#[ignore = "needs Apache Kafka, and so Java: tools/kafka/start; .ci/run runs these"]
 async fn the_check_notices_points_averages_newest_points_and_quarantine_that_are_not_right() {
     let _breaking = BREAKING.lock().await;
     let mut site = Site::prepare(ground().await, "sensitivity", Wiring::default()).await.expect("a site");

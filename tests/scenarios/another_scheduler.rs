@@ -23,7 +23,7 @@ struct Moto {
 impl Moto {
     async fn start() -> Self {
         let program = workspace().join("target/moto/bin/moto_server");
-        assert!(program.is_file(), "{} is missing; tests/moto/install installs it", program.display());
+        assert!(program.is_file(), "{} is missing; tools/moto/install installs it", program.display());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let server = Command::new(program)
             .args(["--host", "127.0.0.1", "--port", &port.to_string()])
@@ -77,7 +77,7 @@ impl Drop for Moto {
 }
 
 #[tokio::test]
-#[ignore = "needs moto's server: tests/moto/install, then cargo test --test scenarios -- --ignored another_scheduler"]
+#[ignore = "needs moto's server: tools/moto/install, then cargo test --test scenarios -- --ignored another_scheduler"]
 async fn jobs_have_their_schedules_on_a_scheduler_of_others_and_upkeep_mends_them_there() {
     let moto = Moto::start().await;
     let data = tempfile::tempdir().unwrap();

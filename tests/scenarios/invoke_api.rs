@@ -30,12 +30,12 @@ async fn every_example_event_is_answered_by_its_function() {
 }
 
 #[tokio::test]
-#[ignore = "needs boto3, which moto brings: tests/moto/install, then cargo test --test scenarios -- --ignored boto3"]
+#[ignore = "needs boto3, which moto brings: tools/moto/install, then cargo test --test scenarios -- --ignored boto3"]
 async fn boto3_invokes_functions_and_reads_their_errors_as_it_does_in_aws() {
     let data = tempfile::tempdir().unwrap();
     let stack = start(data.path()).await;
     let python = workspace().join("target/moto/bin/python");
-    assert!(python.is_file(), "{} is missing; tests/moto/install installs it", python.display());
+    assert!(python.is_file(), "{} is missing; tools/moto/install installs it", python.display());
     let mut program = Command::new(python);
     program.arg(workspace().join("tests/scenarios/invoke_with_boto3.py")).arg(&stack.ready.invoke_url);
     let output = program.output().await.unwrap();

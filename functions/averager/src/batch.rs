@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_example_event_is_two_prices_and_a_reject() {
-        let batch = read(include_str!("../../../tests/events/averager-batch.json")).unwrap();
+        let batch = read(include_str!("../../../events/averager-batch.json")).unwrap();
         assert_eq!((batch.events.len(), batch.rejected.len()), (2, 1));
         assert!(batch.events.iter().all(|event| event.symbol.as_str() == "EXAMPLE"));
     }

@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn the_example_event_is_a_firing() {
         let firing: Firing =
-            serde_json::from_str(include_str!("../../../tests/events/poller-tick.json")).unwrap();
+            serde_json::from_str(include_str!("../../../events/poller-tick.json")).unwrap();
         assert_eq!(firing.scheduled_time.to_rfc3339(), "2024-03-20T10:30:00+00:00");
     }
 

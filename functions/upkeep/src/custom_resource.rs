@@ -165,8 +165,8 @@ mod tests {
     #[test]
     fn the_example_events_ask_for_no_answer() {
         for event in [
-            include_str!("../../../tests/events/upkeep-create.json"),
-            include_str!("../../../tests/events/upkeep-scheduled.json"),
+            include_str!("../../../events/upkeep-create.json"),
+            include_str!("../../../events/upkeep-scheduled.json"),
         ] {
             assert!(CustomResource::of(&serde_json::from_str(event).unwrap()).is_none(), "{event}");
         }

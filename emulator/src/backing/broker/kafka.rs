@@ -16,7 +16,7 @@ use crate::Unusable;
 use crate::backing::service::{self, Running, Service};
 
 /// Where the script lies in the project.
-const SCRIPT: &str = "tests/kafka/start";
+const SCRIPT: &str = "tools/kafka/start";
 /// The first start fetches 43 MB.
 const START: Duration = Duration::from_secs(600);
 

@@ -69,9 +69,9 @@ async fn the_example_events_are_requests_that_the_router_knows() {
     let api = Fixture::new();
     for (event, status) in [
         // Everything behind the api is away here.
-        (include_str!("../../../../tests/events/api-latest.json"), StatusCode::SERVICE_UNAVAILABLE),
-        (include_str!("../../../../tests/events/api-poll.json"), StatusCode::SERVICE_UNAVAILABLE),
-        (include_str!("../../../../tests/events/api-unknown-path.json"), StatusCode::NOT_FOUND),
+        (include_str!("../../../../events/api-latest.json"), StatusCode::SERVICE_UNAVAILABLE),
+        (include_str!("../../../../events/api-poll.json"), StatusCode::SERVICE_UNAVAILABLE),
+        (include_str!("../../../../events/api-unknown-path.json"), StatusCode::NOT_FOUND),
     ] {
         let request = lambda_http::request::from_str(event).unwrap();
         let (head, body) = request.into_parts();

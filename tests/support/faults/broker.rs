@@ -66,13 +66,13 @@ impl Drop for Broker {
 }
 
 fn launch(data: &Path) -> anyhow::Result<(String, Child)> {
-    let mut child = Command::new(binaries::workspace().join("tests/kafka/start"))
+    let mut child = Command::new(binaries::workspace().join("tools/kafka/start"))
         .args(["--port", "0", "--until-stdin-closes", "--data-dir"])
         .arg(data)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .context("running tests/kafka/start")?;
+        .context("running tools/kafka/start")?;
     let mut line = String::new();
     BufReader::new(child.stdout.take().context("its standard output")?).read_line(&mut line)?;
     let address = line.trim().strip_prefix("ready ").context("Kafka did not become ready")?;

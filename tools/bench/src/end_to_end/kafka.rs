@@ -37,7 +37,7 @@ impl Broker {
 
     fn start_and_wait() -> anyhow::Result<Self> {
         let data = tempfile::Builder::new().prefix("market-data-bench-kafka-").tempdir()?;
-        let mut child = Command::new(workspace().join("tests/kafka/start"))
+        let mut child = Command::new(workspace().join("tools/kafka/start"))
             .args(["--port", "0", "--until-stdin-closes", "--data-dir"])
             .arg(data.path())
             .stdin(Stdio::piped())

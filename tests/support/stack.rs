@@ -151,12 +151,12 @@ impl Stack {
         anyhow::bail!("the emulator ended before it was ready: {}", child.wait()?)
     }
 
-    /// What the function answers to the event in `tests/events/{event}.json`, by the Invoke API.
+    /// What the function answers to the event in `events/{event}.json`, by the Invoke API.
     ///
     /// # Panics
     /// When it is not invoked, or answers an error.
     pub async fn invoke(&self, function: &str, event: &str) -> Value {
-        let event = binaries::workspace().join(format!("tests/events/{event}.json"));
+        let event = binaries::workspace().join(format!("events/{event}.json"));
         let event = std::fs::read(event).unwrap_or_else(|error| panic!("{function}: {error}"));
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.ready.invoke_url);
         let answer = self.client.post(url).body(event).send().await;

@@ -31,5 +31,5 @@ pub(crate) fn functions(cli: &Cli, binaries: &Path) -> anyhow::Result<PathBuf> {
 
 /// The workspace's root folder.
 pub(crate) fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or_else(|| Path::new("."))
 }
