@@ -57,7 +57,10 @@ async fn appears(path: &Path) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "reading its environment is what this function is for")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reading its environment is what this function is for"
+)]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

@@ -20,7 +20,9 @@ fn main() -> io::Result<()> {
     }
     let api = variable("AWS_LAMBDA_RUNTIME_API");
     let api = api.trim_start_matches("http://");
-    let (host, base) = api.split_once('/').expect("the host gives each instance a path");
+    let (host, base) = api
+        .split_once('/')
+        .expect("the host gives each instance a path");
     let runtime = Runtime { host, base };
     loop {
         let (request_id, payload) = runtime.next()?;
@@ -80,7 +82,10 @@ impl Runtime<'_> {
         }
         let mut payload = Vec::new();
         stream.read_to_end(&mut payload)?;
-        Ok((request_id, serde_json::from_slice(&payload).unwrap_or_default()))
+        Ok((
+            request_id,
+            serde_json::from_slice(&payload).unwrap_or_default(),
+        ))
     }
 
     fn respond(&self, request_id: &str, length: usize, body: &str) -> io::Result<TcpStream> {
@@ -96,7 +101,8 @@ impl Runtime<'_> {
 
     fn answer(&self, request_id: &str) -> io::Result<()> {
         let body = std::process::id().to_string();
-        self.respond(request_id, body.len(), &body)?.read_to_end(&mut Vec::new())?;
+        self.respond(request_id, body.len(), &body)?
+            .read_to_end(&mut Vec::new())?;
         Ok(())
     }
 
@@ -112,7 +118,10 @@ fn nothing_more() -> ! {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "reading its environment is what this function is for")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reading its environment is what this function is for"
+)]
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_default()
 }

@@ -18,8 +18,14 @@ impl Announcements {
     /// In the `format` asked for; if none was, for people on a terminal and for programs elsewhere.
     pub(crate) fn new(format: Option<OutputFormat>) -> Self {
         let terminal = std::io::stdout().is_terminal();
-        let usual = if terminal { OutputFormat::Text } else { OutputFormat::Json };
-        Self { format: Some(format.unwrap_or(usual)) }
+        let usual = if terminal {
+            OutputFormat::Text
+        } else {
+            OutputFormat::Json
+        };
+        Self {
+            format: Some(format.unwrap_or(usual)),
+        }
     }
 
     /// Tells nobody.
@@ -30,20 +36,33 @@ impl Announcements {
 
     /// A part that runs, where, and what is to know about it.
     pub(crate) fn started(&self, part: &str, address: &str, detail: &str) {
-        self.tell(&json!({"event": "started", "part": part, "address": address, "detail": detail}), || {
-            format!("  {part:<21} {address:<44} {detail}").trim_end().to_owned()
-        });
+        self.tell(
+            &json!({"event": "started", "part": part, "address": address, "detail": detail}),
+            || {
+                format!("  {part:<21} {address:<44} {detail}")
+                    .trim_end()
+                    .to_owned()
+            },
+        );
     }
 
     /// Something worth knowing that is not an error.
     pub(crate) fn notice(&self, text: &str) {
-        self.tell(&json!({"event": "notice", "detail": text}), || format!("  {text}"));
+        self.tell(&json!({"event": "notice", "detail": text}), || {
+            format!("  {text}")
+        });
     }
 
     /// Something that the user must not miss.
     pub(crate) fn warning(&self, text: &str) {
         self.tell(&json!({"event": "warning", "detail": text}), || {
-            let rule = "!".repeat(text.lines().map(str::len).max().unwrap_or_default().min(110));
+            let rule = "!".repeat(
+                text.lines()
+                    .map(str::len)
+                    .max()
+                    .unwrap_or_default()
+                    .min(110),
+            );
             format!("\n{rule}\n{text}\n{rule}\n")
         });
     }
@@ -56,7 +75,9 @@ impl Announcements {
 
     /// The emulator is on its way out.
     pub(crate) fn stopping(&self) {
-        self.tell(&json!({"event": "stopping"}), || "\nStopping (Ctrl-C again to hurry)".to_owned());
+        self.tell(&json!({"event": "stopping"}), || {
+            "\nStopping (Ctrl-C again to hurry)".to_owned()
+        });
     }
 
     /// Nothing runs any more.

@@ -30,13 +30,19 @@ pub(crate) struct Retries {
 
 impl Default for Retries {
     fn default() -> Self {
-        Self { attempts: 2, max_age: Duration::from_secs(6 * 60 * 60) }
+        Self {
+            attempts: 2,
+            max_age: Duration::from_secs(6 * 60 * 60),
+        }
     }
 }
 
 impl From<&FunctionDefinition> for Retries {
     fn from(function: &FunctionDefinition) -> Self {
-        Self { attempts: function.async_retry_attempts, max_age: function.async_max_age }
+        Self {
+            attempts: function.async_retry_attempts,
+            max_age: function.async_max_age,
+        }
     }
 }
 
@@ -63,11 +69,16 @@ impl AsyncInvocation<'_> {
         let (mut errors, mut told_unreachable) = (0, false);
         let mut throttled_wait = THROTTLED_WAITS.0;
         loop {
-            let Ok(permit) = self.in_flight.acquire().await else { return false };
+            let Ok(permit) = self.in_flight.acquire().await else {
+                return false;
+            };
             if self.withdrawn.is_cancelled() || self.stop.is_cancelled() {
                 return false;
             }
-            let answer = self.invoker.invoke(self.function, self.payload.clone()).await;
+            let answer = self
+                .invoker
+                .invoke(self.function, self.payload.clone())
+                .await;
             drop(permit);
             let wait = match answer {
                 Ok(Outcome::Success(_)) => return true,
@@ -77,7 +88,11 @@ impl AsyncInvocation<'_> {
                     report(&error.error_type);
                     errors += 1;
                     let wait = self.retry_waits[usize::from(errors > 1)];
-                    if errors > self.retries.attempts { None } else { Some(wait) }
+                    if errors > self.retries.attempts {
+                        None
+                    } else {
+                        Some(wait)
+                    }
                 }
                 Err(throttled @ InvokeError::Throttled(_)) => {
                     report(&throttled.to_string());

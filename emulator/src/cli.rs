@@ -153,7 +153,9 @@ pub(crate) enum OutputFormat {
 }
 
 fn allowed_host(host: &str) -> Result<String, &'static str> {
-    AllowedHosts::read([host]).map(|_| host.to_owned()).ok_or("a host without scheme and port, or * for all")
+    AllowedHosts::read([host])
+        .map(|_| host.to_owned())
+        .ok_or("a host without scheme and port, or * for all")
 }
 
 #[cfg(test)]
@@ -171,16 +173,28 @@ mod tests {
     fn without_arguments_the_api_listens_on_loopback_port_8080() {
         let cli = Cli::try_parse_from(["emulator"]).unwrap();
         assert!(cli.command.is_none());
-        assert_eq!((cli.stack.listen.to_string(), cli.stack.port), ("127.0.0.1".to_owned(), 8080));
+        assert_eq!(
+            (cli.stack.listen.to_string(), cli.stack.port),
+            ("127.0.0.1".to_owned(), 8080)
+        );
         assert!(!cli.stack.common.fresh);
         assert_eq!(cli.stack.broker, BrokerKind::Embedded);
     }
 
     #[test]
     fn postgres_alone_takes_its_own_port_and_directory() {
-        let arguments =
-            ["emulator", "postgres", "--data-dir", "/tmp/d", "--port", "5544", "--postgres", "fetched"];
-        let Some(Command::Postgres(postgres)) = Cli::try_parse_from(arguments).unwrap().command else {
+        let arguments = [
+            "emulator",
+            "postgres",
+            "--data-dir",
+            "/tmp/d",
+            "--port",
+            "5544",
+            "--postgres",
+            "fetched",
+        ];
+        let Some(Command::Postgres(postgres)) = Cli::try_parse_from(arguments).unwrap().command
+        else {
             panic!("not the postgres command");
         };
         assert_eq!(postgres.port, Some(5544));

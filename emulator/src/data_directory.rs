@@ -25,14 +25,19 @@ const READY: &str = "ready";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataDirectoryError {
     /// Another emulator runs on it.
-    #[error("another emulator (process {pid}) uses {directory}; stop it, or choose another with --data-dir")]
+    #[error(
+        "another emulator (process {pid}) uses {directory}; stop it, or choose another with --data-dir"
+    )]
     InUse { pid: String, directory: String },
     /// It holds files that an emulator did not put there.
     #[error("{0} is not empty and was not made by the emulator; choose another with --data-dir")]
     Foreign(String),
     /// The file system refused.
     #[error("cannot use {directory} as data directory: {source}")]
-    Unusable { directory: String, source: io::Error },
+    Unusable {
+        directory: String,
+        source: io::Error,
+    },
 }
 
 /// Takes the data directory that `arguments` name, emptied if they say so.
@@ -44,7 +49,9 @@ pub(crate) async fn open(arguments: &CommonArguments) -> anyhow::Result<DataDire
         tokio::task::spawn_blocking(move || leftovers::end_leftovers(&run_directory)).await?;
         broker::end_leftover(directory.path()).await?;
         postgres::delete(directory.path()).await?;
-        directory.clear().with_context(|| format!("cannot empty {}", path.display()))?;
+        directory
+            .clear()
+            .with_context(|| format!("cannot empty {}", path.display()))?;
     }
     Ok(directory)
 }
@@ -70,7 +77,9 @@ pub(crate) fn noted_as_ready(path: &Path) -> Option<String> {
 /// The closest directory that has a template, from here upwards; the current one if none has.
 pub(crate) fn project_directory() -> io::Result<PathBuf> {
     let here = std::env::current_dir()?;
-    let project = here.ancestors().find(|directory| directory.join("template.yaml").is_file());
+    let project = here
+        .ancestors()
+        .find(|directory| directory.join("template.yaml").is_file());
     Ok(project.unwrap_or(&here).to_owned())
 }
 
@@ -85,9 +94,16 @@ impl DataDirectory {
     /// Makes the directory if it does not exist, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Self, DataDirectoryError> {
         let directory = path.display().to_string();
-        let unusable = |source| DataDirectoryError::Unusable { directory: directory.clone(), source };
+        let unusable = |source| DataDirectoryError::Unusable {
+            directory: directory.clone(),
+            source,
+        };
         // Others may pass through it, not look into it: Postgres may run as another user.
-        DirBuilder::new().recursive(true).mode(0o711).create(path).map_err(unusable)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o711)
+            .create(path)
+            .map_err(unusable)?;
         let path = path.canonicalize().map_err(unusable)?;
         if !path.join(LOCK).exists() && fs::read_dir(&path).map_err(unusable)?.next().is_some() {
             return Err(DataDirectoryError::Foreign(directory));
@@ -155,9 +171,12 @@ impl DataDirectory {
     /// Notes that everything works, and where the API answers, for [`noted_as_ready`].
     pub(crate) fn note_ready(&self, gateway: &str) -> io::Result<()> {
         let pid = std::process::id();
-        let started =
-            liveness::start_time(pid).ok_or_else(|| io::Error::other("/proc does not tell of us"))?;
-        fs::write(self.path.join(READY), format!("{pid}\n{started}\n{gateway}\n"))
+        let started = liveness::start_time(pid)
+            .ok_or_else(|| io::Error::other("/proc does not tell of us"))?;
+        fs::write(
+            self.path.join(READY),
+            format!("{pid}\n{started}\n{gateway}\n"),
+        )
     }
 
     /// Takes the note back.
@@ -186,7 +205,10 @@ mod tests {
         let path = parent.path().join("data");
         let first = DataDirectory::open(&path).unwrap();
         let message = DataDirectory::open(&path).unwrap_err().to_string();
-        assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
+        assert!(
+            message.contains(&format!("process {}", std::process::id())),
+            "{message}"
+        );
         drop(first);
         DataDirectory::open(&path).unwrap();
     }
@@ -194,9 +216,24 @@ mod tests {
     #[test]
     fn the_name_in_consumer_groups_stays_and_is_the_directory_s_own() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let name = DataDirectory::open(one.path()).unwrap().group_member().unwrap();
-        assert_eq!(DataDirectory::open(one.path()).unwrap().group_member().unwrap(), name);
-        assert_ne!(DataDirectory::open(other.path()).unwrap().group_member().unwrap(), name);
+        let name = DataDirectory::open(one.path())
+            .unwrap()
+            .group_member()
+            .unwrap();
+        assert_eq!(
+            DataDirectory::open(one.path())
+                .unwrap()
+                .group_member()
+                .unwrap(),
+            name
+        );
+        assert_ne!(
+            DataDirectory::open(other.path())
+                .unwrap()
+                .group_member()
+                .unwrap(),
+            name
+        );
     }
 
     #[test]
@@ -217,16 +254,31 @@ mod tests {
         let directory = DataDirectory::open(&path).unwrap();
         assert_eq!(noted_as_ready(&path), None, "it starts");
         directory.note_ready("http://127.0.0.1:8080").unwrap();
-        assert_eq!(noted_as_ready(&path).as_deref(), Some("http://127.0.0.1:8080"));
+        assert_eq!(
+            noted_as_ready(&path).as_deref(),
+            Some("http://127.0.0.1:8080")
+        );
         drop(directory);
         let directory = DataDirectory::open(&path).unwrap();
-        assert_eq!(noted_as_ready(&path), None, "another one starts after a kill");
+        assert_eq!(
+            noted_as_ready(&path),
+            None,
+            "another one starts after a kill"
+        );
         directory.note_ready("").unwrap();
         assert_eq!(noted_as_ready(&path).as_deref(), Some(""), "it has no API");
         directory.note_end();
         assert_eq!(noted_as_ready(&path), None, "it stops");
-        fs::write(path.join(READY), format!("{}\n1\nhttp://127.0.0.1:8080\n", std::process::id())).unwrap();
-        assert_eq!(noted_as_ready(&path), None, "it was killed, and its process id is another's now");
+        fs::write(
+            path.join(READY),
+            format!("{}\n1\nhttp://127.0.0.1:8080\n", std::process::id()),
+        )
+        .unwrap();
+        assert_eq!(
+            noted_as_ready(&path),
+            None,
+            "it was killed, and its process id is another's now"
+        );
     }
 
     #[test]

@@ -7,9 +7,18 @@ pub(crate) const USUAL_NAME: &str = "market";
 
 /// A database on `server`, which is a host with or without a port; nothing if it is something else. Names and password
 /// may hold anything: what has a meaning in URLs is escaped.
-pub(crate) fn url_at(server: &str, role: &str, password: Option<&str>, database: &str) -> Option<Url> {
+pub(crate) fn url_at(
+    server: &str,
+    role: &str,
+    password: Option<&str>,
+    database: &str,
+) -> Option<Url> {
     let mut url = Url::parse(&format!("postgres://{server}")).ok()?;
-    if !url.has_host() || !url.path().is_empty() || !url.username().is_empty() || url.query().is_some() {
+    if !url.has_host()
+        || !url.path().is_empty()
+        || !url.username().is_empty()
+        || url.query().is_some()
+    {
         return None;
     }
     url.path_segments_mut().ok()?.push(database);

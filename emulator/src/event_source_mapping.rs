@@ -89,7 +89,14 @@ pub(crate) async fn run(
     let start = || {
         let (definition, reader) = (definition.clone(), reader.clone());
         let (invoker, status) = (Arc::clone(&invoker), Arc::clone(&status));
-        read(definition, reader, invoker, Arc::clone(&ready), status, stop.child_token())
+        read(
+            definition,
+            reader,
+            invoker,
+            Arc::clone(&ready),
+            status,
+            stop.child_token(),
+        )
     };
     supervisor::keep_running(&status, &stop, Pauses::default(), start).await;
 }
@@ -104,7 +111,12 @@ async fn read(
     status: Arc<Status>,
     end: CancellationToken,
 ) -> anyhow::Result<()> {
-    let consumer = Arc::new(consumer::join(&definition, &reader, ready, Arc::clone(&status))?);
+    let consumer = Arc::new(consumer::join(
+        &definition,
+        &reader,
+        ready,
+        Arc::clone(&status),
+    )?);
     let dead_letters = DeadLetters::open(&definition, &reader.bootstrap_servers)
         .context("cannot make the Kafka producer")?;
     let left = CancellationToken::new();
@@ -120,7 +132,11 @@ async fn read(
     let leave = left.drop_guard();
     let _ended = end.clone().drop_guard();
     let gathering = tokio::task::spawn_blocking(move || collector.run());
-    tokio::spawn(watch::run(Arc::downgrade(&consumer), Arc::clone(&status), end.clone()));
+    tokio::spawn(watch::run(
+        Arc::downgrade(&consumer),
+        Arc::clone(&status),
+        end.clone(),
+    ));
     let target = Target {
         head: EventHead::new(&definition.event_source_arn, &reader.bootstrap_servers),
         definition,
@@ -129,7 +145,12 @@ async fn read(
         stop: end,
     };
     let committer = Committer::new(Arc::clone(&consumer));
-    let delivery = Delivery { target, consumer, committer, dead_letters };
+    let delivery = Delivery {
+        target,
+        consumer,
+        committer,
+        dead_letters,
+    };
     Box::pin(delivery.run(lanes)).await;
     let leaving = async {
         // Whoever drops the consumer last waits until the client has left the group.

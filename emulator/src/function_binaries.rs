@@ -11,13 +11,21 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 /// The profile of this very binary, so that `cargo run --release` runs optimised functions.
-const PROFILE: &str = if cfg!(debug_assertions) { "dev" } else { "release" };
+const PROFILE: &str = if cfg!(debug_assertions) {
+    "dev"
+} else {
+    "release"
+};
 
 /// Where `binary` lies in `directory`: by its own name as cargo puts it, or as `bootstrap` in a folder of its name as
 /// cargo-lambda does.
 pub(crate) fn path(directory: &Path, binary: &str) -> PathBuf {
     let own = directory.join(binary);
-    if own.is_dir() { own.join("bootstrap") } else { own }
+    if own.is_dir() {
+        own.join("bootstrap")
+    } else {
+        own
+    }
 }
 
 /// What cargo tells about each thing it built, of which only the programs matter.
@@ -37,20 +45,35 @@ pub(crate) async fn build(cargo: &str, project: &Path, binary: &str) -> anyhow::
         .stdout(Stdio::piped())
         .process_group(0)
         .spawn()
-        .with_context(|| format!("cannot run {cargo} to build the functions; --bin-dir takes built ones"))?;
-    let _compilers = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Group);
+        .with_context(|| {
+            format!("cannot run {cargo} to build the functions; --bin-dir takes built ones")
+        })?;
+    let _compilers = child
+        .id()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .map(Group);
     let mut messages = BufReader::new(child.stdout.take().context("no standard output")?).lines();
     let mut directory = None;
     while let Some(line) = messages.next_line().await? {
-        let executable = serde_json::from_str(&line).ok().and_then(|message: Message| message.executable);
+        let executable = serde_json::from_str(&line)
+            .ok()
+            .and_then(|message: Message| message.executable);
         if let Some(executable) =
             executable.filter(|path| path.file_name().is_some_and(|name| name == binary))
         {
             directory = executable.parent().map(Path::to_owned);
         }
     }
-    anyhow::ensure!(child.wait().await?.success(), "the functions do not build; cargo says above why");
-    directory.with_context(|| format!("the project in {} has no binary named {binary}", project.display()))
+    anyhow::ensure!(
+        child.wait().await?.success(),
+        "the functions do not build; cargo says above why"
+    );
+    directory.with_context(|| {
+        format!(
+            "the project in {} has no binary named {binary}",
+            project.display()
+        )
+    })
 }
 
 /// Cargo and the compilers it started, ended when nobody waits for them any more.
@@ -71,7 +94,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("api")).unwrap();
         std::fs::write(directory.path().join("poller"), "").unwrap();
-        assert_eq!(path(directory.path(), "api"), directory.path().join("api/bootstrap"));
-        assert_eq!(path(directory.path(), "poller"), directory.path().join("poller"));
+        assert_eq!(
+            path(directory.path(), "api"),
+            directory.path().join("api/bootstrap")
+        );
+        assert_eq!(
+            path(directory.path(), "poller"),
+            directory.path().join("poller")
+        );
     }
 }

@@ -67,10 +67,13 @@ impl FunctionHost {
     pub(crate) async fn start(settings: HostSettings) -> anyhow::Result<Arc<Self>> {
         std::fs::create_dir_all(&settings.run_directory)
             .with_context(|| format!("cannot create {}", settings.run_directory.display()))?;
-        let binary_directory = std::fs::canonicalize(&settings.binary_directory)
-            .with_context(|| format!("there is no folder {}", settings.binary_directory.display()))?;
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot open the Runtime API")?;
+        let binary_directory =
+            std::fs::canonicalize(&settings.binary_directory).with_context(|| {
+                format!("there is no folder {}", settings.binary_directory.display())
+            })?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .context("cannot open the Runtime API")?;
         let address = listener.local_addr()?;
         let launcher = Arc::new(Launcher {
             address,
@@ -79,11 +82,26 @@ impl FunctionHost {
             overrides: settings.overrides,
         });
         let instances = TaskTracker::new();
-        let pools = settings.functions.into_iter().enumerate().map(|(index, function)| {
-            let limit = function.reserved_concurrency.unwrap_or(settings.max_instances);
-            let name = function.name.clone();
-            (name, Pool::new(function, index, limit, Arc::clone(&launcher), instances.clone()))
-        });
+        let pools = settings
+            .functions
+            .into_iter()
+            .enumerate()
+            .map(|(index, function)| {
+                let limit = function
+                    .reserved_concurrency
+                    .unwrap_or(settings.max_instances);
+                let name = function.name.clone();
+                (
+                    name,
+                    Pool::new(
+                        function,
+                        index,
+                        limit,
+                        Arc::clone(&launcher),
+                        instances.clone(),
+                    ),
+                )
+            });
         let pools = Arc::new(pools.collect::<BTreeMap<_, _>>());
         let listener = listener.tap_io(|stream| {
             // Without it a large answer may wait for the acknowledgement of its first packet.
@@ -91,7 +109,12 @@ impl FunctionHost {
         });
         let api = axum::serve(listener, runtime_api::router(Arc::clone(&pools)));
         let server = tokio::spawn(api.into_future()).abort_handle();
-        Ok(Arc::new(Self { address, pools, instances, server }))
+        Ok(Arc::new(Self {
+            address,
+            pools,
+            instances,
+            server,
+        }))
     }
 
     /// Where the Runtime API listens.
@@ -101,7 +124,10 @@ impl FunctionHost {
 
     /// Makes sure that an instance of `function` is ready, starting one if there is none.
     pub(crate) async fn warm(&self, function: &str) -> anyhow::Result<()> {
-        let pool = self.pools.get(function).with_context(|| format!("there is no function {function}"))?;
+        let pool = self
+            .pools
+            .get(function)
+            .with_context(|| format!("there is no function {function}"))?;
         pool.warm().await
     }
 
@@ -114,7 +140,10 @@ impl FunctionHost {
             pool.stop();
         }
         self.instances.close();
-        if tokio::time::timeout(grace, self.instances.wait()).await.is_err() {
+        if tokio::time::timeout(grace, self.instances.wait())
+            .await
+            .is_err()
+        {
             for pool in self.pools.values() {
                 pool.kill_all();
             }
@@ -126,7 +155,10 @@ impl FunctionHost {
     /// The running instances: function and process id.
     pub(crate) fn instances(&self) -> Vec<(String, u32)> {
         let of_pool = |(name, pool): (&String, &Arc<Pool>)| {
-            pool.process_ids().into_iter().map(|pid| (name.clone(), pid)).collect::<Vec<_>>()
+            pool.process_ids()
+                .into_iter()
+                .map(|pid| (name.clone(), pid))
+                .collect::<Vec<_>>()
         };
         self.pools.iter().flat_map(of_pool).collect()
     }
@@ -139,8 +171,10 @@ impl Invoker for FunctionHost {
         payload: Bytes,
     ) -> BoxFuture<'a, Result<Outcome, InvokeError>> {
         async move {
-            let pool =
-                self.pools.get(function).ok_or_else(|| InvokeError::NoSuchFunction(function.to_owned()))?;
+            let pool = self
+                .pools
+                .get(function)
+                .ok_or_else(|| InvokeError::NoSuchFunction(function.to_owned()))?;
             pool.invoke(payload).await
         }
         .boxed()

@@ -60,7 +60,15 @@ pub(crate) async fn serve(
     invoker: Arc<dyn Invoker>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    serve_within(INTEGRATION_TIMEOUT, listener, allowed_hosts, routes, invoker, stop).await
+    serve_within(
+        INTEGRATION_TIMEOUT,
+        listener,
+        allowed_hosts,
+        routes,
+        invoker,
+        stop,
+    )
+    .await
 }
 
 async fn serve_within(
@@ -71,17 +79,29 @@ async fn serve_within(
     invoker: Arc<dyn Invoker>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let permits = PerFunction::new(routes.iter().map(|route| &route.function), MAX_CONCURRENT_REQUESTS);
-    let visitors = allowed_hosts.at(listener.local_addr().context("the HTTP gateway has no address")?);
+    let permits = PerFunction::new(
+        routes.iter().map(|route| &route.function),
+        MAX_CONCURRENT_REQUESTS,
+    );
+    let visitors = allowed_hosts.at(listener
+        .local_addr()
+        .context("the HTTP gateway has no address")?);
     let routes = RouteTable::new(routes);
-    let gateway = Arc::new(Gateway { routes, invoker, permits, timeout, visitors });
+    let gateway = Arc::new(Gateway {
+        routes,
+        invoker,
+        permits,
+        timeout,
+        visitors,
+    });
     let service = Router::new().fallback(handle).with_state(gateway);
     let listener = listener.tap_io(|stream| {
         // Without it a large answer may wait for the acknowledgement of its first packet.
         let _ = stream.set_nodelay(true);
     });
     let service = service.into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let served =
+        axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::select! {
         served = served.into_future() => served.context("the HTTP gateway failed"),
         // A client that never ends its request must not keep the gateway from ending.
@@ -105,7 +125,9 @@ async fn handle(
 impl Gateway {
     async fn answer(&self, request: Request, client: SocketAddr, request_id: &str) -> Response {
         let (head, body) = request.into_parts();
-        let Some(path) = event::path(&head) else { return refusal(StatusCode::BAD_REQUEST) };
+        let Some(path) = event::path(&head) else {
+            return refusal(StatusCode::BAD_REQUEST);
+        };
         // What pages may send, the function decides.
         if let Err(refused) = self.visitors.check_host(&head.uri, &head.headers) {
             return answered(StatusCode::FORBIDDEN, &refused.to_string());
@@ -117,18 +139,31 @@ impl Gateway {
             return refusal(StatusCode::NOT_FOUND);
         };
         let permits = self.permits.of(route.function);
-        let Ok(_permit) = permits.try_acquire() else { return refusal(StatusCode::TOO_MANY_REQUESTS) };
+        let Ok(_permit) = permits.try_acquire() else {
+            return refusal(StatusCode::TOO_MANY_REQUESTS);
+        };
         let body = match timeout(self.timeout, to_bytes(body, MAX_BODY_BYTES)).await {
             Ok(Ok(body)) => body,
             Ok(Err(_)) => return refusal(StatusCode::PAYLOAD_TOO_LARGE),
             Err(_elapsed) => return refusal(StatusCode::REQUEST_TIMEOUT),
         };
-        let request = event::Received { head: &head, path: &path, body: &body, client, request_id };
+        let request = event::Received {
+            head: &head,
+            path: &path,
+            body: &body,
+            client,
+            request_id,
+        };
         let event = event::of_request(&request, &route);
         if event.len() > MAX_EVENT_BYTES {
             return refusal(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        match timeout(self.timeout, self.invoker.invoke(route.function, event.into())).await {
+        match timeout(
+            self.timeout,
+            self.invoker.invoke(route.function, event.into()),
+        )
+        .await
+        {
             Ok(Ok(outcome)) => of_outcome(route.function, outcome),
             Ok(Err(error)) => of_invoke_error(&error),
             Err(_elapsed) => refusal(StatusCode::SERVICE_UNAVAILABLE),

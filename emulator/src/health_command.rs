@@ -24,11 +24,20 @@ pub(crate) async fn run(arguments: &HealthArguments) -> anyhow::Result<()> {
     let gateway = data_directory::noted_as_ready(&path)
         .with_context(|| format!("no emulator that is ready uses {}", path.display()))?;
     let (now, mut troubles) = (Utc::now(), Vec::new());
-    let note = HealthNote::read(&path)
-        .with_context(|| format!("{} does not tell of the event source mappings", path.display()))?;
+    let note = HealthNote::read(&path).with_context(|| {
+        format!(
+            "{} does not tell of the event source mappings",
+            path.display()
+        )
+    })?;
     troubles.extend(note.troubles(now));
-    let api = if gateway.is_empty() { None } else { Some(ask(&gateway).await) };
-    let api = api.map(|answer| answer.unwrap_or_else(|error| trouble(&mut troubles, format!("{error:#}"))));
+    let api = if gateway.is_empty() {
+        None
+    } else {
+        Some(ask(&gateway).await)
+    };
+    let api = api
+        .map(|answer| answer.unwrap_or_else(|error| trouble(&mut troubles, format!("{error:#}"))));
 
     let mappings = &note.event_source_mappings;
     let told = if std::io::stdout().is_terminal() {
@@ -53,9 +62,16 @@ fn trouble(troubles: &mut Vec<String>, trouble: String) -> Value {
 
 /// What the API says of itself.
 async fn ask(gateway: &str) -> anyhow::Result<Value> {
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(PATIENCE)
+        .build()?;
     let url = format!("{gateway}/health");
-    let response = client.get(&url).send().await.with_context(|| format!("{url} does not answer"))?;
+    let response = client
+        .get(&url)
+        .send()
+        .await
+        .with_context(|| format!("{url} does not answer"))?;
     let status = response.status();
     let text = response.text().await.unwrap_or_default();
     anyhow::ensure!(status.is_success(), "{url} answers {status}: {text}");
@@ -67,15 +83,31 @@ fn in_words(api: Option<&Value>, mappings: &[Report], now: DateTime<Utc>) -> Str
     if let Some(status) = api.and_then(|api| api["status"].as_str()) {
         let _infallible = writeln!(words, "The API says: {status}.");
     }
-    for (part, check) in api.and_then(|api| api["checks"].as_object()).into_iter().flatten() {
-        let (Some(status), Some(detail)) = (check["status"].as_str(), check["detail"].as_str()) else {
+    for (part, check) in api
+        .and_then(|api| api["checks"].as_object())
+        .into_iter()
+        .flatten()
+    {
+        let (Some(status), Some(detail)) = (check["status"].as_str(), check["detail"].as_str())
+        else {
             continue;
         };
         let _infallible = writeln!(words, "  {part} is {status}: {detail}.");
     }
     for mapping in mappings {
-        let Report { function, topic, group, reader, partitions, .. } = mapping;
-        let verb = if reader.down_since.is_some() { "is not being read" } else { "is read" };
+        let Report {
+            function,
+            topic,
+            group,
+            reader,
+            partitions,
+            ..
+        } = mapping;
+        let verb = if reader.down_since.is_some() {
+            "is not being read"
+        } else {
+            "is read"
+        };
         let _infallible = writeln!(
             words,
             "{topic} {verb} for {function} (group {group}): {} partitions here, {} records behind.",
@@ -94,7 +126,11 @@ fn in_words(api: Option<&Value>, mappings: &[Report], now: DateTime<Utc>) -> Str
             );
         }
         if reader.restarts > 0 {
-            let _infallible = writeln!(words, "  The reader was started again {} times.", reader.restarts);
+            let _infallible = writeln!(
+                words,
+                "  The reader was started again {} times.",
+                reader.restarts
+            );
         }
         let last = [
             ("The reader last ended", &reader.last_end),
@@ -104,7 +140,9 @@ fn in_words(api: Option<&Value>, mappings: &[Report], now: DateTime<Utc>) -> Str
         for (what, trouble) in last {
             let Some(trouble) = trouble else { continue };
             let seconds = (now - trouble.at).num_seconds();
-            let of = trouble.partition.map_or(String::new(), |number| format!(", in partition {number}"));
+            let of = trouble
+                .partition
+                .map_or(String::new(), |number| format!(", in partition {number}"));
             let _infallible = writeln!(words, "  {what} {seconds} s ago{of}: {}.", trouble.reason);
         }
     }

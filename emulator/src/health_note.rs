@@ -37,9 +37,14 @@ impl HealthNote {
         let age = now - self.written_at;
         if age > FRESH {
             let seconds = age.num_seconds();
-            return vec![format!("the emulator has stood still for {seconds} s: it notes nothing any more")];
+            return vec![format!(
+                "the emulator has stood still for {seconds} s: it notes nothing any more"
+            )];
         }
-        self.event_source_mappings.iter().flat_map(|mapping| mapping.troubles(now)).collect()
+        self.event_source_mappings
+            .iter()
+            .flat_map(|mapping| mapping.troubles(now))
+            .collect()
     }
 
     fn write(&self, directory: &Path) -> io::Result<()> {
@@ -62,27 +67,41 @@ pub(crate) struct NoteKeeper {
 impl NoteKeeper {
     /// Writes the first note.
     pub(crate) async fn start(directory: &Path, mappings: Vec<Arc<Status>>) -> Self {
-        let mut keeper = Self { directory: directory.to_owned(), mappings, written: true };
+        let mut keeper = Self {
+            directory: directory.to_owned(),
+            mappings,
+            written: true,
+        };
         keeper.note().await;
         keeper
     }
 
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(BETWEEN_NOTES)).await.is_some() {
+        while stop
+            .run_until_cancelled(tokio::time::sleep(BETWEEN_NOTES))
+            .await
+            .is_some()
+        {
             self.note().await;
         }
     }
 
     async fn note(&mut self) {
         let event_source_mappings = self.mappings.iter().map(|status| status.report()).collect();
-        let note = HealthNote { written_at: Utc::now(), event_source_mappings };
+        let note = HealthNote {
+            written_at: Utc::now(),
+            event_source_mappings,
+        };
         let directory = self.directory.clone();
         let written = match tokio::task::spawn_blocking(move || note.write(&directory)).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 if self.written {
                     let reason = error.to_string();
-                    tracing::warn!(reason, "the state of the event source mappings cannot be noted");
+                    tracing::warn!(
+                        reason,
+                        "the state of the event source mappings cannot be noted"
+                    );
                 }
                 false
             }

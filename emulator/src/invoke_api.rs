@@ -64,7 +64,15 @@ pub(crate) async fn serve(
     invoker: Arc<dyn Invoker>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    serve_with(RETRY_WAITS, listener, allowed_hosts, functions, invoker, stop).await
+    serve_with(
+        RETRY_WAITS,
+        listener,
+        allowed_hosts,
+        functions,
+        invoker,
+        stop,
+    )
+    .await
 }
 
 async fn serve_with(
@@ -75,13 +83,21 @@ async fn serve_with(
     invoker: Arc<dyn Invoker>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let visitors = allowed_hosts.at(listener.local_addr().context("the Invoke API has no address")?);
+    let visitors = allowed_hosts.at(listener
+        .local_addr()
+        .context("the Invoke API has no address")?);
     let events = TaskTracker::new();
     let api = Arc::new(InvokeApi {
         names: Names::of(functions),
-        retries: functions.iter().map(|function| (function.name.clone(), Retries::from(function))).collect(),
+        retries: functions
+            .iter()
+            .map(|function| (function.name.clone(), Retries::from(function)))
+            .collect(),
         invoker,
-        in_flight: PerFunction::new(functions.iter().map(|function| &function.name), MOST_IN_FLIGHT),
+        in_flight: PerFunction::new(
+            functions.iter().map(|function| &function.name),
+            MOST_IN_FLIGHT,
+        ),
         kept: PerFunction::new(functions.iter().map(|function| &function.name), MOST_KEPT),
         events: events.clone(),
         retry_waits,
@@ -90,10 +106,14 @@ async fn serve_with(
     let router = Router::new()
         .route("/2015-03-31/functions/{function}/invocations", post(invoke))
         .fallback(async || answer::refused(&Refusal::UnknownOperation, Uuid::new_v4()))
-        .method_not_allowed_fallback(async || answer::refused(&Refusal::UnknownOperation, Uuid::new_v4()))
+        .method_not_allowed_fallback(async || {
+            answer::refused(&Refusal::UnknownOperation, Uuid::new_v4())
+        })
         .layer(middleware::from_fn_with_state(visitors, admit))
         .with_state(api);
-    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+    let served = axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await;
     events.close();
     events.wait().await;
     served.context("the Invoke API failed")
@@ -128,7 +148,10 @@ enum InvocationType {
 
 impl InvocationType {
     fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        match headers.get("x-amz-invocation-type").map(|value| value.to_str().unwrap_or_default()) {
+        match headers
+            .get("x-amz-invocation-type")
+            .map(|value| value.to_str().unwrap_or_default())
+        {
             None | Some("" | "RequestResponse") => Ok(Self::RequestResponse),
             Some("Event") => Ok(Self::Event),
             Some("DryRun") => Ok(Self::DryRun),
@@ -152,7 +175,11 @@ impl InvokeApi {
         if kind == InvocationType::DryRun {
             return Ok(answer::would_run(request_id));
         }
-        let limit = if kind == InvocationType::Event { MAX_EVENT } else { MAX_PAYLOAD };
+        let limit = if kind == InvocationType::Event {
+            MAX_EVENT
+        } else {
+            MAX_PAYLOAD
+        };
         let payload = payload(body, limit).await?;
         if kind == InvocationType::Event {
             self.keep(function, payload)?;
@@ -170,7 +197,11 @@ impl InvokeApi {
 
     /// Takes an event over, to be delivered by and by.
     fn keep(self: &Arc<Self>, function: &str, payload: Bytes) -> Result<(), Refusal> {
-        let kept = self.kept.of(function).try_acquire_owned().map_err(|_| Refusal::Throttled)?;
+        let kept = self
+            .kept
+            .of(function)
+            .try_acquire_owned()
+            .map_err(|_| Refusal::Throttled)?;
         let (api, function) = (Arc::clone(self), function.to_owned());
         self.events.spawn(async move {
             let (_kept, wanted) = (kept, CancellationToken::new());
@@ -186,7 +217,11 @@ impl InvokeApi {
                 stop: &api.stop,
             };
             let report = |reason: &str| {
-                tracing::warn!(function, reason, "an asynchronous invocation was not answered");
+                tracing::warn!(
+                    function,
+                    reason,
+                    "an asynchronous invocation was not answered"
+                );
             };
             if !invocation.run(report).await {
                 tracing::warn!(function, "an asynchronous invocation is given up");
@@ -198,7 +233,9 @@ impl InvokeApi {
 
 /// The event: JSON, at most `limit` bytes of it.
 async fn payload(body: Body, limit: usize) -> Result<Bytes, Refusal> {
-    let payload = to_bytes(body, limit).await.map_err(|_| Refusal::TooLarge { limit })?;
+    let payload = to_bytes(body, limit)
+        .await
+        .map_err(|_| Refusal::TooLarge { limit })?;
     if payload.is_empty() {
         return Ok(Bytes::from_static(NOTHING.as_bytes()));
     }

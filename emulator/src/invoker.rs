@@ -11,8 +11,11 @@ use futures::future::BoxFuture;
 /// mapping know only this trait.
 pub(crate) trait Invoker: fmt::Debug + Send + Sync {
     /// Runs `function` once with `payload` and waits for its answer, up to the function's own timeout.
-    fn invoke<'a>(&'a self, function: &'a str, payload: Bytes)
-    -> BoxFuture<'a, Result<Outcome, InvokeError>>;
+    fn invoke<'a>(
+        &'a self,
+        function: &'a str,
+        payload: Bytes,
+    ) -> BoxFuture<'a, Result<Outcome, InvokeError>>;
 }
 
 /// What a function that was reached gave back.

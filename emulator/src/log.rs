@@ -35,7 +35,10 @@ pub(crate) fn start(filter: Option<&str>) {
         .log_internal_errors(false)
         .with_filter(filter);
     let progress = progress.with_filter(Targets::new().with_target(FETCHING, LevelFilter::INFO));
-    tracing_subscriber::registry().with(lines).with(progress).init();
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(progress)
+        .init();
     // The usual one writes to standard error itself, and would wait for its reader.
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = Backtrace::capture();

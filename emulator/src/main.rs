@@ -76,9 +76,14 @@ fn run_as_asked() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     let settings = Settings::from_environment().map_err(|invalid| Unusable(invalid.to_string()))?;
     log::start(settings.log_filter.as_deref());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()?;
     let outcome = match cli.command {
-        Some(Command::Postgres(arguments)) => runtime.block_on(postgres_command::run(&arguments, &settings)),
+        Some(Command::Postgres(arguments)) => {
+            runtime.block_on(postgres_command::run(&arguments, &settings))
+        }
         Some(Command::Health(arguments)) => runtime.block_on(health_command::run(&arguments)),
         None => runtime.block_on(stack::run(&cli.stack, &settings)),
     };
@@ -90,7 +95,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 /// Flags that cannot be understood, in one line as everything else that is wrong.
 fn complain_of_flags(refusal: &clap::Error) -> ExitCode {
     let text = refusal.to_string();
-    let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let line = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
     complain(&anyhow::anyhow!("{line} (--help tells more)"));
     ExitCode::from(2)
 }

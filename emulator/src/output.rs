@@ -73,7 +73,9 @@ impl Output {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
         // Without the thread nothing is written, which is no reason not to work.
-        let _no_thread = thread::Builder::new().name(name.to_owned()).spawn(move || of_thread.run(sink));
+        let _no_thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || of_thread.run(sink));
         Self(shared)
     }
 
@@ -91,7 +93,12 @@ impl Output {
             if left.is_zero() {
                 return;
             }
-            queue = self.0.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            queue = self
+                .0
+                .changed
+                .wait_timeout(queue, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }
@@ -121,7 +128,10 @@ impl Queue {
     /// Says where lines are missing, and how many.
     fn tell_loss(&mut self) {
         if self.lost > 0 {
-            let told = format!("(nobody read this output: {} lines are left out here)\n", self.lost);
+            let told = format!(
+                "(nobody read this output: {} lines are left out here)\n",
+                self.lost
+            );
             self.lost = 0;
             self.bytes += told.len();
             self.pieces.push_back(told.into_bytes());
@@ -161,7 +171,10 @@ impl Shared {
                 queue.tell_loss();
                 continue;
             }
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self
+                .changed
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -205,9 +218,16 @@ mod tests {
         output.write(b"later\n".to_vec());
         output.flush(Instant::now() + Duration::from_secs(30));
         let pieces: Vec<Vec<u8>> = seen.try_iter().collect();
-        assert_eq!(pieces.len(), 6, "four of a mebibyte, what is missing, and the last");
+        assert_eq!(
+            pieces.len(),
+            6,
+            "four of a mebibyte, what is missing, and the last"
+        );
         assert!(pieces[..4].iter().all(|piece| *piece == line));
-        assert_eq!(pieces[4], b"(nobody read this output: 6 lines are left out here)\n");
+        assert_eq!(
+            pieces[4],
+            b"(nobody read this output: 6 lines are left out here)\n"
+        );
         assert_eq!(pieces[5], b"later\n");
     }
 
@@ -220,6 +240,9 @@ mod tests {
             output.write(number.to_string().into_bytes());
         }
         output.flush(Instant::now() + Duration::from_secs(30));
-        assert!(seen.try_iter().eq((0..1_000_u32).map(|number| number.to_string().into_bytes())));
+        assert!(
+            seen.try_iter()
+                .eq((0..1_000_u32).map(|number| number.to_string().into_bytes()))
+        );
     }
 }

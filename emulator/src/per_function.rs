@@ -17,8 +17,14 @@ impl PerFunction {
     /// As many as `permits` for each of the functions with these names.
     pub(crate) fn new<'a>(names: impl IntoIterator<Item = &'a String>, permits: usize) -> Self {
         let semaphore = || Arc::new(Semaphore::new(permits));
-        let known = names.into_iter().map(|name| (name.clone(), semaphore())).collect();
-        Self { known, others: semaphore() }
+        let known = names
+            .into_iter()
+            .map(|name| (name.clone(), semaphore()))
+            .collect();
+        Self {
+            known,
+            others: semaphore(),
+        }
     }
 
     /// Those of one function.

@@ -10,7 +10,10 @@ use crate::settings::Settings;
 use crate::signals::StopRequest;
 
 /// Runs Postgres until it is asked to stop.
-pub(crate) async fn run(arguments: &PostgresArguments, environment: &Settings) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    arguments: &PostgresArguments,
+    environment: &Settings,
+) -> anyhow::Result<()> {
     let common = &arguments.common;
     let announcements = Announcements::new(common.output);
     let request = StopRequest::listen(common.until_stdin_closes)?;
@@ -26,9 +29,17 @@ pub(crate) async fn run(arguments: &PostgresArguments, environment: &Settings) -
         postgres = Postgres::start(settings, request.hurry.clone()) => postgres?,
         () = request.stop.cancelled() => return Ok(()),
     };
-    announcements.started("postgres", &postgres::masked(postgres.url()), &postgres.describe());
+    announcements.started(
+        "postgres",
+        &postgres::masked(postgres.url()),
+        &postgres.describe(),
+    );
     let shown = postgres::shown(postgres.url(), common.show_passwords);
-    let hint = if common.show_passwords { "" } else { "\n(--show-passwords tells the password)" };
+    let hint = if common.show_passwords {
+        ""
+    } else {
+        "\n(--show-passwords tells the password)"
+    };
     announcements.ready(
         json!({"database_url": shown, "data_directory": data_directory.path()}),
         &format!("\nReady. Connect with\n  psql '{shown}'{hint}"),

@@ -50,11 +50,27 @@ impl RemoteHost {
     pub(crate) fn new(url: Url, functions: &[FunctionDefinition]) -> anyhow::Result<Self> {
         let functions = functions.iter().map(|function| {
             let (binary, timeout) = (function.binary.clone(), function.timeout);
-            (function.name.clone(), Remote { binary, timeout, answered: AtomicBool::new(false) })
+            (
+                function.name.clone(),
+                Remote {
+                    binary,
+                    timeout,
+                    answered: AtomicBool::new(false),
+                },
+            )
         });
         let functions = functions.collect();
-        let client = reqwest::Client::builder().no_proxy().connect_timeout(CONNECTION).build()?;
-        Ok(Self { url, client, functions, reached: AtomicBool::new(true), stop: CancellationToken::new() })
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(CONNECTION)
+            .build()?;
+        Ok(Self {
+            url,
+            client,
+            functions,
+            reached: AtomicBool::new(true),
+            stop: CancellationToken::new(),
+        })
     }
 
     /// Where it is.
@@ -64,19 +80,27 @@ impl RemoteHost {
 
     /// How `cargo lambda` starts one there, with the variables in `file`.
     pub(crate) fn start_command(&self, file: &str) -> String {
-        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let host = self
+            .url
+            .host_str()
+            .unwrap_or_default()
+            .trim_matches(['[', ']']);
         let port = self.url.port_or_known_default().unwrap_or_default();
         format!("cargo lambda watch --invoke-address {host} --invoke-port {port} --env-file {file}")
     }
 
     /// Whether it takes connections; more cannot be asked of it, since some hosts never answer what they do not know.
     pub(crate) async fn takes_connections(&self) -> bool {
-        let (Some(host), Some(port)) = (self.url.host_str(), self.url.port_or_known_default()) else {
+        let (Some(host), Some(port)) = (self.url.host_str(), self.url.port_or_known_default())
+        else {
             return false;
         };
         // An IPv6 address stands in brackets in a URL only.
         let address = (host.trim_matches(['[', ']']), port);
-        matches!(timeout(CONNECTION, TcpStream::connect(address)).await, Ok(Ok(_)))
+        matches!(
+            timeout(CONNECTION, TcpStream::connect(address)).await,
+            Ok(Ok(_))
+        )
     }
 
     /// Answers everything under way, and all that comes, with the news that the emulator stops.
@@ -84,12 +108,22 @@ impl RemoteHost {
         self.stop.cancel();
     }
 
-    async fn invoke_within(&self, function: &Remote, payload: Bytes) -> Result<Outcome, InvokeError> {
+    async fn invoke_within(
+        &self,
+        function: &Remote,
+        payload: Bytes,
+    ) -> Result<Outcome, InvokeError> {
         let first = !function.answered.load(Ordering::Relaxed);
-        let limit = if first { function.timeout + BUILD } else { function.timeout };
+        let limit = if first {
+            function.timeout + BUILD
+        } else {
+            function.timeout
+        };
         match timeout(limit, self.post(function, payload)).await {
             Ok(answer) => {
-                function.answered.fetch_or(answer.is_ok(), Ordering::Relaxed);
+                function
+                    .answered
+                    .fetch_or(answer.is_ok(), Ordering::Relaxed);
                 answer
             }
             Err(_elapsed) => {
@@ -100,7 +134,10 @@ impl RemoteHost {
                     limit.as_secs()
                 );
                 let id = Uuid::new_v4().to_string();
-                Ok(Outcome::FunctionError(failure::timed_out(&id, function.timeout)))
+                Ok(Outcome::FunctionError(failure::timed_out(
+                    &id,
+                    function.timeout,
+                )))
             }
         }
     }
@@ -108,10 +145,17 @@ impl RemoteHost {
     async fn post(&self, function: &Remote, payload: Bytes) -> Result<Outcome, InvokeError> {
         let binary = &function.binary;
         let url = format!("{}/2015-03-31/functions/{binary}/invocations", self.url());
-        let request = self.client.post(url).header("content-type", "application/json").body(payload);
+        let request = self
+            .client
+            .post(url)
+            .header("content-type", "application/json")
+            .body(payload);
         let answer = async {
             let response = request.send().await?;
-            let (status, failed) = (response.status(), response.headers().contains_key(FUNCTION_ERROR));
+            let (status, failed) = (
+                response.status(),
+                response.headers().contains_key(FUNCTION_ERROR),
+            );
             Ok::<_, reqwest::Error>((status, failed, response.bytes().await?))
         };
         match answer.await {
@@ -134,7 +178,9 @@ impl RemoteHost {
         match status {
             StatusCode::OK if failed => Ok(Outcome::FunctionError(failure::reported(body))),
             StatusCode::OK => Ok(Outcome::Success(body)),
-            StatusCode::INTERNAL_SERVER_ERROR => Ok(Outcome::FunctionError(failure::reported(body))),
+            StatusCode::INTERNAL_SERVER_ERROR => {
+                Ok(Outcome::FunctionError(failure::reported(body)))
+            }
             StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => {
                 Ok(Outcome::FunctionError(failure::gave_up(url)))
             }
@@ -144,7 +190,9 @@ impl RemoteHost {
                 tracing::warn!("the host at {url} has no function {binary}");
                 Err(InvokeError::NoSuchFunction(binary.to_owned()))
             }
-            other => Err(InvokeError::Unreachable(format!("the functions' host at {url} answered {other}"))),
+            other => Err(InvokeError::Unreachable(format!(
+                "the functions' host at {url} answered {other}"
+            ))),
         }
     }
 
@@ -155,8 +203,15 @@ impl RemoteHost {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> InvokeError {
-        let what = if error.is_connect() { "nobody answers" } else { "the connection broke" };
-        let message = format!("{what} at {}, where the functions run (--functions)", self.url());
+        let what = if error.is_connect() {
+            "nobody answers"
+        } else {
+            "the connection broke"
+        };
+        let message = format!(
+            "{what} at {}, where the functions run (--functions)",
+            self.url()
+        );
         if self.reached.swap(false, Ordering::Relaxed) {
             tracing::warn!("{message}");
         }
@@ -173,7 +228,10 @@ impl Invoker for RemoteHost {
         async move {
             let remote = self.functions.get(function);
             let remote = remote.ok_or_else(|| InvokeError::NoSuchFunction(function.to_owned()))?;
-            let answered = self.stop.run_until_cancelled(self.invoke_within(remote, payload)).await;
+            let answered = self
+                .stop
+                .run_until_cancelled(self.invoke_within(remote, payload))
+                .await;
             answered.unwrap_or(Err(InvokeError::Stopping))
         }
         .boxed()
@@ -182,7 +240,9 @@ impl Invoker for RemoteHost {
 
 impl fmt::Debug for RemoteHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteHost").field("url", &self.url()).finish_non_exhaustive()
+        f.debug_struct("RemoteHost")
+            .field("url", &self.url())
+            .finish_non_exhaustive()
     }
 }
 
@@ -190,7 +250,10 @@ impl fmt::Debug for RemoteHost {
 pub(crate) fn address(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).ok().filter(|url| {
         let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-        matches!(url.scheme(), "http" | "https") && url.has_host() && plain && url.username().is_empty()
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && plain
+            && url.username().is_empty()
     });
     url.ok_or_else(|| "must be an address such as http://127.0.0.1:9000".to_owned())
 }

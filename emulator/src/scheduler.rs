@@ -35,8 +35,8 @@ mod validation;
 
 use book::{Book, Group};
 use schedule::{
-    ActionAfterCompletion, DEFAULT_GROUP, Definition, FlexibleTimeWindow, FlexibleTimeWindowMode, Key,
-    ScheduleTarget, State,
+    ActionAfterCompletion, DEFAULT_GROUP, Definition, FlexibleTimeWindow, FlexibleTimeWindowMode,
+    Key, ScheduleTarget, State,
 };
 use store::Store;
 
@@ -58,8 +58,17 @@ pub(crate) struct SchedulerSettings {
 impl SchedulerSettings {
     /// AWS's own figures, with schedules kept in `directory`.
     pub(crate) fn new(directory: PathBuf) -> Self {
-        let account = Account { region: "us-east-1".to_owned(), id: "000000000000".to_owned() };
-        Self { directory, groups: Vec::new(), retries: BTreeMap::new(), account, retry_waits: RETRY_WAITS }
+        let account = Account {
+            region: "us-east-1".to_owned(),
+            id: "000000000000".to_owned(),
+        };
+        Self {
+            directory,
+            groups: Vec::new(),
+            retries: BTreeMap::new(),
+            account,
+            retry_waits: RETRY_WAITS,
+        }
     }
 }
 
@@ -74,11 +83,17 @@ pub(crate) struct Account {
 
 impl Account {
     fn schedule_arn(&self, key: &Key) -> String {
-        format!("arn:aws:scheduler:{}:{}:schedule/{}/{}", self.region, self.id, key.group, key.name)
+        format!(
+            "arn:aws:scheduler:{}:{}:schedule/{}/{}",
+            self.region, self.id, key.group, key.name
+        )
     }
 
     fn group_arn(&self, name: &str) -> String {
-        format!("arn:aws:scheduler:{}:{}:schedule-group/{name}", self.region, self.id)
+        format!(
+            "arn:aws:scheduler:{}:{}:schedule-group/{name}",
+            self.region, self.id
+        )
     }
 }
 
@@ -111,7 +126,10 @@ pub(crate) struct Scheduler {
 
 impl Scheduler {
     /// Reads what is stored, and makes the groups that are missing.
-    pub(crate) fn open(settings: SchedulerSettings, invoker: Arc<dyn Invoker>) -> anyhow::Result<Arc<Self>> {
+    pub(crate) fn open(
+        settings: SchedulerSettings,
+        invoker: Arc<dyn Invoker>,
+    ) -> anyhow::Result<Arc<Self>> {
         Self::open_with_clock(settings, invoker, Arc::new(SystemClock))
     }
 
@@ -124,13 +142,20 @@ impl Scheduler {
         let mut book = Book::default();
         for (group, schedules) in store.load()? {
             book.groups.insert(group.name.clone(), group);
-            schedules.into_iter().for_each(|schedule| book.restore(schedule));
+            schedules
+                .into_iter()
+                .for_each(|schedule| book.restore(schedule));
         }
         for name in std::iter::once(DEFAULT_GROUP.to_owned()).chain(settings.groups) {
             if let Entry::Vacant(missing) = book.groups.entry(name) {
-                let group =
-                    Group { name: missing.key().clone(), creation_date: clock.now(), client_token: None };
-                store.write_group(&group).context("cannot store a schedule group")?;
+                let group = Group {
+                    name: missing.key().clone(),
+                    creation_date: clock.now(),
+                    client_token: None,
+                };
+                store
+                    .write_group(&group)
+                    .context("cannot store a schedule group")?;
                 missing.insert(group);
             }
         }
@@ -173,14 +198,20 @@ impl Scheduler {
             },
             kms_key_arn: None,
             target: ScheduleTarget {
-                arn: format!("arn:aws:lambda:{region}:{id}:function:{}", declared.function),
+                arn: format!(
+                    "arn:aws:lambda:{region}:{id}:function:{}",
+                    declared.function
+                ),
                 role_arn: format!("arn:aws:iam::{id}:role/scheduler"),
                 input: declared.input,
                 retry_policy: None,
                 dead_letter_config: None,
             },
         };
-        let key = Key { group: DEFAULT_GROUP.to_owned(), name: declared.name };
+        let key = Key {
+            group: DEFAULT_GROUP.to_owned(),
+            name: declared.name,
+        };
         self.put(&key, definition)
     }
 

@@ -71,7 +71,10 @@ pub(crate) struct PostgresIdentity {
 
 impl std::fmt::Debug for PostgresIdentity {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("PostgresIdentity").field("role", &self.role).finish_non_exhaustive()
+        formatter
+            .debug_struct("PostgresIdentity")
+            .field("role", &self.role)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,20 +94,60 @@ impl Settings {
         let cache_directory = get("XDG_CACHE_HOME")
             .map(std::path::PathBuf::from)
             .or_else(|| Some(std::path::PathBuf::from(get("HOME")?).join(".cache")));
-        check(&variables, "KAFKA_PRICE_TOPIC", "a topic name: letters, digits, '.', '_' and '-'", is_topic)?;
+        check(
+            &variables,
+            "KAFKA_PRICE_TOPIC",
+            "a topic name: letters, digits, '.', '_' and '-'",
+            is_topic,
+        )?;
         check(
             &variables,
             "KAFKA_DEAD_LETTER_TOPIC",
             "a topic name: letters, digits, '.', '_' and '-'",
             is_topic,
         )?;
-        check(&variables, "POLLING_INTERVAL", "a whole number of seconds from 1 to 86400", is_interval)?;
-        check(&variables, "KAFKA_BOOTSTRAP_SERVERS", "brokers as host:port,host:port", are_brokers)?;
-        check(&variables, "KAFKA_SECURITY_PROTOCOL", "PLAINTEXT: the emulator speaks no TLS", is_plaintext)?;
-        check(&variables, "AWS_ENDPOINT_URL_SCHEDULER", "a URL such as http://127.0.0.1:4566", is_http_url)?;
-        check(&variables, "POSTGRES_USER", "a role name of 1 to 63 bytes, not starting with pg_", is_role)?;
-        check(&variables, "POSTGRES_DB", "a database name of 1 to 63 bytes", is_postgres_name)?;
-        check(&variables, "POSTGRES_PASSWORD", "a password on one line", is_one_line)?;
+        check(
+            &variables,
+            "POLLING_INTERVAL",
+            "a whole number of seconds from 1 to 86400",
+            is_interval,
+        )?;
+        check(
+            &variables,
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "brokers as host:port,host:port",
+            are_brokers,
+        )?;
+        check(
+            &variables,
+            "KAFKA_SECURITY_PROTOCOL",
+            "PLAINTEXT: the emulator speaks no TLS",
+            is_plaintext,
+        )?;
+        check(
+            &variables,
+            "AWS_ENDPOINT_URL_SCHEDULER",
+            "a URL such as http://127.0.0.1:4566",
+            is_http_url,
+        )?;
+        check(
+            &variables,
+            "POSTGRES_USER",
+            "a role name of 1 to 63 bytes, not starting with pg_",
+            is_role,
+        )?;
+        check(
+            &variables,
+            "POSTGRES_DB",
+            "a database name of 1 to 63 bytes",
+            is_postgres_name,
+        )?;
+        check(
+            &variables,
+            "POSTGRES_PASSWORD",
+            "a password on one line",
+            is_one_line,
+        )?;
         Ok(Self {
             database_url: match database_url(get("DATABASE_URL").as_deref())? {
                 Some(url) => Some(url),
@@ -130,11 +173,17 @@ impl Settings {
 
     /// The template's parameters, by name: `PollingInterval` is what `POLLING_INTERVAL` says.
     pub(crate) fn template_parameters(&self) -> BTreeMap<String, String> {
-        self.variables.iter().map(|(name, value)| (parameter_name(name), value.clone())).collect()
+        self.variables
+            .iter()
+            .map(|(name, value)| (parameter_name(name), value.clone()))
+            .collect()
     }
 
     /// What the user has set of the variables that functions understand: the usual ones and those `named`.
-    pub(crate) fn passed_on<'a>(&self, named: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, String> {
+    pub(crate) fn passed_on<'a>(
+        &self,
+        named: impl IntoIterator<Item = &'a str>,
+    ) -> BTreeMap<String, String> {
         named
             .into_iter()
             .chain(PASSED_ON)
@@ -149,7 +198,10 @@ fn parameter_name(variable: &str) -> String {
         .split('_')
         .flat_map(|word| {
             let mut letters = word.chars();
-            letters.next().into_iter().chain(letters.flat_map(char::to_lowercase).collect::<Vec<_>>())
+            letters
+                .next()
+                .into_iter()
+                .chain(letters.flat_map(char::to_lowercase).collect::<Vec<_>>())
         })
         .collect()
 }
@@ -168,16 +220,20 @@ fn check(
 
 fn database_url(value: Option<&str>) -> Result<Option<Url>, InvalidVariable> {
     let Some(value) = value else { return Ok(None) };
-    Url::parse(value).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql")).map(Some).ok_or(
-        InvalidVariable {
+    Url::parse(value)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "postgres" | "postgresql"))
+        .map(Some)
+        .ok_or(InvalidVariable {
             variable: "DATABASE_URL",
             expected: "a URL such as postgres://user:password@host:5432/database",
-        },
-    )
+        })
 }
 
 fn allowed_hosts(value: Option<&str>) -> Result<AllowedHosts, InvalidVariable> {
-    let hosts = value.into_iter().flat_map(|hosts| hosts.split(',').map(str::trim));
+    let hosts = value
+        .into_iter()
+        .flat_map(|hosts| hosts.split(',').map(str::trim));
     AllowedHosts::read(hosts).ok_or(InvalidVariable {
         variable: "EMULATOR_ALLOWED_HOSTS",
         expected: "hosts without scheme and port, with commas between them, or * for all",
@@ -187,21 +243,35 @@ fn allowed_hosts(value: Option<&str>) -> Result<AllowedHosts, InvalidVariable> {
 /// The database on the server that `POSTGRES_HOST` names. Unlike a URL put together by docker-compose it can have any
 /// password.
 fn database_at_host(get: impl Fn(&str) -> Option<String>) -> Result<Option<Url>, InvalidVariable> {
-    let Some(host) = get("POSTGRES_HOST") else { return Ok(None) };
+    let Some(host) = get("POSTGRES_HOST") else {
+        return Ok(None);
+    };
     let name = |variable| get(variable).unwrap_or_else(|| USUAL_NAME.to_owned());
     let password = get("POSTGRES_PASSWORD");
-    url_at(&host, &name("POSTGRES_USER"), password.as_deref(), &name("POSTGRES_DB"))
-        .map(Some)
-        .ok_or(InvalidVariable { variable: "POSTGRES_HOST", expected: "a server, as host or host:port" })
+    url_at(
+        &host,
+        &name("POSTGRES_USER"),
+        password.as_deref(),
+        &name("POSTGRES_DB"),
+    )
+    .map(Some)
+    .ok_or(InvalidVariable {
+        variable: "POSTGRES_HOST",
+        expected: "a server, as host or host:port",
+    })
 }
 
 fn is_topic(value: &str) -> bool {
     (1..=249).contains(&value.len())
-        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        && value
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 fn is_interval(value: &str) -> bool {
-    value.parse().is_ok_and(|seconds: u32| (1..=86_400).contains(&seconds))
+    value
+        .parse()
+        .is_ok_and(|seconds: u32| (1..=86_400).contains(&seconds))
 }
 
 fn are_brokers(value: &str) -> bool {
@@ -237,7 +307,10 @@ mod tests {
 
     fn read(variables: &[(&str, &str)]) -> Result<Settings, InvalidVariable> {
         Settings::read(
-            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
         )
     }
 
@@ -261,7 +334,10 @@ mod tests {
             ("POSTGRES_PASSWORD", "two\nlines"),
         ] {
             let message = read(&[(variable, value)]).unwrap_err().to_string();
-            assert!(message.starts_with(&format!("{variable} must be ")), "{message}");
+            assert!(
+                message.starts_with(&format!("{variable} must be ")),
+                "{message}"
+            );
             assert!(!message.contains("secret"), "{message}");
             assert_eq!(message.lines().count(), 1);
         }
@@ -269,13 +345,33 @@ mod tests {
 
     #[test]
     fn the_database_at_a_named_host_takes_any_password() {
-        let settings = read(&[("POSTGRES_HOST", "postgres"), ("POSTGRES_PASSWORD", "p@ss/w:rd?#%")]).unwrap();
+        let settings = read(&[
+            ("POSTGRES_HOST", "postgres"),
+            ("POSTGRES_PASSWORD", "p@ss/w:rd?#%"),
+        ])
+        .unwrap();
         let url = settings.database_url.unwrap();
-        assert_eq!(url.as_str(), "postgres://market:p%40ss%2Fw%3Ard%3F%23%25@postgres/market");
-        let named = [("POSTGRES_HOST", "db:5433"), ("POSTGRES_USER", "me"), ("POSTGRES_DB", "a/b")];
-        assert_eq!(read(&named).unwrap().database_url.unwrap().as_str(), "postgres://me@db:5433/a%2Fb");
-        let both = [("POSTGRES_HOST", "db"), ("DATABASE_URL", "postgres://you@there/prices")];
-        assert_eq!(read(&both).unwrap().database_url.unwrap().as_str(), "postgres://you@there/prices");
+        assert_eq!(
+            url.as_str(),
+            "postgres://market:p%40ss%2Fw%3Ard%3F%23%25@postgres/market"
+        );
+        let named = [
+            ("POSTGRES_HOST", "db:5433"),
+            ("POSTGRES_USER", "me"),
+            ("POSTGRES_DB", "a/b"),
+        ];
+        assert_eq!(
+            read(&named).unwrap().database_url.unwrap().as_str(),
+            "postgres://me@db:5433/a%2Fb"
+        );
+        let both = [
+            ("POSTGRES_HOST", "db"),
+            ("DATABASE_URL", "postgres://you@there/prices"),
+        ];
+        assert_eq!(
+            read(&both).unwrap().database_url.unwrap().as_str(),
+            "postgres://you@there/prices"
+        );
     }
 
     #[test]
@@ -287,13 +383,23 @@ mod tests {
 
     #[test]
     fn the_template_s_parameters_take_the_variables_of_their_names() {
-        let parameters = read(&[("KAFKA_PRICE_TOPIC", "ticks")]).unwrap().template_parameters();
-        assert_eq!(parameters.get("KafkaPriceTopic").map(String::as_str), Some("ticks"));
+        let parameters = read(&[("KAFKA_PRICE_TOPIC", "ticks")])
+            .unwrap()
+            .template_parameters();
+        assert_eq!(
+            parameters.get("KafkaPriceTopic").map(String::as_str),
+            Some("ticks")
+        );
     }
 
     #[test]
     fn functions_get_the_variables_they_understand_and_no_others() {
-        let settings = read(&[("YAHOO_BASE_URL", "http://x"), ("OWN", "1"), ("SECRET", "2")]).unwrap();
+        let settings = read(&[
+            ("YAHOO_BASE_URL", "http://x"),
+            ("OWN", "1"),
+            ("SECRET", "2"),
+        ])
+        .unwrap();
         let names: Vec<_> = settings.passed_on(["OWN"]).into_keys().collect();
         assert_eq!(names, ["OWN", "YAHOO_BASE_URL"]);
     }

@@ -25,7 +25,11 @@ impl StopRequest {
     /// Listens for the signals, and for the end of standard input if that counts too.
     pub(crate) fn listen(until_stdin_closes: bool) -> anyhow::Result<Self> {
         let request = Self::default();
-        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        for kind in [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ] {
             let mut signals = signal(kind).context("cannot listen for signals")?;
             let listener = request.clone();
             tokio::spawn(async move {
@@ -37,12 +41,14 @@ impl StopRequest {
         if until_stdin_closes {
             let listener = request.clone();
             // A thread of its own: a read that never ends would hold up the runtime's end.
-            thread::Builder::new().name("stdin".to_owned()).spawn(move || {
-                let mut buffer = [0; 256];
-                let mut stdin = std::io::stdin().lock();
-                while matches!(stdin.read(&mut buffer), Ok(1..)) {}
-                listener.stop.cancel();
-            })?;
+            thread::Builder::new()
+                .name("stdin".to_owned())
+                .spawn(move || {
+                    let mut buffer = [0; 256];
+                    let mut stdin = std::io::stdin().lock();
+                    while matches!(stdin.read(&mut buffer), Ok(1..)) {}
+                    listener.stop.cancel();
+                })?;
         }
         Ok(request)
     }

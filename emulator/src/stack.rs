@@ -54,7 +54,8 @@ pub(crate) async fn run(arguments: &StackArguments, settings: &Settings) -> anyh
     let announcements = Announcements::new(arguments.common.output);
     let request = StopRequest::listen(arguments.common.until_stdin_closes)?;
     let data_directory = data_directory::open(&arguments.common).await?;
-    let of_flags = AllowedHosts::read(arguments.allowed_hosts.iter().map(String::as_str)).unwrap_or_default();
+    let of_flags =
+        AllowedHosts::read(arguments.allowed_hosts.iter().map(String::as_str)).unwrap_or_default();
     let mut stack = Stack {
         announcements,
         show_passwords: arguments.common.show_passwords,

@@ -49,19 +49,32 @@ pub(crate) enum TemplateError {
 }
 
 /// Resource types without an effect on one machine: rights, networks, logs and what exists outside of the stack.
-const INERT_RESOURCES: [&str; 5] =
-    ["AWS::IAM::", "AWS::Logs::", "AWS::CloudWatch::", "AWS::EC2::", "AWS::SecretsManager::"];
+const INERT_RESOURCES: [&str; 5] = [
+    "AWS::IAM::",
+    "AWS::Logs::",
+    "AWS::CloudWatch::",
+    "AWS::EC2::",
+    "AWS::SecretsManager::",
+];
 
 impl Template {
     /// Reads the template at `path`, with `parameters` in place of the defaults it gives.
-    pub(crate) fn load(path: &Path, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| TemplateError::Unreadable { path: path.display().to_string(), source })?;
+    pub(crate) fn load(
+        path: &Path,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Self, TemplateError> {
+        let text = std::fs::read_to_string(path).map_err(|source| TemplateError::Unreadable {
+            path: path.display().to_string(),
+            source,
+        })?;
         Self::parse(&text, parameters)
     }
 
     /// Reads a template's text.
-    pub(crate) fn parse(text: &str, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
+    pub(crate) fn parse(
+        text: &str,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Self, TemplateError> {
         let mut document: Value = serde_yaml_ng::from_str(text)?;
         document.apply_merge()?;
         let scope = Scope::new(&document, parameters);
@@ -94,23 +107,43 @@ impl Template {
         let properties = resource.properties()?;
         match kind.text()?.as_str() {
             "AWS::Serverless::Function" => function::read(self, id, &properties, globals),
-            "AWS::Serverless::HttpApi" => {
-                properties.allow(&[], &["Description", "Name", "Tags", "AccessLogSettings", "FailOnWarnings"])
-            }
+            "AWS::Serverless::HttpApi" => properties.allow(
+                &[],
+                &[
+                    "Description",
+                    "Name",
+                    "Tags",
+                    "AccessLogSettings",
+                    "FailOnWarnings",
+                ],
+            ),
             "AWS::Scheduler::ScheduleGroup" => {
                 properties.allow(&["Name"], &["Tags"])?;
-                let name =
-                    properties.scope().reference(id).map_err(|expected| properties.invalid(expected))?;
+                let name = properties
+                    .scope()
+                    .reference(id)
+                    .map_err(|expected| properties.invalid(expected))?;
                 self.schedule_groups.push(name);
                 Ok(())
             }
-            custom if custom == "AWS::CloudFormation::CustomResource" || custom.starts_with("Custom::") => {
+            custom
+                if custom == "AWS::CloudFormation::CustomResource"
+                    || custom.starts_with("Custom::") =>
+            {
                 let target = properties.required("ServiceToken")?;
                 self.custom_resources.push(function::name_of_arn(&target)?);
                 Ok(())
             }
-            inert if INERT_RESOURCES.iter().any(|prefix| inert.starts_with(prefix)) => Ok(()),
-            other => Err(kind.invalid(format!("the emulator does not know resources of type {other}"))),
+            inert
+                if INERT_RESOURCES
+                    .iter()
+                    .any(|prefix| inert.starts_with(prefix)) =>
+            {
+                Ok(())
+            }
+            other => Err(kind.invalid(format!(
+                "the emulator does not know resources of type {other}"
+            ))),
         }
     }
 }

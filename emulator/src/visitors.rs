@@ -33,12 +33,18 @@ impl AllowedHosts {
 
     /// These and those.
     pub(crate) fn and(&self, others: &Self) -> Self {
-        Self(self.0.iter().chain(&*others.0).cloned().collect(), self.1 || others.1)
+        Self(
+            self.0.iter().chain(&*others.0).cloned().collect(),
+            self.1 || others.1,
+        )
     }
 
     /// The check for what listens at `address`.
     pub(crate) fn at(&self, address: SocketAddr) -> Visitors {
-        Visitors { allowed: self.clone(), loopback: address.ip().to_canonical().is_loopback() }
+        Visitors {
+            allowed: self.clone(),
+            loopback: address.ip().to_canonical().is_loopback(),
+        }
     }
 }
 
@@ -71,27 +77,52 @@ impl Visitors {
             return Ok(());
         }
         let mut named = headers.get_all(HOST).into_iter();
-        let (Some(host), None) = (named.next(), named.next()) else { return Err(Refused::Host) };
-        let host = host.to_str().ok().and_then(Host::with_port).ok_or(Refused::Host)?;
+        let (Some(host), None) = (named.next(), named.next()) else {
+            return Err(Refused::Host);
+        };
+        let host = host
+            .to_str()
+            .ok()
+            .and_then(Host::with_port)
+            .ok_or(Refused::Host)?;
         // An absolute target stands above the header; a name in either is looked at.
-        let target =
-            uri.authority().map(|authority| Host::with_port(authority.as_str()).ok_or(Refused::Host));
-        let all_known = self.knows(&host) && target.transpose()?.is_none_or(|target| self.knows(&target));
-        if all_known { Ok(()) } else { Err(Refused::Host) }
+        let target = uri
+            .authority()
+            .map(|authority| Host::with_port(authority.as_str()).ok_or(Refused::Host));
+        let all_known =
+            self.knows(&host) && target.transpose()?.is_none_or(|target| self.knows(&target));
+        if all_known {
+            Ok(())
+        } else {
+            Err(Refused::Host)
+        }
     }
 
     /// Checks the host, and that no page sent the request but one of this listener.
     pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
         self.check_host(uri, headers)?;
         let sites = headers.get_all(SEC_FETCH_SITE).into_iter();
-        let own_sites = sites.into_iter().all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let own_sites = sites
+            .into_iter()
+            .all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
+        let host = headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or_default();
         let own_origin = |origin: &str| {
-            origin.strip_prefix("http://").is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+            origin
+                .strip_prefix("http://")
+                .is_some_and(|origin| origin.eq_ignore_ascii_case(host))
         };
         let origins = headers.get_all(ORIGIN).into_iter();
-        let own_origins = origins.into_iter().all(|origin| origin.to_str().is_ok_and(own_origin));
-        if own_sites && own_origins { Ok(()) } else { Err(Refused::Page) }
+        let own_origins = origins
+            .into_iter()
+            .all(|origin| origin.to_str().is_ok_and(own_origin));
+        if own_sites && own_origins {
+            Ok(())
+        } else {
+            Err(Refused::Page)
+        }
     }
 
     /// On loopback this machine's names. Elsewhere also what no stranger's name can be: an address, or a name without a
@@ -100,7 +131,9 @@ impl Visitors {
         let usual = match host {
             Host::Address(address) => !self.loopback || is_loopback(*address),
             Host::Name(name) => {
-                name == "localhost" || name.ends_with(".localhost") || (!self.loopback && !name.contains('.'))
+                name == "localhost"
+                    || name.ends_with(".localhost")
+                    || (!self.loopback && !name.contains('.'))
             }
         };
         usual || self.allowed.0.contains(host)

@@ -7,9 +7,13 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-#[expect(clippy::disallowed_methods, reason = "cargo tells by it where to write")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells by it where to write"
+)]
 fn main() -> io::Result<()> {
-    let target = std::env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets no OUT_DIR"))?;
+    let target =
+        std::env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets no OUT_DIR"))?;
     for name in ["swagger-ui-bundle.js", "swagger-ui.css"] {
         let source = Path::new("assets/swagger-ui").join(name);
         println!("cargo::rerun-if-changed={}", source.display());

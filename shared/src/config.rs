@@ -23,7 +23,9 @@ pub struct Database {
 
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database").field("url", &"(hidden)").finish()
+        f.debug_struct("Database")
+            .field("url", &"(hidden)")
+            .finish()
     }
 }
 
@@ -211,7 +213,11 @@ read_from_environment!(Api {
     averager_group: averager_group,
     allowed_origins: allowed_origins,
 });
-read_from_environment!(Poller { database: database, kafka: kafka, providers: providers });
+read_from_environment!(Poller {
+    database: database,
+    kafka: kafka,
+    providers: providers
+});
 read_from_environment!(Averager { database: database });
 read_from_environment!(Upkeep {
     database: database,
@@ -223,7 +229,10 @@ read_from_environment!(Upkeep {
     metrics_of: metrics_of,
 });
 read_from_environment!(Redrive { kafka: kafka });
-read_from_environment!(Logging { filter: log_filter, json: log_json });
+read_from_environment!(Logging {
+    filter: log_filter,
+    json: log_json
+});
 
 /// Returns the configuration, or reports its faults on stderr and exits with status 2.
 #[expect(

@@ -24,7 +24,10 @@ pub struct ExactDecimal {
 
 impl ExactDecimal {
     /// The neutral element of addition.
-    pub(crate) const ZERO: Self = Self { mantissa: 0, scale: 0 };
+    pub(crate) const ZERO: Self = Self {
+        mantissa: 0,
+        scale: 0,
+    };
 
     /// `mantissa` × 10^-`scale`.
     pub(crate) fn new(mantissa: u128, scale: u32) -> Self {
@@ -49,24 +52,34 @@ impl ExactDecimal {
     /// The sum; `None` if it has too many digits.
     pub(crate) fn checked_add(self, other: Self) -> Option<Self> {
         let scale = self.scale.max(other.scale);
-        Some(Self::new(self.units(scale)?.checked_add(other.units(scale)?)?, scale))
+        Some(Self::new(
+            self.units(scale)?.checked_add(other.units(scale)?)?,
+            scale,
+        ))
     }
 
     /// The difference; `None` if it is negative or has too many digits.
     pub(crate) fn checked_sub(self, other: Self) -> Option<Self> {
         let scale = self.scale.max(other.scale);
-        Some(Self::new(self.units(scale)?.checked_sub(other.units(scale)?)?, scale))
+        Some(Self::new(
+            self.units(scale)?.checked_sub(other.units(scale)?)?,
+            scale,
+        ))
     }
 
     /// The value in units of 10^-`scale`; `scale` must be at least its own.
     fn units(self, scale: u32) -> Option<u128> {
-        self.mantissa.checked_mul(10_u128.checked_pow(scale - self.scale)?)
+        self.mantissa
+            .checked_mul(10_u128.checked_pow(scale - self.scale)?)
     }
 }
 
 impl From<Price> for ExactDecimal {
     fn from(price: Price) -> Self {
-        Self::new(price.value().mantissa().unsigned_abs(), price.value().scale())
+        Self::new(
+            price.value().mantissa().unsigned_abs(),
+            price.value().scale(),
+        )
     }
 }
 
@@ -76,7 +89,11 @@ impl fmt::Display for ExactDecimal {
             return self.mantissa.fmt(f);
         }
         // At least one digit before the point, and all digits after it.
-        let digits = format!("{:0>width$}", self.mantissa, width = self.scale as usize + 1);
+        let digits = format!(
+            "{:0>width$}",
+            self.mantissa,
+            width = self.scale as usize + 1
+        );
         let (integer, fraction) = digits.split_at(digits.len() - self.scale as usize);
         write!(f, "{integer}.{fraction}")
     }
@@ -85,7 +102,9 @@ impl fmt::Display for ExactDecimal {
 impl Serialize for ExactDecimal {
     /// Writes a JSON number with all digits; for `serde_json` only.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        RawValue::from_string(self.to_string()).map_err(serde::ser::Error::custom)?.serialize(serializer)
+        RawValue::from_string(self.to_string())
+            .map_err(serde::ser::Error::custom)?
+            .serialize(serializer)
     }
 }
 
@@ -101,12 +120,20 @@ mod tests {
             (1_500, 0, "1500"),
             (150_250, 3, "150.25"),
             (1, 22, "0.0000000000000000000001"),
-            (99_999_999_999_999_999_999_999_999_999_999_999, 24, "99999999999.999999999999999999999999"),
+            (
+                99_999_999_999_999_999_999_999_999_999_999_999,
+                24,
+                "99999999999.999999999999999999999999",
+            ),
         ] {
             let decimal = ExactDecimal::new(mantissa, scale);
             assert_eq!(decimal.to_string(), text);
             let digits = (decimal.mantissa(), decimal.scale());
-            assert_eq!(ExactDecimal::new(digits.0, digits.1), decimal, "made of its own digits");
+            assert_eq!(
+                ExactDecimal::new(digits.0, digits.1),
+                decimal,
+                "made of its own digits"
+            );
             assert_eq!(serde_json::to_string(&decimal).unwrap(), text);
         }
     }
@@ -117,12 +144,19 @@ mod tests {
         assert_eq!(of(15, 1).checked_add(of(25, 2)), Some(of(175, 2)));
         assert_eq!(of(175, 2).checked_sub(of(25, 2)), Some(of(15, 1)));
         assert_eq!(of(1, 0).checked_sub(of(11, 1)), None, "negative");
-        assert_eq!(of(10_u128.pow(34), 0).checked_add(of(1, 22)), None, "57 digits");
+        assert_eq!(
+            of(10_u128.pow(34), 0).checked_add(of(1, 22)),
+            None,
+            "57 digits"
+        );
     }
 
     #[test]
     fn a_price_keeps_its_digits() {
         let price: Price = "99999999999.999999999999999".parse().unwrap();
-        assert_eq!(ExactDecimal::from(price).to_string(), "99999999999.999999999999999");
+        assert_eq!(
+            ExactDecimal::from(price).to_string(),
+            "99999999999.999999999999999"
+        );
     }
 }

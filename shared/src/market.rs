@@ -31,7 +31,11 @@ type Name = ArrayString<MAX_NAME_LENGTH>;
 
 fn checked(text: &str) -> Result<Name, NameError> {
     let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if fits { Name::from(text).map_err(|_| NameError) } else { Err(NameError) }
+    if fits {
+        Name::from(text).map_err(|_| NameError)
+    } else {
+        Err(NameError)
+    }
 }
 
 /// Implements a name type's text, display and JSON form, all through its checked constructor.
@@ -107,7 +111,11 @@ impl FromStr for ProviderName {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let mut name = checked(text)?;
         name.make_ascii_lowercase();
-        if name.as_str() == "yfinance" { "yahoo".parse() } else { Ok(Self(name)) }
+        if name.as_str() == "yfinance" {
+            "yahoo".parse()
+        } else {
+            Ok(Self(name))
+        }
     }
 }
 
@@ -160,14 +168,20 @@ mod tests {
     #[test]
     fn symbols_keep_their_case_and_providers_are_lower_cased() {
         let symbol = "TpC=x".parse::<Symbol>().unwrap();
-        assert_eq!((symbol.as_str(), symbol.to_upper_case().as_str()), ("TpC=x", "TPC=X"));
+        assert_eq!(
+            (symbol.as_str(), symbol.to_upper_case().as_str()),
+            ("TpC=x", "TPC=X")
+        );
         assert_ne!(symbol, symbol.to_upper_case());
         assert_eq!("Replay".parse::<ProviderName>().unwrap().as_str(), "replay");
     }
 
     #[test]
     fn yfinance_is_yahoo() {
-        assert_eq!("yFinance".parse::<ProviderName>().unwrap().as_str(), "yahoo");
+        assert_eq!(
+            "yFinance".parse::<ProviderName>().unwrap().as_str(),
+            "yahoo"
+        );
     }
 
     #[test]
@@ -185,15 +199,24 @@ mod tests {
     #[test]
     fn time_is_cut_to_microseconds_before_and_after_1970() {
         let cut = |text: &str| to_microseconds(text.parse().unwrap()).to_rfc3339();
-        assert_eq!(cut("2024-03-20T10:30:00.123456789Z"), "2024-03-20T10:30:00.123456+00:00");
-        assert_eq!(cut("1969-12-31T23:59:59.999999999Z"), "1969-12-31T23:59:59.999999+00:00");
+        assert_eq!(
+            cut("2024-03-20T10:30:00.123456789Z"),
+            "2024-03-20T10:30:00.123456+00:00"
+        );
+        assert_eq!(
+            cut("1969-12-31T23:59:59.999999999Z"),
+            "1969-12-31T23:59:59.999999+00:00"
+        );
     }
 
     #[test]
     fn a_leap_second_is_the_second_after_it() {
         let cut = |text: &str| to_microseconds(text.parse().unwrap());
         assert_eq!(cut("2026-11-27T10:30:60Z"), cut("2026-11-27T10:31:00Z"));
-        assert_eq!(cut("2016-12-31T23:59:60.9999999Z").to_rfc3339(), "2017-01-01T00:00:00.999999+00:00");
+        assert_eq!(
+            cut("2016-12-31T23:59:60.9999999Z").to_rfc3339(),
+            "2017-01-01T00:00:00.999999+00:00"
+        );
         assert_eq!(cut("1969-12-31T23:59:60Z"), Timestamp::UNIX_EPOCH);
     }
 
@@ -203,6 +226,9 @@ mod tests {
         assert_eq!(to_microseconds(Timestamp::MIN_UTC), first);
         assert_eq!(to_microseconds(first), first);
         let last = to_microseconds(Timestamp::MAX_UTC);
-        assert_eq!(last.timestamp_micros(), Timestamp::MAX_UTC.timestamp_micros());
+        assert_eq!(
+            last.timestamp_micros(),
+            Timestamp::MAX_UTC.timestamp_micros()
+        );
     }
 }

@@ -38,14 +38,21 @@ pub fn average(window: &[Price]) -> Option<MovingAverage> {
 ///
 /// Returns `None` if `window` is empty, or if the whole is too long.
 #[must_use]
-pub(crate) fn average_after(sum: ExactDecimal, count: usize, window: &[Price]) -> Option<MovingAverage> {
+pub(crate) fn average_after(
+    sum: ExactDecimal,
+    count: usize,
+    window: &[Price],
+) -> Option<MovingAverage> {
     let prices = || window.iter().map(|price| price.value());
     let scale = prices().map(|price| price.scale()).max()?.max(sum.scale());
     // Five prices with 11 digits before the point and 20 after it have a sum of 32 digits. No mean
     // below needs more than 34 of the 38 digits that fit.
-    let units =
-        |price: rust_decimal::Decimal| price.mantissa().unsigned_abs() * 10_u128.pow(scale - price.scale());
-    let before = sum.mantissa().checked_mul(10_u128.checked_pow(scale - sum.scale())?)?;
+    let units = |price: rust_decimal::Decimal| {
+        price.mantissa().unsigned_abs() * 10_u128.pow(scale - price.scale())
+    };
+    let before = sum
+        .mantissa()
+        .checked_mul(10_u128.checked_pow(scale - sum.scale())?)?;
     let sum = before + prices().map(units).sum::<u128>();
 
     let points = count + window.len();
@@ -79,7 +86,11 @@ impl MovingAverage {
             && self.value.scale() >= LEAST_PLACES_OF_THREE.max(places + 2)
             && matches!(mantissa % 100, 1 | 99);
 
-        let mantissa = if rounded { (mantissa + 1) / 100 * 100 } else { mantissa };
+        let mantissa = if rounded {
+            (mantissa + 1) / 100 * 100
+        } else {
+            mantissa
+        };
         ExactDecimal::new(mantissa, self.value.scale())
     }
 }
@@ -104,7 +115,10 @@ mod tests {
         assert_eq!(average_of(&["1", "2"]), "1.5");
         assert_eq!(average_of(&["1", "2", "3", "5"]), "2.75");
         assert_eq!(average_of(&["100", "101", "99", "102", "98"]), "100");
-        assert_eq!(average_of(&["10", "10", "10", "10", "10.000000000000001"]), "10.0000000000000002");
+        assert_eq!(
+            average_of(&["10", "10", "10", "10", "10.000000000000001"]),
+            "10.0000000000000002"
+        );
     }
 
     #[test]
@@ -130,12 +144,27 @@ mod tests {
             "99999999999.99999999999999900",
             "it is lost"
         );
-        assert_eq!(average_of(&[large, precise]), "49999999999.999999999999999500005");
-        assert_eq!(average_of(&[large, large, precise]), "66666666666.6666666666666660000033");
-        assert_eq!(average_of(&[large, large, large, precise]), "74999999999.9999999999999992500025");
-        assert_eq!(average_of(&[large, large, large, large, precise]), "79999999999.999999999999999200002");
+        assert_eq!(
+            average_of(&[large, precise]),
+            "49999999999.999999999999999500005"
+        );
+        assert_eq!(
+            average_of(&[large, large, precise]),
+            "66666666666.6666666666666660000033"
+        );
+        assert_eq!(
+            average_of(&[large, large, large, precise]),
+            "74999999999.9999999999999992500025"
+        );
+        assert_eq!(
+            average_of(&[large, large, large, large, precise]),
+            "79999999999.999999999999999200002"
+        );
         let most_precise = "999999.99999999999999999999";
-        assert_eq!(average_of(&[large, large, large, most_precise]), "75000249999.9999999999999992499975");
+        assert_eq!(
+            average_of(&[large, large, large, most_precise]),
+            "75000249999.9999999999999992499975"
+        );
     }
 
     #[test]
@@ -162,14 +191,18 @@ mod tests {
         ] {
             let window: Vec<Price> = prices.iter().map(|text| text.parse().unwrap()).collect();
 
-            let sum = window
-                .iter()
-                .fold(ExactDecimal::ZERO, |sum, price| sum.checked_add((*price).into()).unwrap());
+            let sum = window.iter().fold(ExactDecimal::ZERO, |sum, price| {
+                sum.checked_add((*price).into()).unwrap()
+            });
 
             let whole = average(&window).unwrap();
             assert_eq!(whole.sum(window[0].value().scale()), sum, "{prices:?}");
             let first = ExactDecimal::from(window[0]);
-            assert_eq!(average_after(first, 1, &window[1..]), Some(whole), "{prices:?}");
+            assert_eq!(
+                average_after(first, 1, &window[1..]),
+                Some(whole),
+                "{prices:?}"
+            );
         }
     }
 

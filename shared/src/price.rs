@@ -80,7 +80,9 @@ impl FromStr for Price {
 fn exact_decimal(text: &str) -> Result<Decimal, PriceError> {
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => {
-            let exponent = text[at + 1..].parse::<i32>().map_err(|_| PriceError::NotANumber)?;
+            let exponent = text[at + 1..]
+                .parse::<i32>()
+                .map_err(|_| PriceError::NotANumber)?;
             (&text[..at], exponent)
         }
         None => (text, 0),
@@ -93,7 +95,11 @@ fn exact_decimal(text: &str) -> Result<Decimal, PriceError> {
 
     let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if integer.is_empty() || !all_digits(integer) || !all_digits(fraction) || mantissa.ends_with('.') {
+    if integer.is_empty()
+        || !all_digits(integer)
+        || !all_digits(fraction)
+        || mantissa.ends_with('.')
+    {
         return Err(PriceError::NotANumber);
     }
 
@@ -105,16 +111,21 @@ fn exact_decimal(text: &str) -> Result<Decimal, PriceError> {
     // value = significant × 10^(-scale): zeros at the end of the digits move into the exponent.
     let trailing_zeros = digits.len() - digits.trim_end_matches('0').len();
     let fraction_digits = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
-    let scale = fraction_digits - i64::from(exponent) - i64::try_from(trailing_zeros).unwrap_or(i64::MAX);
+    let scale =
+        fraction_digits - i64::from(exponent) - i64::try_from(trailing_zeros).unwrap_or(i64::MAX);
     if significant.len() > MAX_DIGITS as usize {
         return Err(PriceError::TooPrecise);
     }
 
-    let number = significant.parse::<i128>().map_err(|_| PriceError::NotANumber)?;
+    let number = significant
+        .parse::<i128>()
+        .map_err(|_| PriceError::NotANumber)?;
     let (number, scale) = match u32::try_from(scale) {
         Ok(scale) => (number, scale),
         Err(_) => {
-            let factor = u32::try_from(-scale).ok().and_then(|zeros| 10_i128.checked_pow(zeros));
+            let factor = u32::try_from(-scale)
+                .ok()
+                .and_then(|zeros| 10_i128.checked_pow(zeros));
             let product = factor.and_then(|factor| number.checked_mul(factor));
             (product.ok_or(PriceError::TooPrecise)?, 0)
         }
@@ -138,7 +149,8 @@ impl Serialize for Price {
 impl<'de> Deserialize<'de> for Price {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&RawValue>::deserialize(deserializer)?.get();
-        text.parse().map_err(|error| serde::de::Error::custom(format_args!("{text} {error}")))
+        text.parse()
+            .map_err(|error| serde::de::Error::custom(format_args!("{text} {error}")))
     }
 }
 
@@ -155,7 +167,10 @@ mod tests {
         assert_eq!(price("150.25"), Ok("150.25".to_owned()));
         assert_eq!(price("150.2500"), Ok("150.25".to_owned()));
         assert_eq!(price("0.00000812"), Ok("0.00000812".to_owned()));
-        assert_eq!(price("99999999999.999999999999999"), Ok("99999999999.999999999999999".to_owned()));
+        assert_eq!(
+            price("99999999999.999999999999999"),
+            Ok("99999999999.999999999999999".to_owned())
+        );
         assert_eq!(price("1500000"), Ok("1500000".to_owned()));
     }
 
@@ -169,13 +184,21 @@ mod tests {
 
     #[test]
     fn more_digits_than_can_be_averaged_exactly_are_refused() {
-        for text in
-            ["100000000000", "1e11", "0.000000000000000000001", "1e-21", "1e2147483647", "1e-2147483648"]
-        {
+        for text in [
+            "100000000000",
+            "1e11",
+            "0.000000000000000000001",
+            "1e-21",
+            "1e2147483647",
+            "1e-2147483648",
+        ] {
             assert_eq!(price(text), Err(PriceError::TooPrecise), "{text}");
         }
 
-        for text in ["99999999999.9999999999999999", "1.00000000000000000000000000000000000000000000000001"] {
+        for text in [
+            "99999999999.9999999999999999",
+            "1.00000000000000000000000000000000000000000000000001",
+        ] {
             assert_eq!(price(text), Err(PriceError::TooPrecise), "{text}");
         }
 
@@ -203,14 +226,27 @@ mod tests {
 
     #[test]
     fn a_decimal_is_refused_for_each_of_the_three_limits_by_itself() {
-        let decimal = |mantissa: i128, scale| Decimal::try_from_i128_with_scale(mantissa, scale).unwrap();
+        let decimal =
+            |mantissa: i128, scale| Decimal::try_from_i128_with_scale(mantissa, scale).unwrap();
         let price = |mantissa, scale| Price::try_from(decimal(mantissa, scale));
 
         assert!(price(99_999_999_999, 0).is_ok() && price(1, 20).is_ok());
         assert!(price(10_i128.pow(26) - 1, 15).is_ok());
-        assert_eq!(price(100_000_000_000, 0), Err(PriceError::TooPrecise), "12 digits before the point");
-        assert_eq!(price(1, 21), Err(PriceError::TooPrecise), "21 digits after it");
-        assert_eq!(price(10_i128.pow(26) + 1, 16), Err(PriceError::TooPrecise), "27 digits in all");
+        assert_eq!(
+            price(100_000_000_000, 0),
+            Err(PriceError::TooPrecise),
+            "12 digits before the point"
+        );
+        assert_eq!(
+            price(1, 21),
+            Err(PriceError::TooPrecise),
+            "21 digits after it"
+        );
+        assert_eq!(
+            price(10_i128.pow(26) + 1, 16),
+            Err(PriceError::TooPrecise),
+            "27 digits in all"
+        );
     }
 
     #[test]
@@ -218,7 +254,9 @@ mod tests {
         for text in ["0", "0.000", "-1", "-0.5"] {
             assert_eq!(price(text), Err(PriceError::NotPositive), "{text}");
         }
-        for text in ["", "abc", "1.", ".5", "1..2", "1e", "NaN", "Infinity", "\"1\"", " 1", "+1", "1_000"] {
+        for text in [
+            "", "abc", "1.", ".5", "1..2", "1e", "NaN", "Infinity", "\"1\"", " 1", "+1", "1_000",
+        ] {
             assert_eq!(price(text), Err(PriceError::NotANumber), "{text}");
         }
     }
@@ -226,7 +264,10 @@ mod tests {
     #[test]
     fn a_json_number_keeps_its_digits_both_ways() {
         let read: Price = serde_json::from_str("99999999999.999999999999999").unwrap();
-        assert_eq!(serde_json::to_string(&read).unwrap(), "99999999999.999999999999999");
+        assert_eq!(
+            serde_json::to_string(&read).unwrap(),
+            "99999999999.999999999999999"
+        );
         assert!(serde_json::from_str::<Price>("\"1.5\"").is_err());
     }
 }

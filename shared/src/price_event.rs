@@ -94,7 +94,9 @@ pub enum Rejection {
     )]
     NoTime,
     /// Kafka's timestamp is more than five minutes ahead of the averager's clock.
-    #[error("the record's Kafka timestamp lies more than five minutes ahead of the averager's clock")]
+    #[error(
+        "the record's Kafka timestamp lies more than five minutes ahead of the averager's clock"
+    )]
     RecordAhead,
     /// `polled_at` is more than five minutes ahead of the averager's clock.
     #[error("polled_at lies more than five minutes ahead of the averager's clock")]
@@ -197,16 +199,22 @@ impl PriceEvent {
         now: Timestamp,
     ) -> Result<Self, Rejection> {
         let value = value.ok_or(Rejection::NoValue)?;
-        let wire: WireIn<'_> =
-            serde_json::from_slice(value).map_err(|error| Rejection::Malformed(error.to_string()))?;
+        let wire: WireIn<'_> = serde_json::from_slice(value)
+            .map_err(|error| Rejection::Malformed(error.to_string()))?;
 
         let symbol = name(&wire.symbol.0, "symbol")?;
         let price = wire.price.get().parse::<Price>()?;
-        let currency = wire.currency.map(|text| name(&text.0, "currency")).transpose()?;
+        let currency = wire
+            .currency
+            .map(|text| name(&text.0, "currency"))
+            .transpose()?;
         let provider = provider_of(wire.source.as_ref(), wire.provider.as_ref())?;
 
         let timestamp = time(&wire.timestamp, "timestamp")?;
-        let polled_at = wire.polled_at.map(|text| time(&text, "polled_at")).transpose()?;
+        let polled_at = wire
+            .polled_at
+            .map(|text| time(&text, "polled_at"))
+            .transpose()?;
         let polled_at = judge_times(timestamp, polled_at, record.timestamp, now)?;
 
         let id = wire.id.unwrap_or_else(|| derived_id(record));
@@ -223,8 +231,12 @@ impl PriceEvent {
     }
 }
 
-fn name<T: std::str::FromStr<Err = NameError>>(text: &str, field: &'static str) -> Result<T, Rejection> {
-    text.parse().map_err(|reason| Rejection::Name { field, reason })
+fn name<T: std::str::FromStr<Err = NameError>>(
+    text: &str,
+    field: &'static str,
+) -> Result<T, Rejection> {
+    text.parse()
+        .map_err(|reason| Rejection::Name { field, reason })
 }
 
 fn time(text: &Text<'_>, field: &'static str) -> Result<Timestamp, Rejection> {
@@ -241,8 +253,11 @@ fn judge_times(
     record_time: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Timestamp, Rejection> {
-    let latest =
-        |clock: Timestamp, tolerance| clock.checked_add_signed(tolerance).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let latest = |clock: Timestamp, tolerance| {
+        clock
+            .checked_add_signed(tolerance)
+            .unwrap_or(DateTime::<Utc>::MAX_UTC)
+    };
 
     // The record's own time comes first, because the other checks rely on it.
     if record_time.is_some_and(|time| time > latest(now, CLOCK_TOLERANCE)) {
@@ -266,14 +281,23 @@ fn judge_times(
 
 /// The provider, from two fields with the same meaning. One may be absent; if both are present,
 /// they must agree.
-fn provider_of(source: Option<&Text<'_>>, provider: Option<&Text<'_>>) -> Result<ProviderName, Rejection> {
+fn provider_of(
+    source: Option<&Text<'_>>,
+    provider: Option<&Text<'_>>,
+) -> Result<ProviderName, Rejection> {
     match (source, provider) {
         (None, None) => Err(Rejection::NoProvider),
         (Some(source), Some(provider)) if source.0 == provider.0 => name(&source.0, "source"),
         (Some(source), Some(provider)) => {
-            let (source, provider) =
-                (name::<ProviderName>(&source.0, "source")?, name::<ProviderName>(&provider.0, "provider")?);
-            if source == provider { Ok(provider) } else { Err(Rejection::TwoProviders) }
+            let (source, provider) = (
+                name::<ProviderName>(&source.0, "source")?,
+                name::<ProviderName>(&provider.0, "provider")?,
+            );
+            if source == provider {
+                Ok(provider)
+            } else {
+                Err(Rejection::TwoProviders)
+            }
         }
         (Some(source), None) => name(&source.0, "source"),
         (None, Some(provider)) => name(&provider.0, "provider"),
@@ -282,7 +306,12 @@ fn provider_of(source: Option<&Text<'_>>, provider: Option<&Text<'_>>) -> Result
 
 /// The id of an event without one: the same for every delivery of the same record.
 fn derived_id(record: &RecordCoordinates<'_>) -> Uuid {
-    let RecordCoordinates { topic, partition, offset, timestamp } = record;
+    let RecordCoordinates {
+        topic,
+        partition,
+        offset,
+        timestamp,
+    } = record;
     // Kafka represents a missing timestamp as -1.
     let milliseconds = timestamp.map_or(-1, |timestamp| timestamp.timestamp_millis());
     let name = format!("{topic}/{partition}/{offset}/{milliseconds}");

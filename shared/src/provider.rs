@@ -54,7 +54,9 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// # Errors
     /// When it does not answer, or limits our requests.
     async fn probe(&self) -> Result<(), ProviderError> {
-        let symbols = [PROBE_SYMBOL.parse().expect("the probe's symbol is a symbol")];
+        let symbols = [PROBE_SYMBOL
+            .parse()
+            .expect("the probe's symbol is a symbol")];
         let asked = tokio::time::timeout(PROBE_TIMEOUT, self.fetch(&symbols, Utc::now()));
         let late = || ProviderError::Unavailable {
             provider: self.name().clone(),

@@ -67,13 +67,19 @@ impl ScheduleError {
     where
         SdkError<E, R>: std::error::Error,
     {
-        Self { action, reason: DisplayErrorContext(error).to_string() }
+        Self {
+            action,
+            reason: DisplayErrorContext(error).to_string(),
+        }
     }
 }
 
 impl From<BuildError> for ScheduleError {
     fn from(error: BuildError) -> Self {
-        Self { action: "take the schedule", reason: error.to_string() }
+        Self {
+            action: "take the schedule",
+            reason: error.to_string(),
+        }
     }
 }
 
@@ -81,19 +87,27 @@ impl Schedules {
     /// Reads region, credentials and endpoint as every AWS SDK does, at the first call.
     #[must_use]
     pub fn from_config(config: &config::Schedules) -> Self {
-        Self { client: Arc::default(), config: config.clone() }
+        Self {
+            client: Arc::default(),
+            config: config.clone(),
+        }
     }
 
     /// Uses an existing SDK configuration.
     #[must_use]
     pub fn new(sdk: &SdkConfig, config: &config::Schedules) -> Self {
-        Self { client: Arc::new(OnceCell::from(client(sdk))), config: config.clone() }
+        Self {
+            client: Arc::new(OnceCell::from(client(sdk))),
+            config: config.clone(),
+        }
     }
 
     async fn client(&self) -> &Client {
         let sdk = aws_config::defaults(BehaviorVersion::latest()).http_client(aws_http::client());
         // Boxed, because the future is large and would be part of every call's future.
-        self.client.get_or_init(async || client(&Box::pin(sdk.load()).await)).await
+        self.client
+            .get_or_init(async || client(&Box::pin(sdk.load()).await))
+            .await
     }
 
     /// Creates the schedule of a job, first firing at `start_at`. An existing schedule counts as
@@ -123,7 +137,9 @@ impl Schedules {
         match created {
             Ok(_) => Ok(()),
             Err(error)
-                if error.as_service_error().is_some_and(CreateScheduleError::is_conflict_exception) =>
+                if error
+                    .as_service_error()
+                    .is_some_and(CreateScheduleError::is_conflict_exception) =>
             {
                 Ok(())
             }
@@ -170,13 +186,22 @@ impl Schedules {
         grid: &Grid,
         now: Timestamp,
     ) -> Result<Option<Vec<&'static str>>, ScheduleError> {
-        let schedule =
-            self.client().await.get_schedule().name(job_id.to_string()).group_name(&self.config.group);
+        let schedule = self
+            .client()
+            .await
+            .get_schedule()
+            .name(job_id.to_string())
+            .group_name(&self.config.group);
 
         match schedule.send().await {
-            Ok(found) => {
-                Ok(Some(definition::differences(&self.config, job_id, interval_seconds, grid, now, &found)?))
-            }
+            Ok(found) => Ok(Some(definition::differences(
+                &self.config,
+                job_id,
+                interval_seconds,
+                grid,
+                now,
+                &found,
+            )?)),
             Err(error)
                 if error
                     .as_service_error()
@@ -233,7 +258,12 @@ impl Schedules {
     /// # Errors
     /// When EventBridge is unavailable or refuses the request.
     pub async fn list(&self) -> Result<Vec<Listed>, ScheduleError> {
-        let pages = self.client().await.list_schedules().group_name(&self.config.group).into_paginator();
+        let pages = self
+            .client()
+            .await
+            .list_schedules()
+            .group_name(&self.config.group)
+            .into_paginator();
         let schedules: Vec<_> = pages
             .page_size(PAGE_SIZE)
             .items()
@@ -244,7 +274,10 @@ impl Schedules {
 
         let listed = schedules.into_iter().filter_map(|schedule| {
             let differs = definition::visibly_differs(&self.config, &schedule);
-            Some(Listed { name: schedule.name?, differs })
+            Some(Listed {
+                name: schedule.name?,
+                differs,
+            })
         });
         Ok(listed.collect())
     }

@@ -16,11 +16,19 @@ pub fn init() {
     // Not `EnvFilter`, whose regular expressions add 0.2 MB to each function. The configuration has
     // already checked the filter.
     let filter: Targets = filter.parse().unwrap_or_default();
-    let lines = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_ansi(false);
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(Level::TRACE)
+        .with_ansi(false);
     // An error means that logging was initialised before.
     let _ = if json {
         // Lambda's own filter reads `timestamp` and `level` at the top of each object.
-        lines.json().flatten_event(true).with_span_list(false).finish().with(filter).try_init()
+        lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .finish()
+            .with(filter)
+            .try_init()
     } else {
         lines.compact().finish().with(filter).try_init()
     };

@@ -34,7 +34,10 @@ impl Grid {
     /// The ticks of a job. An interval of 0 counts as 1.
     #[must_use]
     pub fn new(start: Timestamp, interval_seconds: u32) -> Self {
-        Self { start, interval_seconds: interval_seconds.max(1) }
+        Self {
+            start,
+            interval_seconds: interval_seconds.max(1),
+        }
     }
 
     /// Whether the schedule cannot express the interval, so that each firing serves the ticks until
@@ -47,7 +50,14 @@ impl Grid {
     /// The firings of the schedule: the ticks themselves or, if they are relayed, one a minute.
     #[must_use]
     pub fn firings(&self) -> Self {
-        if self.is_relayed() { Self { interval_seconds: MINUTE_SECONDS, ..*self } } else { *self }
+        if self.is_relayed() {
+            Self {
+                interval_seconds: MINUTE_SECONDS,
+                ..*self
+            }
+        } else {
+            *self
+        }
     }
 
     /// The newest instant not after `now`; `None` before the start.
@@ -60,7 +70,8 @@ impl Grid {
     /// The first instant after `now`.
     #[must_use]
     pub fn next_after(&self, now: Timestamp) -> Timestamp {
-        self.newest_at(now).map_or(self.start, |newest| newest + self.interval())
+        self.newest_at(now)
+            .map_or(self.start, |newest| newest + self.interval())
     }
 
     /// The first instant not before `now`.
@@ -119,7 +130,12 @@ pub fn start_after(created_at: Timestamp) -> Timestamp {
 /// interval and [`LONGEST_BACK_OFF`]. A provider that limits our requests gets the pause that it
 /// asked for.
 #[must_use]
-pub fn back_off(grid: &Grid, failures: u32, retry_after: Option<Duration>, now: Timestamp) -> Timestamp {
+pub fn back_off(
+    grid: &Grid,
+    failures: u32,
+    retry_after: Option<Duration>,
+    now: Timestamp,
+) -> Timestamp {
     let interval = Duration::from_secs(u64::from(grid.interval_seconds));
     let doubled = interval.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
     let pause = doubled.min(LONGEST_BACK_OFF.max(interval));

@@ -15,14 +15,23 @@ async fn start() -> (Api, PgPool) {
     let url = e2e::postgres::database_url().await.expect("a database");
     let api = Api::over(repository::connect(&url, 4).expect("a pool")).await;
     api.store(&[event("AAPL", "quoter", "1", 0)]).await;
-    let admin = PgPoolOptions::new().max_connections(1).connect(&url).await.expect("a connection");
+    let admin = PgPoolOptions::new()
+        .max_connections(1)
+        .connect(&url)
+        .await
+        .expect("a connection");
     (api, admin)
 }
 
 async fn alter(admin: &PgPool, statement: &str) {
-    let name: String =
-        sqlx::query_scalar("select current_database()").fetch_one(admin).await.expect("a name");
-    sqlx::raw_sql(AssertSqlSafe(statement.replace("{}", &name))).execute(admin).await.expect("altered");
+    let name: String = sqlx::query_scalar("select current_database()")
+        .fetch_one(admin)
+        .await
+        .expect("a name");
+    sqlx::raw_sql(AssertSqlSafe(statement.replace("{}", &name)))
+        .execute(admin)
+        .await
+        .expect("altered");
 }
 
 async fn end_others(admin: &PgPool) {
@@ -38,22 +47,39 @@ async fn end_others(admin: &PgPool) {
 async fn until_all(api: &Api, status: u16, paths: &[&str]) {
     for path in paths.iter().cycle().take(paths.len() * 6) {
         let answered = async || (api.get(path).await.status == status).then_some(());
-        until(&format!("answer {status} to {path}"), Duration::from_secs(10), answered).await;
+        until(
+            &format!("answer {status} to {path}"),
+            Duration::from_secs(10),
+            answered,
+        )
+        .await;
     }
 }
 
-const READS: [&str; 3] = ["/prices/average?symbol=AAPL", "/prices/history?symbol=AAPL", "/symbols"];
+const READS: [&str; 3] = [
+    "/prices/average?symbol=AAPL",
+    "/prices/history?symbol=AAPL",
+    "/symbols",
+];
 
 #[tokio::test]
 async fn after_a_failover_to_a_reader_and_back_quotes_are_published_again() {
     let (api, admin) = start().await;
     until_all(&api, 200, &READS).await;
-    alter(&admin, "alter database {} set default_transaction_read_only = on").await;
+    alter(
+        &admin,
+        "alter database {} set default_transaction_read_only = on",
+    )
+    .await;
     end_others(&admin).await;
     // A quote is answered once its raw response is stored.
     until_all(&api, 503, &["/prices/latest?symbol=AAPL"]).await;
     until_all(&api, 200, &READS).await;
-    alter(&admin, "alter database {} reset default_transaction_read_only").await;
+    alter(
+        &admin,
+        "alter database {} reset default_transaction_read_only",
+    )
+    .await;
     until_all(&api, 200, &["/prices/latest?symbol=AAPL"]).await;
 }
 
@@ -61,7 +87,11 @@ async fn after_a_failover_to_a_reader_and_back_quotes_are_published_again() {
 async fn a_plan_whose_columns_became_others_is_made_anew() {
     let (api, admin) = start().await;
     until_all(&api, 200, &READS).await;
-    alter(&admin, "alter table series alter column last_currency type varchar(40)").await;
+    alter(
+        &admin,
+        "alter table series alter column last_currency type varchar(40)",
+    )
+    .await;
     until_all(&api, 200, &READS).await;
 }
 

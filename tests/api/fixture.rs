@@ -58,7 +58,9 @@ impl Answered {
     /// One field of each of the list's items.
     pub(crate) fn each(&self, field: &str) -> Vec<Value> {
         let body = self.json();
-        let items = body["items"].as_array().unwrap_or_else(|| panic!("no list: {body}"));
+        let items = body["items"]
+            .as_array()
+            .unwrap_or_else(|| panic!("no list: {body}"));
         items.iter().map(|item| item[field].clone()).collect()
     }
 
@@ -85,9 +87,16 @@ impl Api {
     /// With so much time for requests that ask providers.
     pub(crate) async fn with_asking_time(pool: PgPool, asking_time: Duration) -> Self {
         let event_bridge = MockServer::start().await;
-        let done = ResponseTemplate::new(200).set_body_json(serde_json::json!({"ScheduleArn": "arn"}));
-        Mock::given(path_regex("^/schedules/.+")).respond_with(done).mount(&event_bridge).await;
-        let (quoter, log) = (Arc::new(Quoter::new("quoter")), Arc::new(MemoryPriceLog::new()));
+        let done =
+            ResponseTemplate::new(200).set_body_json(serde_json::json!({"ScheduleArn": "arn"}));
+        Mock::given(path_regex("^/schedules/.+"))
+            .respond_with(done)
+            .mount(&event_bridge)
+            .await;
+        let (quoter, log) = (
+            Arc::new(Quoter::new("quoter")),
+            Arc::new(MemoryPriceLog::new()),
+        );
         let default: Arc<dyn Provider> = Arc::<Quoter>::clone(&quoter);
         let state = AppState {
             db: pool.clone(),
@@ -104,7 +113,13 @@ impl Api {
             asking_time,
             observed: Observed::default(),
         };
-        Self { pool, log, quoter, event_bridge, router: api::router(state) }
+        Self {
+            pool,
+            log,
+            quoter,
+            event_bridge,
+            router: api::router(state),
+        }
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, body: String) -> Answered {
@@ -118,13 +133,21 @@ impl Api {
         body: String,
         headers: &[(&str, &str)],
     ) -> Answered {
-        let mut request =
-            Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::from(body)).expect("a request");
-        let (parts, body) = self.router.clone().oneshot(request).await.expect("an answer").into_parts();
+        let (parts, body) = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("an answer")
+            .into_parts();
         let header = |name| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
         let body = to_bytes(body, 10_000_000).await.expect("its body");
         Answered {
@@ -141,7 +164,10 @@ impl Api {
 
     /// Makes points of the events, as the averager does with a batch.
     pub(crate) async fn store(&self, events: &[PriceEvent]) {
-        Ingest::new(self.pool.clone()).store(events, &[]).await.expect("a stored batch");
+        Ingest::new(self.pool.clone())
+            .store(events, &[])
+            .await
+            .expect("a stored batch");
     }
 }
 
@@ -149,7 +175,9 @@ fn schedules(endpoint: &str) -> Schedules {
     let sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("x", "x", None, None, "test")))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "x", "x", None, None, "test",
+        )))
         .endpoint_url(endpoint)
         .build();
     let config = config::Schedules {
@@ -167,7 +195,13 @@ pub(crate) fn at(second: i64) -> Timestamp {
 
 /// A quote of that second, polled a second later.
 pub(crate) fn event(symbol: &str, provider: &str, price: &str, second: i64) -> PriceEvent {
-    polled(symbol, provider, price, at(second), at(second) + TimeDelta::seconds(1))
+    polled(
+        symbol,
+        provider,
+        price,
+        at(second),
+        at(second) + TimeDelta::seconds(1),
+    )
 }
 
 /// A quote with both of its times.
@@ -184,5 +218,10 @@ pub(crate) fn polled(
         currency: Some("USD".parse().expect("a currency")),
         timestamp,
     };
-    PriceEvent::of_quote(quote, provider.parse().expect("a provider"), polled_at, Uuid::now_v7())
+    PriceEvent::of_quote(
+        quote,
+        provider.parse().expect("a provider"),
+        polled_at,
+        Uuid::now_v7(),
+    )
 }

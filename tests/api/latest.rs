@@ -12,7 +12,13 @@ use crate::fixture::{Api, polled};
 
 fn polled_ago(symbol: &str, seconds: i64) -> PriceEvent {
     let now = Utc::now();
-    polled(symbol, "quoter", "7.5", now - TimeDelta::hours(1), now - TimeDelta::seconds(seconds))
+    polled(
+        symbol,
+        "quoter",
+        "7.5",
+        now - TimeDelta::hours(1),
+        now - TimeDelta::seconds(seconds),
+    )
 }
 
 #[tokio::test]
@@ -21,33 +27,59 @@ async fn what_is_answered_was_published_and_its_raw_response_stored() {
     let answered = api.get("/prices/latest?symbol=aapl").await;
     assert_eq!(answered.status, 200, "{}", answered.text);
     let quote = answered.json();
-    assert_eq!((&quote["symbol"], &quote["provider"]), (&json!("AAPL"), &json!("quoter")));
-    assert_eq!((&quote["price"], &quote["currency"]), (&json!(101), &json!("USD")));
+    assert_eq!(
+        (&quote["symbol"], &quote["provider"]),
+        (&json!("AAPL"), &json!("quoter"))
+    );
+    assert_eq!(
+        (&quote["price"], &quote["currency"]),
+        (&json!(101), &json!("USD"))
+    );
 
     let events = api.log.events();
     assert_eq!(events.len(), 1);
     let event = &events[0];
     let time = |field: &str| quote[field].as_str().unwrap().parse::<Timestamp>().unwrap();
-    assert_eq!((time("timestamp"), time("polled_at")), (event.timestamp, event.polled_at));
-    let raw: (uuid::Uuid, String, Vec<String>) =
-        sqlx::query_as("select raw_response_id, body, symbols from raw_responses where received_at = $1")
-            .bind(event.polled_at)
-            .fetch_one(&api.pool)
-            .await
-            .unwrap();
-    assert_eq!(raw, (event.raw_response_id.unwrap(), "answer 1".to_owned(), vec!["AAPL".to_owned()]));
+    assert_eq!(
+        (time("timestamp"), time("polled_at")),
+        (event.timestamp, event.polled_at)
+    );
+    let raw: (uuid::Uuid, String, Vec<String>) = sqlx::query_as(
+        "select raw_response_id, body, symbols from raw_responses where received_at = $1",
+    )
+    .bind(event.polled_at)
+    .fetch_one(&api.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        raw,
+        (
+            event.raw_response_id.unwrap(),
+            "answer 1".to_owned(),
+            vec!["AAPL".to_owned()]
+        )
+    );
 }
 
 #[tokio::test]
-async fn a_quote_polled_within_max_age_is_answered_without_asking_and_an_older_one_is_asked_for_again() {
+async fn a_quote_polled_within_max_age_is_answered_without_asking_and_an_older_one_is_asked_for_again()
+ {
     let api = Api::start().await;
     api.store(&[polled_ago("AAPL", 30)]).await;
-    let stored = api.get("/prices/latest?symbol=AAPL&max_age=600").await.json();
+    let stored = api
+        .get("/prices/latest?symbol=AAPL&max_age=600")
+        .await
+        .json();
     assert_eq!(stored["price"], json!(7.5), "{stored}");
     assert_eq!(api.quoter.asked().len(), 0);
 
-    for (number, path) in
-        ["symbol=AAPL", "symbol=AAPL&max_age=29", "symbol=AAPL&max_age=0"].iter().enumerate()
+    for (number, path) in [
+        "symbol=AAPL",
+        "symbol=AAPL&max_age=29",
+        "symbol=AAPL&max_age=0",
+    ]
+    .iter()
+    .enumerate()
     {
         let asked = api.get(&format!("/prices/latest?{path}")).await.json();
         assert_eq!(asked["price"], json!(101 + number), "{path}");
@@ -59,32 +91,66 @@ async fn a_quote_polled_within_max_age_is_answered_without_asking_and_an_older_o
 async fn the_store_of_another_provider_is_no_answer() {
     let api = Api::start().await;
     api.store(&[polled_ago("AAPL", 1)]).await;
-    let spare = api.get("/prices/latest?symbol=AAPL&provider=spare&max_age=600").await.json();
-    assert_eq!((&spare["provider"], &spare["price"]), (&json!("spare"), &json!(101)));
+    let spare = api
+        .get("/prices/latest?symbol=AAPL&provider=spare&max_age=600")
+        .await
+        .json();
+    assert_eq!(
+        (&spare["provider"], &spare["price"]),
+        (&json!("spare"), &json!(101))
+    );
 }
 
 #[tokio::test]
 async fn a_quote_polled_in_the_future_is_fresh_no_longer_than_clocks_may_differ() {
     let api = Api::start().await;
-    api.store(&[polled_ago("FAR", -50 * 60), polled_ago("NEAR", -4 * 60)]).await;
+    api.store(&[polled_ago("FAR", -50 * 60), polled_ago("NEAR", -4 * 60)])
+        .await;
     let price = async |symbol: &str| {
-        api.get(&format!("/prices/latest?symbol={symbol}&max_age=600")).await.json()["price"].clone()
+        api.get(&format!("/prices/latest?symbol={symbol}&max_age=600"))
+            .await
+            .json()["price"]
+            .clone()
     };
-    assert_eq!((price("NEAR").await, price("FAR").await), (json!(7.5), json!(101)));
+    assert_eq!(
+        (price("NEAR").await, price("FAR").await),
+        (json!(7.5), json!(101))
+    );
 }
 
 #[tokio::test]
 async fn a_list_keeps_the_order_asked_and_tells_each_symbol_s_own_problem() {
     let api = Api::start().await;
     api.store(&[polled_ago("MSFT", 1)]).await;
-    let answered = api.get("/prices/latest?symbols=NOPE,IBM,MSFT,IDLE,AAPL&max_age=600").await;
+    let answered = api
+        .get("/prices/latest?symbols=NOPE,IBM,MSFT,IDLE,AAPL&max_age=600")
+        .await;
     assert_eq!(answered.status, 200);
-    assert_eq!(answered.each("symbol"), ["NOPE", "IBM", "MSFT", "IDLE", "AAPL"]);
-    let problems: Vec<Value> =
-        answered.each("problem").iter().map(|problem| problem["status"].clone()).collect();
-    assert_eq!(problems, [json!(404), Value::Null, Value::Null, json!(502), Value::Null]);
+    assert_eq!(
+        answered.each("symbol"),
+        ["NOPE", "IBM", "MSFT", "IDLE", "AAPL"]
+    );
+    let problems: Vec<Value> = answered
+        .each("problem")
+        .iter()
+        .map(|problem| problem["status"].clone())
+        .collect();
+    assert_eq!(
+        problems,
+        [
+            json!(404),
+            Value::Null,
+            Value::Null,
+            json!(502),
+            Value::Null
+        ]
+    );
     assert_eq!(answered.each("price")[1..3], [json!(101), json!(7.5)]);
-    assert_eq!(api.quoter.asked(), [vec!["NOPE", "IBM"], vec!["IDLE", "AAPL"]], "only what is not fresh");
+    assert_eq!(
+        api.quoter.asked(),
+        [vec!["NOPE", "IBM"], vec!["IDLE", "AAPL"]],
+        "only what is not fresh"
+    );
     assert_eq!(api.log.events().len(), 2);
     assert_eq!(answered.json().get("next_cursor"), None);
 }
@@ -94,16 +160,42 @@ async fn a_provider_s_trouble_has_its_own_status_and_nothing_is_published() {
     let api = Api::start().await;
     let unknown = api.get("/prices/latest?symbol=NOPE").await;
     assert_eq!(unknown.status, 404);
-    assert_eq!(unknown.json()["detail"], "quoter does not know the symbol NOPE");
+    assert_eq!(
+        unknown.json()["detail"],
+        "quoter does not know the symbol NOPE"
+    );
 
     let provider = || "quoter".parse().unwrap();
     let reason = || "as told".to_owned();
     for (error, status, retry_after) in [
-        (ProviderError::Unavailable { provider: provider(), reason: reason() }, 502, None),
-        (ProviderError::Malformed { provider: provider(), reason: reason() }, 502, None),
-        (ProviderError::TimedOut { provider: provider() }, 504, None),
         (
-            ProviderError::RateLimited { provider: provider(), retry_after: Duration::from_millis(6_100) },
+            ProviderError::Unavailable {
+                provider: provider(),
+                reason: reason(),
+            },
+            502,
+            None,
+        ),
+        (
+            ProviderError::Malformed {
+                provider: provider(),
+                reason: reason(),
+            },
+            502,
+            None,
+        ),
+        (
+            ProviderError::TimedOut {
+                provider: provider(),
+            },
+            504,
+            None,
+        ),
+        (
+            ProviderError::RateLimited {
+                provider: provider(),
+                retry_after: Duration::from_millis(6_100),
+            },
             503,
             Some("7"),
         ),
@@ -111,11 +203,19 @@ async fn a_provider_s_trouble_has_its_own_status_and_nothing_is_published() {
         let name = error.to_string();
         api.quoter.will_fail(error);
         let answered = api.get("/prices/latest?symbol=AAPL").await;
-        assert_eq!((answered.status, answered.retry_after.as_deref()), (status, retry_after), "{name}");
+        assert_eq!(
+            (answered.status, answered.retry_after.as_deref()),
+            (status, retry_after),
+            "{name}"
+        );
         assert_eq!(answered.json()["detail"], name);
     }
     assert!(api.log.events().is_empty());
-    assert_eq!(api.get("/prices/latest?symbol=AAPL").await.status, 200, "the service goes on");
+    assert_eq!(
+        api.get("/prices/latest?symbol=AAPL").await.status,
+        200,
+        "the service goes on"
+    );
 }
 
 /// Two seconds of it are left for answers, once storing and publishing have theirs.
@@ -133,7 +233,10 @@ async fn a_symbol_that_is_not_answered_in_the_request_s_time_costs_its_neighbour
     assert!(prices[2..].iter().all(Value::is_number), "{prices:?}");
     assert_eq!(api.log.events().len(), 4, "what was answered is published");
     for problem in &answered.each("problem")[..2] {
-        assert_eq!((&problem["status"], &problem["type"]), (&json!(504), &json!("/docs#provider-timeout")));
+        assert_eq!(
+            (&problem["status"], &problem["type"]),
+            (&json!(504), &json!("/docs#provider-timeout"))
+        );
     }
 }
 
@@ -145,17 +248,23 @@ async fn a_request_that_is_never_answered_keeps_no_symbol_of_a_long_list_from_be
 
     let symbols: Vec<String> = (0..18).map(|number| format!("S{number}")).collect();
     let path = format!("/prices/latest?symbols=SLOW,WAITS,{}", symbols.join(","));
-    let answered = tokio::time::timeout(SHORT, api.get(&path)).await.expect("an answer in time");
+    let answered = tokio::time::timeout(SHORT, api.get(&path))
+        .await
+        .expect("an answer in time");
     let (prices, problems) = (answered.each("price"), answered.each("problem"));
     assert!(prices[2..].iter().all(Value::is_number), "{prices:?}");
     assert_eq!(api.log.events().len(), 18, "what was answered is published");
     for problem in &problems[..2] {
-        assert_eq!((&problem["status"], &problem["type"]), (&json!(504), &json!("/docs#provider-timeout")));
+        assert_eq!(
+            (&problem["status"], &problem["type"]),
+            (&json!(504), &json!("/docs#provider-timeout"))
+        );
     }
 }
 
 #[tokio::test]
-async fn what_a_slow_provider_answered_when_the_request_s_time_is_up_is_answered_and_the_rest_told() {
+async fn what_a_slow_provider_answered_when_the_request_s_time_is_up_is_answered_and_the_rest_told()
+{
     // Four requests at a time, and four seconds for them: the second four find no time.
     let pool = e2e::postgres::database().await.unwrap();
     let time = Duration::from_secs(12);
@@ -164,13 +273,18 @@ async fn what_a_slow_provider_answered_when_the_request_s_time_is_up_is_answered
 
     let symbols: Vec<String> = (0..16).map(|number| format!("S{number}")).collect();
     let path = format!("/prices/latest?symbols={}", symbols.join(","));
-    let answered = tokio::time::timeout(time, api.get(&path)).await.expect("an answer in time");
+    let answered = tokio::time::timeout(time, api.get(&path))
+        .await
+        .expect("an answer in time");
     let (prices, problems) = (answered.each("price"), answered.each("problem"));
     assert!(prices[..8].iter().all(Value::is_number), "{prices:?}");
     assert_eq!(api.log.events().len(), 8);
     for problem in &problems[8..] {
         let detail = problem["detail"].as_str().unwrap();
-        assert!(problem["status"] == json!(504) && detail.contains("12 s"), "{problem}");
+        assert!(
+            problem["status"] == json!(504) && detail.contains("12 s"),
+            "{problem}"
+        );
     }
 }
 
@@ -184,12 +298,17 @@ async fn a_list_of_which_nothing_is_answered_ends_within_the_request_s_time() {
     }
 
     let path = format!("/prices/latest?symbols={}", symbols.join(","));
-    let answered = tokio::time::timeout(SHORT, api.get(&path)).await.expect("an answer in time");
+    let answered = tokio::time::timeout(SHORT, api.get(&path))
+        .await
+        .expect("an answer in time");
     let problems = answered.each("problem");
     assert_eq!((answered.status, problems.len()), (200, 100));
     for problem in problems {
         let detail = problem["detail"].as_str().unwrap();
-        assert!(problem["status"] == json!(504) && detail.contains("10 s"), "{problem}");
+        assert!(
+            problem["status"] == json!(504) && detail.contains("10 s"),
+            "{problem}"
+        );
     }
     let asked = api.quoter.asked();
     assert!(

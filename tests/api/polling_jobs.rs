@@ -18,15 +18,25 @@ pub(crate) async fn jobs(api: &Api) -> usize {
 
 /// What was asked of `EventBridge`: the method and the schedule's name.
 pub(crate) async fn asked_of_event_bridge(api: &Api) -> Vec<(String, String)> {
-    let requests = api.event_bridge.received_requests().await.expect("requests");
+    let requests = api
+        .event_bridge
+        .received_requests()
+        .await
+        .expect("requests");
     let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-    requests.iter().map(|request| (request.method.to_string(), name(request.url.path()))).collect()
+    requests
+        .iter()
+        .map(|request| (request.method.to_string(), name(request.url.path())))
+        .collect()
 }
 
 /// From now on `EventBridge` answers so.
 pub(crate) async fn event_bridge_answers(api: &Api, answer: ResponseTemplate) {
     api.event_bridge.reset().await;
-    Mock::given(wiremock::matchers::any()).respond_with(answer).mount(&api.event_bridge).await;
+    Mock::given(wiremock::matchers::any())
+        .respond_with(answer)
+        .mount(&api.event_bridge)
+        .await;
 }
 
 #[tokio::test]
@@ -36,15 +46,30 @@ async fn a_job_is_accepted_scheduled_shown_listed_and_deleted() {
     assert_eq!(accepted.status, 202, "{}", accepted.text);
     let config = json!({"symbols": ["MSFT", "AAPL"], "interval": 120, "provider": "quoter"});
     let job_id = accepted.json()["job_id"].as_str().unwrap().to_owned();
-    assert_eq!(accepted.json(), json!({"job_id": job_id, "status": "accepted", "config": config}));
+    assert_eq!(
+        accepted.json(),
+        json!({"job_id": job_id, "status": "accepted", "config": config})
+    );
     let path = format!("/prices/poll/{job_id}");
     assert_eq!(accepted.location.as_ref(), Some(&path));
-    assert_eq!(asked_of_event_bridge(&api).await, [("POST".to_owned(), job_id.clone())]);
+    assert_eq!(
+        asked_of_event_bridge(&api).await,
+        [("POST".to_owned(), job_id.clone())]
+    );
 
     let job = api.get(&path).await.json();
     assert_eq!((&job["job_id"], &job["config"]), (&json!(job_id), &config));
-    assert_eq!((&job["status"], &job["last_run"]), (&json!("active"), &Value::Null));
-    let time = |field: &str| job[field].as_str().unwrap().parse::<shared::market::Timestamp>().unwrap();
+    assert_eq!(
+        (&job["status"], &job["last_run"]),
+        (&json!("active"), &Value::Null)
+    );
+    let time = |field: &str| {
+        job[field]
+            .as_str()
+            .unwrap()
+            .parse::<shared::market::Timestamp>()
+            .unwrap()
+    };
     assert!(time("next_tick_at") > time("created_at"));
     let mut listed = api.get("/prices/poll").await.json()["items"].take();
     // A tick may have gone by between the two answers.
@@ -52,7 +77,10 @@ async fn a_job_is_accepted_scheduled_shown_listed_and_deleted() {
     assert_eq!(listed, json!([job]));
 
     assert_eq!(api.send("DELETE", &path, String::new()).await.status, 204);
-    assert_eq!(asked_of_event_bridge(&api).await[1], ("DELETE".to_owned(), job_id));
+    assert_eq!(
+        asked_of_event_bridge(&api).await[1],
+        ("DELETE".to_owned(), job_id)
+    );
     assert_eq!((api.get(&path).await.status, jobs(&api).await), (404, 0));
     assert_eq!(api.send("DELETE", &path, String::new()).await.status, 404);
 }
@@ -60,9 +88,17 @@ async fn a_job_is_accepted_scheduled_shown_listed_and_deleted() {
 #[tokio::test]
 async fn a_job_that_names_no_interval_gets_the_configured_one() {
     let api = Api::start().await;
-    let accepted = post(&api, &json!({"symbols": ["A"], "interval": null, "provider": "spare"})).await.json();
+    let accepted = post(
+        &api,
+        &json!({"symbols": ["A"], "interval": null, "provider": "spare"}),
+    )
+    .await
+    .json();
     assert_eq!(
-        (&accepted["config"]["interval"], &accepted["config"]["provider"]),
+        (
+            &accepted["config"]["interval"],
+            &accepted["config"]["provider"]
+        ),
         (&json!(10), &json!("spare"))
     );
 }
@@ -71,7 +107,9 @@ async fn a_job_that_names_no_interval_gets_the_configured_one() {
 async fn without_a_schedule_there_is_no_job_either() {
     let api = Api::start().await;
     event_bridge_answers(&api, ResponseTemplate::new(500)).await;
-    post(&api, &json!({"symbols": ["A"], "interval": 60})).await.assert_away("schedules-away");
+    post(&api, &json!({"symbols": ["A"], "interval": 60}))
+        .await
+        .assert_away("schedules-away");
     assert!(!asked_of_event_bridge(&api).await.is_empty());
     assert_eq!(jobs(&api).await, 0);
 }
@@ -83,16 +121,26 @@ async fn a_schedule_that_is_there_already_is_as_good() {
         .insert_header("x-amzn-errortype", "ConflictException")
         .set_body_json(json!({"Message": "there is one"}));
     event_bridge_answers(&api, conflict).await;
-    assert_eq!(post(&api, &json!({"symbols": ["A"], "interval": 60})).await.status, 202);
+    assert_eq!(
+        post(&api, &json!({"symbols": ["A"], "interval": 60}))
+            .await
+            .status,
+        202
+    );
     assert_eq!(jobs(&api).await, 1);
 }
 
 #[tokio::test]
 async fn a_job_stays_until_its_schedule_is_gone() {
     let api = Api::start().await;
-    let path = post(&api, &json!({"symbols": ["A"], "interval": 60})).await.location.unwrap();
+    let path = post(&api, &json!({"symbols": ["A"], "interval": 60}))
+        .await
+        .location
+        .unwrap();
     event_bridge_answers(&api, ResponseTemplate::new(500)).await;
-    api.send("DELETE", &path, String::new()).await.assert_away("schedules-away");
+    api.send("DELETE", &path, String::new())
+        .await
+        .assert_away("schedules-away");
     assert_eq!(api.get(&path).await.status, 200);
 
     let gone = ResponseTemplate::new(404)
@@ -110,7 +158,10 @@ async fn a_job_stays_until_its_schedule_is_gone() {
 #[tokio::test]
 async fn a_job_with_a_month_s_runs_is_deleted_as_soon_as_any_other() {
     let api = Api::start().await;
-    let path = post(&api, &json!({"symbols": ["A"], "interval": 60})).await.location.unwrap();
+    let path = post(&api, &json!({"symbols": ["A"], "interval": 60}))
+        .await
+        .location
+        .unwrap();
     let job_id: Uuid = path.rsplit('/').next().unwrap().parse().unwrap();
     sqlx::query(
         "insert into polling_runs (job_id, tick_time, status)
@@ -126,8 +177,10 @@ async fn a_job_with_a_month_s_runs_is_deleted_as_soon_as_any_other() {
     assert_eq!(api.send("DELETE", &path, String::new()).await.status, 404);
     let removed = removal::remove_marked(&api.pool).await.unwrap();
     assert_eq!((removed.jobs, removed.runs), (1, 432_000));
-    let left: i64 =
-        sqlx::query_scalar("select count(*) from polling_runs").fetch_one(&api.pool).await.unwrap();
+    let left: i64 = sqlx::query_scalar("select count(*) from polling_runs")
+        .fetch_one(&api.pool)
+        .await
+        .unwrap();
     assert_eq!(left, 0);
 }
 
@@ -141,15 +194,26 @@ async fn jobs_that_are_relayed_have_a_limit_that_the_refusal_names_and_others_ha
     let refused = post(&api, &job(1)).await;
     assert_eq!(refused.status, 409);
     assert!(
-        refused.json()["detail"].as_str().unwrap().contains("already 2 polling jobs"),
+        refused.json()["detail"]
+            .as_str()
+            .unwrap()
+            .contains("already 2 polling jobs"),
         "{}",
         refused.text
     );
     assert_eq!(post(&api, &job(180)).await.status, 202);
 
-    let relayed = api.get("/prices/poll").await.each("job_id")[0].as_str().unwrap().to_owned();
-    api.send("DELETE", &format!("/prices/poll/{relayed}"), String::new()).await;
-    assert_eq!(post(&api, &job(1)).await.status, 202, "a deleted job makes room");
+    let relayed = api.get("/prices/poll").await.each("job_id")[0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    api.send("DELETE", &format!("/prices/poll/{relayed}"), String::new())
+        .await;
+    assert_eq!(
+        post(&api, &job(1)).await.status,
+        202,
+        "a deleted job makes room"
+    );
 }
 
 #[tokio::test]
@@ -166,12 +230,20 @@ async fn pages_have_every_job_once_in_the_order_of_creation_also_among_jobs_of_o
         polling_jobs::insert(&api.pool, &job, 0).await.unwrap();
     }
     let whole = api.get("/prices/poll").await;
-    assert!(whole.each("created_at").is_sorted_by_key(ToString::to_string), "{}", whole.text);
+    assert!(
+        whole
+            .each("created_at")
+            .is_sorted_by_key(ToString::to_string),
+        "{}",
+        whole.text
+    );
     for limit in 1..=6 {
         let mut seen = Vec::new();
         let mut cursor = String::new();
         for page in 1.. {
-            let answered = api.get(&format!("/prices/poll?limit={limit}{cursor}")).await;
+            let answered = api
+                .get(&format!("/prices/poll?limit={limit}{cursor}"))
+                .await;
             seen.extend(answered.each("job_id"));
             match answered.json()["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),

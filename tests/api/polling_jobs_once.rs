@@ -16,19 +16,31 @@ fn body(symbol: &str) -> String {
 }
 
 async fn post(api: &Api, symbol: &str, key: &str) -> Answered {
-    api.send_with("POST", "/prices/poll", body(symbol), &[("idempotency-key", key)]).await
+    api.send_with(
+        "POST",
+        "/prices/poll",
+        body(symbol),
+        &[("idempotency-key", key)],
+    )
+    .await
 }
 
 fn job_id(answered: &Answered) -> Uuid {
     assert_eq!(answered.status, 202, "{}", answered.text);
-    answered.json()["job_id"].as_str().and_then(|id| id.parse().ok()).expect("a job id")
+    answered.json()["job_id"]
+        .as_str()
+        .and_then(|id| id.parse().ok())
+        .expect("a job id")
 }
 
 /// An API whose connections to its database a test can cut.
 async fn linked() -> (Api, Link) {
     let url = e2e::postgres::database_url().await.expect("a database");
     let link = Link::open(&url).await.expect("a link");
-    (Api::over(repository::connect(link.url(), 4).expect("a pool")).await, link)
+    (
+        Api::over(repository::connect(link.url(), 4).expect("a pool")).await,
+        link,
+    )
 }
 
 #[tokio::test]
@@ -37,11 +49,18 @@ async fn a_job_whose_commit_gets_no_answer_is_a_503_and_never_runs() {
     let post = api.send("POST", "/prices/poll", body("A"));
     let (answered, ()) = tokio::join!(post, link.cut_at(Moment::Committed));
     answered.assert_away("postgres-away");
-    let committed: Vec<Uuid> =
-        sqlx::query_scalar("select job_id from polling_jobs").fetch_all(&api.pool).await.unwrap();
+    let committed: Vec<Uuid> = sqlx::query_scalar("select job_id from polling_jobs")
+        .fetch_all(&api.pool)
+        .await
+        .unwrap();
     assert_eq!(committed.len(), 1, "the row is there");
     assert_eq!(jobs(&api).await, 0);
-    assert_eq!(api.get(&format!("/prices/poll/{}", committed[0])).await.status, 404);
+    assert_eq!(
+        api.get(&format!("/prices/poll/{}", committed[0]))
+            .await
+            .status,
+        404
+    );
     assert!(asked_of_event_bridge(&api).await.is_empty());
 
     assert_eq!(
@@ -51,8 +70,18 @@ async fn a_job_whose_commit_gets_no_answer_is_a_503_and_never_runs() {
     );
     let age = "update polling_jobs set pending_since = pending_since - interval '6 minutes'";
     sqlx::query(age).execute(&api.pool).await.unwrap();
-    assert_eq!(remove_marked(&api.pool).await.unwrap(), Removed { pending: 1, ..Removed::default() });
-    assert!(!polling_jobs::activate(&api.pool, committed[0]).await.unwrap());
+    assert_eq!(
+        remove_marked(&api.pool).await.unwrap(),
+        Removed {
+            pending: 1,
+            ..Removed::default()
+        }
+    );
+    assert!(
+        !polling_jobs::activate(&api.pool, committed[0])
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
@@ -63,7 +92,10 @@ async fn with_a_key_a_job_whose_commit_got_no_answer_is_made_by_the_next_try() {
     let made = job_id(&post(&api, "A", "k").await);
     assert_eq!(job_id(&post(&api, "A", "k").await), made);
     assert_eq!(jobs(&api).await, 1);
-    assert_eq!(asked_of_event_bridge(&api).await, [("POST".to_owned(), made.to_string())]);
+    assert_eq!(
+        asked_of_event_bridge(&api).await,
+        [("POST".to_owned(), made.to_string())]
+    );
 }
 
 #[tokio::test]
@@ -83,16 +115,25 @@ async fn with_postgres_silent_after_the_job_s_schedule_was_made_the_answer_is_no
         .set_delay(std::time::Duration::from_millis(500));
     event_bridge_answers(&api, delayed).await;
     let stalled = async {
-        e2e::waiting::until("request for the schedule", std::time::Duration::from_secs(20), async || {
-            (!asked_of_event_bridge(&api).await.is_empty()).then_some(())
-        })
+        e2e::waiting::until(
+            "request for the schedule",
+            std::time::Duration::from_secs(20),
+            async || (!asked_of_event_bridge(&api).await.is_empty()).then_some(()),
+        )
         .await;
         link.stall();
     };
     let (answered, ()) = tokio::join!(api.send("POST", "/prices/poll", body("A")), stalled);
-    assert_eq!((answered.status, &answered.json()["type"]), (504, &json!("/docs#outcome-unknown")));
+    assert_eq!(
+        (answered.status, &answered.json()["type"]),
+        (504, &json!("/docs#outcome-unknown"))
+    );
     let (_, asked) = asked_of_event_bridge(&api).await.remove(0);
-    assert!(answered.json()["detail"].as_str().unwrap().contains(&asked), "{}", answered.text);
+    assert!(
+        answered.json()["detail"].as_str().unwrap().contains(&asked),
+        "{}",
+        answered.text
+    );
 }
 
 #[tokio::test]
@@ -101,10 +142,17 @@ async fn the_same_request_with_the_same_key_gives_the_same_job_also_at_the_same_
     let answers = join_all((0..5).map(|_| post(&api, "A", "k"))).await;
     let ids: Vec<Uuid> = answers.iter().map(job_id).collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
-    assert!(answers.iter().all(|answered| answered.text == answers[0].text), "{answers:?}");
+    assert!(
+        answers
+            .iter()
+            .all(|answered| answered.text == answers[0].text),
+        "{answers:?}"
+    );
     // The same in other words.
     let spelt = json!({"interval": 60, "symbols": ["a"], "provider": "quoter"}).to_string();
-    let spelt = api.send_with("POST", "/prices/poll", spelt, &[("idempotency-key", "k")]).await;
+    let spelt = api
+        .send_with("POST", "/prices/poll", spelt, &[("idempotency-key", "k")])
+        .await;
     assert_eq!(job_id(&spelt), ids[0]);
     assert_ne!(job_id(&post(&api, "A", "another").await), ids[0]);
     assert_eq!(jobs(&api).await, 2);
@@ -115,8 +163,18 @@ async fn a_key_of_another_request_is_refused_with_the_job_of_that_one() {
     let api = Api::start().await;
     let made = job_id(&post(&api, "A", "k").await);
     let refused = post(&api, "B", "k").await;
-    assert_eq!((refused.status, &refused.json()["type"]), (422, &json!("/docs#idempotency-key-reused")));
-    assert!(refused.json()["detail"].as_str().unwrap().contains(&made.to_string()), "{}", refused.text);
+    assert_eq!(
+        (refused.status, &refused.json()["type"]),
+        (422, &json!("/docs#idempotency-key-reused"))
+    );
+    assert!(
+        refused.json()["detail"]
+            .as_str()
+            .unwrap()
+            .contains(&made.to_string()),
+        "{}",
+        refused.text
+    );
     assert_eq!(jobs(&api).await, 1);
 }
 
@@ -126,8 +184,18 @@ async fn a_key_outlives_its_job_and_is_free_after_a_day() {
     let made = job_id(&post(&api, "A", "k").await);
     let path = format!("/prices/poll/{made}");
     assert_eq!(api.send("DELETE", &path, String::new()).await.status, 204);
-    assert_eq!(job_id(&post(&api, "A", "k").await), made, "no second job of one request");
-    assert_eq!(remove_marked(&api.pool).await.unwrap(), Removed { jobs: 1, ..Removed::default() });
+    assert_eq!(
+        job_id(&post(&api, "A", "k").await),
+        made,
+        "no second job of one request"
+    );
+    assert_eq!(
+        remove_marked(&api.pool).await.unwrap(),
+        Removed {
+            jobs: 1,
+            ..Removed::default()
+        }
+    );
     assert_eq!(job_id(&post(&api, "A", "k").await), made);
     assert_eq!(jobs(&api).await, 0);
 
@@ -135,7 +203,13 @@ async fn a_key_outlives_its_job_and_is_free_after_a_day() {
     sqlx::query(age).execute(&api.pool).await.unwrap();
     assert_ne!(job_id(&post(&api, "B", "k").await), made);
     sqlx::query(age).execute(&api.pool).await.unwrap();
-    assert_eq!(remove_marked(&api.pool).await.unwrap(), Removed { keys: 1, ..Removed::default() });
+    assert_eq!(
+        remove_marked(&api.pool).await.unwrap(),
+        Removed {
+            keys: 1,
+            ..Removed::default()
+        }
+    );
     assert_eq!(jobs(&api).await, 1, "the job stays");
 }
 
@@ -144,10 +218,16 @@ async fn a_request_that_failed_for_want_of_a_schedule_leaves_its_key_free() {
     let api = Api::start().await;
     event_bridge_answers(&api, ResponseTemplate::new(500)).await;
     post(&api, "A", "k").await.assert_away("schedules-away");
-    let left: i64 =
-        sqlx::query_scalar("select count(*) from polling_job_keys").fetch_one(&api.pool).await.unwrap();
+    let left: i64 = sqlx::query_scalar("select count(*) from polling_job_keys")
+        .fetch_one(&api.pool)
+        .await
+        .unwrap();
     assert_eq!((left, jobs(&api).await), (0, 0));
-    event_bridge_answers(&api, ResponseTemplate::new(200).set_body_json(json!({"ScheduleArn": "arn"}))).await;
+    event_bridge_answers(
+        &api,
+        ResponseTemplate::new(200).set_body_json(json!({"ScheduleArn": "arn"})),
+    )
+    .await;
     job_id(&post(&api, "B", "k").await);
 }
 
@@ -162,9 +242,15 @@ async fn a_malformed_key_is_refused_with_its_place() {
         vec![("idempotency-key", long.as_str())],
         vec![("idempotency-key", "a"), ("idempotency-key", "a")],
     ] {
-        let refused = api.send_with("POST", "/prices/poll", body("A"), &headers).await;
+        let refused = api
+            .send_with("POST", "/prices/poll", body("A"), &headers)
+            .await;
         let location: Value = refused.json()["errors"][0]["location"].clone();
-        assert_eq!((refused.status, location), (422, json!("header.Idempotency-Key")), "{headers:?}");
+        assert_eq!(
+            (refused.status, location),
+            (422, json!("header.Idempotency-Key")),
+            "{headers:?}"
+        );
     }
     assert_eq!(jobs(&api).await, 0);
     job_id(&post(&api, "A", &long[..255]).await);

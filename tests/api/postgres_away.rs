@@ -17,7 +17,10 @@ const REQUESTS: [(&str, &str); 9] = [
     ("GET", "/symbols"),
     ("GET", "/prices/poll"),
     ("GET", "/prices/poll/6f9619ff-8b86-4d01-b42d-00cf4fc964ff"),
-    ("DELETE", "/prices/poll/6f9619ff-8b86-4d01-b42d-00cf4fc964ff"),
+    (
+        "DELETE",
+        "/prices/poll/6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+    ),
     ("POST", "/prices/poll"),
 ];
 /// The promise is 5 s; what is beyond it is for a machine that is busy with other tests.
@@ -26,14 +29,32 @@ const PATIENCE: Duration = Duration::from_secs(7);
 /// Sends them all at once, since each may wait for seconds, and asserts that every one is told to come again.
 async fn assert_all_away(api: &Api) {
     let answers = REQUESTS.map(|(method, path)| async move {
-        let body = if method == "POST" { r#"{"symbols":["AAPL"]}"# } else { "" };
-        let answered = tokio::time::timeout(PATIENCE, api.send(method, path, body.to_owned())).await;
-        answered.unwrap_or_else(|_| panic!("{method} {path} was not answered")).assert_away("postgres-away");
+        let body = if method == "POST" {
+            r#"{"symbols":["AAPL"]}"#
+        } else {
+            ""
+        };
+        let answered =
+            tokio::time::timeout(PATIENCE, api.send(method, path, body.to_owned())).await;
+        answered
+            .unwrap_or_else(|_| panic!("{method} {path} was not answered"))
+            .assert_away("postgres-away");
     });
     futures::future::join_all(answers).await;
-    assert!(api.quoter.asked().is_empty() && api.log.events().is_empty(), "nothing was asked in vain");
-    let health = tokio::time::timeout(PATIENCE, api.get("/health")).await.expect("an answer");
-    assert_eq!((health.status, &health.json()["checks"]["postgres"]["status"]), (503, &"unavailable".into()));
+    assert!(
+        api.quoter.asked().is_empty() && api.log.events().is_empty(),
+        "nothing was asked in vain"
+    );
+    let health = tokio::time::timeout(PATIENCE, api.get("/health"))
+        .await
+        .expect("an answer");
+    assert_eq!(
+        (
+            health.status,
+            &health.json()["checks"]["postgres"]["status"]
+        ),
+        (503, &"unavailable".into())
+    );
 }
 
 /// An API behind a link to its database, which has a point.
@@ -47,10 +68,17 @@ async fn linked() -> (Api, Link) {
 }
 
 async fn assert_recovers(api: &Api) {
-    for path in ["/prices/average?symbol=AAPL", "/prices/latest?symbol=AAPL", "/prices/poll", "/health"] {
-        until(&format!("answer to {path}"), Duration::from_secs(10), async || {
-            (api.get(path).await.status == 200).then_some(())
-        })
+    for path in [
+        "/prices/average?symbol=AAPL",
+        "/prices/latest?symbol=AAPL",
+        "/prices/poll",
+        "/health",
+    ] {
+        until(
+            &format!("answer to {path}"),
+            Duration::from_secs(10),
+            async || (api.get(path).await.status == 200).then_some(()),
+        )
         .await;
     }
 }
@@ -61,7 +89,11 @@ async fn without_its_schema_everything_that_needs_it_is_503() {
     let api = Api::over(repository::connect(&url, 4).unwrap()).await;
     assert_all_away(&api).await;
     repository::MIGRATOR.run(&api.pool).await.unwrap();
-    assert_eq!(api.get("/symbols").await.status, 200, "upkeep has brought it");
+    assert_eq!(
+        api.get("/symbols").await.status,
+        200,
+        "upkeep has brought it"
+    );
 }
 
 #[tokio::test]
@@ -90,8 +122,13 @@ async fn a_connection_lost_midway_for_ever_gives_its_place_to_a_new_one() {
     series::check(&pool).await.unwrap();
     link.stall();
     pool.set_connect_options(url.parse().unwrap());
-    tokio::time::timeout(Duration::from_millis(200), series::check(&pool)).await.unwrap_err();
-    until("new connection", Duration::from_secs(20), async || series::check(&pool).await.ok()).await;
+    tokio::time::timeout(Duration::from_millis(200), series::check(&pool))
+        .await
+        .unwrap_err();
+    until("new connection", Duration::from_secs(20), async || {
+        series::check(&pool).await.ok()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -100,5 +137,8 @@ async fn an_answer_about_postgres_tells_no_cause() {
     link.cut().await;
     let answered = api.get("/symbols").await;
     let expected = "Postgres is not available; please try again later";
-    assert_eq!((answered.status, &answered.json()["detail"]), (503, &expected.into()));
+    assert_eq!(
+        (answered.status, &answered.json()["detail"]),
+        (503, &expected.into())
+    );
 }

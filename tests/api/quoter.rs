@@ -34,7 +34,10 @@ impl Quoter {
 
     /// The symbols of each request so far.
     pub(crate) fn asked(&self) -> Vec<Vec<String>> {
-        self.requests().iter().map(|symbols| symbols.iter().map(ToString::to_string).collect()).collect()
+        self.requests()
+            .iter()
+            .map(|symbols| symbols.iter().map(ToString::to_string).collect())
+            .collect()
     }
 
     /// The next request fails.
@@ -44,7 +47,10 @@ impl Quoter {
 
     /// Requests that ask for `symbol` stay without an answer from now on.
     pub(crate) fn will_be_silent_about(&self, symbol: &str) {
-        self.silent_about.lock().expect("the symbols").push(symbol.parse().expect("a symbol"));
+        self.silent_about
+            .lock()
+            .expect("the symbols")
+            .push(symbol.parse().expect("a symbol"));
     }
 
     /// Each request takes so long from now on.
@@ -53,18 +59,31 @@ impl Quoter {
     }
 
     fn is_silent_about(&self, symbols: &[Symbol]) -> bool {
-        self.silent_about.lock().expect("the symbols").iter().any(|silent| symbols.contains(silent))
+        self.silent_about
+            .lock()
+            .expect("the symbols")
+            .iter()
+            .any(|silent| symbols.contains(silent))
     }
 
     fn requests(&self) -> MutexGuard<'_, Vec<Vec<Symbol>>> {
         self.asked.lock().expect("the requests")
     }
 
-    fn quote(&self, symbol: &Symbol, price: usize, timestamp: Timestamp) -> Result<Quote, ProviderError> {
+    fn quote(
+        &self,
+        symbol: &Symbol,
+        price: usize,
+        timestamp: Timestamp,
+    ) -> Result<Quote, ProviderError> {
         let (symbol, provider) = (symbol.clone(), self.name.clone());
         match symbol.as_str() {
             "NOPE" => Err(ProviderError::UnknownSymbol { symbol, provider }),
-            "IDLE" => Err(ProviderError::NoPrice { symbol, provider, reason: "not traded".to_owned() }),
+            "IDLE" => Err(ProviderError::NoPrice {
+                symbol,
+                provider,
+                reason: "not traded".to_owned(),
+            }),
             _ => Ok(Quote {
                 symbol,
                 price: price.to_string().parse().expect("a price"),
@@ -99,8 +118,14 @@ impl Provider for Quoter {
         }
         let takes = *self.takes.lock().expect("the time");
         tokio::time::sleep(takes).await;
-        let quotes = symbols.iter().map(|symbol| (symbol.clone(), self.quote(symbol, 100 + count, at)));
+        let quotes = symbols
+            .iter()
+            .map(|symbol| (symbol.clone(), self.quote(symbol, 100 + count, at)));
         let quotes = quotes.collect();
-        Ok(Answer { received_at: to_microseconds(Utc::now()), body: format!("answer {count}"), quotes })
+        Ok(Answer {
+            received_at: to_microseconds(Utc::now()),
+            body: format!("answer {count}"),
+            quotes,
+        })
     }
 }

@@ -15,9 +15,16 @@ async fn meant(api: &Api, query: &str) -> [Value; 2] {
 #[tokio::test]
 async fn without_a_provider_the_default_one_s_series_is_meant_though_another_was_polled_later() {
     let api = Api::start().await;
-    api.store(&[event("AAPL", "quoter", "1", 0), event("AAPL", "spare", "2", 500)]).await;
+    api.store(&[
+        event("AAPL", "quoter", "1", 0),
+        event("AAPL", "spare", "2", 500),
+    ])
+    .await;
     assert_eq!(meant(&api, "symbol=AAPL").await, ["quoter", "quoter"]);
-    assert_eq!(meant(&api, "symbol=aapl&provider=SPARE").await, ["spare", "spare"]);
+    assert_eq!(
+        meant(&api, "symbol=aapl&provider=SPARE").await,
+        ["spare", "spare"]
+    );
 }
 
 #[tokio::test]
@@ -32,19 +39,28 @@ async fn where_the_default_provider_has_no_series_the_one_polled_last_is_meant()
     ])
     .await;
     assert_eq!(meant(&api, "symbol=AAPL").await, ["spare", "spare"]);
-    api.store(&[polled("AAPL", "early", "1", at(300), at(330))]).await;
-    assert_eq!(meant(&api, "symbol=AAPL").await, ["early", "early"], "the same quote was polled again");
+    api.store(&[polled("AAPL", "early", "1", at(300), at(330))])
+        .await;
+    assert_eq!(
+        meant(&api, "symbol=AAPL").await,
+        ["early", "early"],
+        "the same quote was polled again"
+    );
 }
 
 #[tokio::test]
 async fn yfinance_is_another_name_of_yahoo() {
     let api = Api::start().await;
     api.store(&[event("AAPL", "yahoo", "1", 0)]).await;
-    assert_eq!(meant(&api, "symbol=AAPL&provider=yfinance").await, ["yahoo", "yahoo"]);
+    assert_eq!(
+        meant(&api, "symbol=AAPL&provider=yfinance").await,
+        ["yahoo", "yahoo"]
+    );
 }
 
 #[tokio::test]
-async fn a_series_that_is_not_there_is_a_404_and_a_provider_nobody_knows_a_400_that_lists_the_known() {
+async fn a_series_that_is_not_there_is_a_404_and_a_provider_nobody_knows_a_400_that_lists_the_known()
+ {
     let api = Api::start().await;
     api.store(&[event("AAPL", "foreign", "1", 0)]).await;
     sqlx::query("insert into series (symbol, provider) values ('IBM', 'pointless')")
@@ -54,17 +70,34 @@ async fn a_series_that_is_not_there_is_a_404_and_a_provider_nobody_knows_a_400_t
     for path in ["/prices/average", "/prices/history"] {
         for (query, status, words) in [
             ("symbol=IBM", 404, "no price of IBM is stored"),
-            ("symbol=AAPL&provider=quoter", 404, "no price of AAPL from quoter is stored"),
-            ("symbol=IBM&provider=foreign", 404, "no price of IBM from foreign is stored"),
+            (
+                "symbol=AAPL&provider=quoter",
+                404,
+                "no price of AAPL from quoter is stored",
+            ),
+            (
+                "symbol=IBM&provider=foreign",
+                404,
+                "no price of IBM from foreign is stored",
+            ),
             ("symbol=AAPL&provider=nobody", 400, "quoter, spare"),
             ("symbol=IBM&provider=pointless", 400, "quoter, spare"),
         ] {
             let answered = api.get(&format!("{path}?{query}")).await;
             assert_eq!(answered.status, status, "{path}?{query}");
-            assert!(answered.json()["detail"].as_str().unwrap().contains(words), "{}", answered.text);
+            assert!(
+                answered.json()["detail"].as_str().unwrap().contains(words),
+                "{}",
+                answered.text
+            );
         }
-        let foreign = api.get(&format!("{path}?symbol=AAPL&provider=foreign")).await;
-        assert_eq!(foreign.status, 200, "a producer that we cannot ask is known once it has a series");
+        let foreign = api
+            .get(&format!("{path}?symbol=AAPL&provider=foreign"))
+            .await;
+        assert_eq!(
+            foreign.status, 200,
+            "a producer that we cannot ask is known once it has a series"
+        );
     }
 }
 
@@ -80,16 +113,38 @@ async fn every_answer_tells_the_unit_and_no_average_mixes_two() {
     ];
     for ((price, unit), second) in quotes.into_iter().zip(0..) {
         let currency = unit.map(|unit| unit.parse().unwrap());
-        api.store(&[PriceEvent { currency, ..event("FLIP.L", "quoter", price, second) }]).await;
+        api.store(&[PriceEvent {
+            currency,
+            ..event("FLIP.L", "quoter", price, second)
+        }])
+        .await;
         let average = api.get("/prices/average?symbol=FLIP.L").await.json();
         let series = api.get("/symbols").await.json()["items"][0].clone();
-        assert_eq!((&average["currency"], &series["currency"]), (&json!(unit), &json!(unit)));
-        assert_eq!(average["points"], [1, 2, 1, 2, 1][usize::try_from(second).unwrap()]);
+        assert_eq!(
+            (&average["currency"], &series["currency"]),
+            (&json!(unit), &json!(unit))
+        );
+        assert_eq!(
+            average["points"],
+            [1, 2, 1, 2, 1][usize::try_from(second).unwrap()]
+        );
     }
     let history = api.get("/prices/history?symbol=FLIP.L").await;
-    let averages = [json!(7), json!(20.075), json!(20.07), json!(2005.5), json!(2005)];
+    let averages = [
+        json!(7),
+        json!(20.075),
+        json!(20.07),
+        json!(2005.5),
+        json!(2005),
+    ];
     assert_eq!(history.each("moving_average"), averages);
-    let units = [json!(null), json!("GBP"), json!("GBP"), json!("GBp"), json!("GBp")];
+    let units = [
+        json!(null),
+        json!("GBP"),
+        json!("GBP"),
+        json!("GBp"),
+        json!("GBp"),
+    ];
     assert_eq!(history.each("currency"), units);
 }
 
@@ -98,12 +153,22 @@ async fn an_average_of_fewer_than_five_points_says_so() {
     let api = Api::start().await;
     let mut seen = Vec::new();
     for second in 0..7 {
-        api.store(&[event("AAPL", "quoter", &(10 + second).to_string(), second)]).await;
+        api.store(&[event("AAPL", "quoter", &(10 + second).to_string(), second)])
+            .await;
         let average = api.get("/prices/average?symbol=AAPL").await.json();
         assert_eq!(average["window"], 5);
-        seen.push((average["points"].as_u64().unwrap(), average["moving_average"].clone()));
+        seen.push((
+            average["points"].as_u64().unwrap(),
+            average["moving_average"].clone(),
+        ));
     }
-    let expected = [(1, json!(10)), (2, json!(10.5)), (3, json!(11)), (4, json!(11.5)), (5, json!(12))];
+    let expected = [
+        (1, json!(10)),
+        (2, json!(10.5)),
+        (3, json!(11)),
+        (4, json!(11.5)),
+        (5, json!(12)),
+    ];
     assert_eq!(seen[..5], expected);
     assert_eq!(seen[5..], [(5, json!(13)), (5, json!(14))]);
 }

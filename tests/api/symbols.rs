@@ -7,7 +7,11 @@ use crate::fixture::{Api, event};
 #[tokio::test]
 async fn every_series_is_listed_with_its_newest_point() {
     let api = Api::start().await;
-    api.store(&[event("AAPL", "quoter", "1.5", 0), event("AAPL", "quoter", "2.5", 5)]).await;
+    api.store(&[
+        event("AAPL", "quoter", "1.5", 0),
+        event("AAPL", "quoter", "2.5", 5),
+    ])
+    .await;
     let answered = api.get("/symbols").await;
     let expected = "{\"items\":[{\"symbol\":\"AAPL\",\"provider\":\"quoter\",\
                     \"timestamp\":\"2023-11-14T22:13:25Z\",\"price\":2.5,\"currency\":\"USD\",\"moving_average\":2,\"points\":2}],\
@@ -24,8 +28,18 @@ async fn without_any_series_the_list_is_empty() {
 #[tokio::test]
 async fn pages_have_every_series_once_also_where_they_part_the_providers_of_a_symbol() {
     let api = Api::start().await;
-    let series = [("BRK-B", "a"), ("BRKA", "a"), ("AAPL", "c"), ("AAPL", "a"), ("AAPL", "b"), ("^GSPC", "a")];
-    let events: Vec<_> = series.iter().map(|(symbol, provider)| event(symbol, provider, "1", 0)).collect();
+    let series = [
+        ("BRK-B", "a"),
+        ("BRKA", "a"),
+        ("AAPL", "c"),
+        ("AAPL", "a"),
+        ("AAPL", "b"),
+        ("^GSPC", "a"),
+    ];
+    let events: Vec<_> = series
+        .iter()
+        .map(|(symbol, provider)| event(symbol, provider, "1", 0))
+        .collect();
     api.store(&events).await;
     let mut expected = series.map(|(symbol, provider)| format!("{symbol} {provider}"));
     expected.sort();
@@ -38,18 +52,32 @@ async fn pages_have_every_series_once_also_where_they_part_the_providers_of_a_sy
             assert!(symbols.len() <= limit);
             let name = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             seen.extend(
-                symbols.iter().zip(&providers).map(|(symbol, of)| format!("{} {}", name(symbol), name(of))),
+                symbols
+                    .iter()
+                    .zip(&providers)
+                    .map(|(symbol, of)| format!("{} {}", name(symbol), name(of))),
             );
             match answered.json()["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => {
-                    assert_eq!(page, series.len().div_ceil(limit), "the last page has no cursor");
+                    assert_eq!(
+                        page,
+                        series.len().div_ceil(limit),
+                        "the last page has no cursor"
+                    );
                     break;
                 }
             }
         }
-        let aapl: Vec<_> = seen.iter().filter(|name| name.starts_with("AAPL")).collect();
-        assert_eq!(aapl, ["AAPL a", "AAPL b", "AAPL c"], "by provider within a symbol");
+        let aapl: Vec<_> = seen
+            .iter()
+            .filter(|name| name.starts_with("AAPL"))
+            .collect();
+        assert_eq!(
+            aapl,
+            ["AAPL a", "AAPL b", "AAPL c"],
+            "by provider within a symbol"
+        );
         seen.sort();
         assert_eq!(seen, expected, "limit {limit}");
     }

@@ -16,18 +16,30 @@ use crate::rules::{batch, quote};
 async fn store(ingest: &Ingest, second: u8, patience: Duration) -> Result<usize, String> {
     let event = batch(second.into(), &[&quote("1", second, second)]);
     let handled = handle(ingest, &event, Instant::now() + patience).await;
-    handled.map(|summary| summary.added).map_err(|error| error.to_string())
+    handled
+        .map(|summary| summary.added)
+        .map_err(|error| error.to_string())
 }
 
 /// One connection, which stays the same whatever happens.
 async fn admin(url: &str) -> PgPool {
-    PgPoolOptions::new().max_connections(1).connect(url).await.unwrap()
+    PgPoolOptions::new()
+        .max_connections(1)
+        .connect(url)
+        .await
+        .unwrap()
 }
 
 /// Runs `statement`, with the database's name for `{}`.
 async fn alter(admin: &PgPool, statement: &str) {
-    let name: String = sqlx::query_scalar("select current_database()").fetch_one(admin).await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statement.replace("{}", &name))).execute(admin).await.unwrap();
+    let name: String = sqlx::query_scalar("select current_database()")
+        .fetch_one(admin)
+        .await
+        .unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement.replace("{}", &name)))
+        .execute(admin)
+        .await
+        .unwrap();
 }
 
 const END_OTHERS: &str = "select pg_terminate_backend(pid) from pg_stat_activity
@@ -36,24 +48,41 @@ const END_OTHERS: &str = "select pg_terminate_backend(pid) from pg_stat_activity
 #[tokio::test]
 async fn after_a_failover_to_a_reader_and_back_batches_are_stored_again() {
     let url = e2e::postgres::database_url().await.unwrap();
-    let (admin, ingest) = (admin(&url).await, Ingest::new(repository::connect(&url, 1).unwrap()));
+    let (admin, ingest) = (
+        admin(&url).await,
+        Ingest::new(repository::connect(&url, 1).unwrap()),
+    );
     assert_eq!(store(&ingest, 0, Duration::from_secs(20)).await, Ok(1));
-    alter(&admin, "alter database {} set default_transaction_read_only = on").await;
+    alter(
+        &admin,
+        "alter database {} set default_transaction_read_only = on",
+    )
+    .await;
     alter(&admin, END_OTHERS).await;
     let waited = store(&ingest, 1, Duration::from_secs(2)).await.unwrap_err();
     assert!(
         waited.starts_with("Postgres did not store the batch before the invocation's time ran out"),
         "{waited}"
     );
-    assert!(waited.ends_with("; its last answer: Postgres is not available (SQLSTATE 25006)"), "{waited}");
-    alter(&admin, "alter database {} reset default_transaction_read_only").await;
+    assert!(
+        waited.ends_with("; its last answer: Postgres is not available (SQLSTATE 25006)"),
+        "{waited}"
+    );
+    alter(
+        &admin,
+        "alter database {} reset default_transaction_read_only",
+    )
+    .await;
     assert_eq!(store(&ingest, 1, Duration::from_secs(10)).await, Ok(1));
 }
 
 #[tokio::test]
 async fn a_plan_or_a_search_path_of_yesterday_is_left_with_its_session() {
     let url = e2e::postgres::database_url().await.unwrap();
-    let (admin, ingest) = (admin(&url).await, Ingest::new(repository::connect(&url, 1).unwrap()));
+    let (admin, ingest) = (
+        admin(&url).await,
+        Ingest::new(repository::connect(&url, 1).unwrap()),
+    );
     assert_eq!(store(&ingest, 0, Duration::from_secs(20)).await, Ok(1));
     // A late event reads rows whose type is another one now.
     assert_eq!(store(&ingest, 9, Duration::from_secs(20)).await, Ok(1));
@@ -63,7 +92,9 @@ async fn a_plan_or_a_search_path_of_yesterday_is_left_with_its_session() {
 
     alter(&admin, "alter database {} set search_path = nowhere").await;
     alter(&admin, END_OTHERS).await;
-    store(&ingest, 10, Duration::from_secs(2)).await.unwrap_err();
+    store(&ingest, 10, Duration::from_secs(2))
+        .await
+        .unwrap_err();
     alter(&admin, "alter database {} reset search_path").await;
     assert_eq!(store(&ingest, 10, Duration::from_secs(10)).await, Ok(1));
 }
@@ -76,8 +107,14 @@ async fn a_statement_that_the_server_has_forgotten_is_prepared_anew() {
     assert_eq!(store(&ingest, 0, Duration::from_secs(20)).await, Ok(1));
     drop(ingest);
     // As a pooler does between two clients.
-    sqlx::raw_sql("deallocate all").execute(&pool).await.unwrap();
-    assert_eq!(store(&Ingest::new(pool), 1, Duration::from_secs(10)).await, Ok(1));
+    sqlx::raw_sql("deallocate all")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        store(&Ingest::new(pool), 1, Duration::from_secs(10)).await,
+        Ok(1)
+    );
 }
 
 #[tokio::test]
@@ -99,18 +136,31 @@ async fn a_writer_that_vanished_amidst_its_batch_holds_up_others_for_seconds_onl
     let vanishing = Ingest::new(repository::connect(link.url(), 1).unwrap());
     // It has passed its fences when it waits for a table that is locked; then nothing is heard of it any more.
     let mut lock = admin.begin().await.unwrap();
-    sqlx::query("lock table series").execute(&mut *lock).await.unwrap();
-    let vanishing = tokio::spawn(async move { store(&vanishing, 0, Duration::from_secs(300)).await });
-    let waiting = "select exists (select from pg_locks where not granted and relation = 'series'::regclass)";
+    sqlx::query("lock table series")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let vanishing =
+        tokio::spawn(async move { store(&vanishing, 0, Duration::from_secs(300)).await });
+    let waiting =
+        "select exists (select from pg_locks where not granted and relation = 'series'::regclass)";
     until("writer that waits", Duration::from_secs(20), async || {
-        sqlx::query_scalar(waiting).fetch_one(&mut *lock).await.unwrap_or(false).then_some(())
+        sqlx::query_scalar(waiting)
+            .fetch_one(&mut *lock)
+            .await
+            .unwrap_or(false)
+            .then_some(())
     })
     .await;
     link.stall();
     lock.rollback().await.unwrap();
 
     let other = Ingest::new(repository::connect(&url, 1).unwrap());
-    let stored = timeout(Duration::from_secs(60), store(&other, 1, Duration::from_secs(60))).await;
+    let stored = timeout(
+        Duration::from_secs(60),
+        store(&other, 1, Duration::from_secs(60)),
+    )
+    .await;
     assert_eq!(stored, Ok(Ok(1)));
     vanishing.abort();
 }

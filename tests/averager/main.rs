@@ -1,6 +1,9 @@
 //! The averager on a real Postgres: its promises against a naive reference.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should fail where it stands"
+)]
 
 mod connections;
 mod means;

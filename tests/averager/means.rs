@@ -10,11 +10,20 @@ use crate::reference::mean;
 
 /// Prices with as many digits as they may have before the point, after it or in all, and ordinary ones.
 fn price() -> impl Strategy<Value = Price> {
-    let digits = (1..=MAX_INTEGER_DIGITS, 0..=MAX_FRACTION_DIGITS, any::<u128>(), any::<bool>());
+    let digits = (
+        1..=MAX_INTEGER_DIGITS,
+        0..=MAX_FRACTION_DIGITS,
+        any::<u128>(),
+        any::<bool>(),
+    );
     let spread = digits.prop_map(|(before, after, random, nines)| {
         let after = after.min(MAX_DIGITS - before);
         let most = 10_u128.pow(before + after);
-        let mantissa = if nines { most - 1 - random % 3 } else { 1 + random % (most - 1) };
+        let mantissa = if nines {
+            most - 1 - random % 3
+        } else {
+            1 + random % (most - 1)
+        };
         format!("{mantissa}e-{after}").parse().unwrap()
     });
     let bounds = prop_oneof![

@@ -47,16 +47,31 @@ async fn stored_means_of_three_get_six_places_where_their_three_points_are_store
     .fetch_all(&pool)
     .await
     .unwrap();
-    let newest: Vec<(String, String)> =
-        sqlx::query_as("select symbol, last_average::text from series where last_points = 3 order by symbol")
-            .fetch_all(&pool)
-            .await
-            .unwrap();
+    let newest: Vec<(String, String)> = sqlx::query_as(
+        "select symbol, last_average::text from series where last_points = 3 order by symbol",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
     let fine = "0.3333333333333337";
-    let expected = [("EDGE", "10.33"), ("FINE", fine), ("FOUR", "1.666667"), ("THREE", "10.333333")];
-    assert_eq!(means, expected.map(|(symbol, mean)| (symbol.to_owned(), mean.to_owned())));
-    let newest: Vec<_> = newest.iter().map(|(symbol, mean)| (symbol.as_str(), mean.as_str())).collect();
-    assert_eq!(newest, [("EDGE", "10.33"), ("FINE", fine), ("THREE", "10.333333")]);
+    let expected = [
+        ("EDGE", "10.33"),
+        ("FINE", fine),
+        ("FOUR", "1.666667"),
+        ("THREE", "10.333333"),
+    ];
+    assert_eq!(
+        means,
+        expected.map(|(symbol, mean)| (symbol.to_owned(), mean.to_owned()))
+    );
+    let newest: Vec<_> = newest
+        .iter()
+        .map(|(symbol, mean)| (symbol.as_str(), mean.as_str()))
+        .collect();
+    assert_eq!(
+        newest,
+        [("EDGE", "10.33"), ("FINE", fine), ("THREE", "10.333333")]
+    );
 }
 
 #[tokio::test]
@@ -76,15 +91,35 @@ async fn points_older_than_units_have_the_unit_of_their_series_and_are_averaged_
 
     let ingest = Ingest::new(pool.clone());
     for (symbol, unit, other) in [("PENCE", Some("GBp"), None), ("NONE", None, Some("GBp"))] {
-        ingest.store(&[quote(symbol, "20", unit, 1), quote(symbol, "60", unit, 3)], &[]).await.unwrap();
-        ingest.store(&[quote(symbol, "7", other, 4)], &[]).await.unwrap();
+        ingest
+            .store(
+                &[quote(symbol, "20", unit, 1), quote(symbol, "60", unit, 3)],
+                &[],
+            )
+            .await
+            .unwrap();
+        ingest
+            .store(&[quote(symbol, "7", other, 4)], &[])
+            .await
+            .unwrap();
         let expected = owned([("10", 1), ("15", 2), ("20", 3), ("30", 4), ("7", 1)]);
         assert_eq!(averages(&pool, symbol).await, expected);
-        let newest = series::find(&pool, &symbol.parse().unwrap(), None, &"yahoo".parse().unwrap()).await;
+        let newest = series::find(
+            &pool,
+            &symbol.parse().unwrap(),
+            None,
+            &"yahoo".parse().unwrap(),
+        )
+        .await;
         let series_id = newest.unwrap().unwrap().series_id;
-        let history = price_points::history(&pool, series_id, Range::default(), 10).await.unwrap();
-        let units: Vec<_> =
-            history.iter().rev().map(|point| point.currency.as_ref().map(Currency::as_str)).collect();
+        let history = price_points::history(&pool, series_id, Range::default(), 10)
+            .await
+            .unwrap();
+        let units: Vec<_> = history
+            .iter()
+            .rev()
+            .map(|point| point.currency.as_ref().map(Currency::as_str))
+            .collect();
         assert_eq!(units, [unit, unit, unit, unit, other]);
     }
 }

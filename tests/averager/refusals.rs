@@ -31,12 +31,21 @@ fn texts(events: &[String]) -> Vec<&str> {
 /// Hands over a batch with more time than it may take.
 async fn handled(pool: &PgPool, event: &str) -> Result<Summary, String> {
     let ingest = Ingest::new(pool.clone());
-    let handled = timeout(AT_ONCE, handle(&ingest, event, Instant::now() + AT_ONCE * 4)).await;
-    handled.expect("an answer without waiting").map_err(|error| error.to_string())
+    let handled = timeout(
+        AT_ONCE,
+        handle(&ingest, event, Instant::now() + AT_ONCE * 4),
+    )
+    .await;
+    handled
+        .expect("an answer without waiting")
+        .map_err(|error| error.to_string())
 }
 
 async fn alter(pool: &PgPool, statements: &str) {
-    sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(pool).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(statements.to_owned()))
+        .execute(pool)
+        .await
+        .unwrap();
 }
 
 /// Offset and reason of each record in quarantine.
@@ -58,30 +67,66 @@ async fn the_event_that_postgres_refuses_is_set_aside_and_all_others_are_stored(
     alter(&pool, NO_SIX).await;
     alter(&pool, NO_BAD).await;
     // Enough for COPY, over several series, with refused ones at both ends and side by side.
-    let refused = [(0, "23514"), (300, "23514"), (301, "P0001"), (650, "P0001"), (999, "23514")];
+    let refused = [
+        (0, "23514"),
+        (300, "23514"),
+        (301, "P0001"),
+        (650, "P0001"),
+        (999, "23514"),
+    ];
     let events: Vec<String> = (0..1_000)
-        .map(|number| match refused.iter().find(|(at, _)| *at == number) {
-            Some((_, "P0001")) => event("BAD", "5", number),
-            Some(_) => event("S1", "666", number),
-            None => event(&format!("S{}", number % 7), "5", number),
-        })
+        .map(
+            |number| match refused.iter().find(|(at, _)| *at == number) {
+                Some((_, "P0001")) => event("BAD", "5", number),
+                Some(_) => event("S1", "666", number),
+                None => event(&format!("S{}", number % 7), "5", number),
+            },
+        )
         .collect();
     let poison = "nonsense".to_owned();
     let all: Vec<String> = events.iter().chain([&poison]).cloned().collect();
     let summary = handled(&pool, &batch(0, &texts(&all))).await.unwrap();
-    assert_eq!(summary, Summary { added: 995, rejected: 6, ..Summary::default() });
+    assert_eq!(
+        summary,
+        Summary {
+            added: 995,
+            rejected: 6,
+            ..Summary::default()
+        }
+    );
 
     let kept = quarantine(&pool).await;
     for ((offset, reason), (number, code)) in kept.iter().zip(refused) {
         assert_eq!(*offset, i64::try_from(number).unwrap());
-        assert_eq!(*reason, format!("Postgres refuses the event's values (SQLSTATE {code})"));
+        assert_eq!(
+            *reason,
+            format!("Postgres refuses the event's values (SQLSTATE {code})")
+        );
     }
     assert_eq!(kept.len(), 6, "{kept:?}");
-    let noted = part_states::get(&pool, Part::Averager).await.unwrap().error.unwrap();
-    assert_eq!(noted, "price-events-3 at offset 999: Postgres refuses the event's values (SQLSTATE 23514)");
+    let noted = part_states::get(&pool, Part::Averager)
+        .await
+        .unwrap()
+        .error
+        .unwrap();
+    assert_eq!(
+        noted,
+        "price-events-3 at offset 999: Postgres refuses the event's values (SQLSTATE 23514)"
+    );
     let again = handled(&pool, &batch(0, &texts(&all))).await.unwrap();
-    assert_eq!(again, Summary { superseded: 995, rejected: 6, ..Summary::default() });
-    assert_eq!(quarantine(&pool).await, kept, "however often it is delivered");
+    assert_eq!(
+        again,
+        Summary {
+            superseded: 995,
+            rejected: 6,
+            ..Summary::default()
+        }
+    );
+    assert_eq!(
+        quarantine(&pool).await,
+        kept,
+        "however often it is delivered"
+    );
 }
 
 #[tokio::test]
@@ -90,27 +135,59 @@ async fn a_refused_event_alone_or_among_few_is_set_aside_too() {
     alter(&pool, NO_SIX).await;
     let ingest = Ingest::new(pool.clone());
     // The second and the third batch take the short way of a writer that goes on.
-    for (second, prices) in [(0, ["1", "2"].as_slice()), (10, &["666"]), (20, &["3", "666"]), (30, &["4"])] {
-        let events: Vec<String> =
-            prices.iter().zip(second..).map(|(price, second)| quote(price, second, second)).collect();
+    for (second, prices) in [
+        (0, ["1", "2"].as_slice()),
+        (10, &["666"]),
+        (20, &["3", "666"]),
+        (30, &["4"]),
+    ] {
+        let events: Vec<String> = prices
+            .iter()
+            .zip(second..)
+            .map(|(price, second)| quote(price, second, second))
+            .collect();
         let event = batch(second.into(), &texts(&events));
-        timeout(AT_ONCE, handle(&ingest, &event, Instant::now() + AT_ONCE)).await.unwrap().unwrap();
+        timeout(AT_ONCE, handle(&ingest, &event, Instant::now() + AT_ONCE))
+            .await
+            .unwrap()
+            .unwrap();
     }
-    let expected = [("1", "1", 1), ("2", "1.5", 2), ("3", "2", 3), ("4", "2.5", 4)];
+    let expected = [
+        ("1", "1", 1),
+        ("2", "1.5", 2),
+        ("3", "2", 3),
+        ("4", "2.5", 4),
+    ];
     assert_eq!(
         prices_and_averages(&pool).await,
         expected.map(|(price, average, points)| (price.to_owned(), average.to_owned(), points))
     );
-    assert_eq!(quarantine(&pool).await.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [10, 21]);
+    assert_eq!(
+        quarantine(&pool)
+            .await
+            .iter()
+            .map(|(offset, _)| *offset)
+            .collect::<Vec<_>>(),
+        [10, 21]
+    );
 }
 
 #[tokio::test]
 async fn a_refusal_that_is_no_event_s_fault_fails_at_once_with_its_code_and_quarantines_nothing() {
     let pool = e2e::postgres::database().await.unwrap();
-    alter(&pool, "alter table price_points alter column points type bool using true").await;
-    let error = handled(&pool, &batch(0, &[&quote("1", 0, 0), &quote("2", 1, 1)])).await.unwrap_err();
+    alter(
+        &pool,
+        "alter table price_points alter column points type bool using true",
+    )
+    .await;
+    let error = handled(&pool, &batch(0, &[&quote("1", 0, 0), &quote("2", 1, 1)]))
+        .await
+        .unwrap_err();
     assert_eq!(error, "Postgres refused the statement (SQLSTATE 42804)");
-    assert_eq!(part_states::get(&pool, Part::Averager).await.unwrap().error, Some(error));
+    assert_eq!(
+        part_states::get(&pool, Part::Averager).await.unwrap().error,
+        Some(error)
+    );
     assert_eq!(quarantine(&pool).await, []);
 }
 
@@ -119,10 +196,19 @@ async fn what_is_waited_for_in_vain_is_noted_with_its_code() {
     let pool = e2e::postgres::database().await.unwrap();
     alter(&pool, "alter table series rename to elsewhere").await;
     let (ingest, event) = (Ingest::new(pool.clone()), batch(0, &[&quote("1", 0, 0)]));
-    let error = handle(&ingest, &event, Instant::now() + Duration::from_secs(2)).await.unwrap_err();
-    let noted = part_states::get(&pool, Part::Averager).await.unwrap().error.unwrap();
+    let error = handle(&ingest, &event, Instant::now() + Duration::from_secs(2))
+        .await
+        .unwrap_err();
+    let noted = part_states::get(&pool, Part::Averager)
+        .await
+        .unwrap()
+        .error
+        .unwrap();
     assert_eq!(noted, error.to_string());
-    assert!(noted.ends_with("; its last answer: Postgres is not available (SQLSTATE 42P01)"), "{noted}");
+    assert!(
+        noted.ends_with("; its last answer: Postgres is not available (SQLSTATE 42P01)"),
+        "{noted}"
+    );
 
     alter(&pool, "alter table elsewhere rename to series").await;
     assert_eq!(run(&pool, &event).await.added, 1, "it may pass");
@@ -131,11 +217,19 @@ async fn what_is_waited_for_in_vain_is_noted_with_its_code() {
 #[tokio::test]
 async fn a_batch_of_refused_events_fails_so_that_its_parts_come_by_themselves() {
     let pool = e2e::postgres::database().await.unwrap();
-    alter(&pool, "alter table price_points add constraint nothing check (price < 0)").await;
+    alter(
+        &pool,
+        "alter table price_points add constraint nothing check (price < 0)",
+    )
+    .await;
     let events: Vec<String> = (0..600).map(|number| event("S", "5", number)).collect();
-    let error = handled(&pool, &batch(0, &texts(&events))).await.unwrap_err();
+    let error = handled(&pool, &batch(0, &texts(&events)))
+        .await
+        .unwrap_err();
     assert_eq!(error, "Postgres refused the statement (SQLSTATE 23514)");
-    let summary = handled(&pool, &batch(0, &texts(&events[..30]))).await.unwrap();
+    let summary = handled(&pool, &batch(0, &texts(&events[..30])))
+        .await
+        .unwrap();
     assert_eq!((summary.added, summary.rejected), (0, 30));
 }
 
@@ -153,7 +247,9 @@ async fn a_leap_second_is_the_point_of_the_second_after_it_in_whatever_order_the
     ] {
         let pool = e2e::postgres::database().await.unwrap();
         for (number, values) in batches.iter().enumerate() {
-            handled(&pool, &batch(i64::try_from(number * 10).unwrap(), values)).await.unwrap();
+            handled(&pool, &batch(i64::try_from(number * 10).unwrap(), values))
+                .await
+                .unwrap();
         }
         let expected = [("3", "3", 1), ("7", "5", 2)];
         assert_eq!(
@@ -167,11 +263,26 @@ async fn a_leap_second_is_the_point_of_the_second_after_it_in_whatever_order_the
 #[tokio::test]
 async fn kafka_timestamps_that_are_none_or_no_times_spoil_no_batch() {
     let pool = e2e::postgres::database().await.unwrap();
-    let values =
-        [quote("1", 0, 0), event("S", "2", 0), event("S", "3", 1), event("S", "4", 2), event("S", "5", 3)];
+    let values = [
+        quote("1", 0, 0),
+        event("S", "2", 0),
+        event("S", "3", 1),
+        event("S", "4", 2),
+        event("S", "5", 3),
+    ];
     let mut event = batch(0, &texts(&values));
-    for odd in ["-1", "-1", "-9223372036854775808", "9223372036854775807", "0"] {
-        event = event.replacen("\"timestamp\":1710930605000", &format!("\"timestamp\":{odd}"), 1);
+    for odd in [
+        "-1",
+        "-1",
+        "-9223372036854775808",
+        "9223372036854775807",
+        "0",
+    ] {
+        event = event.replacen(
+            "\"timestamp\":1710930605000",
+            &format!("\"timestamp\":{odd}"),
+            1,
+        );
     }
     let summary = run(&pool, &event).await;
     assert_eq!((summary.added, summary.rejected), (1, 4));

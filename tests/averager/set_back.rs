@@ -44,9 +44,15 @@ async fn tails_are_not_taken_from_a_past_that_another_writer_replaced_at_the_sam
     one.store(&[quote("A", "90", None, 10)], &[]).await.unwrap();
 
     set_back(&pool).await;
-    other.store(&[quote("A", "20", None, 10)], &[]).await.unwrap();
+    other
+        .store(&[quote("A", "20", None, 10)], &[])
+        .await
+        .unwrap();
     one.store(&[quote("A", "30", None, 20)], &[]).await.unwrap();
-    assert_eq!(averages(&pool, "A").await, owned([("10", 1), ("15", 2), ("20", 3)]));
+    assert_eq!(
+        averages(&pool, "A").await,
+        owned([("10", 1), ("15", 2), ("20", 3)])
+    );
 }
 
 #[tokio::test]
@@ -57,13 +63,19 @@ async fn a_unit_is_not_written_with_the_number_that_it_had_in_a_past_that_is_gon
     one.store(&events, &[]).await.unwrap();
     save(&pool).await;
     // Behind other fences, so that what the writer remembers of the first series stays right.
-    one.store(&[quote("B", "1", Some("EUR"), 0)], &[]).await.unwrap();
+    one.store(&[quote("B", "1", Some("EUR"), 0)], &[])
+        .await
+        .unwrap();
 
     set_back(&pool).await;
-    for (writer, event) in
-        [(&other, quote("C", "1", Some("JPY"), 0)), (&one, quote("A", "11", Some("EUR"), 1))]
-    {
-        writer.store(std::slice::from_ref(&event), &[]).await.unwrap();
+    for (writer, event) in [
+        (&other, quote("C", "1", Some("JPY"), 0)),
+        (&one, quote("A", "11", Some("EUR"), 1)),
+    ] {
+        writer
+            .store(std::slice::from_ref(&event), &[])
+            .await
+            .unwrap();
         events.push(event);
     }
     assert_eq!(stored(&pool).await, expected(&events));

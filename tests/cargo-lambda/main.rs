@@ -3,7 +3,10 @@
 //! Lines that begin with `$ ` are commands. `cargo run` and `cargo lambda watch` go on in the background, and end before the
 //! next emulator is started; every other command must succeed and answer with the fields that the document shows.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should fail where it stands"
+)]
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -31,12 +34,16 @@ struct Shown {
 fn shown() -> Vec<Shown> {
     let document = std::fs::read_to_string(workspace().join(DOCUMENT)).unwrap();
     let lines: Vec<&str> = document.lines().collect();
-    let commands =
-        lines.iter().enumerate().filter_map(|(number, line)| Some((number, line.strip_prefix("$ ")?)));
+    let commands = lines
+        .iter()
+        .enumerate()
+        .filter_map(|(number, line)| Some((number, line.strip_prefix("$ ")?)));
     commands
         .map(|(number, command)| Shown {
             command: command.to_owned(),
-            answer: lines.get(number + 1).and_then(|line| serde_json::from_str(line).ok()),
+            answer: lines
+                .get(number + 1)
+                .and_then(|line| serde_json::from_str(line).ok()),
         })
         .collect()
 }
@@ -71,7 +78,11 @@ fn free_ports() -> [String; 3] {
     loop {
         let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let ports = listeners.map(|listener| listener.local_addr().unwrap().port().to_string());
-        if !ports.iter().any(|port| ["8080", "9000", "9001"].iter().any(|shown| port.contains(shown))) {
+        if !ports.iter().any(|port| {
+            ["8080", "9000", "9001"]
+                .iter()
+                .any(|shown| port.contains(shown))
+        }) {
             return ports;
         }
     }
@@ -79,20 +90,40 @@ fn free_ports() -> [String; 3] {
 
 impl Run {
     fn new(data: &Path) -> Self {
-        let installed = Command::new(workspace().join("tools/cargo-lambda/install")).output().unwrap();
-        assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
+        let installed = Command::new(workspace().join("tools/cargo-lambda/install"))
+            .output()
+            .unwrap();
+        assert!(
+            installed.status.success(),
+            "{}",
+            String::from_utf8_lossy(&installed.stderr)
+        );
         let directory = String::from_utf8(installed.stdout).unwrap();
         #[expect(clippy::disallowed_methods, reason = "the commands' own environment")]
         let path = format!("{}:{}", directory.trim(), std::env::var("PATH").unwrap());
         let [gateway, watch, invoke] = free_ports();
         let data = data.display().to_string();
-        let replacements = [("8080", gateway), ("9000", watch), ("9001", invoke), (".data", data)];
+        let replacements = [
+            ("8080", gateway),
+            ("9000", watch),
+            ("9001", invoke),
+            (".data", data),
+        ];
         let replacements = replacements.map(|(old, new)| (old.to_owned(), new)).into();
-        Self { path, replacements, log: tempfile::tempfile().unwrap() }
+        Self {
+            path,
+            replacements,
+            log: tempfile::tempfile().unwrap(),
+        }
     }
 
     fn place(&self, which: &str) -> &str {
-        &self.replacements.iter().find(|(old, _)| old == which).unwrap().1
+        &self
+            .replacements
+            .iter()
+            .find(|(old, _)| old == which)
+            .unwrap()
+            .1
     }
 
     fn command(&self, shown: &str) -> Command {
@@ -108,8 +139,14 @@ impl Run {
             ));
         }
         let mut command = Command::new("bash");
-        command.args(["-c", &format!("exec env {line}")]).current_dir(workspace()).env("PATH", &self.path);
-        command.env_remove("DATABASE_URL").env_remove("KAFKA_BOOTSTRAP_SERVERS").process_group(0);
+        command
+            .args(["-c", &format!("exec env {line}")])
+            .current_dir(workspace())
+            .env("PATH", &self.path);
+        command
+            .env_remove("DATABASE_URL")
+            .env_remove("KAFKA_BOOTSTRAP_SERVERS")
+            .process_group(0);
         command
     }
 
@@ -139,12 +176,18 @@ impl Run {
 
 /// Not the gateway's own word, nor a problem, of what is still being started.
 fn is_answer(answer: &Value) -> bool {
-    let away = fields(answer).contains("message") || answer["status"] == 503 || answer["statusCode"] == 503;
+    let away = fields(answer).contains("message")
+        || answer["status"] == 503
+        || answer["statusCode"] == 503;
     !away
 }
 
 fn fields(answer: &Value) -> BTreeSet<&str> {
-    answer.as_object().into_iter().flat_map(|object| object.keys().map(String::as_str)).collect()
+    answer
+        .as_object()
+        .into_iter()
+        .flat_map(|object| object.keys().map(String::as_str))
+        .collect()
 }
 
 #[test]
@@ -162,7 +205,11 @@ fn the_readme_s_section_on_cargo_lambda_works_to_the_letter() {
             let file = data.path().join("data/functions.env");
             let deadline = Instant::now() + PATIENCE;
             while !file.exists() {
-                assert!(Instant::now() < deadline, "the emulator wrote no {}", file.display());
+                assert!(
+                    Instant::now() < deadline,
+                    "the emulator wrote no {}",
+                    file.display()
+                );
                 std::thread::sleep(Duration::from_millis(100));
             }
             background.push(run.start(&command));
@@ -172,5 +219,8 @@ fn the_readme_s_section_on_cargo_lambda_works_to_the_letter() {
             answered += 1;
         }
     }
-    assert!(answered >= 4, "only {answered} commands were found in the section");
+    assert!(
+        answered >= 4,
+        "only {answered} commands were found in the section"
+    );
 }

@@ -49,7 +49,11 @@ fn anchors(text: &str) -> BTreeSet<String> {
 
         // A heading that comes again gets a number.
         let count = seen.entry(anchor.clone()).or_default();
-        anchors.insert(if *count == 0 { anchor.clone() } else { format!("{anchor}-{count}") });
+        anchors.insert(if *count == 0 {
+            anchor.clone()
+        } else {
+            format!("{anchor}-{count}")
+        });
         *count += 1;
     }
     anchors
@@ -62,12 +66,20 @@ fn fault(path: &Path, target: &str) -> Option<String> {
     }
 
     let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
-    let linked = if file.is_empty() { path.to_owned() } else { path.parent()?.join(file) };
+    let linked = if file.is_empty() {
+        path.to_owned()
+    } else {
+        path.parent()?.join(file)
+    };
     if !linked.exists() {
         return Some(format!("{}: {target} does not exist", path.display()));
     }
 
-    if !anchor.is_empty() && linked.extension().is_some_and(|extension| extension == "md") {
+    if !anchor.is_empty()
+        && linked
+            .extension()
+            .is_some_and(|extension| extension == "md")
+    {
         let known = anchors(&std::fs::read_to_string(&linked).unwrap());
         if !known.contains(anchor) {
             return Some(format!("{}: {target} has no such heading", path.display()));
@@ -101,6 +113,15 @@ fn every_relative_link_leads_to_a_file_and_a_heading_that_exist() {
 fn a_heading_has_the_anchor_that_github_gives_it() {
     let text = "# What was tested\n\n## Kafka\n```\n# not a heading\n```\n## Kafka\n### Walk 1: a price is read\n";
 
-    let expected = ["kafka", "kafka-1", "walk-1-a-price-is-read", "what-was-tested"];
-    assert!(anchors(text).iter().eq(expected.iter()), "{:?}", anchors(text));
+    let expected = [
+        "kafka",
+        "kafka-1",
+        "walk-1-a-price-is-read",
+        "what-was-tested",
+    ];
+    assert!(
+        anchors(text).iter().eq(expected.iter()),
+        "{:?}",
+        anchors(text)
+    );
 }

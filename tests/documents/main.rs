@@ -1,6 +1,9 @@
 //! The documents against the project: links lead somewhere, every variable is explained, and the README stays short.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot continue should fail at that line")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot continue should fail at that line"
+)]
 
 mod links;
 mod variables;
@@ -43,10 +46,21 @@ fn the_readme_has_at_most_180_lines() {
 
 #[test]
 fn every_document_in_docs_opens_with_what_its_reader_can_do_afterwards() {
-    for path in documents().iter().filter(|path| path.parent().is_some_and(|folder| folder.ends_with("docs"))) {
+    for path in documents()
+        .iter()
+        .filter(|path| path.parent().is_some_and(|folder| folder.ends_with("docs")))
+    {
         let text = std::fs::read_to_string(path).unwrap();
-        let opening = text.lines().skip(1).find(|line| !line.is_empty()).unwrap_or_default();
+        let opening = text
+            .lines()
+            .skip(1)
+            .find(|line| !line.is_empty())
+            .unwrap_or_default();
 
-        assert!(opening.starts_with("After reading this page you can"), "{}: {opening}", path.display());
+        assert!(
+            opening.starts_with("After reading this page you can"),
+            "{}: {opening}",
+            path.display()
+        );
     }
 }

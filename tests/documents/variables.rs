@@ -20,8 +20,12 @@ const READERS: [&str; 7] = [
 const FOREIGN: [&str; 3] = ["CARGO_MANIFEST_DIR", "RUST_BACKTRACE", "CREATE_TIME"];
 
 fn is_name(text: &str) -> bool {
-    let is_part =
-        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+    };
 
     text.contains('_') && text.split('_').all(is_part)
 }
@@ -29,21 +33,34 @@ fn is_name(text: &str) -> bool {
 /// Adds the names that are quoted in a file, or in those of a folder.
 fn collect(path: &Path, names: &mut BTreeSet<String>) {
     if path.is_dir() {
-        fs::read_dir(path).unwrap().for_each(|entry| collect(&entry.unwrap().path(), names));
+        fs::read_dir(path)
+            .unwrap()
+            .for_each(|entry| collect(&entry.unwrap().path(), names));
     } else {
         let code = fs::read_to_string(path).unwrap();
-        names.extend(code.split('"').filter(|text| is_name(text)).map(str::to_owned));
+        names.extend(
+            code.split('"')
+                .filter(|text| is_name(text))
+                .map(str::to_owned),
+        );
     }
 }
 
 /// The variables that the code reads and `document` does not mention.
 fn missing_in(document: &str) -> Vec<String> {
     let mut names = BTreeSet::new();
-    READERS.iter().for_each(|reader| collect(&workspace().join(reader), &mut names));
-    assert!(names.len() > 20 && names.contains("DATABASE_URL"), "{names:?}");
+    READERS
+        .iter()
+        .for_each(|reader| collect(&workspace().join(reader), &mut names));
+    assert!(
+        names.len() > 20 && names.contains("DATABASE_URL"),
+        "{names:?}"
+    );
 
     let text = fs::read_to_string(workspace().join(document)).unwrap();
-    let explained: BTreeSet<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let explained: BTreeSet<&str> = text
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .collect();
     names.retain(|name| !FOREIGN.contains(&name.as_str()) && !explained.contains(name.as_str()));
     names.into_iter().collect()
 }

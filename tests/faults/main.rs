@@ -16,13 +16,18 @@ static BREAKING: Mutex<()> = Mutex::const_new(());
 
 async fn ground() -> &'static Ground {
     static GROUND: OnceCell<Ground> = OnceCell::const_new();
-    GROUND.get_or_try_init(Ground::start).await.expect("Kafka and Postgres start")
+    GROUND
+        .get_or_try_init(Ground::start)
+        .await
+        .expect("Kafka and Postgres start")
 }
 
 #[expect(clippy::disallowed_methods, reason = "the seed of the run to repeat")]
 fn first_seed() -> u64 {
     let asked = std::env::var("FAULT_SEED").ok();
-    asked.map_or_else(rand::random, |seed| seed.parse().expect("FAULT_SEED is a number"))
+    asked.map_or_else(rand::random, |seed| {
+        seed.parse().expect("FAULT_SEED is a number")
+    })
 }
 
 /// Runs a case `times`, each with another seed.

@@ -13,47 +13,80 @@ use crate::world::{at, quote};
 
 /// Partitions whose index was searched since the last reset, once the statistics are there.
 async fn searched(observer: &PgPool) -> Vec<String> {
-    until("statistics of a search", Duration::from_secs(20), async || {
-        let tables: Vec<String> = sqlx::query_scalar(
-            "select relname::text from pg_stat_user_tables
+    until(
+        "statistics of a search",
+        Duration::from_secs(20),
+        async || {
+            let tables: Vec<String> = sqlx::query_scalar(
+                "select relname::text from pg_stat_user_tables
              where relname like 'price_points_%' and idx_scan > 0 order by relname",
-        )
-        .fetch_all(observer)
-        .await
-        .unwrap();
-        (!tables.is_empty()).then_some(tables)
-    })
+            )
+            .fetch_all(observer)
+            .await
+            .unwrap();
+            (!tables.is_empty()).then_some(tables)
+        },
+    )
     .await
 }
 
 /// Has the session count what it did at once, not when it finds the time.
 async fn count(pool: &PgPool) {
-    sqlx::query("select pg_stat_force_next_flush()").execute(pool).await.unwrap();
+    sqlx::query("select pg_stat_force_next_flush()")
+        .execute(pool)
+        .await
+        .unwrap();
 }
 
 async fn forget_searches(pool: &PgPool, observer: &PgPool) {
     count(pool).await;
-    sqlx::query("select pg_stat_reset()").execute(observer).await.unwrap();
+    sqlx::query("select pg_stat_reset()")
+        .execute(observer)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn history_and_late_points_search_only_the_partitions_around_them() {
     let url = e2e::postgres::database_url().await.unwrap();
-    let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
-    let observer = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect(&url)
+        .await
+        .unwrap();
+    let observer = PgPoolOptions::new()
+        .max_connections(1)
+        .connect(&url)
+        .await
+        .unwrap();
     let start = at("2022-01-01T00:00:00Z");
     for month in 0..26 {
-        let now = start.checked_add_months(chrono::Months::new(month)).unwrap();
+        let now = start
+            .checked_add_months(chrono::Months::new(month))
+            .unwrap();
         make_ahead(&pool, PRICE_POINTS, now).await.unwrap();
-        let days = (0..10)
-            .map(|day| quote(now + TimeDelta::days(day), 1 + 10 * month + u32::try_from(day).unwrap()));
+        let days = (0..10).map(|day| {
+            quote(
+                now + TimeDelta::days(day),
+                1 + 10 * month + u32::try_from(day).unwrap(),
+            )
+        });
         // A writer keeps its connection, and the pool has but this one.
-        Ingest::new(pool.clone()).store(&days.collect::<Vec<_>>(), &[]).await.unwrap();
+        Ingest::new(pool.clone())
+            .store(&days.collect::<Vec<_>>(), &[])
+            .await
+            .unwrap();
     }
-    let series: i32 = sqlx::query_scalar("select series_id from series").fetch_one(&pool).await.unwrap();
+    let series: i32 = sqlx::query_scalar("select series_id from series")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
 
     forget_searches(&pool, &observer).await;
-    let range = Range { from: None, to: Some(at("2023-06-09T00:00:00Z")) };
+    let range = Range {
+        from: None,
+        to: Some(at("2023-06-09T00:00:00Z")),
+    };
     let page = history(&pool, series, range, 5).await.unwrap();
     assert_eq!(page.len(), 5);
     count(&pool).await;

@@ -13,16 +13,27 @@ use tokio_util::sync::CancellationToken;
 use upkeep::failure::Failures;
 use upkeep::growth::{self, Trimmed};
 
-const KEPT: Retention =
-    Retention { points_days: None, raw_responses_days: 7, runs_days: 30, rejected_days: 90 };
+const KEPT: Retention = Retention {
+    points_days: None,
+    raw_responses_days: 7,
+    runs_days: 30,
+    rejected_days: 90,
+};
 /// Far more than a read is held up while a table's lock is waited for.
 const LONG: Duration = Duration::from_millis(900);
 
 /// A session that reads the price points in a transaction, and stays in it.
 async fn reader(url: &str) -> PgConnection {
     let options: PgConnectOptions = url.parse().unwrap();
-    let mut reader = options.application_name("nightly-report").connect().await.unwrap();
-    sqlx::raw_sql("begin; select count(*) from price_points").execute(&mut reader).await.unwrap();
+    let mut reader = options
+        .application_name("nightly-report")
+        .connect()
+        .await
+        .unwrap();
+    sqlx::raw_sql("begin; select count(*) from price_points")
+        .execute(&mut reader)
+        .await
+        .unwrap();
     reader
 }
 
@@ -31,7 +42,10 @@ async fn long_reads(pool: sqlx::PgPool, stop: CancellationToken) -> usize {
     let mut long = 0;
     while !stop.is_cancelled() {
         let start = Instant::now();
-        sqlx::query("select 1 from price_points limit 1").execute(&pool).await.unwrap();
+        sqlx::query("select 1 from price_points limit 1")
+            .execute(&pool)
+            .await
+            .unwrap();
         long += usize::from(start.elapsed() > LONG);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -43,9 +57,15 @@ async fn a_long_reader_is_named_while_reads_and_the_other_tasks_go_on() {
     let url = e2e::postgres::database_url().await.unwrap();
     let pool = repository::connect(&url, 4).unwrap();
     let mut reader = reader(&url).await;
-    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut reader).await.unwrap();
+    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
+        .fetch_one(&mut reader)
+        .await
+        .unwrap();
     let stop = CancellationToken::new();
-    let reads = tokio::spawn(long_reads(repository::connect(&url, 1).unwrap(), stop.clone()));
+    let reads = tokio::spawn(long_reads(
+        repository::connect(&url, 1).unwrap(),
+        stop.clone(),
+    ));
 
     let (mut trimmed, mut failures) = (Trimmed::default(), Failures::default());
     let now = clock::now(&pool).await.unwrap();
@@ -53,12 +73,18 @@ async fn a_long_reader_is_named_while_reads_and_the_other_tasks_go_on() {
     growth::trim(&pool, &KEPT, now, &mut trimmed, &mut failures).await;
     stop.cancel();
 
-    let [failure] = &failures.0[..] else { panic!("{failures:?}") };
+    let [failure] = &failures.0[..] else {
+        panic!("{failures:?}")
+    };
     assert_eq!(failure.task, "partitions of price_points");
-    let named =
-        format!("price_points is in use by process {pid} (nightly-report, idle in transaction, in a ");
+    let named = format!(
+        "price_points is in use by process {pid} (nightly-report, idle in transaction, in a "
+    );
     assert!(failure.reason.starts_with(&named), "{failure}");
-    assert!(!failure.reason.contains("select") && !failure.reason.contains("not available"), "{failure}");
+    assert!(
+        !failure.reason.contains("select") && !failure.reason.contains("not available"),
+        "{failure}"
+    );
     assert_eq!(trimmed.partitions_made, 9, "those of the raw responses");
     // The lock is waited for seven times. A read or two may take long on a machine that does other work.
     let long = reads.await.unwrap();
@@ -67,7 +93,11 @@ async fn a_long_reader_is_named_while_reads_and_the_other_tasks_go_on() {
     reader.close().await.unwrap();
     let (mut trimmed, mut failures) = (Trimmed::default(), Failures::default());
     growth::make_ahead(&pool, now, &mut trimmed, &mut failures).await;
-    assert_eq!((trimmed.partitions_made, &failures.0[..]), (5, &[][..]), "the next run makes up for it");
+    assert_eq!(
+        (trimmed.partitions_made, &failures.0[..]),
+        (5, &[][..]),
+        "the next run makes up for it"
+    );
 }
 
 #[tokio::test]

@@ -14,13 +14,21 @@ use uuid::Uuid;
 
 use crate::world::{assert_contiguous, at, bounds, quote, store, trim};
 
-const KEPT: Retention =
-    Retention { points_days: Some(90), raw_responses_days: 7, runs_days: 30, rejected_days: 90 };
+const KEPT: Retention = Retention {
+    points_days: Some(90),
+    raw_responses_days: 7,
+    runs_days: 30,
+    rejected_days: 90,
+};
 
 /// One quote at noon of the 15th of each month from January to August 2024; upkeep ran in January and since.
 async fn eight_months(pool: &PgPool) -> Vec<PriceEvent> {
-    make_ahead(pool, PRICE_POINTS, at("2024-01-01T00:00:00Z")).await.unwrap();
-    make_ahead(pool, PRICE_POINTS, at("2024-08-20T00:00:00Z")).await.unwrap();
+    make_ahead(pool, PRICE_POINTS, at("2024-01-01T00:00:00Z"))
+        .await
+        .unwrap();
+    make_ahead(pool, PRICE_POINTS, at("2024-08-20T00:00:00Z"))
+        .await
+        .unwrap();
     let noon = |month: u32| at(&format!("2024-{month:02}-15T12:00:00Z"));
     let events: Vec<PriceEvent> = (1..=8).map(|month| quote(noon(month), month)).collect();
     store(pool, &events).await;
@@ -28,10 +36,12 @@ async fn eight_months(pool: &PgPool) -> Vec<PriceEvent> {
 }
 
 async fn averages(pool: &PgPool) -> Vec<(Timestamp, String, i16)> {
-    sqlx::query_as("select quoted_at, moving_average::text, points from price_points order by quoted_at")
-        .fetch_all(pool)
-        .await
-        .unwrap()
+    sqlx::query_as(
+        "select quoted_at, moving_average::text, points from price_points order by quoted_at",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
@@ -41,7 +51,10 @@ async fn points_go_by_whole_months_and_averages_at_the_edge_stay_as_they_were() 
     let before = averages(&pool).await;
     // 90 days before this lies in May, which is kept whole.
     let trimmed = trim(&pool, &KEPT, at("2024-08-20T00:00:00Z")).await;
-    assert_eq!(trimmed.partitions_dropped, 5, "before January, and January to April");
+    assert_eq!(
+        trimmed.partitions_dropped, 5,
+        "before January, and January to April"
+    );
     assert_eq!(averages(&pool).await, before[4..]);
     let bounds = bounds(&pool, "price_points").await;
     assert_contiguous(&bounds);
@@ -52,15 +65,37 @@ async fn points_go_by_whole_months_and_averages_at_the_edge_stay_as_they_were() 
 async fn quotes_of_dropped_months_are_expired_while_their_neighbours_are_stored() {
     let pool = e2e::postgres::database().await.unwrap();
     let events = eight_months(&pool).await;
-    drop_before(&pool, PRICE_POINTS, at("2024-05-20T00:00:00Z")).await.unwrap();
+    drop_before(&pool, PRICE_POINTS, at("2024-05-20T00:00:00Z"))
+        .await
+        .unwrap();
     let again = store(&pool, &events).await;
-    assert_eq!(again, Stored { expired: 4, superseded: 4, ..Stored::default() });
+    assert_eq!(
+        again,
+        Stored {
+            expired: 4,
+            superseded: 4,
+            ..Stored::default()
+        }
+    );
 
-    let edge = [quote(at("2024-04-30T23:59:59.999999Z"), 100), quote(at("2024-05-01T00:00:00Z"), 200)];
-    assert_eq!(store(&pool, &edge).await, Stored { expired: 1, added: 1, ..Stored::default() });
+    let edge = [
+        quote(at("2024-04-30T23:59:59.999999Z"), 100),
+        quote(at("2024-05-01T00:00:00Z"), 200),
+    ];
+    assert_eq!(
+        store(&pool, &edge).await,
+        Stored {
+            expired: 1,
+            added: 1,
+            ..Stored::default()
+        }
+    );
     // The averages that are left tell what the points of January to April were.
-    let repaired: Vec<(String, i16)> =
-        averages(&pool).await.into_iter().map(|(_, average, points)| (average, points)).collect();
+    let repaired: Vec<(String, i16)> = averages(&pool)
+        .await
+        .into_iter()
+        .map(|(_, average, points)| (average, points))
+        .collect();
     let expected = ["42", "42.8", "43.6", "44.4", "45.2"];
     assert_eq!(repaired, expected.map(|average| (average.to_owned(), 5)));
 }
@@ -68,24 +103,49 @@ async fn quotes_of_dropped_months_are_expired_while_their_neighbours_are_stored(
 #[tokio::test]
 async fn a_revision_at_the_edge_shifts_averages_and_leaves_the_tail() {
     let pool = e2e::postgres::database().await.unwrap();
-    make_ahead(&pool, PRICE_POINTS, at("2024-01-01T00:00:00Z")).await.unwrap();
-    make_ahead(&pool, PRICE_POINTS, at("2024-06-20T00:00:00Z")).await.unwrap();
+    make_ahead(&pool, PRICE_POINTS, at("2024-01-01T00:00:00Z"))
+        .await
+        .unwrap();
+    make_ahead(&pool, PRICE_POINTS, at("2024-06-20T00:00:00Z"))
+        .await
+        .unwrap();
     let noon = |month: u32| at(&format!("2024-{month:02}-15T12:00:00Z"));
-    let events: Vec<PriceEvent> = (1..=6).map(|month| quote(noon(month), month * 10)).collect();
+    let events: Vec<PriceEvent> = (1..=6)
+        .map(|month| quote(noon(month), month * 10))
+        .collect();
     store(&pool, &events).await;
-    drop_before(&pool, PRICE_POINTS, at("2024-05-20T00:00:00Z")).await.unwrap();
+    drop_before(&pool, PRICE_POINTS, at("2024-05-20T00:00:00Z"))
+        .await
+        .unwrap();
     let means = async || -> Vec<(String, i16)> {
-        averages(&pool).await.into_iter().map(|(_, average, points)| (average, points)).collect()
+        averages(&pool)
+            .await
+            .into_iter()
+            .map(|(_, average, points)| (average, points))
+            .collect()
     };
     let of_five = |averages: [&str; 2]| averages.map(|average| (average.to_owned(), 5));
     assert_eq!(means().await, of_five(["30", "40"]));
 
-    let revised = PriceEvent { polled_at: noon(7), ..quote(noon(5), 55) };
-    assert_eq!(store(&pool, &[revised]).await, Stored { revised: 1, ..Stored::default() });
+    let revised = PriceEvent {
+        polled_at: noon(7),
+        ..quote(noon(5), 55)
+    };
+    assert_eq!(
+        store(&pool, &[revised]).await,
+        Stored {
+            revised: 1,
+            ..Stored::default()
+        }
+    );
     assert_eq!(means().await, of_five(["31", "41"]));
     store(&pool, &[quote(noon(7), 70)]).await;
     let newest = means().await.pop();
-    assert_eq!(newest, Some(("51".to_owned(), 5)), "the mean of 30, 40, 55, 60 and 70");
+    assert_eq!(
+        newest,
+        Some(("51".to_owned(), 5)),
+        "the mean of 30, 40, 55, 60 and 70"
+    );
 }
 
 #[tokio::test]
@@ -94,36 +154,73 @@ async fn the_next_point_of_a_series_whose_points_are_all_gone_averages_what_was(
     let writer = Ingest::new(pool.clone());
     let events = eight_months(&pool).await;
     writer.store(&events, &[]).await.unwrap();
-    make_ahead(&pool, PRICE_POINTS, at("2025-08-20T00:00:00Z")).await.unwrap();
-    drop_before(&pool, PRICE_POINTS, at("2025-01-01T00:00:00Z")).await.unwrap();
+    make_ahead(&pool, PRICE_POINTS, at("2025-08-20T00:00:00Z"))
+        .await
+        .unwrap();
+    drop_before(&pool, PRICE_POINTS, at("2025-01-01T00:00:00Z"))
+        .await
+        .unwrap();
     let next = [quote(at("2025-08-20T00:00:00Z"), 9)];
-    assert_eq!(writer.store(&next, &[]).await.unwrap(), Stored { added: 1, ..Stored::default() });
+    assert_eq!(
+        writer.store(&next, &[]).await.unwrap(),
+        Stored {
+            added: 1,
+            ..Stored::default()
+        }
+    );
     let stored = averages(&pool).await;
-    assert_eq!(stored, [(at("2025-08-20T00:00:00Z"), "7".to_owned(), 5)], "the mean of 5, 6, 7, 8 and 9");
+    assert_eq!(
+        stored,
+        [(at("2025-08-20T00:00:00Z"), "7".to_owned(), 5)],
+        "the mean of 5, 6, 7, 8 and 9"
+    );
 }
 
 #[tokio::test]
 async fn a_batch_that_meets_a_drop_succeeds_at_its_next_attempt() {
     let pool = e2e::postgres::database().await.unwrap();
     eight_months(&pool).await;
-    drop_before(&pool, PRICE_POINTS, at("2024-05-20T00:00:00Z")).await.unwrap();
+    drop_before(&pool, PRICE_POINTS, at("2024-05-20T00:00:00Z"))
+        .await
+        .unwrap();
     // What a writer sees that looked just before the drop was committed.
-    sqlx::query("update retention set points_from = null").execute(&pool).await.unwrap();
+    sqlx::query("update retention set points_from = null")
+        .execute(&pool)
+        .await
+        .unwrap();
     let late = [quote(at("2024-02-01T00:00:00Z"), 50)];
-    let error = Ingest::new(pool.clone()).store(&late, &[]).await.unwrap_err();
+    let error = Ingest::new(pool.clone())
+        .store(&late, &[])
+        .await
+        .unwrap_err();
     assert!(error.is_transient(), "{error:?}");
-    sqlx::query("update retention set points_from = '2024-05-01Z'").execute(&pool).await.unwrap();
-    assert_eq!(store(&pool, &late).await, Stored { expired: 1, ..Stored::default() });
+    sqlx::query("update retention set points_from = '2024-05-01Z'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        store(&pool, &late).await,
+        Stored {
+            expired: 1,
+            ..Stored::default()
+        }
+    );
 }
 
 #[tokio::test]
 async fn points_stay_for_ever_unless_told_otherwise() {
     let pool = e2e::postgres::database().await.unwrap();
     let events = eight_months(&pool).await;
-    let kept = Retention { points_days: None, ..KEPT };
+    let kept = Retention {
+        points_days: None,
+        ..KEPT
+    };
     trim(&pool, &kept, at("2034-08-20T00:00:00Z")).await;
     assert_eq!(averages(&pool).await.len(), events.len());
-    assert_eq!(bounds(&pool, "price_points").await[0], "(MINVALUE) TO (2024-01-01)");
+    assert_eq!(
+        bounds(&pool, "price_points").await[0],
+        "(MINVALUE) TO (2024-01-01)"
+    );
 }
 
 #[tokio::test]
@@ -169,19 +266,26 @@ async fn old_runs_go_but_the_newest_of_each_job() {
         };
         polling_jobs::insert(&pool, &job, u32::MAX).await.unwrap();
         for age in ages {
-            sqlx::query("insert into polling_runs (job_id, tick_time, status) values ($1, $2, 'succeeded')")
-                .bind(job_id)
-                .bind(now - TimeDelta::days(age))
-                .execute(&pool)
-                .await
-                .unwrap();
+            sqlx::query(
+                "insert into polling_runs (job_id, tick_time, status) values ($1, $2, 'succeeded')",
+            )
+            .bind(job_id)
+            .bind(now - TimeDelta::days(age))
+            .execute(&pool)
+            .await
+            .unwrap();
         }
     }
     assert_eq!(trim(&pool, &KEPT, now).await.runs_deleted, 4);
-    let left: Vec<Timestamp> = sqlx::query_scalar("select tick_time from polling_runs order by tick_time")
-        .fetch_all(&pool)
-        .await
-        .unwrap();
+    let left: Vec<Timestamp> =
+        sqlx::query_scalar("select tick_time from polling_runs order by tick_time")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
     assert_eq!(left, [now - TimeDelta::days(50), now - TimeDelta::days(10)]);
-    assert_eq!(trim(&pool, &KEPT, now).await, Trimmed::default(), "a second run finds nothing to do");
+    assert_eq!(
+        trim(&pool, &KEPT, now).await,
+        Trimmed::default(),
+        "a second run finds nothing to do"
+    );
 }

@@ -39,7 +39,11 @@ pub(crate) fn broker() -> MockCluster<'static, DefaultProducerContext> {
 pub(crate) async fn event_bridge() -> MockServer {
     let server = MockServer::start().await;
     let none = ResponseTemplate::new(200).set_body_json(json!({"Schedules": []}));
-    Mock::given(method("GET")).and(path("/schedules")).respond_with(none).mount(&server).await;
+    Mock::given(method("GET"))
+        .and(path("/schedules"))
+        .respond_with(none)
+        .mount(&server)
+        .await;
     server
 }
 
@@ -51,7 +55,9 @@ pub(crate) fn upkeep(
     let sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("x", "x", None, None, "test")))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "x", "x", None, None, "test",
+        )))
         .endpoint_url(event_bridge)
         .build();
     let schedules = config::Schedules {
@@ -65,10 +71,25 @@ pub(crate) fn upkeep(
         price_topic: "price-events".to_owned(),
         dead_letter_topic: "price-events.dlt".to_owned(),
     };
-    let retention = Retention { points_days: None, raw_responses_days: 7, runs_days: 30, rejected_days: 90 };
-    let topic_retention = TopicRetention { prices_days: 7, dead_letters_days: 30 };
+    let retention = Retention {
+        points_days: None,
+        raw_responses_days: 7,
+        runs_days: 30,
+        rejected_days: 90,
+    };
+    let topic_retention = TopicRetention {
+        prices_days: 7,
+        dead_letters_days: 30,
+    };
     let schedules = Schedules::new(&sdk, &schedules);
-    Upkeep { pool: pool.clone(), kafka, schedules, retention, topic_retention, metrics: None }
+    Upkeep {
+        pool: pool.clone(),
+        kafka,
+        schedules,
+        retention,
+        topic_retention,
+        metrics: None,
+    }
 }
 
 /// How many series, jobs and rejected events there are.
@@ -80,9 +101,13 @@ async fn left(pool: &PgPool) -> (i64, i64, i64) {
 
 /// A series whose points were dropped, a job that was deleted, and an event rejected a hundred days ago.
 async fn leave(pool: &PgPool) {
-    make_ahead(pool, PRICE_POINTS, at("2024-01-01T00:00:00Z")).await.unwrap();
+    make_ahead(pool, PRICE_POINTS, at("2024-01-01T00:00:00Z"))
+        .await
+        .unwrap();
     store(pool, &[quote(at("2024-01-15T12:00:00Z"), 1)]).await;
-    drop_before(pool, PRICE_POINTS, at("2024-02-01T00:00:00Z")).await.unwrap();
+    drop_before(pool, PRICE_POINTS, at("2024-02-01T00:00:00Z"))
+        .await
+        .unwrap();
 
     let job = NewJob {
         job_id: Uuid::now_v7(),
@@ -103,9 +128,15 @@ async fn leave(pool: &PgPool) {
         value: None,
         reason: "no JSON".to_owned(),
     };
-    rejected_events::insert(&mut pool.acquire().await.unwrap(), &[event]).await.unwrap();
+    rejected_events::insert(&mut pool.acquire().await.unwrap(), &[event])
+        .await
+        .unwrap();
     let age = "update rejected_events set rejected_at = $1";
-    sqlx::query(age).bind(Utc::now() - TimeDelta::days(100)).execute(pool).await.unwrap();
+    sqlx::query(age)
+        .bind(Utc::now() - TimeDelta::days(100))
+        .execute(pool)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -119,10 +150,16 @@ async fn a_run_that_fails_in_part_does_the_rest_and_notes_which_tasks_failed() {
     assert_eq!(failed.tasks(), "schedules", "{failed}");
     assert_eq!(left(&pool).await, (0, 0, 0), "all else was done");
     let noted = part_states::get(&pool, Part::Upkeep).await.unwrap();
-    assert_eq!((noted.succeeded_at, noted.error.as_deref()), (None, Some("schedules")));
+    assert_eq!(
+        (noted.succeeded_at, noted.error.as_deref()),
+        (None, Some("schedules"))
+    );
 
     let event_bridge = event_bridge().await;
-    upkeep(&pool, &broker, event_bridge.uri()).handle(&json!({}), Time::of(ENOUGH)).await.unwrap();
+    upkeep(&pool, &broker, event_bridge.uri())
+        .handle(&json!({}), Time::of(ENOUGH))
+        .await
+        .unwrap();
     let noted = part_states::get(&pool, Part::Upkeep).await.unwrap();
     assert!(noted.succeeded_at > noted.failed_at, "{noted:?}");
 }
@@ -130,23 +167,45 @@ async fn a_run_that_fails_in_part_does_the_rest_and_notes_which_tasks_failed() {
 #[tokio::test]
 async fn nothing_goes_for_its_age_while_the_clocks_of_upkeep_and_postgres_differ() {
     let url = e2e::postgres::database_url().await.unwrap();
-    let (admin, broker, event_bridge) =
-        (repository::connect(&url, 1).unwrap(), broker(), event_bridge().await);
+    let (admin, broker, event_bridge) = (
+        repository::connect(&url, 1).unwrap(),
+        broker(),
+        event_bridge().await,
+    );
     leave(&admin).await;
     let clock = "create schema wrong;
         create function wrong.clock_timestamp() returns timestamptz language sql as
             $$ select pg_catalog.clock_timestamp() - interval '2 hours' $$";
     sqlx::raw_sql(clock).execute(&admin).await.unwrap();
-    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&admin).await.unwrap();
+    let name: String = sqlx::query_scalar("select current_database()")
+        .fetch_one(&admin)
+        .await
+        .unwrap();
     let alter = format!("alter database {name} set search_path = public, wrong, pg_catalog");
-    sqlx::raw_sql(AssertSqlSafe(alter)).execute(&admin).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(alter))
+        .execute(&admin)
+        .await
+        .unwrap();
 
-    let wrong = upkeep(&repository::connect(&url, 2).unwrap(), &broker, event_bridge.uri());
-    let failed = wrong.handle(&json!({}), Time::of(ENOUGH)).await.unwrap_err();
+    let wrong = upkeep(
+        &repository::connect(&url, 2).unwrap(),
+        &broker,
+        event_bridge.uri(),
+    );
+    let failed = wrong
+        .handle(&json!({}), Time::of(ENOUGH))
+        .await
+        .unwrap_err();
     assert_eq!(failed.tasks(), "clocks", "{failed}");
-    assert!(failed.to_string().contains("set the one that is wrong"), "{failed}");
+    assert!(
+        failed.to_string().contains("set the one that is wrong"),
+        "{failed}"
+    );
     assert_eq!(left(&admin).await, (1, 1, 1));
 
-    upkeep(&admin, &broker, event_bridge.uri()).handle(&json!({}), Time::of(ENOUGH)).await.unwrap();
+    upkeep(&admin, &broker, event_bridge.uri())
+        .handle(&json!({}), Time::of(ENOUGH))
+        .await
+        .unwrap();
     assert_eq!(left(&admin).await, (0, 0, 0));
 }

@@ -19,13 +19,19 @@ async fn advisory_locks(pool: &PgPool) -> i64 {
 async fn a_schema_that_is_current_takes_no_lock_and_waits_for_nobody_s() {
     let url = e2e::postgres::database_url().await.unwrap();
     let pool = repository::connect(&url, 2).unwrap();
-    let newest = MIGRATOR.iter().map(|migration| migration.version).max().unwrap();
+    let newest = MIGRATOR
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap();
 
     // Somebody holds the migrator's lock, for ever.
     let mut holder = pool.acquire().await.unwrap();
     sqlx::migrate::Migrate::lock(&mut *holder).await.unwrap();
     assert_eq!(advisory_locks(&pool).await, 1);
-    let version = timeout(Duration::from_secs(9), schema::migrate(&pool)).await.expect("no wait");
+    let version = timeout(Duration::from_secs(9), schema::migrate(&pool))
+        .await
+        .expect("no wait");
     assert_eq!(version.unwrap(), newest);
 }
 
@@ -34,7 +40,11 @@ async fn a_pending_migration_is_applied_and_leaves_no_lock_behind() {
     let pool = repository::connect(&e2e::postgres::empty_database_url().await.unwrap(), 2).unwrap();
     let version = schema::migrate(&pool).await.unwrap();
     assert_eq!(advisory_locks(&pool).await, 0);
-    assert_eq!(schema::migrate(&pool).await.unwrap(), version, "a second run finds nothing to do");
+    assert_eq!(
+        schema::migrate(&pool).await.unwrap(),
+        version,
+        "a second run finds nothing to do"
+    );
 }
 
 #[tokio::test]
@@ -42,8 +52,13 @@ async fn a_migrator_whose_lock_another_one_keeps_gives_up_in_time() {
     let pool = repository::connect(&e2e::postgres::empty_database_url().await.unwrap(), 2).unwrap();
     let mut holder = pool.acquire().await.unwrap();
     sqlx::migrate::Migrate::lock(&mut *holder).await.unwrap();
-    let refused = timeout(Duration::from_secs(60), schema::migrate(&pool)).await.expect("an end");
-    assert!(matches!(refused, Err(SchemaError::Failed(_))), "{refused:?}");
+    let refused = timeout(Duration::from_secs(60), schema::migrate(&pool))
+        .await
+        .expect("an end");
+    assert!(
+        matches!(refused, Err(SchemaError::Failed(_))),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -55,7 +70,10 @@ async fn a_changed_migration_is_told_as_ever() {
         .unwrap();
     let refused = schema::migrate(&pool).await.unwrap_err();
     assert!(
-        matches!(refused, SchemaError::Failed(sqlx::migrate::MigrateError::VersionMismatch(1))),
+        matches!(
+            refused,
+            SchemaError::Failed(sqlx::migrate::MigrateError::VersionMismatch(1))
+        ),
         "{refused:?}"
     );
 }

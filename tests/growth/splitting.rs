@@ -42,7 +42,12 @@ async fn a_second_run_changes_nothing_and_a_later_one_adds_what_has_come_nearer(
     let now = at("2024-03-20T10:30:00Z");
     make_ahead(&pool, PRICE_POINTS, now).await.unwrap();
     assert_eq!(make_ahead(&pool, PRICE_POINTS, now).await.unwrap(), 0);
-    assert_eq!(make_ahead(&pool, PRICE_POINTS, at("2024-04-01T00:00:00Z")).await.unwrap(), 1);
+    assert_eq!(
+        make_ahead(&pool, PRICE_POINTS, at("2024-04-01T00:00:00Z"))
+            .await
+            .unwrap(),
+        1
+    );
     let bounds = bounds(&pool, "price_points").await;
     assert_contiguous(&bounds);
     assert_eq!(bounds.last().unwrap(), "(2024-08-01) TO (MAXVALUE)");
@@ -51,32 +56,50 @@ async fn a_second_run_changes_nothing_and_a_later_one_adds_what_has_come_nearer(
 #[tokio::test]
 async fn rows_that_the_last_partition_holds_stay_where_they_are_and_far_ones_move_on() {
     let pool = e2e::postgres::database().await.unwrap();
-    make_ahead(&pool, PRICE_POINTS, at("2024-03-20T10:30:00Z")).await.unwrap();
+    make_ahead(&pool, PRICE_POINTS, at("2024-03-20T10:30:00Z"))
+        .await
+        .unwrap();
     // Upkeep was away for a year, and somebody's clock is far ahead.
     let held = [at("2024-08-05T00:00:00Z"), at("2025-01-31T23:59:59Z")];
     let ahead = at("2031-01-01T00:00:00Z");
     let events = [quote(held[0], 1), quote(held[1], 2), quote(ahead, 3)];
     store(&pool, &events).await;
-    make_ahead(&pool, PRICE_POINTS, at("2025-03-20T00:00:00Z")).await.unwrap();
+    make_ahead(&pool, PRICE_POINTS, at("2025-03-20T00:00:00Z"))
+        .await
+        .unwrap();
 
     let bounds = bounds(&pool, "price_points").await;
     assert_contiguous(&bounds);
-    assert!(bounds.contains(&"(2024-07-01) TO (2025-02-01)".to_owned()), "{bounds:?}");
-    assert!(bounds.contains(&"(2025-02-01) TO (2025-03-01)".to_owned()), "{bounds:?}");
+    assert!(
+        bounds.contains(&"(2024-07-01) TO (2025-02-01)".to_owned()),
+        "{bounds:?}"
+    );
+    assert!(
+        bounds.contains(&"(2025-02-01) TO (2025-03-01)".to_owned()),
+        "{bounds:?}"
+    );
     assert_eq!(points_from(&pool, "2024-07-01").await, held);
     assert_eq!(points_from(&pool, "2025-07-01").await, [ahead]);
     assert_eq!(reference::stored(&pool).await, reference::expected(&events));
 
-    make_ahead(&pool, PRICE_POINTS, at("2025-04-20T00:00:00Z")).await.unwrap();
-    assert_eq!(points_from(&pool, "2025-08-01").await, [ahead], "it moves on with the last partition");
+    make_ahead(&pool, PRICE_POINTS, at("2025-04-20T00:00:00Z"))
+        .await
+        .unwrap();
+    assert_eq!(
+        points_from(&pool, "2025-08-01").await,
+        [ahead],
+        "it moves on with the last partition"
+    );
 }
 
 #[tokio::test]
 async fn two_upkeeps_at_once_do_it_once() {
     let pool = e2e::postgres::database().await.unwrap();
     let now = at("2024-03-20T10:30:00Z");
-    let (one, other) =
-        tokio::join!(make_ahead(&pool, PRICE_POINTS, now), make_ahead(&pool, PRICE_POINTS, now));
+    let (one, other) = tokio::join!(
+        make_ahead(&pool, PRICE_POINTS, now),
+        make_ahead(&pool, PRICE_POINTS, now)
+    );
     assert_eq!(one.unwrap() + other.unwrap(), 5);
     assert_contiguous(&bounds(&pool, "price_points").await);
 }
@@ -94,8 +117,14 @@ async fn writers_go_on_while_partitions_are_made() {
             for number in 0.. {
                 let day = start + TimeDelta::days(number);
                 let price = u32::try_from(2 * number + 1).unwrap();
-                let batch = [quote(day, price), quote(day - TimeDelta::hours(30), price + 1)];
-                ingest.store(&batch, &[]).await.expect("a batch while partitions are made");
+                let batch = [
+                    quote(day, price),
+                    quote(day - TimeDelta::hours(30), price + 1),
+                ];
+                ingest
+                    .store(&batch, &[])
+                    .await
+                    .expect("a batch while partitions are made");
                 events.extend(batch);
                 if stop.is_cancelled() {
                     return events;

@@ -17,14 +17,27 @@ async fn a_run_whose_statement_is_never_answered_ends_in_time_and_names_what_was
     let pool = e2e::postgres::database().await.unwrap();
     let (broker, event_bridge) = (broker(), event_bridge().await);
     let mut holder = pool.begin().await.unwrap();
-    sqlx::query("lock table polling_jobs in access exclusive mode").execute(&mut *holder).await.unwrap();
+    sqlx::query("lock table polling_jobs in access exclusive mode")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
 
     let upkeep = upkeep(&pool, &broker, event_bridge.uri());
     let event = json!({});
     let running = upkeep.handle(&event, Time::of(Duration::from_secs(6)));
     let error = timeout(SOON, running).await.expect("an end").unwrap_err();
-    assert!(error.tasks().starts_with("partitions and retention, schedules"), "{error}");
-    assert!(error.to_string().contains("partitions and retention: no time was left"), "{error}");
+    assert!(
+        error
+            .tasks()
+            .starts_with("partitions and retention, schedules"),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("partitions and retention: no time was left"),
+        "{error}"
+    );
 
     let noted = part_states::get(&pool, Part::Upkeep).await.unwrap();
     assert_eq!(noted.error, Some(error.tasks()));

@@ -68,12 +68,18 @@ pub(crate) async fn points_from(pool: &PgPool, lower: &str) -> Vec<Timestamp> {
     .await
     .unwrap();
     let select = format!("select quoted_at from {name} order by quoted_at");
-    sqlx::query_scalar(sqlx::AssertSqlSafe(select)).fetch_all(pool).await.unwrap()
+    sqlx::query_scalar(sqlx::AssertSqlSafe(select))
+        .fetch_all(pool)
+        .await
+        .unwrap()
 }
 
 /// The partitions leave no gap: each begins where the one before ended, and the last has no end.
 pub(crate) fn assert_contiguous(bounds: &[String]) {
-    let ends: Vec<(&str, &str)> = bounds.iter().map(|bound| bound.split_once(" TO ").unwrap()).collect();
+    let ends: Vec<(&str, &str)> = bounds
+        .iter()
+        .map(|bound| bound.split_once(" TO ").unwrap())
+        .collect();
     for pair in ends.windows(2) {
         assert_eq!(pair[0].1, pair[1].0, "{bounds:?}");
     }

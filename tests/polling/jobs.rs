@@ -8,7 +8,8 @@ use uuid::Uuid;
 use crate::world::{at, new_job};
 
 #[tokio::test]
-async fn a_job_reads_back_as_it_was_created_and_starts_at_the_next_whole_second() -> anyhow::Result<()> {
+async fn a_job_reads_back_as_it_was_created_and_starts_at_the_next_whole_second()
+-> anyhow::Result<()> {
     let pool = database().await?;
     let job = insert(&pool, &new_job(10), 50).await?;
     assert_eq!(job.start_at, at(0));
@@ -24,8 +25,15 @@ async fn the_limit_of_relayed_jobs_holds_against_requests_at_the_same_time() -> 
     let created = join_all(jobs.iter().map(|job| insert(&pool, job, 5))).await;
     assert_eq!(created.iter().filter(|created| created.is_ok()).count(), 5);
     let refused = created.into_iter().filter_map(Result::err);
-    assert!(refused.into_iter().all(|error| matches!(error, InsertError::TooManyRelayJobs { limit: 5 })));
-    assert!(insert(&pool, &new_job(60), 5).await.is_ok(), "whole minutes have no limit");
+    assert!(
+        refused
+            .into_iter()
+            .all(|error| matches!(error, InsertError::TooManyRelayJobs { limit: 5 }))
+    );
+    assert!(
+        insert(&pool, &new_job(60), 5).await.is_ok(),
+        "whole minutes have no limit"
+    );
     Ok(())
 }
 
@@ -37,7 +45,10 @@ async fn jobs_are_listed_page_by_page_in_the_order_of_their_creation() -> anyhow
         created.push(
             insert(
                 &pool,
-                &shared::repository::polling_jobs::NewJob { created_at: at(second), ..new_job(60) },
+                &shared::repository::polling_jobs::NewJob {
+                    created_at: at(second),
+                    ..new_job(60)
+                },
                 0,
             )
             .await?,

@@ -20,9 +20,16 @@ async fn event_bridge(names: &[String]) -> MockServer {
     let server = MockServer::start().await;
     let schedules: Vec<Value> = names.iter().map(|name| json!({"Name": name})).collect();
     let list = ResponseTemplate::new(200).set_body_json(json!({"Schedules": schedules}));
-    Mock::given(method("GET")).and(path("/schedules")).respond_with(list).mount(&server).await;
+    Mock::given(method("GET"))
+        .and(path("/schedules"))
+        .respond_with(list)
+        .mount(&server)
+        .await;
     let done = ResponseTemplate::new(200).set_body_json(json!({"ScheduleArn": "arn"}));
-    Mock::given(path_regex("^/schedules/.+")).respond_with(done).mount(&server).await;
+    Mock::given(path_regex("^/schedules/.+"))
+        .respond_with(done)
+        .mount(&server)
+        .await;
     let none = ResponseTemplate::new(404)
         .insert_header("x-amzn-errortype", "ResourceNotFoundException")
         .set_body_json(json!({"Message": "none"}));
@@ -34,8 +41,13 @@ async fn event_bridge(names: &[String]) -> MockServer {
 /// The schedule that is made for a job, as `EventBridge` shows it.
 async fn made_for(job: &PollingJob) -> Value {
     let server = event_bridge(&[]).await;
-    schedules(&server).create(job.job_id, job.interval_seconds, job.start_at).await.expect("a schedule");
-    let mut made: Value = server.received_requests().await.expect("requests")[0].body_json().expect("a body");
+    schedules(&server)
+        .create(job.job_id, job.interval_seconds, job.start_at)
+        .await
+        .expect("a schedule");
+    let mut made: Value = server.received_requests().await.expect("requests")[0]
+        .body_json()
+        .expect("a body");
     for (member, default) in [
         ("Name", json!(job.job_id)),
         ("State", json!("ENABLED")),
@@ -50,20 +62,30 @@ async fn made_for(job: &PollingJob) -> Value {
 /// `EventBridge` with this schedule for a job.
 async fn event_bridge_showing(job: &PollingJob, schedule: Value) -> MockServer {
     let server = event_bridge(&[job.job_id.to_string()]).await;
-    show(&server, job, ResponseTemplate::new(200).set_body_json(schedule)).await;
+    show(
+        &server,
+        job,
+        ResponseTemplate::new(200).set_body_json(schedule),
+    )
+    .await;
     server
 }
 
 async fn show(server: &MockServer, job: &PollingJob, answer: ResponseTemplate) {
     let get = Mock::given(method("GET")).and(path(format!("/schedules/{}", job.job_id)));
-    get.respond_with(answer).with_priority(1).mount(server).await;
+    get.respond_with(answer)
+        .with_priority(1)
+        .mount(server)
+        .await;
 }
 
 fn schedules(server: &MockServer) -> Schedules {
     let sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("x", "x", None, None, "test")))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "x", "x", None, None, "test",
+        )))
         .endpoint_url(server.uri())
         .build();
     let config = config::Schedules {
@@ -77,36 +99,77 @@ fn schedules(server: &MockServer) -> Schedules {
 /// What was asked of EventBridge besides the list: the method and the schedule, and when a new one starts.
 async fn changes(server: &MockServer) -> Vec<(String, String, Value)> {
     let requests = server.received_requests().await.expect("requests");
-    let changes = requests.iter().filter(|request| request.method.as_str() != "GET").map(|request| {
-        let body: Value = request.body_json().unwrap_or_default();
-        (request.method.to_string(), request.url.path().replace("/schedules/", ""), body["StartDate"].clone())
-    });
+    let changes = requests
+        .iter()
+        .filter(|request| request.method.as_str() != "GET")
+        .map(|request| {
+            let body: Value = request.body_json().unwrap_or_default();
+            (
+                request.method.to_string(),
+                request.url.path().replace("/schedules/", ""),
+                body["StartDate"].clone(),
+            )
+        });
     changes.collect()
 }
 
 #[tokio::test]
-async fn a_job_without_a_schedule_gets_it_back_from_the_next_grid_instant_on() -> anyhow::Result<()> {
+async fn a_job_without_a_schedule_gets_it_back_from_the_next_grid_instant_on() -> anyhow::Result<()>
+{
     let pool = database().await?;
     let minutes = polling_jobs::insert(&pool, &new_job(120), 50).await?.job_id;
-    let relayed = polling_jobs::insert(&pool, &NewJob { created_at: at(10), ..new_job(7) }, 50).await?.job_id;
+    let relayed = polling_jobs::insert(
+        &pool,
+        &NewJob {
+            created_at: at(10),
+            ..new_job(7)
+        },
+        50,
+    )
+    .await?
+    .job_id;
     let server = event_bridge(&[]).await;
     let mended = reconcile(&pool, &schedules(&server), || at(130)).await?;
-    assert_eq!(mended, Mended { created: 2, ..Mended::default() });
+    assert_eq!(
+        mended,
+        Mended {
+            created: 2,
+            ..Mended::default()
+        }
+    );
     let start = |seconds| json!(at(seconds).timestamp());
     let post = |job_id: Uuid, seconds| ("POST".to_owned(), job_id.to_string(), start(seconds));
-    assert_eq!(changes(&server).await, [post(minutes, 240), post(relayed, 131)]);
+    assert_eq!(
+        changes(&server).await,
+        [post(minutes, 240), post(relayed, 131)]
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn a_schedule_without_a_job_is_removed_and_one_that_is_no_job_s_is_left_alone() -> anyhow::Result<()> {
+async fn a_schedule_without_a_job_is_removed_and_one_that_is_no_job_s_is_left_alone()
+-> anyhow::Result<()> {
     let pool = database().await?;
     let job_id = polling_jobs::insert(&pool, &new_job(60), 50).await?.job_id;
     let orphan = Uuid::now_v7();
-    let server = event_bridge(&[job_id.to_string(), orphan.to_string(), "nightly-report".to_owned()]).await;
+    let server = event_bridge(&[
+        job_id.to_string(),
+        orphan.to_string(),
+        "nightly-report".to_owned(),
+    ])
+    .await;
     let mended = reconcile(&pool, &schedules(&server), || at(0)).await?;
-    assert_eq!(mended, Mended { removed: 1, ..Mended::default() });
-    assert_eq!(changes(&server).await, [("DELETE".to_owned(), orphan.to_string(), Value::Null)]);
+    assert_eq!(
+        mended,
+        Mended {
+            removed: 1,
+            ..Mended::default()
+        }
+    );
+    assert_eq!(
+        changes(&server).await,
+        [("DELETE".to_owned(), orphan.to_string(), Value::Null)]
+    );
     Ok(())
 }
 
@@ -115,7 +178,11 @@ async fn with_event_bridge_away_nothing_is_changed() -> anyhow::Result<()> {
     let pool = database().await?;
     polling_jobs::insert(&pool, &new_job(60), 50).await?;
     let server = MockServer::start().await;
-    assert!(reconcile(&pool, &schedules(&server), || at(0)).await.is_err());
+    assert!(
+        reconcile(&pool, &schedules(&server), || at(0))
+            .await
+            .is_err()
+    );
     assert!(changes(&server).await.is_empty());
     Ok(())
 }
@@ -124,19 +191,44 @@ async fn with_event_bridge_away_nothing_is_changed() -> anyhow::Result<()> {
 async fn a_schedule_that_is_refused_does_not_stop_the_others() -> anyhow::Result<()> {
     let pool = database().await?;
     let refused = polling_jobs::insert(&pool, &new_job(60), 50).await?.job_id;
-    let other = polling_jobs::insert(&pool, &NewJob { created_at: at(10), ..new_job(60) }, 50).await?.job_id;
+    let other = polling_jobs::insert(
+        &pool,
+        &NewJob {
+            created_at: at(10),
+            ..new_job(60)
+        },
+        50,
+    )
+    .await?
+    .job_id;
     let orphan = Uuid::now_v7();
     let server = event_bridge(&[orphan.to_string()]).await;
     let refusal = ResponseTemplate::new(400)
         .insert_header("x-amzn-errortype", "ValidationException")
         .set_body_json(json!({"Message": "no"}));
-    let refuse = Mock::given(path(format!("/schedules/{refused}"))).respond_with(refusal).with_priority(1);
+    let refuse = Mock::given(path(format!("/schedules/{refused}")))
+        .respond_with(refusal)
+        .with_priority(1);
     refuse.mount(&server).await;
     let mended = reconcile(&pool, &schedules(&server), || at(20)).await;
-    assert!(matches!(mended, Err(ReconciliationError::Refused { failed: 1 })), "{mended:?}");
-    let changed: Vec<_> = changes(&server).await.into_iter().map(|change| (change.0, change.1)).collect();
+    assert!(
+        matches!(mended, Err(ReconciliationError::Refused { failed: 1 })),
+        "{mended:?}"
+    );
+    let changed: Vec<_> = changes(&server)
+        .await
+        .into_iter()
+        .map(|change| (change.0, change.1))
+        .collect();
     let change = |method: &str, job_id: Uuid| (method.to_owned(), job_id.to_string());
-    assert_eq!(changed, [change("POST", refused), change("POST", other), change("DELETE", orphan)]);
+    assert_eq!(
+        changed,
+        [
+            change("POST", refused),
+            change("POST", other),
+            change("DELETE", orphan)
+        ]
+    );
     Ok(())
 }
 
@@ -144,14 +236,29 @@ async fn a_schedule_that_is_refused_does_not_stop_the_others() -> anyhow::Result
 async fn each_schedule_starts_after_the_time_at_which_it_is_made() -> anyhow::Result<()> {
     let pool = database().await?;
     for created in [0, 0] {
-        polling_jobs::insert(&pool, &NewJob { created_at: at(created), ..new_job(60) }, 50).await?;
+        polling_jobs::insert(
+            &pool,
+            &NewJob {
+                created_at: at(created),
+                ..new_job(60)
+            },
+            50,
+        )
+        .await?;
     }
     let server = event_bridge(&[]).await;
     let now = Cell::new(0);
     let ten_minutes_each = || at(now.replace(now.get() + 600));
     reconcile(&pool, &schedules(&server), ten_minutes_each).await?;
-    let starts: Vec<_> = changes(&server).await.into_iter().map(|change| change.2).collect();
-    assert_eq!(starts, [json!(at(1).timestamp()), json!(at(601).timestamp())]);
+    let starts: Vec<_> = changes(&server)
+        .await
+        .into_iter()
+        .map(|change| change.2)
+        .collect();
+    assert_eq!(
+        starts,
+        [json!(at(1).timestamp()), json!(at(601).timestamp())]
+    );
     Ok(())
 }
 
@@ -161,19 +268,25 @@ async fn a_schedule_as_its_job_has_it_is_left_alone() -> anyhow::Result<()> {
     let job = polling_jobs::insert(&pool, &new_job(120), 50).await?;
     let mut schedule = made_for(&job).await;
     schedule["Description"] = json!("an operator's");
-    schedule["Target"]["DeadLetterConfig"] = json!({"Arn": "arn:aws:sqs:us-east-1:000000000000:firings"});
+    schedule["Target"]["DeadLetterConfig"] =
+        json!({"Arn": "arn:aws:sqs:us-east-1:000000000000:firings"});
     // One that was repaired, or made late, starts at a later instant of the grid.
     for start in [0, 240, 1_200] {
         schedule["StartDate"] = json!(at(start).timestamp());
         let server = event_bridge_showing(&job, schedule.clone()).await;
-        assert_eq!(reconcile(&pool, &schedules(&server), || at(1_111)).await?, Mended::default(), "{start}");
+        assert_eq!(
+            reconcile(&pool, &schedules(&server), || at(1_111)).await?,
+            Mended::default(),
+            "{start}"
+        );
         assert!(changes(&server).await.is_empty());
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn whatever_was_changed_of_a_schedule_is_repaired_and_fires_on_the_job_s_grid() -> anyhow::Result<()> {
+async fn whatever_was_changed_of_a_schedule_is_repaired_and_fires_on_the_job_s_grid()
+-> anyhow::Result<()> {
     let pool = database().await?;
     let job = polling_jobs::insert(&pool, &new_job(120), 50).await?;
     let made = made_for(&job).await;
@@ -181,12 +294,21 @@ async fn whatever_was_changed_of_a_schedule_is_repaired_and_fires_on_the_job_s_g
         ("/State", json!("DISABLED")),
         ("/ScheduleExpression", json!("rate(3 minutes)")),
         ("/ScheduleExpressionTimezone", json!("Europe/Berlin")),
-        ("/FlexibleTimeWindow", json!({"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 5})),
+        (
+            "/FlexibleTimeWindow",
+            json!({"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 5}),
+        ),
         ("/StartDate", json!(at(30).timestamp())),
         ("/StartDate", json!(at(1_320).timestamp())),
         ("/ActionAfterCompletion", json!("DELETE")),
-        ("/Target/Arn", json!("arn:aws:lambda:us-east-1:000000000000:function:other")),
-        ("/Target/RoleArn", json!("arn:aws:iam::000000000000:role/other")),
+        (
+            "/Target/Arn",
+            json!("arn:aws:lambda:us-east-1:000000000000:function:other"),
+        ),
+        (
+            "/Target/RoleArn",
+            json!("arn:aws:iam::000000000000:role/other"),
+        ),
         ("/Target/Input", json!("{}")),
         ("/Target/Input", Value::Null),
         ("/Target/RetryPolicy/MaximumRetryAttempts", json!(0)),
@@ -196,13 +318,29 @@ async fn whatever_was_changed_of_a_schedule_is_repaired_and_fires_on_the_job_s_g
         *schedule.pointer_mut(member).expect(member) = changed;
         let server = event_bridge_showing(&job, schedule).await;
         let mended = reconcile(&pool, &schedules(&server), || at(1_111)).await?;
-        assert_eq!(mended, Mended { repaired: 1, ..Mended::default() }, "{member}");
-        let change = ("PUT".to_owned(), job.job_id.to_string(), json!(at(1_200).timestamp()));
+        assert_eq!(
+            mended,
+            Mended {
+                repaired: 1,
+                ..Mended::default()
+            },
+            "{member}"
+        );
+        let change = (
+            "PUT".to_owned(),
+            job.job_id.to_string(),
+            json!(at(1_200).timestamp()),
+        );
         assert_eq!(changes(&server).await, [change], "{member}");
 
         let requests = server.received_requests().await.expect("requests");
         let mut put: Value = requests.last().expect("a request").body_json()?;
-        for member in ["GroupName", "ScheduleExpression", "FlexibleTimeWindow", "Target"] {
+        for member in [
+            "GroupName",
+            "ScheduleExpression",
+            "FlexibleTimeWindow",
+            "Target",
+        ] {
             assert_eq!(put[member].take(), made[member], "{member}");
         }
         assert_eq!(put["State"], "ENABLED");
@@ -218,17 +356,38 @@ async fn an_end_that_a_schedule_was_given_is_taken_away() -> anyhow::Result<()> 
     schedule["EndDate"] = json!(at(3_600).timestamp());
     let server = event_bridge_showing(&job, schedule).await;
     let mended = reconcile(&pool, &schedules(&server), || at(61)).await?;
-    assert_eq!(mended, Mended { repaired: 1, ..Mended::default() });
-    assert_eq!(changes(&server).await[0].2, json!(at(120).timestamp()), "a relayed job is fired each minute");
+    assert_eq!(
+        mended,
+        Mended {
+            repaired: 1,
+            ..Mended::default()
+        }
+    );
+    assert_eq!(
+        changes(&server).await[0].2,
+        json!(at(120).timestamp()),
+        "a relayed job is fired each minute"
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn a_schedule_that_cannot_be_shown_or_repaired_does_not_stop_the_others() -> anyhow::Result<()> {
+async fn a_schedule_that_cannot_be_shown_or_repaired_does_not_stop_the_others() -> anyhow::Result<()>
+{
     let pool = database().await?;
     let mut jobs = Vec::new();
     for second in 0..3 {
-        jobs.push(polling_jobs::insert(&pool, &NewJob { created_at: at(second), ..new_job(60) }, 50).await?);
+        jobs.push(
+            polling_jobs::insert(
+                &pool,
+                &NewJob {
+                    created_at: at(second),
+                    ..new_job(60)
+                },
+                50,
+            )
+            .await?,
+        );
     }
     let names: Vec<String> = jobs.iter().map(|job| job.job_id.to_string()).collect();
     let server = event_bridge(&names).await;
@@ -236,13 +395,29 @@ async fn a_schedule_that_cannot_be_shown_or_repaired_does_not_stop_the_others() 
     for job in &jobs[1..] {
         let mut schedule = made_for(job).await;
         schedule["State"] = json!("DISABLED");
-        show(&server, job, ResponseTemplate::new(200).set_body_json(schedule)).await;
+        show(
+            &server,
+            job,
+            ResponseTemplate::new(200).set_body_json(schedule),
+        )
+        .await;
     }
     let refuse = Mock::given(method("PUT")).and(path(format!("/schedules/{}", names[1])));
-    refuse.respond_with(ResponseTemplate::new(400)).with_priority(1).mount(&server).await;
+    refuse
+        .respond_with(ResponseTemplate::new(400))
+        .with_priority(1)
+        .mount(&server)
+        .await;
     let mended = reconcile(&pool, &schedules(&server), || at(20)).await;
-    assert!(matches!(mended, Err(ReconciliationError::Refused { failed: 2 })), "{mended:?}");
-    let mut changed: Vec<_> = changes(&server).await.into_iter().map(|change| change.1).collect();
+    assert!(
+        matches!(mended, Err(ReconciliationError::Refused { failed: 2 })),
+        "{mended:?}"
+    );
+    let mut changed: Vec<_> = changes(&server)
+        .await
+        .into_iter()
+        .map(|change| change.1)
+        .collect();
     changed.sort();
     let mut expected = names[1..].to_vec();
     expected.sort();

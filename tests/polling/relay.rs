@@ -13,7 +13,10 @@ async fn a_relay_serves_each_tick_until_two_minutes_after_its_firing() -> anyhow
     let served = world.fire(&job, 0).await?;
     assert_eq!((served.polled, served.ended), (18, Ended::Done));
     let runs = world.runs(&job).await?;
-    assert_eq!(runs.iter().map(|run| run.0).collect::<Vec<_>>(), (0..18).map(|k| k * 7).collect::<Vec<_>>());
+    assert_eq!(
+        runs.iter().map(|run| run.0).collect::<Vec<_>>(),
+        (0..18).map(|k| k * 7).collect::<Vec<_>>()
+    );
     assert!(runs.iter().all(|run| run.2 == "succeeded"), "{runs:?}");
     assert_eq!(world.price_log.events().len(), 18 * 3);
     Ok(())
@@ -24,7 +27,9 @@ async fn a_relay_ends_at_the_first_tick_after_a_later_firing_was_noted() -> anyh
     let (world, job) = World::with_job(7).await?;
     let (pool, job_id) = (world.pool.clone(), job.job_id);
     world.clock.happens_at(at(61), async move {
-        polling_jobs::note_firing(&pool, job_id, at(60)).await.expect("noted");
+        polling_jobs::note_firing(&pool, job_id, at(60))
+            .await
+            .expect("noted");
     });
     let served = world.fire(&job, 0).await?;
     assert_eq!((served.polled, served.ended), (9, Ended::Relieved));
@@ -33,12 +38,16 @@ async fn a_relay_ends_at_the_first_tick_after_a_later_firing_was_noted() -> anyh
 }
 
 #[tokio::test]
-async fn no_tick_is_lost_or_polled_twice_when_firings_come_up_to_a_minute_late() -> anyhow::Result<()> {
+async fn no_tick_is_lost_or_polled_twice_when_firings_come_up_to_a_minute_late()
+-> anyhow::Result<()> {
     for late in [0, 13, 59] {
         let (world, job) = World::with_job(7).await?;
         let next = world.poller.clone();
         let (arrived, arrival) = tokio::sync::oneshot::channel();
-        let firing = Firing { job_id: job.job_id, scheduled_time: at(60) };
+        let firing = Firing {
+            job_id: job.job_id,
+            scheduled_time: at(60),
+        };
         let deadline = at(60 + late + 180);
         let relieving = tokio::spawn(async move {
             arrival.await.expect("arrival");
@@ -58,19 +67,25 @@ async fn no_tick_is_lost_or_polled_twice_when_firings_come_up_to_a_minute_late()
 }
 
 #[tokio::test]
-async fn a_late_relay_polls_the_newest_past_tick_and_records_the_others_as_missed() -> anyhow::Result<()> {
+async fn a_late_relay_polls_the_newest_past_tick_and_records_the_others_as_missed()
+-> anyhow::Result<()> {
     let (world, job) = World::with_job(7).await?;
     world.clock.set(at(3_600));
     let served = world.fire(&job, 0).await?;
     assert_eq!((served.polled, served.ended), (1, Ended::Done));
-    assert_eq!(world.runs(&job).await?, rows(&[(0, 514, "missed"), (3_598, 1, "succeeded")]));
+    assert_eq!(
+        world.runs(&job).await?,
+        rows(&[(0, 514, "missed"), (3_598, 1, "succeeded")])
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn ticks_overrun_by_a_slow_one_are_one_row_of_missed_ones() -> anyhow::Result<()> {
     let (world, job) = World::with_job(25).await?;
-    world.provider.will((0..2).map(|_| Act::Slow(TimeDelta::seconds(29))));
+    world
+        .provider
+        .will((0..2).map(|_| Act::Slow(TimeDelta::seconds(29))));
     world.fire(&job, 0).await?;
     assert_eq!(
         world.runs(&job).await?,
@@ -88,7 +103,9 @@ async fn ticks_overrun_by_a_slow_one_are_one_row_of_missed_ones() -> anyhow::Res
 #[tokio::test]
 async fn a_relay_whose_every_poll_is_slow_still_ends() -> anyhow::Result<()> {
     let (world, job) = World::with_job(1).await?;
-    world.provider.will((0..200).map(|_| Act::Slow(TimeDelta::seconds(2))));
+    world
+        .provider
+        .will((0..200).map(|_| Act::Slow(TimeDelta::seconds(2))));
     let served = world.fire(&job, 0).await?;
     assert_eq!(served.ended, Ended::Done);
     assert!(served.polled <= 31, "{served:?}");
@@ -111,9 +128,17 @@ async fn a_relay_ends_when_its_job_is_deleted() -> anyhow::Result<()> {
 async fn a_poller_stopped_while_it_waits_leaves_its_firing_unanswered() -> anyhow::Result<()> {
     let (world, job) = World::with_job(7).await?;
     let stopping = world.poller.stopping.clone();
-    world.clock.happens_at(at(10), async move { stopping.cancel() });
-    assert!(matches!(world.fire(&job, 0).await, Err(FiringError::Stopping)));
-    assert_eq!(world.runs(&job).await?, rows(&[(0, 1, "succeeded"), (7, 1, "succeeded")]));
+    world
+        .clock
+        .happens_at(at(10), async move { stopping.cancel() });
+    assert!(matches!(
+        world.fire(&job, 0).await,
+        Err(FiringError::Stopping)
+    ));
+    assert_eq!(
+        world.runs(&job).await?,
+        rows(&[(0, 1, "succeeded"), (7, 1, "succeeded")])
+    );
     assert_eq!(world.clock.now(), at(10), "at once, not at the next tick");
     Ok(())
 }
@@ -122,7 +147,10 @@ async fn a_poller_stopped_while_it_waits_leaves_its_firing_unanswered() -> anyho
 async fn a_poller_that_is_being_stopped_begins_no_tick() -> anyhow::Result<()> {
     let (world, job) = World::with_job(7).await?;
     world.poller.stopping.cancel();
-    assert!(matches!(world.fire(&job, 0).await, Err(FiringError::Stopping)));
+    assert!(matches!(
+        world.fire(&job, 0).await,
+        Err(FiringError::Stopping)
+    ));
     assert_eq!(world.runs(&job).await?, []);
     Ok(())
 }
@@ -131,9 +159,14 @@ async fn a_poller_that_is_being_stopped_begins_no_tick() -> anyhow::Result<()> {
 async fn a_poller_stopped_in_the_middle_of_a_poll_records_what_it_had() -> anyhow::Result<()> {
     let (world, job) = World::with_job(7).await?;
     let stopping = world.poller.stopping.clone();
-    world.clock.happens_at(at(1), async move { stopping.cancel() });
+    world
+        .clock
+        .happens_at(at(1), async move { stopping.cancel() });
     world.provider.will([Act::Slow(TimeDelta::seconds(2))]);
-    assert!(matches!(world.fire(&job, 0).await, Err(FiringError::Stopping)));
+    assert!(matches!(
+        world.fire(&job, 0).await,
+        Err(FiringError::Stopping)
+    ));
     assert_eq!(world.runs(&job).await?, rows(&[(0, 1, "partial")]));
     Ok(())
 }
@@ -156,7 +189,11 @@ async fn a_relay_outlasts_an_absence_of_postgres() -> anyhow::Result<()> {
     let served = world.fire(&job, 0).await?;
     assert_eq!(served.ended, Ended::Done);
     let runs = world.runs(&job).await?;
-    assert_eq!(runs[2..4], rows(&[(14, 1, "succeeded"), (21, 1, "succeeded")]), "{runs:?}");
+    assert_eq!(
+        runs[2..4],
+        rows(&[(14, 1, "succeeded"), (21, 1, "succeeded")]),
+        "{runs:?}"
+    );
     assert_eq!(runs.last(), Some(&(119, 1, "succeeded".to_owned())));
     Ok(())
 }

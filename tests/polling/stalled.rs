@@ -13,7 +13,10 @@ async fn sound_until(world: &World, job: &PollingJob) -> anyhow::Result<i64> {
     assert_eq!(job.status(at(sound + 1)), JobStatus::Stalled);
     for (second, expected) in [(sound, vec![]), (sound + 1, vec![job.job_id])] {
         let count = u64::try_from(expected.len())?;
-        assert_eq!(polling_jobs::stalled(&world.pool, at(second)).await?, (count, expected));
+        assert_eq!(
+            polling_jobs::stalled(&world.pool, at(second)).await?,
+            (count, expected)
+        );
     }
     Ok(sound)
 }
@@ -23,7 +26,11 @@ async fn a_job_is_stalled_two_intervals_and_a_minute_after_its_newest_tick() -> 
     for (interval, sound) in [(60, 180), (600, 1_260), (86_400, 172_860)] {
         let (world, job) = World::with_job(interval).await?;
         world.fire(&job, 0).await?;
-        assert_eq!(sound_until(&world, &job).await?, sound, "interval {interval}");
+        assert_eq!(
+            sound_until(&world, &job).await?,
+            sound,
+            "interval {interval}"
+        );
     }
     Ok(())
 }
@@ -41,17 +48,25 @@ async fn a_relayed_job_has_the_time_of_a_firing_a_minute_late() -> anyhow::Resul
 async fn a_job_just_created_has_the_time_to_be_fired_first() -> anyhow::Result<()> {
     for (interval, sound) in [(1, 120), (60, 120), (3_600, 3_660)] {
         let (world, job) = World::with_job(interval).await?;
-        assert_eq!(sound_until(&world, &job).await?, sound, "interval {interval}");
+        assert_eq!(
+            sound_until(&world, &job).await?,
+            sound,
+            "interval {interval}"
+        );
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_job_that_backs_off_is_not_stalled_before_its_next_tick_is_overdue() -> anyhow::Result<()> {
+async fn a_job_that_backs_off_is_not_stalled_before_its_next_tick_is_overdue() -> anyhow::Result<()>
+{
     let (world, job) = World::with_job(60).await?;
     world.provider.will([Act::Fail(world.provider.limit(880))]);
     world.fire(&job, 0).await?;
-    assert_eq!(world.job(&job).await?.status(at(600)), JobStatus::BackingOff);
+    assert_eq!(
+        world.job(&job).await?.status(at(600)),
+        JobStatus::BackingOff
+    );
     // The pause ends at 880, between two ticks.
     assert_eq!(sound_until(&world, &job).await?, 900 + 120);
     Ok(())
@@ -72,9 +87,17 @@ async fn a_job_whose_tick_is_being_polled_is_not_stalled() -> anyhow::Result<()>
 #[tokio::test]
 async fn a_stalled_job_says_whether_its_schedule_or_its_poller_is_silent() -> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
-    let reason = async |second| world.job(&job).await.map(|job| job.reason(at(second)).unwrap_or_default());
+    let reason = async |second| {
+        world
+            .job(&job)
+            .await
+            .map(|job| job.reason(at(second)).unwrap_or_default())
+    };
     let never = reason(121).await?;
-    assert!(never.contains("2023-11-14T22:15:20Z, but its schedule was never seen to fire"), "{never}");
+    assert!(
+        never.contains("2023-11-14T22:15:20Z, but its schedule was never seen to fire"),
+        "{never}"
+    );
 
     world.fire(&job, 0).await?;
     assert_eq!(world.job(&job).await?.reason(at(180)), None);
@@ -94,14 +117,21 @@ async fn a_stalled_job_says_whether_its_schedule_or_its_poller_is_silent() -> an
 }
 
 #[tokio::test]
-async fn of_many_stalled_jobs_all_are_counted_and_those_overdue_longest_are_named() -> anyhow::Result<()> {
+async fn of_many_stalled_jobs_all_are_counted_and_those_overdue_longest_are_named()
+-> anyhow::Result<()> {
     let pool = e2e::postgres::database().await?;
     let mut ids = Vec::new();
     for second in 0..7 {
-        let job = NewJob { created_at: at(second), ..new_job(60) };
+        let job = NewJob {
+            created_at: at(second),
+            ..new_job(60)
+        };
         ids.push(polling_jobs::insert(&pool, &job, 0).await?.job_id);
     }
-    assert_eq!(polling_jobs::stalled(&pool, at(100_000)).await?, (7, ids[..5].to_vec()));
+    assert_eq!(
+        polling_jobs::stalled(&pool, at(100_000)).await?,
+        (7, ids[..5].to_vec())
+    );
     assert_eq!(polling_jobs::stalled(&pool, at(60)).await?, (0, vec![]));
     Ok(())
 }

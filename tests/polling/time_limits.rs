@@ -21,9 +21,16 @@ const SHORT: TimeDelta = TimeDelta::seconds(22);
 /// What the invocation of the firing at second 0 says did not fit, where it is cut off at second
 /// 22.
 async fn out_of_time(world: &World, job: &polling_jobs::PollingJob) -> String {
-    let firing = Firing { job_id: job.job_id, scheduled_time: at(0) };
+    let firing = Firing {
+        job_id: job.job_id,
+        scheduled_time: at(0),
+    };
     let served = world.poller.serve(&firing, at(0) + SHORT).await;
-    assert!(world.clock.now() < at(0) + SHORT, "ended at {}", world.clock.now());
+    assert!(
+        world.clock.now() < at(0) + SHORT,
+        "ended at {}",
+        world.clock.now()
+    );
     match served {
         Err(FiringError::OutOfTime { step, .. }) => step.to_owned(),
         other => panic!("{other:?}"),
@@ -37,7 +44,10 @@ async fn run(pool: &PgPool, statement: &'static str) {
 }
 
 /// The tick is taken over once its lease has passed, and there is one run of it.
-async fn assert_polled_once_more(world: &World, job: &polling_jobs::PollingJob) -> anyhow::Result<()> {
+async fn assert_polled_once_more(
+    world: &World,
+    job: &polling_jobs::PollingJob,
+) -> anyhow::Result<()> {
     assert_eq!(world.runs(job).await?, rows(&[(0, 1, "running")]));
     world.clock.set(at(60));
     assert_eq!(world.fire(job, 0).await?.polled, 1);
@@ -47,26 +57,34 @@ async fn assert_polled_once_more(world: &World, job: &polling_jobs::PollingJob) 
 }
 
 #[tokio::test]
-async fn a_provider_that_never_answers_one_request_costs_that_request_s_symbols_alone() -> anyhow::Result<()>
-{
+async fn a_provider_that_never_answers_one_request_costs_that_request_s_symbols_alone()
+-> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
     world.provider.will([Act::Hang]);
-    let served = timeout(Duration::from_secs(60), world.fire(&job, 0)).await.expect("an end")?;
+    let served = timeout(Duration::from_secs(60), world.fire(&job, 0))
+        .await
+        .expect("an end")?;
     assert_eq!(served.ended, Ended::Done);
     assert_eq!(world.runs(&job).await?, rows(&[(0, 1, "partial")]));
     let run = world.job(&job).await?.last_run.expect("a run");
-    assert_eq!(run.error.as_deref(), Some("script did not answer within 10 s"));
+    assert_eq!(
+        run.error.as_deref(),
+        Some("script did not answer within 10 s")
+    );
     assert_eq!(world.price_log.events().len(), 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn an_invocation_ends_in_time_though_postgres_is_away_after_a_slow_request() -> anyhow::Result<()> {
+async fn an_invocation_ends_in_time_though_postgres_is_away_after_a_slow_request()
+-> anyhow::Result<()> {
     let url = e2e::postgres::database_url().await?;
     let mut link = Link::open(&url).await?;
     let (world, job) = World::over(repository::connect(link.url(), 1)?, 60).await?;
     let (cut, cutting) = tokio::sync::oneshot::channel();
-    world.clock.happens_at(at(5), async move { cut.send(()).expect("a link") });
+    world
+        .clock
+        .happens_at(at(5), async move { cut.send(()).expect("a link") });
     world.provider.will([Act::Slow(TimeDelta::seconds(10))]);
 
     let (step, ()) = tokio::join!(out_of_time(&world, &job), async {
@@ -80,12 +98,13 @@ async fn an_invocation_ends_in_time_though_postgres_is_away_after_a_slow_request
 }
 
 #[tokio::test]
-async fn an_invocation_that_cannot_store_a_response_in_time_publishes_nothing_of_it() -> anyhow::Result<()> {
+async fn an_invocation_that_cannot_store_a_response_in_time_publishes_nothing_of_it()
+-> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
     let pool = world.pool.clone();
-    world
-        .clock
-        .happens_at(at(5), async move { run(&pool, "alter table raw_responses rename to hidden").await });
+    world.clock.happens_at(at(5), async move {
+        run(&pool, "alter table raw_responses rename to hidden").await
+    });
     world.provider.will([Act::Slow(TimeDelta::seconds(10))]);
     assert_eq!(out_of_time(&world, &job).await, "store the raw response");
     assert!(world.price_log.events().is_empty());
@@ -94,7 +113,8 @@ async fn an_invocation_that_cannot_store_a_response_in_time_publishes_nothing_of
 }
 
 #[tokio::test]
-async fn an_invocation_that_cannot_record_its_tick_in_time_has_it_polled_again() -> anyhow::Result<()> {
+async fn an_invocation_that_cannot_record_its_tick_in_time_has_it_polled_again()
+-> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
     let pool = world.pool.clone();
     // Only recording a run writes to its job.
@@ -107,33 +127,55 @@ async fn an_invocation_that_cannot_record_its_tick_in_time_has_it_polled_again()
         run(&pool, on_jobs).await;
     });
     world.provider.will([Act::Slow(TimeDelta::seconds(10))]);
-    assert_eq!(out_of_time(&world, &job).await, "record what came of the tick");
-    assert_eq!(world.price_log.events().len(), 2, "of the one request that was begun in time");
+    assert_eq!(
+        out_of_time(&world, &job).await,
+        "record what came of the tick"
+    );
+    assert_eq!(
+        world.price_log.events().len(),
+        2,
+        "of the one request that was begun in time"
+    );
     run(&world.pool, "drop trigger refuse on polling_jobs").await;
     assert_polled_once_more(&world, &job).await
 }
 
 /// In true time, since a statement without an answer ends by nothing else.
 #[tokio::test]
-async fn an_invocation_ends_in_time_though_a_statement_of_its_poll_is_never_answered() -> anyhow::Result<()> {
+async fn an_invocation_ends_in_time_though_a_statement_of_its_poll_is_never_answered()
+-> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
-    let poller = Poller { clock: Arc::new(WallClock), ..world.poller.clone() };
+    let poller = Poller {
+        clock: Arc::new(WallClock),
+        ..world.poller.clone()
+    };
     let (locked, lock) = tokio::sync::oneshot::channel();
     let pool = world.pool.clone();
     world.clock.happens_at(at(1), async move {
         let mut transaction = pool.begin().await.expect("begun");
-        sqlx::query("select from polling_runs for update").execute(&mut *transaction).await.expect("locked");
+        sqlx::query("select from polling_runs for update")
+            .execute(&mut *transaction)
+            .await
+            .expect("locked");
         locked.send(transaction).expect("a test that waits");
     });
     world.provider.will([Act::Slow(TimeDelta::seconds(1))]);
 
-    let firing = Firing { job_id: job.job_id, scheduled_time: at(0) };
+    let firing = Firing {
+        job_id: job.job_id,
+        scheduled_time: at(0),
+    };
     let deadline = Utc::now() + SHORT;
     let serving = poller.serve(&firing, deadline);
-    let served = timeout(Duration::from_secs(60), serving).await.expect("an end");
+    let served = timeout(Duration::from_secs(60), serving)
+        .await
+        .expect("an end");
     assert!(Utc::now() < deadline, "ended too late: {served:?}");
     let step = "renew the claim on the tick";
-    assert!(matches!(&served, Err(FiringError::OutOfTime { step: s, .. }) if *s == step), "{served:?}");
+    assert!(
+        matches!(&served, Err(FiringError::OutOfTime { step: s, .. }) if *s == step),
+        "{served:?}"
+    );
     lock.await?.rollback().await?;
     Ok(())
 }
@@ -143,7 +185,10 @@ async fn a_firing_whose_job_stays_inactive_comes_again() -> anyhow::Result<()> {
     let (world, _) = World::with_job(60).await?;
     let job = new_job(60);
     polling_jobs::prepare(&world.pool, &job, None, 0).await?;
-    let firing = Firing { job_id: job.job_id, scheduled_time: at(0) };
+    let firing = Firing {
+        job_id: job.job_id,
+        scheduled_time: at(0),
+    };
     let served = world.poller.serve(&firing, at(0) + SHORT).await;
     assert!(matches!(served, Err(FiringError::Inactive)), "{served:?}");
     assert!(world.clock.now() < at(0) + SHORT);

@@ -28,7 +28,10 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 }
 
 pub(crate) fn symbols(names: &[&str]) -> Vec<Symbol> {
-    names.iter().map(|name| name.parse().expect("a symbol")).collect()
+    names
+        .iter()
+        .map(|name| name.parse().expect("a symbol"))
+        .collect()
 }
 
 /// A job whose first tick is at second 0.
@@ -50,7 +53,9 @@ pub(crate) struct JumpingClock {
 
 impl fmt::Debug for JumpingClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JumpingClock").field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("JumpingClock")
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,8 +66,15 @@ impl JumpingClock {
     }
 
     /// Lets `event` happen once the clock reaches `time`.
-    pub(crate) fn happens_at(&self, time: Timestamp, event: impl Future<Output = ()> + Send + 'static) {
-        self.events.lock().expect("the events").insert(time, Box::pin(event));
+    pub(crate) fn happens_at(
+        &self,
+        time: Timestamp,
+        event: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.events
+            .lock()
+            .expect("the events")
+            .insert(time, Box::pin(event));
     }
 
     fn next_event(&self, until: Timestamp) -> Option<(Timestamp, Event)> {
@@ -123,15 +135,24 @@ impl ScriptedProvider {
     /// The tick of each request so far, in seconds.
     pub(crate) fn ticks(&self) -> Vec<i64> {
         let requests = self.requests.lock().expect("the requests");
-        requests.iter().map(|(tick, _)| (*tick - at(0)).num_seconds()).collect()
+        requests
+            .iter()
+            .map(|(tick, _)| (*tick - at(0)).num_seconds())
+            .collect()
     }
 
     pub(crate) fn away(&self) -> ProviderError {
-        ProviderError::Unavailable { provider: self.name.clone(), reason: "as told".to_owned() }
+        ProviderError::Unavailable {
+            provider: self.name.clone(),
+            reason: "as told".to_owned(),
+        }
     }
 
     pub(crate) fn limit(&self, seconds: u64) -> ProviderError {
-        ProviderError::RateLimited { provider: self.name.clone(), retry_after: Duration::from_secs(seconds) }
+        ProviderError::RateLimited {
+            provider: self.name.clone(),
+            retry_after: Duration::from_secs(seconds),
+        }
     }
 }
 
@@ -146,7 +167,10 @@ impl Provider for ScriptedProvider {
     }
 
     async fn fetch(&self, symbols: &[Symbol], tick: Timestamp) -> Result<Answer, ProviderError> {
-        self.requests.lock().expect("the requests").push((tick, symbols.len()));
+        self.requests
+            .lock()
+            .expect("the requests")
+            .push((tick, symbols.len()));
         let act = self.script.lock().expect("the script").pop_front();
         let mut unknown = None;
         match act {
@@ -157,9 +181,10 @@ impl Provider for ScriptedProvider {
             None => {}
         }
         let quote = |symbol: &Symbol| match unknown {
-            Some(unknown) if unknown == symbol => {
-                Err(ProviderError::UnknownSymbol { symbol: symbol.clone(), provider: self.name.clone() })
-            }
+            Some(unknown) if unknown == symbol => Err(ProviderError::UnknownSymbol {
+                symbol: symbol.clone(),
+                provider: self.name.clone(),
+            }),
             _ => Ok(Quote {
                 symbol: symbol.clone(),
                 price: "1.5".parse().expect("a price"),
@@ -170,7 +195,10 @@ impl Provider for ScriptedProvider {
         Ok(Answer {
             received_at: self.clock.now(),
             body: "{}".to_owned(),
-            quotes: symbols.iter().map(|symbol| (symbol.clone(), quote(symbol))).collect(),
+            quotes: symbols
+                .iter()
+                .map(|symbol| (symbol.clone(), quote(symbol)))
+                .collect(),
         })
     }
 }
@@ -192,8 +220,14 @@ impl World {
     }
 
     /// The same, over a pool of the test's own.
-    pub(crate) async fn over(pool: PgPool, interval_seconds: u32) -> anyhow::Result<(Self, PollingJob)> {
-        let clock = Arc::new(JumpingClock { now: Mutex::new(at(0)), events: Mutex::default() });
+    pub(crate) async fn over(
+        pool: PgPool,
+        interval_seconds: u32,
+    ) -> anyhow::Result<(Self, PollingJob)> {
+        let clock = Arc::new(JumpingClock {
+            now: Mutex::new(at(0)),
+            events: Mutex::default(),
+        });
         let provider = Arc::new(ScriptedProvider {
             name: "script".parse()?,
             clock: Arc::clone(&clock),
@@ -204,18 +238,33 @@ impl World {
         let job = polling_jobs::insert(&pool, &new_job(interval_seconds), 50).await?;
         let poller = Poller {
             pool: pool.clone(),
-            providers: Providers::of(vec![Arc::clone(&provider) as Arc<dyn Provider>], "script".parse()?),
+            providers: Providers::of(
+                vec![Arc::clone(&provider) as Arc<dyn Provider>],
+                "script".parse()?,
+            ),
             price_log: Arc::clone(&price_log) as _,
             clock: Arc::clone(&clock) as _,
             stopping: CancellationToken::new(),
         };
-        Ok((Self { pool, clock, provider, price_log, poller }, job))
+        Ok((
+            Self {
+                pool,
+                clock,
+                provider,
+                price_log,
+                poller,
+            },
+            job,
+        ))
     }
 
     /// Serves the firing of that second, which arrives then unless the clock is past it.
     pub(crate) async fn fire(&self, job: &PollingJob, seconds: i64) -> Result<Served, FiringError> {
         self.clock.set(at(seconds));
-        let firing = Firing { job_id: job.job_id, scheduled_time: at(seconds) };
+        let firing = Firing {
+            job_id: job.job_id,
+            scheduled_time: at(seconds),
+        };
         self.poller.serve(&firing, self.deadline()).await
     }
 
@@ -239,7 +288,9 @@ impl World {
     }
 
     pub(crate) async fn job(&self, job: &PollingJob) -> anyhow::Result<PollingJob> {
-        Ok(polling_jobs::get(&self.pool, job.job_id).await?.expect("the job"))
+        Ok(polling_jobs::get(&self.pool, job.job_id)
+            .await?
+            .expect("the job"))
     }
 }
 
@@ -255,5 +306,8 @@ pub(crate) async fn claim(
 
 /// Rows as [`World::runs`] gives them.
 pub(crate) fn rows(expected: &[(i64, i64, &str)]) -> Vec<(i64, i64, String)> {
-    expected.iter().map(|(tick, ticks, status)| (*tick, *ticks, (*status).to_owned())).collect()
+    expected
+        .iter()
+        .map(|(tick, ticks, status)| (*tick, *ticks, (*status).to_owned()))
+        .collect()
 }

@@ -8,7 +8,12 @@ use serde_json::Value;
 use crate::world::{World, bare, envelope, original};
 
 async fn letter(world: &World, partition: i32, condition: &str, offset: i64) {
-    world.dead(partition, &envelope(condition, &original(offset, &bare(1, "150.25")))).await;
+    world
+        .dead(
+            partition,
+            &envelope(condition, &original(offset, &bare(1, "150.25"))),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -18,31 +23,70 @@ async fn every_letter_is_sent_once_with_its_key_however_often_the_command_runs()
         letter(&world, 0, "RetriesExhausted", offset).await;
     }
     letter(&world, 1, "RetriesExhausted", 3).await;
-    assert_eq!(world.redrive(None, false).await.0, Outcome { sent: 4, ..Outcome::default() });
+    assert_eq!(
+        world.redrive(None, false).await.0,
+        Outcome {
+            sent: 4,
+            ..Outcome::default()
+        }
+    );
     let records = world.records().await;
     assert_eq!(records.len(), 4);
-    assert!(records.iter().all(|record| record.key.as_deref() == Some(b"AAPL")));
+    assert!(
+        records
+            .iter()
+            .all(|record| record.key.as_deref() == Some(b"AAPL"))
+    );
 
     assert_eq!(world.redrive(None, false).await.0, Outcome::default());
     letter(&world, 0, "RetriesExhausted", 4).await;
-    assert_eq!(world.redrive(None, false).await.0, Outcome { sent: 1, ..Outcome::default() });
+    assert_eq!(
+        world.redrive(None, false).await.0,
+        Outcome {
+            sent: 1,
+            ..Outcome::default()
+        }
+    );
     assert_eq!(world.records().await.len(), 5);
 }
 
 #[tokio::test]
 async fn letters_chosen_by_reason_are_not_sent_again_with_all_the_others() {
     let world = World::new();
-    for (offset, condition) in
-        (0..).zip(["RecordAgeExceeded", "RetriesExhausted", "RecordAgeExceeded", "RetriesExhausted"])
-    {
+    for (offset, condition) in (0..).zip([
+        "RecordAgeExceeded",
+        "RetriesExhausted",
+        "RecordAgeExceeded",
+        "RetriesExhausted",
+    ]) {
         letter(&world, 0, condition, offset).await;
     }
     let (outcome, told) = world.redrive(Some("retriesexhausted"), false).await;
-    assert_eq!(outcome, Outcome { sent: 2, passed_over: 2, ..Outcome::default() });
-    assert!(told.contains(&(1, Action::Sent)) && told.contains(&(2, Action::PassedOver)), "{told:?}");
+    assert_eq!(
+        outcome,
+        Outcome {
+            sent: 2,
+            passed_over: 2,
+            ..Outcome::default()
+        }
+    );
+    assert!(
+        told.contains(&(1, Action::Sent)) && told.contains(&(2, Action::PassedOver)),
+        "{told:?}"
+    );
     let (outcome, _) = world.redrive(None, false).await;
-    assert_eq!(outcome, Outcome { sent: 2, sent_before: 2, ..Outcome::default() });
-    assert_eq!(world.redrive(Some("Unhandled"), false).await.0, Outcome::default());
+    assert_eq!(
+        outcome,
+        Outcome {
+            sent: 2,
+            sent_before: 2,
+            ..Outcome::default()
+        }
+    );
+    assert_eq!(
+        world.redrive(Some("Unhandled"), false).await.0,
+        Outcome::default()
+    );
     assert_eq!(world.records().await.len(), 4);
 }
 
@@ -52,7 +96,13 @@ async fn a_dry_run_tells_what_would_be_sent_and_changes_nothing() {
     letter(&world, 0, "RetriesExhausted", 0).await;
     for _ in 0..2 {
         let (outcome, told) = world.redrive(None, true).await;
-        assert_eq!(outcome, Outcome { sent: 1, ..Outcome::default() });
+        assert_eq!(
+            outcome,
+            Outcome {
+                sent: 1,
+                ..Outcome::default()
+            }
+        );
         assert_eq!(told, [(0, Action::WouldSend)]);
     }
     assert_eq!(world.records().await, []);
@@ -66,7 +116,9 @@ async fn what_cannot_be_sent_is_left_and_told_by_each_run() {
     too_large["value"] = Value::Null;
     let mut foreign = original(1, "{}");
     foreign["topic"] = "orders".into();
-    world.dead(0, &envelope("RetriesExhausted", &too_large)).await;
+    world
+        .dead(0, &envelope("RetriesExhausted", &too_large))
+        .await;
     world.dead(0, "nonsense").await;
     world.dead(0, &envelope("RetriesExhausted", &foreign)).await;
     letter(&world, 0, "RetriesExhausted", 2).await;
@@ -77,7 +129,15 @@ async fn what_cannot_be_sent_is_left_and_told_by_each_run() {
     ];
     for (sent, sent_before) in [(1, 0), (0, 1)] {
         let (outcome, told) = world.redrive(None, false).await;
-        assert_eq!(outcome, Outcome { sent, sent_before, left: 3, passed_over: 0 });
+        assert_eq!(
+            outcome,
+            Outcome {
+                sent,
+                sent_before,
+                left: 3,
+                passed_over: 0
+            }
+        );
         assert_eq!(told[..3], left);
     }
     assert_eq!(world.records().await.len(), 1);
@@ -86,7 +146,12 @@ async fn what_cannot_be_sent_is_left_and_told_by_each_run() {
 #[tokio::test]
 async fn a_value_that_does_not_parse_is_sent_as_it_is() {
     let world = World::new();
-    world.dead(0, &envelope("RetriesExhausted", &original(0, "{\"symbol\":"))).await;
+    world
+        .dead(
+            0,
+            &envelope("RetriesExhausted", &original(0, "{\"symbol\":")),
+        )
+        .await;
     world.redrive(None, false).await;
     assert_eq!(world.records().await[0].value, b"{\"symbol\":");
 }

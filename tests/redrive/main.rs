@@ -1,6 +1,9 @@
 //! Dead letters sent back, on librdkafka's mock broker; what they become, on a real Postgres.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should fail where it stands"
+)]
 
 mod letters;
 mod points;

@@ -32,35 +32,63 @@ async fn dead_letters_become_the_points_they_would_have_been_though_newer_answer
     let world = World::new();
     // Two answers for one quote, neither with an id or a time of polling; the newer one was stored, the older one and
     // other quotes died.
-    let dead: Vec<Value> =
-        [(10, 1, "99"), (11, 2, "150.25"), (12, 3, "0.00000812"), (13, 4, "151.5"), (14, 5, "152")]
-            .map(|(offset, minute, price)| original(offset, &bare(minute, price)))
-            .to_vec();
+    let dead: Vec<Value> = [
+        (10, 1, "99"),
+        (11, 2, "150.25"),
+        (12, 3, "0.00000812"),
+        (13, 4, "151.5"),
+        (14, 5, "152"),
+    ]
+    .map(|(offset, minute, price)| original(offset, &bare(minute, price)))
+    .to_vec();
     let stored = original(20, &bare(1, "100"));
     let ingest = Ingest::new(pool.clone());
     let first = batch([stored.clone()].into_iter());
     ingest.store(&first.events, &first.rejected).await.unwrap();
     for (partition, record) in (0..).zip(&dead) {
-        world.dead(partition % 2, &envelope("RetriesExhausted", record)).await;
+        world
+            .dead(partition % 2, &envelope("RetriesExhausted", record))
+            .await;
     }
     assert_eq!(world.redrive(None, false).await.0.sent, dead.len());
 
     let redriven = batch(world.records().await.iter().map(as_event));
     assert_eq!(redriven.rejected.len(), 0);
     let result = ingest.store(&redriven.events, &[]).await.unwrap();
-    assert_eq!((result.added, result.superseded), (4, 1), "the older answer stays beaten");
+    assert_eq!(
+        (result.added, result.superseded),
+        (4, 1),
+        "the older answer stays beaten"
+    );
     let all = batch(dead.into_iter().chain([stored]));
-    assert_eq!(reference::stored(&pool).await, reference::expected(&all.events));
+    assert_eq!(
+        reference::stored(&pool).await,
+        reference::expected(&all.events)
+    );
 }
 
 #[tokio::test]
 async fn one_symbol_keeps_to_the_partition_of_its_key() {
     let world = World::new();
     for offset in 0..4 {
-        world.dead(0, &envelope("RetriesExhausted", &original(offset, &bare(1, "1")))).await;
+        world
+            .dead(
+                0,
+                &envelope("RetriesExhausted", &original(offset, &bare(1, "1"))),
+            )
+            .await;
     }
     world.redrive(None, false).await;
-    let partitions: Vec<i32> = world.records().await.iter().map(|record| record.partition).collect();
+    let partitions: Vec<i32> = world
+        .records()
+        .await
+        .iter()
+        .map(|record| record.partition)
+        .collect();
     assert_eq!(partitions.len(), 4);
-    assert!(partitions.iter().all(|partition| *partition == partitions[0] && *partition < PARTITIONS));
+    assert!(
+        partitions
+            .iter()
+            .all(|partition| *partition == partitions[0] && *partition < PARTITIONS)
+    );
 }

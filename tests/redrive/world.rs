@@ -45,20 +45,36 @@ impl World {
             price_topic: "price-events".to_owned(),
             dead_letter_topic: "price-events.dlt".to_owned(),
         };
-        let producer =
-            ClientConfig::new().set("bootstrap.servers", &kafka.bootstrap_servers).create().unwrap();
-        Self { _broker: broker, kafka, producer }
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", &kafka.bootstrap_servers)
+            .create()
+            .unwrap();
+        Self {
+            _broker: broker,
+            kafka,
+            producer,
+        }
     }
 
     /// Puts text on the dead-letter topic.
     pub(crate) async fn dead(&self, partition: i32, letter: &str) {
-        let record = FutureRecord::<[u8], str>::to("price-events.dlt").partition(partition).payload(letter);
+        let record = FutureRecord::<[u8], str>::to("price-events.dlt")
+            .partition(partition)
+            .payload(letter);
         self.producer.send(record, PATIENCE).await.unwrap();
     }
 
     /// Runs the command's work; gives what it told about each letter, as offset and action.
-    pub(crate) async fn redrive(&self, reason: Option<&str>, dry_run: bool) -> (Outcome, Vec<(i64, Action)>) {
-        let options = Options { kafka: self.kafka.clone(), reason: reason.map(str::to_owned), dry_run };
+    pub(crate) async fn redrive(
+        &self,
+        reason: Option<&str>,
+        dry_run: bool,
+    ) -> (Outcome, Vec<(i64, Action)>) {
+        let options = Options {
+            kafka: self.kafka.clone(),
+            reason: reason.map(str::to_owned),
+            dry_run,
+        };
         let run = move || {
             let mut told = Told::default();
             let outcome = redrive::redrive(&options, &mut told).unwrap();
@@ -70,18 +86,27 @@ impl World {
     /// Everything on the price topic, partition by partition.
     pub(crate) async fn records(&self) -> Vec<Record> {
         let servers = self.kafka.bootstrap_servers.clone();
-        tokio::task::spawn_blocking(move || read_all(&servers)).await.unwrap()
+        tokio::task::spawn_blocking(move || read_all(&servers))
+            .await
+            .unwrap()
     }
 }
 
 fn read_all(servers: &str) -> Vec<Record> {
-    let consumer: BaseConsumer =
-        ClientConfig::new().set("bootstrap.servers", servers).set("group.id", "reader").create().unwrap();
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .set("group.id", "reader")
+        .create()
+        .unwrap();
     let mut assignment = TopicPartitionList::new();
     let mut expected = 0;
     for partition in 0..PARTITIONS {
-        let (low, high) = consumer.fetch_watermarks("price-events", partition, PATIENCE).unwrap();
-        assignment.add_partition_offset("price-events", partition, Offset::Beginning).unwrap();
+        let (low, high) = consumer
+            .fetch_watermarks("price-events", partition, PATIENCE)
+            .unwrap();
+        assignment
+            .add_partition_offset("price-events", partition, Offset::Beginning)
+            .unwrap();
         expected += usize::try_from(high - low).unwrap();
     }
     consumer.assign(&assignment).unwrap();

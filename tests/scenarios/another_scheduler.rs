@@ -23,8 +23,16 @@ struct Moto {
 impl Moto {
     async fn start() -> Self {
         let program = workspace().join("target/moto/bin/moto_server");
-        assert!(program.is_file(), "{} is missing; tools/moto/install installs it", program.display());
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        assert!(
+            program.is_file(),
+            "{} is missing; tools/moto/install installs it",
+            program.display()
+        );
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let server = Command::new(program)
             .args(["--host", "127.0.0.1", "--port", &port.to_string()])
             .stdout(Stdio::null())
@@ -32,19 +40,31 @@ impl Moto {
             .spawn()
             .unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let moto = Self { url: format!("http://127.0.0.1:{port}"), server, client };
-        until("moto", Duration::from_secs(60), async || moto.client.get(&moto.url).send().await.ok()).await;
+        let moto = Self {
+            url: format!("http://127.0.0.1:{port}"),
+            server,
+            client,
+        };
+        until("moto", Duration::from_secs(60), async || {
+            moto.client.get(&moto.url).send().await.ok()
+        })
+        .await;
         moto
     }
 
     async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Value {
-        let mut request = self.client.request(method, format!("{}{path}", self.url)).header(
-            "authorization",
-            "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/scheduler/aws4_request, \
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.url))
+            .header(
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/scheduler/aws4_request, \
              SignedHeaders=host, Signature=none",
-        );
+            );
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
         }
         let response = request.send().await.unwrap();
         let status = response.status();
@@ -58,14 +78,21 @@ impl Moto {
         let path = "/schedules?ScheduleGroup=market-data-polling";
         let listed = self.request(Method::GET, path, None).await;
         let schedules = listed["Schedules"].as_array().unwrap();
-        let mut names: Vec<_> =
-            schedules.iter().map(|schedule| schedule["Name"].as_str().unwrap().to_owned()).collect();
+        let mut names: Vec<_> = schedules
+            .iter()
+            .map(|schedule| schedule["Name"].as_str().unwrap().to_owned())
+            .collect();
         names.sort();
         names
     }
 
     async fn schedule(&self, name: &str) -> Value {
-        self.request(Method::GET, &format!("/schedules/{name}?groupName=market-data-polling"), None).await
+        self.request(
+            Method::GET,
+            &format!("/schedules/{name}?groupName=market-data-polling"),
+            None,
+        )
+        .await
     }
 }
 
@@ -83,7 +110,11 @@ async fn jobs_have_their_schedules_on_a_scheduler_of_others_and_upkeep_mends_the
     let data = tempfile::tempdir().unwrap();
     let environment = [("AWS_ENDPOINT_URL_SCHEDULER", moto.url.as_str())];
     let start = async || {
-        let options = Options { data_directory: data.path().into(), environment: &environment, flags: &[] };
+        let options = Options {
+            data_directory: data.path().into(),
+            environment: &environment,
+            flags: &[],
+        };
         Stack::start(options).await.unwrap()
     };
 
@@ -94,13 +125,20 @@ async fn jobs_have_their_schedules_on_a_scheduler_of_others_and_upkeep_mends_the
     both.sort();
     assert_eq!(moto.schedules().await, both);
     let schedule = moto.schedule(&job).await;
-    assert_eq!(schedule["ScheduleExpression"], "rate(2 minutes)", "{schedule}");
+    assert_eq!(
+        schedule["ScheduleExpression"], "rate(2 minutes)",
+        "{schedule}"
+    );
     assert_eq!(
         schedule["Target"]["Input"],
         format!(r#"{{"job_id":"{job}","scheduled_time":"<aws.scheduler.scheduled-time>"}}"#)
     );
     let (_, state) = stack.get(&format!("/prices/poll/{job}")).await;
-    assert_eq!((&state["status"], &state["last_run"]), (&"active".into(), &Value::Null), "{state}");
+    assert_eq!(
+        (&state["status"], &state["last_run"]),
+        (&"active".into(), &Value::Null),
+        "{state}"
+    );
     let path = format!("/prices/poll/{deleted}");
     assert_eq!(stack.request(Method::DELETE, &path, None).await.0, 204);
     assert_eq!(moto.schedules().await, [job.as_str()]);
@@ -116,8 +154,14 @@ async fn jobs_have_their_schedules_on_a_scheduler_of_others_and_upkeep_mends_the
         "FlexibleTimeWindow": {"Mode": "OFF"},
         "Target": {"Arn": schedule["Target"]["Arn"], "RoleArn": schedule["Target"]["RoleArn"]},
     });
-    moto.request(Method::POST, &format!("/schedules/{orphan}"), Some(like.clone())).await;
-    moto.request(Method::POST, "/schedules/nightly-report", Some(like)).await;
+    moto.request(
+        Method::POST,
+        &format!("/schedules/{orphan}"),
+        Some(like.clone()),
+    )
+    .await;
+    moto.request(Method::POST, "/schedules/nightly-report", Some(like))
+        .await;
     let stack = start().await;
     assert_eq!(moto.schedules().await, [job.as_str(), "nightly-report"]);
     assert_eq!(stack.get(&format!("/prices/poll/{job}")).await.0, 200);

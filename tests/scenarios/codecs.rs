@@ -24,20 +24,28 @@ async fn averaged(stack: &Stack, producer: &Producer, symbol: &str) {
         async move { producer.send(symbol, event.as_bytes()).await }
     });
     try_join_all(records).await.unwrap();
-    until(&format!("average of {symbol}"), Duration::from_secs(30), async || {
-        let path = format!("/prices/history?symbol={symbol}&provider=elsewhere&limit=1000");
-        let (_, history) = stack.get(&path).await;
-        let items = history["items"].as_array()?;
-        (items.len() == usize::try_from(RECORDS).ok()?).then_some(())
-    })
+    until(
+        &format!("average of {symbol}"),
+        Duration::from_secs(30),
+        async || {
+            let path = format!("/prices/history?symbol={symbol}&provider=elsewhere&limit=1000");
+            let (_, history) = stack.get(&path).await;
+            let items = history["items"].as_array()?;
+            (items.len() == usize::try_from(RECORDS).ok()?).then_some(())
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn batches_that_producers_compress_are_averaged_whatever_the_codec() {
     let data = tempfile::tempdir().unwrap();
-    let stack =
-        Stack::start(Options { data_directory: data.path().into(), ..Options::default() }).await.unwrap();
+    let stack = Stack::start(Options {
+        data_directory: data.path().into(),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
     for codec in CODECS {
         let producer = Producer::compressing(&stack.ready.kafka_bootstrap_servers, codec).unwrap();
         averaged(&stack, &producer, &codec.to_uppercase()).await;
@@ -49,16 +57,25 @@ async fn batches_that_producers_compress_are_averaged_whatever_the_codec() {
 async fn batches_that_the_topic_compresses_are_averaged_whatever_the_codec() {
     let data = tempfile::tempdir().unwrap();
     let flags: &[&str] = &["--broker", "kafka"];
-    let options = Options { data_directory: data.path().into(), flags, ..Options::default() };
+    let options = Options {
+        data_directory: data.path().into(),
+        flags,
+        ..Options::default()
+    };
     let stack = Stack::start(options).await.unwrap();
     let servers = &stack.ready.kafka_bootstrap_servers;
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", servers).create().unwrap();
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .create()
+        .unwrap();
     let producer = stack.producer().unwrap();
     for codec in CODECS {
         let compress =
             AlterConfig::new(ResourceSpecifier::Topic(PRICE_EVENTS)).set("compression.type", codec);
-        let altered = admin.alter_configs([&compress], &AdminOptions::new()).await.unwrap();
+        let altered = admin
+            .alter_configs([&compress], &AdminOptions::new())
+            .await
+            .unwrap();
         assert!(altered.iter().all(Result::is_ok), "{altered:?}");
         averaged(&stack, &producer, &codec.to_uppercase()).await;
     }

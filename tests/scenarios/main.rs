@@ -1,6 +1,9 @@
 //! Scenarios through the whole stack: real Postgres, real function binaries, the emulator as a person starts it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should fail where it stands"
+)]
 
 mod another_scheduler;
 mod averages;

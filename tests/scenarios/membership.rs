@@ -21,7 +21,10 @@ fn impostor(bootstrap_servers: &str, member: &str) -> anyhow::Result<()> {
     consumer.subscribe(&["price-events"])?;
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
     while consumer.assignment()?.count() == 0 {
-        anyhow::ensure!(std::time::Instant::now() < deadline, "no partitions were assigned");
+        anyhow::ensure!(
+            std::time::Instant::now() < deadline,
+            "no partitions were assigned"
+        );
         // What it reads it does not commit.
         drop(consumer.poll(Duration::from_millis(100)));
     }
@@ -33,17 +36,29 @@ fn impostor(bootstrap_servers: &str, member: &str) -> anyhow::Result<()> {
 async fn an_emulator_that_kafka_shut_out_joins_again_and_averages_on() {
     let data = tempfile::tempdir().unwrap();
     let flags: &[&str] = &["--broker", "kafka"];
-    let options = Options { data_directory: data.path().into(), environment: &ENVIRONMENT, flags };
+    let options = Options {
+        data_directory: data.path().into(),
+        environment: &ENVIRONMENT,
+        flags,
+    };
     let stack = Stack::start(options).await.unwrap();
     let member = std::fs::read_to_string(data.path().join("group-member")).unwrap();
     let servers = stack.ready.kafka_bootstrap_servers.clone();
-    tokio::task::spawn_blocking(move || impostor(&servers, &member)).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || impostor(&servers, &member))
+        .await
+        .unwrap()
+        .unwrap();
 
     let (status, quote) = stack.get("/prices/latest?symbol=AAPL&max_age=0").await;
     assert_eq!(status, 200, "{quote}");
-    until("average of a quote published after it", Duration::from_secs(60), async || {
-        let (status, average) = stack.get("/prices/average?symbol=AAPL").await;
-        (status == 200 && average["timestamp"].as_str() >= quote["timestamp"].as_str()).then_some(())
-    })
+    until(
+        "average of a quote published after it",
+        Duration::from_secs(60),
+        async || {
+            let (status, average) = stack.get("/prices/average?symbol=AAPL").await;
+            (status == 200 && average["timestamp"].as_str() >= quote["timestamp"].as_str())
+                .then_some(())
+        },
+    )
     .await;
 }

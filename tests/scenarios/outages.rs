@@ -26,12 +26,19 @@ const READS: [&str; 5] = [
 /// A stack in which AAPL has a point and a job polls IBM; gives the job's path too.
 async fn start(data: &Path, environment: &[(&str, &str)]) -> (Stack, String) {
     let environment = [environment, &[("REPLAY_STEP_SECONDS", "1")]].concat();
-    let options = Options { data_directory: data.into(), environment: &environment, flags: &[] };
+    let options = Options {
+        data_directory: data.into(),
+        environment: &environment,
+        flags: &[],
+    };
     let stack = Stack::start(options).await.unwrap();
     assert_eq!(stack.get("/prices/latest?symbol=AAPL").await.0, 200);
     let job = format!("/prices/poll/{}", stack.poll(&["IBM"], 1).await);
     for path in READS.into_iter().chain(["/prices/average?symbol=IBM"]) {
-        until(path, RECOVERY, async || (stack.get(path).await.0 == 200).then_some(())).await;
+        until(path, RECOVERY, async || {
+            (stack.get(path).await.0 == 200).then_some(())
+        })
+        .await;
     }
     (stack, job)
 }
@@ -40,16 +47,30 @@ async fn start(data: &Path, environment: &[(&str, &str)]) -> (Stack, String) {
 async fn assert_away(stack: &Stack, path: &str, kind: &str) {
     let answered = tokio::time::timeout(PATIENCE, stack.get(path)).await;
     let (status, problem) = answered.unwrap_or_else(|_| panic!("{path} was not answered"));
-    assert_eq!((status, &problem["type"]), (503, &format!("/docs#{kind}").into()), "{path}: {problem}");
+    assert_eq!(
+        (status, &problem["type"]),
+        (503, &format!("/docs#{kind}").into()),
+        "{path}: {problem}"
+    );
     assert_eq!(problem["retry_after"], 5);
 }
 
 /// Asserts that health is 503 because of this part alone.
 async fn assert_unhealthy(stack: &Stack, part: &str) {
-    let (status, health) = tokio::time::timeout(PATIENCE, stack.get("/health")).await.unwrap();
-    assert_eq!((status, &health["status"]), (503, &"unavailable".into()), "{health}");
+    let (status, health) = tokio::time::timeout(PATIENCE, stack.get("/health"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (status, &health["status"]),
+        (503, &"unavailable".into()),
+        "{health}"
+    );
     for checked in ["postgres", "kafka"] {
-        assert_eq!(health["checks"][checked]["status"] == "ok", checked != part, "{health}");
+        assert_eq!(
+            health["checks"][checked]["status"] == "ok",
+            checked != part,
+            "{health}"
+        );
     }
 }
 
@@ -64,10 +85,15 @@ async fn progress(stack: &Stack, job: &str) -> Option<(String, String)> {
 
 /// Waits until all is as before, and the job has polled a price that became a point since then.
 async fn assert_recovers(stack: &Stack, job: &str, before: &(String, String), api: u32) {
-    for path in
-        READS.into_iter().chain(["/health", "/prices/latest?symbol=MSFT", "/prices/average?symbol=MSFT"])
-    {
-        until(path, RECOVERY, async || (stack.get(path).await.0 == 200).then_some(())).await;
+    for path in READS.into_iter().chain([
+        "/health",
+        "/prices/latest?symbol=MSFT",
+        "/prices/average?symbol=MSFT",
+    ]) {
+        until(path, RECOVERY, async || {
+            (stack.get(path).await.0 == 200).then_some(())
+        })
+        .await;
     }
     until("later point and run of the job", RECOVERY, async || {
         let now = progress(stack, job).await?;
@@ -93,7 +119,9 @@ async fn produce(stack: &Stack, count: u32) {
 
 async fn assert_points(stack: &Stack, count: usize) {
     until("point of every event", RECOVERY, async || {
-        let (_, history) = stack.get("/prices/history?symbol=ACME&provider=made&limit=1000").await;
+        let (_, history) = stack
+            .get("/prices/history?symbol=ACME&provider=made&limit=1000")
+            .await;
         (history["items"].as_array()?.len() == count).then_some(())
     })
     .await;
@@ -106,7 +134,11 @@ async fn with_kafka_away_stored_prices_are_read_and_everything_goes_on_when_it_i
     kafka.create_topic("price-events.dlt", 1, 1).unwrap();
     let data = tempfile::tempdir().unwrap();
     let servers = kafka.bootstrap_servers();
-    let (stack, job) = start(data.path(), &[("KAFKA_BOOTSTRAP_SERVERS", servers.as_str())]).await;
+    let (stack, job) = start(
+        data.path(),
+        &[("KAFKA_BOOTSTRAP_SERVERS", servers.as_str())],
+    )
+    .await;
     let api = stack.instance("api").await;
 
     kafka.broker_down(1).unwrap();
@@ -126,7 +158,10 @@ async fn with_kafka_away_stored_prices_are_read_and_everything_goes_on_when_it_i
     let (_, average) = stack.get("/prices/average?symbol=IBM").await;
     let (_, state) = stack.get(&job).await;
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let before = (text(&average["timestamp"]), text(&state["last_run"]["tick_time"]));
+    let before = (
+        text(&average["timestamp"]),
+        text(&state["last_run"]["tick_time"]),
+    );
     kafka.broker_up(1).unwrap();
     assert_recovers(&stack, &job, &before, api).await;
 }
@@ -142,7 +177,14 @@ impl Postgres {
     async fn start(data: &Path) -> Self {
         let mut command = Command::new(binaries::directory().unwrap().join("emulator"));
         command
-            .args(["postgres", "--until-stdin-closes", "--show-passwords", "--output", "json", "--data-dir"])
+            .args([
+                "postgres",
+                "--until-stdin-closes",
+                "--show-passwords",
+                "--output",
+                "json",
+                "--data-dir",
+            ])
             .arg(data);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let started = tokio::task::spawn_blocking(move || {
@@ -155,7 +197,10 @@ impl Postgres {
                 .find(|event| event["event"] == "ready");
             // What comes later must be read, or it would stand still at a full pipe.
             std::thread::spawn(move || lines.for_each(drop));
-            Self { child, url: ready.unwrap()["database_url"].as_str().unwrap().to_owned() }
+            Self {
+                child,
+                url: ready.unwrap()["database_url"].as_str().unwrap().to_owned(),
+            }
         });
         started.await.unwrap()
     }
@@ -196,7 +241,9 @@ async fn a_postgres_that_is_stopped_costs_no_event_and_is_used_again_when_it_is_
 
 #[tokio::test]
 async fn a_postgres_that_does_not_answer_costs_no_event_and_is_used_again_when_it_does() {
-    let link = Link::open(&postgres::empty_database_url().await.unwrap()).await.unwrap();
+    let link = Link::open(&postgres::empty_database_url().await.unwrap())
+        .await
+        .unwrap();
     let data = tempfile::tempdir().unwrap();
     let (stack, job) = start(data.path(), &[("DATABASE_URL", link.url())]).await;
     let api = stack.instance("api").await;

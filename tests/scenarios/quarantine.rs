@@ -15,21 +15,36 @@ fn event(price: &str, second: u32) -> Vec<u8> {
 #[tokio::test]
 async fn a_bad_record_is_quarantined_while_its_neighbours_become_points() {
     let data = tempfile::tempdir().unwrap();
-    let stack =
-        Stack::start(Options { data_directory: data.path().into(), ..Options::default() }).await.unwrap();
+    let stack = Stack::start(Options {
+        data_directory: data.path().into(),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
     let producer = stack.producer().unwrap();
     producer.send("ACME", &event("1.5", 1)).await.unwrap();
-    let (partition, offset) = producer.send("ACME", b"{\"symbol\":\"ACME\"}").await.unwrap();
+    let (partition, offset) = producer
+        .send("ACME", b"{\"symbol\":\"ACME\"}")
+        .await
+        .unwrap();
     producer.send("ACME", &event("-3", 2)).await.unwrap();
     producer.send("ACME", &event("2.5", 3)).await.unwrap();
 
     let items = until("both points", Duration::from_secs(20), async || {
-        let (_, history) = stack.get("/prices/history?symbol=ACME&provider=elsewhere").await;
-        history["items"].as_array().filter(|items| items.len() == 2).cloned()
+        let (_, history) = stack
+            .get("/prices/history?symbol=ACME&provider=elsewhere")
+            .await;
+        history["items"]
+            .as_array()
+            .filter(|items| items.len() == 2)
+            .cloned()
     })
     .await;
     assert_eq!(
-        (&items[0]["price"].to_string(), &items[0]["moving_average"].to_string()),
+        (
+            &items[0]["price"].to_string(),
+            &items[0]["moving_average"].to_string()
+        ),
         (&"2.5".into(), &"2".into())
     );
 

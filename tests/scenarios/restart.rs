@@ -18,13 +18,20 @@ async fn start(data: &Path) -> Stack {
 }
 
 async fn start_with(data: &Path, flags: &[&str]) -> Stack {
-    let options = Options { data_directory: data.into(), environment: &ENVIRONMENT, flags };
+    let options = Options {
+        data_directory: data.into(),
+        environment: &ENVIRONMENT,
+        flags,
+    };
     Stack::start(options).await.unwrap()
 }
 
 async fn points(stack: &Stack) -> i64 {
     let database = stack.database().unwrap();
-    sqlx::query_scalar("select count(*) from price_points").fetch_one(&database).await.unwrap()
+    sqlx::query_scalar("select count(*) from price_points")
+        .fetch_one(&database)
+        .await
+        .unwrap()
 }
 
 /// Waits until the job has polled a tick after `than`; gives that tick's time.
@@ -44,13 +51,22 @@ async fn prices_jobs_and_schedules_survive_a_stop_which_leaves_no_process_behind
     let stack = start(data.path()).await;
     let job = stack.poll(&["AAPL", "IBM"], 1).await;
     let tick = tick_after(&stack, &job, None).await;
-    until("point", Duration::from_secs(10), async || (points(&stack).await > 0).then_some(())).await;
+    until("point", Duration::from_secs(10), async || {
+        (points(&stack).await > 0).then_some(())
+    })
+    .await;
     let before = points(&stack).await;
     let pids = stack.processes();
-    assert!(pids.len() >= 4, "Postgres, api, poller and averager run: {pids:?}");
+    assert!(
+        pids.len() >= 4,
+        "Postgres, api, poller and averager run: {pids:?}"
+    );
 
     assert_eq!(stack.stop(Signal::SIGTERM).await, Some(0));
-    let left: Vec<_> = pids.into_iter().filter(|pid| processes::is_running(*pid)).collect();
+    let left: Vec<_> = pids
+        .into_iter()
+        .filter(|pid| processes::is_running(*pid))
+        .collect();
     assert_eq!(left, Vec::<u32>::new(), "processes left behind");
 
     let stack = start(data.path()).await;
@@ -64,7 +80,10 @@ async fn after_kill_9_of_the_emulator_the_next_start_works_at_once_and_goes_on()
     let stack = start(data.path()).await;
     let job = stack.poll(&["MSFT"], 1).await;
     let tick = tick_after(&stack, &job, None).await;
-    until("point", Duration::from_secs(10), async || (points(&stack).await > 0).then_some(())).await;
+    until("point", Duration::from_secs(10), async || {
+        (points(&stack).await > 0).then_some(())
+    })
+    .await;
     let before = points(&stack).await;
     assert_eq!(stack.stop(Signal::SIGKILL).await, None);
     let orphans = processes::all(data.path());
@@ -75,7 +94,10 @@ async fn after_kill_9_of_the_emulator_the_next_start_works_at_once_and_goes_on()
     let running = stack.processes();
     let taken_over = stack.postgres().await;
     for orphan in orphans.into_iter().filter(|pid| *pid != taken_over) {
-        assert!(!processes::is_running(orphan), "{orphan} of the killed stack still runs beside {running:?}");
+        assert!(
+            !processes::is_running(orphan),
+            "{orphan} of the killed stack still runs beside {running:?}"
+        );
     }
     let doubled: i64 = sqlx::query_scalar(
         "select count(*) from (select from price_points group by series_id, quoted_at having count(*) > 1) d",
@@ -101,7 +123,8 @@ pub(crate) async fn produce(stack: &Stack, numbers: Range<u32>) {
 
 /// Points of what [`produce`] produced.
 async fn made_points(database: &PgPool) -> Option<i64> {
-    let counted = "select count(*) from price_points join series using (series_id) where provider = 'made'";
+    let counted =
+        "select count(*) from price_points join series using (series_id) where provider = 'made'";
     sqlx::query_scalar(counted).fetch_one(database).await.ok()
 }
 
@@ -135,7 +158,11 @@ async fn killing_the_averager_loses_and_doubles_nothing_on_a_postgres_of_the_use
     let url = e2e::postgres::empty_database_url().await.unwrap();
     let data = tempfile::tempdir().unwrap();
     let environment = [("DATABASE_URL", url.as_str())];
-    let options = Options { data_directory: data.path().into(), environment: &environment, flags: &[] };
+    let options = Options {
+        data_directory: data.path().into(),
+        environment: &environment,
+        flags: &[],
+    };
     kill_averagers(&Stack::start(options).await.unwrap()).await;
 }
 
@@ -164,12 +191,18 @@ async fn after_kill_9_of_everything_at_once_what_kafka_acknowledged_becomes_poin
     assert_exact(&stack, 1_000).await;
     // The averagers stand still while more is acknowledged: they wait for their fences.
     let mut holder = stack.database().unwrap().begin().await.unwrap();
-    sqlx::query("lock table ingest_fences in exclusive mode").execute(&mut *holder).await.unwrap();
+    sqlx::query("lock table ingest_fences in exclusive mode")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
     produce(&stack, 1_001..2_001).await;
     assert_eq!(made_points(&stack.database().unwrap()).await, Some(1_000));
 
     let everything = stack.processes();
-    assert!(processes::kafka(data.path()).is_some_and(|kafka| everything.contains(&kafka)), "{everything:?}");
+    assert!(
+        processes::kafka(data.path()).is_some_and(|kafka| everything.contains(&kafka)),
+        "{everything:?}"
+    );
     everything.into_iter().for_each(processes::kill_9);
     assert_eq!(stack.stop(Signal::SIGKILL).await, None);
 
@@ -185,14 +218,22 @@ async fn functions_and_postgres_that_die_are_started_again() {
     let stack = start(data.path()).await;
     assert_eq!(stack.get("/prices/latest?symbol=AAPL").await.0, 200);
     processes::kill_9(stack.instance("api").await);
-    assert_eq!(stack.get("/health").await.0, 200, "another instance answers");
+    assert_eq!(
+        stack.get("/health").await.0,
+        200,
+        "another instance answers"
+    );
 
     let postgres = stack.postgres().await;
     processes::kill_9(postgres);
-    until("answer from a new Postgres", Duration::from_secs(30), async || {
-        let (status, answer) = stack.get("/prices/latest?symbol=AAPL").await;
-        assert!(matches!(status, 200 | 503), "{status} {answer}");
-        (status == 200 && stack.postgres().await != postgres).then_some(())
-    })
+    until(
+        "answer from a new Postgres",
+        Duration::from_secs(30),
+        async || {
+            let (status, answer) = stack.get("/prices/latest?symbol=AAPL").await;
+            assert!(matches!(status, 200 | 503), "{status} {answer}");
+            (status == 200 && stack.postgres().await != postgres).then_some(())
+        },
+    )
     .await;
 }

@@ -26,13 +26,17 @@ pub fn directory() -> anyhow::Result<&'static Path> {
 /// When cargo cannot build them.
 pub fn functions() -> anyhow::Result<PathBuf> {
     // From the workspace's root, where a person names it; tests run in their package's folder.
-    named("TEST_FUNCTIONS_DIR")
-        .map_or_else(|| directory().map(Path::to_path_buf), |directory| Ok(workspace().join(directory)))
+    named("TEST_FUNCTIONS_DIR").map_or_else(
+        || directory().map(Path::to_path_buf),
+        |directory| Ok(workspace().join(directory)),
+    )
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tests' own configuration")]
 fn named(variable: &str) -> Option<PathBuf> {
-    std::env::var_os(variable).filter(|directory| !directory.is_empty()).map(PathBuf::from)
+    std::env::var_os(variable)
+        .filter(|directory| !directory.is_empty())
+        .map(PathBuf::from)
 }
 
 fn build() -> anyhow::Result<PathBuf> {
@@ -42,18 +46,31 @@ fn build() -> anyhow::Result<PathBuf> {
     // A test runs from target/<profile>/deps; the binaries lie one folder above.
     let this = std::env::current_exe().context("where this binary lies")?;
     let directory = this.parent().context("this binary lies nowhere")?;
-    let directory = directory.parent().filter(|_| directory.ends_with("deps")).unwrap_or(directory);
+    let directory = directory
+        .parent()
+        .filter(|_| directory.ends_with("deps"))
+        .unwrap_or(directory);
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--workspace", "--bins", "--quiet"]).current_dir(workspace());
-    if directory.file_name().is_some_and(|profile| profile == "release") {
+    cargo
+        .args(["build", "--workspace", "--bins", "--quiet"])
+        .current_dir(workspace());
+    if directory
+        .file_name()
+        .is_some_and(|profile| profile == "release")
+    {
         cargo.arg("--release");
     }
-    ensure!(cargo.status().context("starting cargo")?.success(), "cargo could not build the binaries");
+    ensure!(
+        cargo.status().context("starting cargo")?.success(),
+        "cargo could not build the binaries"
+    );
     Ok(directory.to_path_buf())
 }
 
 /// The workspace's root folder.
 #[must_use]
 pub fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or_else(|| Path::new("."))
 }

@@ -76,17 +76,30 @@ impl Link {
         let server: Arc<str> = format!("{}:{}", options.get_host(), options.get_port()).into();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let (stalled, silenced, cut_at) =
-            (watch::Sender::new(false), watch::Sender::new(Duration::ZERO), Cut::default());
+        let (stalled, silenced, cut_at) = (
+            watch::Sender::new(false),
+            watch::Sender::new(Duration::ZERO),
+            Cut::default(),
+        );
         let orders = Orders {
             stalled: stalled.subscribe(),
             silenced: silenced.subscribe(),
             cut_at: Arc::clone(&cut_at),
         };
         let passing = tokio::spawn(pass_all(listener, Arc::clone(&server), orders));
-        let (before, after) = url.split_once(&*server).context("the URL names host and port")?;
+        let (before, after) = url
+            .split_once(&*server)
+            .context("the URL names host and port")?;
         let url = format!("{before}{address}{after}");
-        Ok(Self { url, address, server, stalled, silenced, cut_at, passing })
+        Ok(Self {
+            url,
+            address,
+            server,
+            stalled,
+            silenced,
+            cut_at,
+            passing,
+        })
     }
 
     /// The URL of the Postgres through this link.
@@ -120,7 +133,13 @@ impl Link {
     /// delivered; returns when that has happened.
     pub async fn cut_at(&self, moment: Moment) {
         *self.cut_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(moment);
-        let cut = async || self.cut_at.lock().unwrap_or_else(PoisonError::into_inner).is_none().then_some(());
+        let cut = async || {
+            self.cut_at
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_none()
+                .then_some(())
+        };
         waiting::until("transaction to cut", Duration::from_secs(60), cut).await;
     }
 
@@ -160,7 +179,9 @@ async fn pass_all(listener: TcpListener, server: Arc<str>, orders: Orders) {
         let (server, mut orders) = (Arc::clone(&server), orders.clone());
         orders.silenced.mark_unchanged();
         connections.spawn(async move {
-            let Ok(server) = TcpStream::connect(&*server).await else { return };
+            let Ok(server) = TcpStream::connect(&*server).await else {
+                return;
+            };
             let ((client_reads, client_writes), (server_reads, server_writes)) =
                 (client.into_split(), server.into_split());
             tokio::select! {
@@ -171,7 +192,12 @@ async fn pass_all(listener: TcpListener, server: Arc<str>, orders: Orders) {
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut orders: Orders, from_server: bool) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut orders: Orders,
+    from_server: bool,
+) {
     let mut bytes = vec![0; 16_384];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         if from_server && is_time(&orders.cut_at, &bytes[..count]) {
@@ -194,7 +220,13 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut orders: Order
 fn is_time(cut_at: &Cut, answer: &[u8]) -> bool {
     let told = |moment: &mut Moment| {
         let message = moment.message();
-        answer.windows(message.len()).any(|window| window == message)
+        answer
+            .windows(message.len())
+            .any(|window| window == message)
     };
-    cut_at.lock().unwrap_or_else(PoisonError::into_inner).take_if(told).is_some()
+    cut_at
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take_if(told)
+        .is_some()
 }

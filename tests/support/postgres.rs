@@ -21,7 +21,10 @@ use crate::binaries;
 /// When there is no Postgres to be had.
 pub async fn database() -> anyhow::Result<PgPool> {
     let options = PgConnectOptions::from_str(&database_url().await?)?.disable_statement_logging();
-    Ok(PgPoolOptions::new().max_connections(10).connect_with(options).await?)
+    Ok(PgPoolOptions::new()
+        .max_connections(10)
+        .connect_with(options)
+        .await?)
 }
 
 /// The URL of a new, migrated database.
@@ -43,19 +46,32 @@ pub async fn empty_database_url() -> anyhow::Result<String> {
 
 async fn create(server: &Server, template: &str) -> anyhow::Result<String> {
     let name = format!("test_{}", Uuid::new_v4().simple());
-    let mut connection =
-        PgConnectOptions::from_str(&server.url)?.disable_statement_logging().connect().await?;
+    let mut connection = PgConnectOptions::from_str(&server.url)?
+        .disable_statement_logging()
+        .connect()
+        .await?;
     // Cloning a template takes a lock on it; concurrent tests wait for each other here.
     let create = format!("create database {name} template {template}");
-    sqlx::query("select pg_advisory_lock(81)").execute(&mut connection).await?;
-    sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.context("creating a test database")?;
+    sqlx::query("select pg_advisory_lock(81)")
+        .execute(&mut connection)
+        .await?;
+    sqlx::query(AssertSqlSafe(create))
+        .execute(&mut connection)
+        .await
+        .context("creating a test database")?;
     with_database(&server.url, &name)
 }
 
 pub(crate) fn with_database(url: &str, name: &str) -> anyhow::Result<String> {
-    let (base, query) =
-        url.split_once('?').map_or((url, String::new()), |(base, query)| (base, format!("?{query}")));
-    let server = base.rfind('/').map(|at| &base[..at]).context("the database URL names no database")?;
+    let (base, query) = url
+        .split_once('?')
+        .map_or((url, String::new()), |(base, query)| {
+            (base, format!("?{query}"))
+        });
+    let server = base
+        .rfind('/')
+        .map(|at| &base[..at])
+        .context("the database URL names no database")?;
     Ok(format!("{server}/{name}{query}"))
 }
 
@@ -81,19 +97,37 @@ async fn start() -> anyhow::Result<Server> {
         }
     };
     let template = format!("template_{}", Uuid::new_v4().simple());
-    let mut connection = PgConnectOptions::from_str(&url)?.disable_statement_logging().connect().await?;
-    sqlx::query(AssertSqlSafe(format!("create database {template}"))).execute(&mut connection).await?;
-    let pool = PgPoolOptions::new().connect(&with_database(&url, &template)?).await?;
+    let mut connection = PgConnectOptions::from_str(&url)?
+        .disable_statement_logging()
+        .connect()
+        .await?;
+    sqlx::query(AssertSqlSafe(format!("create database {template}")))
+        .execute(&mut connection)
+        .await?;
+    let pool = PgPoolOptions::new()
+        .connect(&with_database(&url, &template)?)
+        .await?;
     MIGRATOR.run(&pool).await?;
     pool.close().await;
-    Ok(Server { url, template, _own: own })
+    Ok(Server {
+        url,
+        template,
+        _own: own,
+    })
 }
 
 pub(crate) fn start_own() -> anyhow::Result<(String, Child, ChildStdin)> {
     remove_leftovers(PREFIX);
     let data = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
     let mut child = Command::new(binaries::directory()?.join("emulator"))
-        .args(["postgres", "--until-stdin-closes", "--show-passwords", "--output", "json", "--data-dir"])
+        .args([
+            "postgres",
+            "--until-stdin-closes",
+            "--show-passwords",
+            "--output",
+            "json",
+            "--data-dir",
+        ])
         .arg(&data)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -104,7 +138,9 @@ pub(crate) fn start_own() -> anyhow::Result<(String, Child, ChildStdin)> {
     for line in stdout.lines() {
         let event: serde_json::Value = serde_json::from_str(&line?).unwrap_or_default();
         if event["event"] == "ready" {
-            let url = event["database_url"].as_str().context("the ready line names no database_url")?;
+            let url = event["database_url"]
+                .as_str()
+                .context("the ready line names no database_url")?;
             return Ok((url.to_owned(), child, stdin));
         }
     }
@@ -116,7 +152,9 @@ const PREFIX: &str = "market-data-test-postgres-";
 /// Removes the data of test processes that are gone, whose names are `prefix` and their pid: statics are not dropped at a
 /// process's end.
 pub(crate) fn remove_leftovers(prefix: &str) {
-    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else {
+        return;
+    };
     for entry in entries.flatten() {
         let name = entry.file_name();
         // After the process id there may be a number.
@@ -128,7 +166,10 @@ pub(crate) fn remove_leftovers(prefix: &str) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the tests' own configuration is this one variable")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests' own configuration is this one variable"
+)]
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

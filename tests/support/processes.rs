@@ -20,7 +20,12 @@ pub fn instances(data_directory: &Path, function: &str) -> Vec<u32> {
 #[must_use]
 pub fn postgres(data_directory: &Path) -> Option<u32> {
     let file = std::fs::read_to_string(data_directory.join("postgres/data/postmaster.pid")).ok()?;
-    file.lines().next()?.trim().parse().ok().filter(|pid| is_running(*pid))
+    file.lines()
+        .next()?
+        .trim()
+        .parse()
+        .ok()
+        .filter(|pid| is_running(*pid))
 }
 
 /// The pid of the stack's own Kafka, if it has one that runs.
@@ -34,15 +39,27 @@ pub fn kafka(data_directory: &Path) -> Option<u32> {
 #[must_use]
 pub fn all(data_directory: &Path) -> Vec<u32> {
     let functions = noted(data_directory).into_iter().map(|(_, pid)| pid);
-    functions.chain(postgres(data_directory)).chain(kafka(data_directory)).collect()
+    functions
+        .chain(postgres(data_directory))
+        .chain(kafka(data_directory))
+        .collect()
 }
 
 /// What the emulator's pid files tell of, as far as it runs.
 fn noted(data_directory: &Path) -> Vec<(String, u32)> {
-    let Ok(entries) = std::fs::read_dir(data_directory.join("run")) else { return Vec::new() };
-    let files = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let Ok(entries) = std::fs::read_dir(data_directory.join("run")) else {
+        return Vec::new();
+    };
+    let files = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
     let read = files.filter_map(|file| {
-        let pid = file.strip_suffix(".pid")?.rsplit_once('-')?.1.parse().ok()?;
+        let pid = file
+            .strip_suffix(".pid")?
+            .rsplit_once('-')?
+            .1
+            .parse()
+            .ok()?;
         Some((file, pid))
     });
     read.filter(|(_, pid)| is_running(*pid)).collect()
@@ -51,8 +68,12 @@ fn noted(data_directory: &Path) -> Vec<(String, u32)> {
 /// Whether a process runs: a zombie, which waits for its parent only, does not.
 #[must_use]
 pub fn is_running(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    let state = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.trim_start().chars().next());
     !matches!(state, None | Some('Z' | 'X'))
 }
 

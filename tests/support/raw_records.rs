@@ -35,13 +35,38 @@ pub struct RawBatch {
 ///
 /// # Errors
 /// When the broker is away or refuses it.
-pub async fn send(address: &str, topic: &str, partition: i32, batch: &RawBatch) -> anyhow::Result<i64> {
+pub async fn send(
+    address: &str,
+    topic: &str,
+    partition: i32,
+    batch: &RawBatch,
+) -> anyhow::Result<i64> {
     let mut body = Vec::new();
     // Produce, version 3, correlation, no client id, no transaction, acknowledged by all within 10 s.
-    push(&mut body, &[&0_i16.to_be_bytes(), &3_i16.to_be_bytes(), &7_i32.to_be_bytes()]);
-    push(&mut body, &[&(-1_i16).to_be_bytes(), &(-1_i16).to_be_bytes(), &(-1_i16).to_be_bytes()]);
-    push(&mut body, &[&10_000_i32.to_be_bytes(), &1_i32.to_be_bytes()]);
-    push(&mut body, &[&i16::try_from(topic.len())?.to_be_bytes(), topic.as_bytes()]);
+    push(
+        &mut body,
+        &[
+            &0_i16.to_be_bytes(),
+            &3_i16.to_be_bytes(),
+            &7_i32.to_be_bytes(),
+        ],
+    );
+    push(
+        &mut body,
+        &[
+            &(-1_i16).to_be_bytes(),
+            &(-1_i16).to_be_bytes(),
+            &(-1_i16).to_be_bytes(),
+        ],
+    );
+    push(
+        &mut body,
+        &[&10_000_i32.to_be_bytes(), &1_i32.to_be_bytes()],
+    );
+    push(
+        &mut body,
+        &[&i16::try_from(topic.len())?.to_be_bytes(), topic.as_bytes()],
+    );
     let records = encoded(batch)?;
     push(&mut body, &[&1_i32.to_be_bytes(), &partition.to_be_bytes()]);
     push(&mut body, &[&length(&records)?.to_be_bytes(), &records]);
@@ -53,8 +78,12 @@ pub async fn send(address: &str, topic: &str, partition: i32, batch: &RawBatch) 
     broker.read_exact(&mut answer).await?;
     // Behind the correlation, the topic's name and the numbers of topics and partitions.
     let at = 4 + 4 + 2 + topic.len() + 4 + 4;
-    let error = answer.get(at..at + 2).context("an answer that is cut off")?;
-    let offset = answer.get(at + 2..at + 10).context("an answer that is cut off")?;
+    let error = answer
+        .get(at..at + 2)
+        .context("an answer that is cut off")?;
+    let offset = answer
+        .get(at + 2..at + 10)
+        .context("an answer that is cut off")?;
     ensure!(error == [0, 0], "the broker refuses the records: {error:?}");
     Ok(i64::from_be_bytes(offset.try_into()?))
 }
@@ -62,10 +91,29 @@ pub async fn send(address: &str, topic: &str, partition: i32, batch: &RawBatch) 
 fn encoded(batch: &RawBatch) -> anyhow::Result<Vec<u8>> {
     let mut summed = Vec::new();
     let count = i32::try_from(batch.records.len())?;
-    push(&mut summed, &[&i16::from(batch.codec).to_be_bytes(), &(count - 1).to_be_bytes()]);
-    push(&mut summed, &[&batch.timestamp.to_be_bytes(), &batch.timestamp.to_be_bytes()]);
+    push(
+        &mut summed,
+        &[
+            &i16::from(batch.codec).to_be_bytes(),
+            &(count - 1).to_be_bytes(),
+        ],
+    );
+    push(
+        &mut summed,
+        &[
+            &batch.timestamp.to_be_bytes(),
+            &batch.timestamp.to_be_bytes(),
+        ],
+    );
     // No producer that would be known again.
-    push(&mut summed, &[&(-1_i64).to_be_bytes(), &(-1_i16).to_be_bytes(), &(-1_i32).to_be_bytes()]);
+    push(
+        &mut summed,
+        &[
+            &(-1_i64).to_be_bytes(),
+            &(-1_i16).to_be_bytes(),
+            &(-1_i32).to_be_bytes(),
+        ],
+    );
     summed.extend_from_slice(&count.to_be_bytes());
     for (place, record) in batch.records.iter().enumerate() {
         let mut body = vec![0];
@@ -82,8 +130,19 @@ fn encoded(batch: &RawBatch) -> anyhow::Result<Vec<u8>> {
     }
     let mut encoded = Vec::new();
     // The first offset, then the length of what follows, the leader's epoch, which nobody knows yet, and the format.
-    push(&mut encoded, &[&0_i64.to_be_bytes(), &(length(&summed)? + 9).to_be_bytes()]);
-    push(&mut encoded, &[&(-1_i32).to_be_bytes(), &[2], &crc32c(&summed).to_be_bytes(), &summed]);
+    push(
+        &mut encoded,
+        &[&0_i64.to_be_bytes(), &(length(&summed)? + 9).to_be_bytes()],
+    );
+    push(
+        &mut encoded,
+        &[
+            &(-1_i32).to_be_bytes(),
+            &[2],
+            &crc32c(&summed).to_be_bytes(),
+            &summed,
+        ],
+    );
     Ok(encoded)
 }
 
@@ -97,7 +156,10 @@ fn length(bytes: &[u8]) -> anyhow::Result<i32> {
 
 /// Bytes behind their length, which is -1 where there are none.
 fn push_bytes(to: &mut Vec<u8>, bytes: Option<&[u8]>) -> anyhow::Result<()> {
-    push_number(to, bytes.map_or(Ok(-1), |bytes| i64::try_from(bytes.len()))?);
+    push_number(
+        to,
+        bytes.map_or(Ok(-1), |bytes| i64::try_from(bytes.len()))?,
+    );
     to.extend_from_slice(bytes.unwrap_or_default());
     Ok(())
 }
@@ -114,6 +176,14 @@ fn push_number(to: &mut Vec<u8>, number: i64) {
 
 /// The checksum of Castagnoli.
 fn crc32c(bytes: &[u8]) -> u32 {
-    let step = |sum: u32, _| if sum & 1 == 1 { (sum >> 1) ^ 0x82f6_3b78 } else { sum >> 1 };
-    !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step))
+    let step = |sum: u32, _| {
+        if sum & 1 == 1 {
+            (sum >> 1) ^ 0x82f6_3b78
+        } else {
+            sum >> 1
+        }
+    };
+    !bytes
+        .iter()
+        .fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step))
 }

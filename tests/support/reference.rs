@@ -34,7 +34,12 @@ type Answer<'a> = (Timestamp, Uuid, Price, Option<&'a Currency>);
 pub fn expected(events: &[PriceEvent]) -> BTreeMap<Key, Point> {
     let mut winners = BTreeMap::<(&Symbol, &ProviderName), BTreeMap<Timestamp, Answer<'_>>>::new();
     for event in events {
-        let answer = (event.polled_at, event.id, event.price, event.currency.as_ref());
+        let answer = (
+            event.polled_at,
+            event.id,
+            event.price,
+            event.currency.as_ref(),
+        );
         let quotes = winners.entry((&event.symbol, &event.provider)).or_default();
         let winner = quotes.entry(event.timestamp).or_insert(answer);
         *winner = (*winner).max(answer);
@@ -84,13 +89,19 @@ pub fn mean(prices: &[Price]) -> String {
     }
     let (mut quotient, rest) = (sum / (number * unit), sum % (number * unit));
     let half = (2 * rest).cmp(&(number * unit));
-    assert!(number == 3 || rest == 0, "a mean of {number} has a last digit");
+    assert!(
+        number == 3 || rest == 0,
+        "a mean of {number} has a last digit"
+    );
     if half.is_gt() || (half.is_eq() && quotient % 2 == 1) {
         quotient += 1;
     }
     let digits = format!("{:0>23}", quotient * unit);
     let (integer, fraction) = digits.split_at(digits.len() - PLACES as usize);
-    format!("{integer}.{fraction}").trim_end_matches('0').trim_end_matches('.').to_owned()
+    format!("{integer}.{fraction}")
+        .trim_end_matches('0')
+        .trim_end_matches('.')
+        .to_owned()
 }
 
 /// What is stored.
@@ -120,15 +131,36 @@ pub async fn newest(pool: &PgPool) -> BTreeMap<Key, Point> {
     .await
 }
 
-type Row = (String, String, Timestamp, String, Option<String>, Timestamp, String, i16);
+type Row = (
+    String,
+    String,
+    Timestamp,
+    String,
+    Option<String>,
+    Timestamp,
+    String,
+    i16,
+);
 
 async fn read(pool: &PgPool, query: &'static str) -> BTreeMap<Key, Point> {
-    let rows: Vec<Row> = sqlx::query_as(query).fetch_all(pool).await.expect("points are read");
+    let rows: Vec<Row> = sqlx::query_as(query)
+        .fetch_all(pool)
+        .await
+        .expect("points are read");
     let mut points = BTreeMap::new();
     for (symbol, provider, quoted_at, price, currency, polled_at, average, count) in rows {
-        let point = Point { price, currency, polled_at, average, points: count };
+        let point = Point {
+            price,
+            currency,
+            polled_at,
+            average,
+            points: count,
+        };
         let key = (symbol, provider, quoted_at);
-        assert!(points.insert(key.clone(), point).is_none(), "{key:?} is there twice");
+        assert!(
+            points.insert(key.clone(), point).is_none(),
+            "{key:?} is there twice"
+        );
     }
     points
 }
@@ -140,5 +172,8 @@ pub fn newest_of(points: &BTreeMap<Key, Point>) -> BTreeMap<Key, Point> {
     for (key, point) in points {
         newest.insert((&key.0, &key.1), (key, point));
     }
-    newest.into_values().map(|(key, point)| (key.clone(), point.clone())).collect()
+    newest
+        .into_values()
+        .map(|(key, point)| (key.clone(), point.clone()))
+        .collect()
 }

@@ -86,17 +86,26 @@ impl Stack {
     /// When it still runs after a minute.
     pub async fn refusal(options: Options<'_>) -> anyhow::Result<(Option<i32>, String)> {
         let mut command = tokio::process::Command::from(Self::command(options).await?);
-        let mut child = command.stderr(Stdio::piped()).spawn().context("starting the emulator")?;
+        let mut child = command
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("starting the emulator")?;
         // Closing it would be the wish to stop.
         let _stdin = child.stdin.take();
         let ended = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await;
         let output = ended.context("the emulator neither refused to start nor failed")??;
-        Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+        Ok((
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        ))
     }
 
     async fn command(options: Options<'_>) -> anyhow::Result<Command> {
-        let mut command =
-            Command::new(tokio::task::spawn_blocking(binaries::directory).await??.join("emulator"));
+        let mut command = Command::new(
+            tokio::task::spawn_blocking(binaries::directory)
+                .await??
+                .join("emulator"),
+        );
         command
             .args([
                 "--output",
@@ -125,14 +134,22 @@ impl Stack {
         let mut child = command.spawn().context("starting the emulator")?;
         let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
         stderr.as_ref().map_or(Ok(()), fill)?;
-        let stdout = child.stdout.take().context("the emulator's standard output")?;
-        let again = stderr.is_some().then(|| stdout.as_fd().try_clone_to_owned()).transpose()?;
+        let stdout = child
+            .stdout
+            .take()
+            .context("the emulator's standard output")?;
+        let again = stderr
+            .is_some()
+            .then(|| stdout.as_fd().try_clone_to_owned())
+            .transpose()?;
         let mut lines = BufReader::new(stdout).lines();
         for line in lines.by_ref() {
             let event: Value = serde_json::from_str(&line?).context("a line that is not JSON")?;
             if event["event"] == "ready" {
-                let client =
-                    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
+                let client = reqwest::Client::builder()
+                    .no_proxy()
+                    .timeout(Duration::from_secs(30))
+                    .build()?;
                 let ready = serde_json::from_value(event)?;
                 let unread = match stderr {
                     Some(stderr) => {
@@ -145,7 +162,13 @@ impl Stack {
                         None
                     }
                 };
-                return Ok(Self { ready, child, stdin, _unread: unread, client });
+                return Ok(Self {
+                    ready,
+                    child,
+                    stdin,
+                    _unread: unread,
+                    client,
+                });
             }
         }
         anyhow::bail!("the emulator ended before it was ready: {}", child.wait()?)
@@ -158,12 +181,21 @@ impl Stack {
     pub async fn invoke(&self, function: &str, event: &str) -> Value {
         let event = binaries::workspace().join(format!("events/{event}.json"));
         let event = std::fs::read(event).unwrap_or_else(|error| panic!("{function}: {error}"));
-        let url = format!("{}/2015-03-31/functions/{function}/invocations", self.ready.invoke_url);
+        let url = format!(
+            "{}/2015-03-31/functions/{function}/invocations",
+            self.ready.invoke_url
+        );
         let answer = self.client.post(url).body(event).send().await;
         let answer = answer.unwrap_or_else(|error| panic!("{function}: {error}"));
-        let (status, failed) = (answer.status(), answer.headers().contains_key("x-amz-function-error"));
+        let (status, failed) = (
+            answer.status(),
+            answer.headers().contains_key("x-amz-function-error"),
+        );
         let text = answer.text().await.unwrap_or_default();
-        assert!(status.as_u16() == 200 && !failed, "{function}: {status} {text}");
+        assert!(
+            status.as_u16() == 200 && !failed,
+            "{function}: {status} {text}"
+        );
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
@@ -171,12 +203,24 @@ impl Stack {
     ///
     /// # Panics
     /// When there is no answer at all.
-    pub async fn request(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> (u16, Value) {
-        let mut request = self.client.request(method, format!("{}{path}", self.ready.url));
+    pub async fn request(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (u16, Value) {
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.ready.url));
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
         }
-        let response = request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"));
+        let response = request
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("{path}: {error}"));
         let status = response.status().as_u16();
         let text = response.text().await.unwrap_or_default();
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
@@ -192,9 +236,16 @@ impl Stack {
     /// # Panics
     /// When it is not accepted.
     pub async fn poll(&self, symbols: &[&str], interval: u32) -> String {
-        let body = serde_json::json!({"symbols": symbols, "interval": interval, "provider": "replay"});
-        let (status, job) = self.request(reqwest::Method::POST, "/prices/poll", Some(&body)).await;
-        assert_eq!((status, &job["status"]), (202, &Value::from("accepted")), "{job}");
+        let body =
+            serde_json::json!({"symbols": symbols, "interval": interval, "provider": "replay"});
+        let (status, job) = self
+            .request(reqwest::Method::POST, "/prices/poll", Some(&body))
+            .await;
+        assert_eq!(
+            (status, &job["status"]),
+            (202, &Value::from("accepted")),
+            "{job}"
+        );
         job["job_id"].as_str().unwrap_or_default().to_owned()
     }
 
@@ -228,8 +279,17 @@ impl Stack {
 
     /// Waits until an instance of `function` runs; gives its pid.
     pub async fn instance(&self, function: &str) -> u32 {
-        let running = async || processes::instances(&self.ready.data_directory, function).first().copied();
-        waiting::until(&format!("instance of {function}"), Duration::from_secs(10), running).await
+        let running = async || {
+            processes::instances(&self.ready.data_directory, function)
+                .first()
+                .copied()
+        };
+        waiting::until(
+            &format!("instance of {function}"),
+            Duration::from_secs(10),
+            running,
+        )
+        .await
     }
 
     /// Waits until the stack's own Postgres runs; gives its pid.
@@ -246,7 +306,9 @@ impl Stack {
         processes::signal(self.child.id(), signal);
         let child = &mut self.child;
         let ended = async || child.try_wait().ok().flatten();
-        waiting::until("end of the emulator", Duration::from_secs(12), ended).await.code()
+        waiting::until("end of the emulator", Duration::from_secs(12), ended)
+            .await
+            .code()
     }
 }
 

@@ -49,20 +49,34 @@ impl Producer {
     /// # Errors
     /// When the broker does not acknowledge.
     pub async fn send(&self, key: &str, value: &[u8]) -> anyhow::Result<(i32, i64)> {
-        self.append(FutureRecord::to(PRICE_EVENTS).key(key).payload(value)).await
+        self.append(FutureRecord::to(PRICE_EVENTS).key(key).payload(value))
+            .await
     }
 
     /// The same with a time of the record's own, in milliseconds since 1970.
     ///
     /// # Errors
     /// When the broker does not acknowledge.
-    pub async fn send_at(&self, key: &str, value: &[u8], timestamp: i64) -> anyhow::Result<(i32, i64)> {
-        self.append(FutureRecord::to(PRICE_EVENTS).key(key).payload(value).timestamp(timestamp)).await
+    pub async fn send_at(
+        &self,
+        key: &str,
+        value: &[u8],
+        timestamp: i64,
+    ) -> anyhow::Result<(i32, i64)> {
+        self.append(
+            FutureRecord::to(PRICE_EVENTS)
+                .key(key)
+                .payload(value)
+                .timestamp(timestamp),
+        )
+        .await
     }
 
     async fn append(&self, record: FutureRecord<'_, str, [u8]>) -> anyhow::Result<(i32, i64)> {
         let delivery = self.0.send(record, Duration::from_secs(10)).await;
-        let delivery = delivery.map_err(|(error, _)| error).context("the broker did not acknowledge")?;
+        let delivery = delivery
+            .map_err(|(error, _)| error)
+            .context("the broker did not acknowledge")?;
         Ok((delivery.partition, delivery.offset))
     }
 }

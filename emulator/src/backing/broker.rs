@@ -41,9 +41,9 @@ impl Broker {
     ) -> anyhow::Result<Self> {
         match settings.kind {
             BrokerKind::Embedded => Embedded::start(settings.topics).await.map(Self::Embedded),
-            BrokerKind::Kafka => {
-                Kafka::start(&settings.project, settings.data_directory, hurry).await.map(Self::Kafka)
-            }
+            BrokerKind::Kafka => Kafka::start(&settings.project, settings.data_directory, hurry)
+                .await
+                .map(Self::Kafka),
         }
     }
 
@@ -63,9 +63,11 @@ impl Broker {
     /// What it is, for people.
     pub(crate) fn describe(&self) -> String {
         match self {
-            Self::Embedded(_) => "embedded; NOT durable: events not yet processed are lost when it stops \
+            Self::Embedded(_) => {
+                "embedded; NOT durable: events not yet processed are lost when it stops \
                                   (--broker kafka keeps them)"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Kafka(kafka) => kafka.describe(),
         }
     }

@@ -52,7 +52,12 @@ impl Postgres {
         let (version, data) = (server.binaries.version.clone(), server.cluster.data.clone());
         let child = server.start().await?;
         server.cluster.remember_port(&identity, server.port)?;
-        Ok(Self { url, version, data, running: Running::keep(server, child, hurry) })
+        Ok(Self {
+            url,
+            version,
+            data,
+            running: Running::keep(server, child, hurry),
+        })
     }
 
     /// Where to connect, password included.
@@ -62,7 +67,11 @@ impl Postgres {
 
     /// What it is and where its data are, for people.
     pub(crate) fn describe(&self) -> String {
-        format!("PostgreSQL {}, data in {}", self.version, self.data.display())
+        format!(
+            "PostgreSQL {}, data in {}",
+            self.version,
+            self.data.display()
+        )
     }
 
     /// Ends it by `deadline`, cutting connections, and waits for the end.
@@ -73,7 +82,13 @@ impl Postgres {
 
 /// Finds the programs, the cluster and a port, and frees the cluster of whoever still runs on it.
 async fn prepare(settings: PostgresSettings<'_>) -> anyhow::Result<(Server, Identity)> {
-    let PostgresSettings { data_directory, source, port, environment, announcements } = settings;
+    let PostgresSettings {
+        data_directory,
+        source,
+        port,
+        environment,
+        announcements,
+    } = settings;
     let account = Account::needed(data_directory)?;
     let cluster = Cluster::of(data_directory, account);
     let account = cluster.account.as_ref();
@@ -84,7 +99,8 @@ async fn prepare(settings: PostgresSettings<'_>) -> anyhow::Result<(Server, Iden
             cluster.data.display()
         ));
     }
-    let binaries = binaries::choose(source, cluster.major(), account, environment, announcements).await?;
+    let binaries =
+        binaries::choose(source, cluster.major(), account, environment, announcements).await?;
     end_leftover(&cluster.data).await?;
     let identity = cluster.ensure(&binaries, &environment.postgres).await?;
     let port = match port {
@@ -93,7 +109,15 @@ async fn prepare(settings: PostgresSettings<'_>) -> anyhow::Result<(Server, Iden
     };
     let log = data_directory.join("postgres.log");
     let _first_start = std::fs::remove_file(&log);
-    Ok((Server { cluster, binaries, port, log }, identity))
+    Ok((
+        Server {
+            cluster,
+            binaries,
+            port,
+            log,
+        },
+        identity,
+    ))
 }
 
 async fn end_leftover(data: &Path) -> anyhow::Result<()> {
@@ -109,12 +133,28 @@ pub(crate) async fn delete(data_directory: &Path) -> anyhow::Result<()> {
 
 /// `url`, with its password only where that was asked for.
 pub(crate) fn shown(url: &Url, with_password: bool) -> String {
-    if with_password { url.as_str().to_owned() } else { masked(url) }
+    if with_password {
+        url.as_str().to_owned()
+    } else {
+        masked(url)
+    }
 }
 
 /// `url` without its password, for people.
 pub(crate) fn masked(url: &Url) -> String {
-    let user = if url.username().is_empty() { String::new() } else { format!("{}@", url.username()) };
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{user}{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+    let user = if url.username().is_empty() {
+        String::new()
+    } else {
+        format!("{}@", url.username())
+    };
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
+    format!(
+        "{}://{user}{}{port}{}",
+        url.scheme(),
+        url.host_str().unwrap_or_default(),
+        url.path()
+    )
 }

@@ -46,7 +46,10 @@ impl Running {
     /// Keeps `service`, whose process is `child`, running; `hurry` shortens its stop.
     pub(super) fn keep<S: Service>(service: S, child: Child, hurry: CancellationToken) -> Self {
         let (stop, stopped) = oneshot::channel();
-        Self { watch: tokio::spawn(watch(service, child, stopped, hurry)), stop }
+        Self {
+            watch: tokio::spawn(watch(service, child, stopped, hurry)),
+            stop,
+        }
     }
 
     /// Ends the service by `deadline`, and waits for the end.
@@ -96,7 +99,11 @@ async fn start_again<S: Service>(service: &S, back_off: &mut Duration) -> Child 
 }
 
 async fn try_to_start<S: Service>(service: &S) -> Option<Child> {
-    service.start().await.inspect_err(|error| tracing::error!("{error:#}")).ok()
+    service
+        .start()
+        .await
+        .inspect_err(|error| tracing::error!("{error:#}"))
+        .ok()
 }
 
 /// Ends a child of this process by `deadline`, of which the last signal gets half if time is short; in a hurry none but the last of the signals is waited for.
@@ -106,7 +113,9 @@ async fn end(
     deadline: Instant,
     hurry: &CancellationToken,
 ) {
-    let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) else { return };
+    let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) else {
+        return;
+    };
     for (position, (signal, patience)) in signals.iter().enumerate() {
         let _ended = kill(Pid::from_raw(pid), *signal);
         let is_last = position + 1 == signals.len();
@@ -127,7 +136,10 @@ pub(super) async fn end_leftover<S: Service>(pid_file: &Path, data: &Path) -> an
         return Ok(());
     };
     tracing::info!(%pid, "ending the {} that an earlier emulator left running", S::NAME);
-    for (signal, patience) in S::ENDING.iter().chain(&[(Signal::SIGKILL, Duration::from_secs(2))]) {
+    for (signal, patience) in S::ENDING
+        .iter()
+        .chain(&[(Signal::SIGKILL, Duration::from_secs(2))])
+    {
         let _ended = kill(pid, *signal);
         let deadline = Instant::now() + *patience;
         while Instant::now() < deadline {
@@ -138,7 +150,10 @@ pub(super) async fn end_leftover<S: Service>(pid_file: &Path, data: &Path) -> an
             sleep(POLL).await;
         }
     }
-    anyhow::bail!("process {pid}, a {} of an earlier emulator, does not end", S::NAME)
+    anyhow::bail!(
+        "process {pid}, a {} of an earlier emulator, does not end",
+        S::NAME
+    )
 }
 
 /// The process named on the first line of `pid_file`, if it still runs and its command line speaks of `data`.
@@ -146,7 +161,9 @@ fn running_on(pid_file: &Path, data: &Path) -> Option<Pid> {
     let pid = noted(pid_file)?;
     let command_line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let mut arguments = command_line.split(|byte| *byte == 0).map(OsStr::from_bytes);
-    arguments.any(|argument| Path::new(argument).starts_with(data)).then(|| Pid::from_raw(pid))
+    arguments
+        .any(|argument| Path::new(argument).starts_with(data))
+        .then(|| Pid::from_raw(pid))
 }
 
 /// Waits for the end of a dead process to be collected by whoever is its parent now: until then the next PostgreSQL
@@ -154,8 +171,9 @@ fn running_on(pid_file: &Path, data: &Path) -> Option<Pid> {
 async fn collected(pid_file: &Path) {
     let Some(pid) = noted(pid_file) else { return };
     let deadline = Instant::now() + COLLECTED;
-    let is_dead =
-        || fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command_line| command_line.is_empty());
+    let is_dead = || {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command_line| command_line.is_empty())
+    };
     while is_dead() && Instant::now() < deadline {
         sleep(POLL).await;
     }
@@ -163,7 +181,13 @@ async fn collected(pid_file: &Path) {
 
 /// The process named on the first line of `pid_file`.
 fn noted(pid_file: &Path) -> Option<i32> {
-    fs::read_to_string(pid_file).ok()?.lines().next()?.trim().parse().ok()
+    fs::read_to_string(pid_file)
+        .ok()?
+        .lines()
+        .next()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -177,7 +201,10 @@ mod tests {
     #[tokio::test]
     async fn what_ignores_its_signals_is_killed_at_the_deadline_however_long_they_might_take() {
         let mut child = tokio::process::Command::new("sh")
-            .args(["-c", "trap '' INT QUIT; echo deaf; while :; do sleep 1; done"])
+            .args([
+                "-c",
+                "trap '' INT QUIT; echo deaf; while :; do sleep 1; done",
+            ])
             .stdout(std::process::Stdio::piped())
             .kill_on_drop(true)
             .spawn()

@@ -60,7 +60,11 @@ impl Batch {
     /// The batch whose records stand where `partitions` say in `event`.
     pub(super) fn new(partitions: Vec<PartitionRecords>, event: String) -> Self {
         let len = partitions.iter().map(|records| records.records.len()).sum();
-        Self { partitions, event: Bytes::from(event), len }
+        Self {
+            partitions,
+            event: Bytes::from(event),
+            len,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -85,7 +89,8 @@ impl Batch {
 
     /// A record as it stands in the event.
     pub(super) fn record_json(&self, number: usize) -> Option<&[u8]> {
-        self.record(number).map(|(_, record)| &self.event[record.text.clone()])
+        self.record(number)
+            .map(|(_, record)| &self.event[record.text.clone()])
     }
 
     /// The event that hands `numbers`, which are ascending, to the function.
@@ -102,7 +107,9 @@ impl Batch {
                 continue;
             }
             let comma = if event.ends_with(b"{") { "" } else { "," };
-            event.extend_from_slice(format!("{comma}\"{topic}-{}\":[", records.partition).as_bytes());
+            event.extend_from_slice(
+                format!("{comma}\"{topic}-{}\":[", records.partition).as_bytes(),
+            );
             for (place, run) in here.chunk_by(|one, next| one + 1 == *next).enumerate() {
                 let (first, last) = (run[0] - range.start, run[run.len() - 1] - range.start);
                 event.extend_from_slice(if place == 0 { b"" } else { b"," });
@@ -119,6 +126,9 @@ impl Batch {
 impl PartitionRecords {
     /// The offset to commit once the first `count` records are resolved.
     pub(super) fn offset_after(&self, count: usize) -> Option<i64> {
-        count.checked_sub(1).and_then(|last| self.records.get(last)).map(|record| record.offset + 1)
+        count
+            .checked_sub(1)
+            .and_then(|last| self.records.get(last))
+            .map(|record| record.offset + 1)
     }
 }

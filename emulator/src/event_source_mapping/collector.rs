@@ -49,16 +49,32 @@ impl Collector {
         done: CancellationToken,
     ) -> (Self, Vec<Outlet>) {
         let (lanes, outlets) = (0..lanes.max(1)).map(|_| Lane::new(batch_size)).unzip();
-        (Self { consumer, batching_window, lanes, changes: 0, stop, done }, outlets)
+        (
+            Self {
+                consumer,
+                batching_window,
+                lanes,
+                changes: 0,
+                stop,
+                done,
+            },
+            outlets,
+        )
     }
 
     /// Runs until all is done, then leaves the group.
     pub(super) fn run(mut self) {
         while !self.stop.is_cancelled() && !self.lanes.iter().all(Lane::is_closed) {
             self.consumer.context().turn();
-            self.lanes.iter_mut().for_each(|lane| lane.advance(self.batching_window));
+            self.lanes
+                .iter_mut()
+                .for_each(|lane| lane.advance(self.batching_window));
             self.resume();
-            if self.lanes.iter().any(|lane| lane.is_blocked() && !lane.paused) {
+            if self
+                .lanes
+                .iter()
+                .any(|lane| lane.is_blocked() && !lane.paused)
+            {
                 self.wait_for_room();
             } else {
                 self.poll();
@@ -80,7 +96,9 @@ impl Collector {
         let mut timeout = self.poll_timeout();
         let consumer = Arc::clone(&self.consumer);
         for _ in 0..MOST_AT_A_TIME {
-            let Some(polled) = consumer.poll(timeout) else { break };
+            let Some(polled) = consumer.poll(timeout) else {
+                break;
+            };
             self.drop_revoked();
             // What went wrong the context was told already.
             let Ok(message) = polled else { break };
@@ -98,7 +116,11 @@ impl Collector {
     }
 
     fn poll_timeout(&self) -> Duration {
-        let next = self.lanes.iter().filter_map(|lane| lane.window_left(self.batching_window)).min();
+        let next = self
+            .lanes
+            .iter()
+            .filter_map(|lane| lane.window_left(self.batching_window))
+            .min();
         next.map_or(POLL, |left| left.clamp(POLL_WHILE_WAITING, POLL))
     }
 
@@ -126,10 +148,16 @@ impl Collector {
             return;
         }
         let (consumer, lanes) = (&self.consumer, self.lanes.len());
-        consumer.context().set_paused(self.lanes.iter().map(|lane| lane.paused).collect());
+        consumer
+            .context()
+            .set_paused(self.lanes.iter().map(|lane| lane.paused).collect());
         let changed = consumer.assignment().and_then(|held| {
             let of_lane = only(&held, |partition| lane_of(partition, lanes) == lane);
-            if paused { consumer.pause(&of_lane) } else { consumer.resume(&of_lane) }
+            if paused {
+                consumer.pause(&of_lane)
+            } else {
+                consumer.resume(&of_lane)
+            }
         });
         if let Err(error) = changed {
             consumer.context().complain(&error);

@@ -41,14 +41,21 @@ pub(super) struct Committer {
 
 impl Committer {
     pub(super) fn new(consumer: Arc<Consumer>) -> Self {
-        Self { consumer, due: Mutex::default(), noted: Notify::new() }
+        Self {
+            consumer,
+            due: Mutex::default(),
+            noted: Notify::new(),
+        }
     }
 
     /// Notes how far each partition of the batch is resolved.
     pub(super) fn note(&self, batch: &Batch, plan: &RetryPlan) {
         let resolved = batch.ranges().filter_map(|(records, range)| {
             let resolved = plan.first_unresolved(&range).unwrap_or(range.end) - range.start;
-            Some((records.partition, (records.epoch, records.offset_after(resolved)?)))
+            Some((
+                records.partition,
+                (records.epoch, records.offset_after(resolved)?),
+            ))
         });
         self.add(resolved.collect());
         self.noted.notify_one();
@@ -56,9 +63,14 @@ impl Committer {
 
     /// Commits until all work is done, and then what is still due.
     pub(super) async fn run(&self, done: &CancellationToken, stop: &CancellationToken) {
-        while done.run_until_cancelled(self.noted.notified()).await.is_some() {
+        while done
+            .run_until_cancelled(self.noted.notified())
+            .await
+            .is_some()
+        {
             self.commit(stop).await;
-            done.run_until_cancelled(tokio::time::sleep(BETWEEN_COMMITS)).await;
+            done.run_until_cancelled(tokio::time::sleep(BETWEEN_COMMITS))
+                .await;
         }
         self.commit(stop).await;
     }
@@ -69,11 +81,17 @@ impl Committer {
         loop {
             let due = mem::take(&mut *self.due.lock().unwrap_or_else(PoisonError::into_inner));
             let attempt = commit_once(Arc::clone(&self.consumer), self.held(&due));
-            let Some(committed) = until_the_end(stop, attempt).await else { return };
+            let Some(committed) = until_the_end(stop, attempt).await else {
+                return;
+            };
             let Err(error) = committed else { return };
             self.consumer.context().complain(&error);
             self.add(due);
-            if stop.run_until_cancelled(tokio::time::sleep(backoff.next())).await.is_none() {
+            if stop
+                .run_until_cancelled(tokio::time::sleep(backoff.next()))
+                .await
+                .is_none()
+            {
                 return;
             }
         }
@@ -96,15 +114,21 @@ impl Committer {
         for (partition, (epoch, offset)) in due {
             if assignment.epoch(*partition) == Some(*epoch) {
                 // It fails for offsets below zero, which none is.
-                let _added =
-                    offsets.add_partition_offset(assignment.topic(), *partition, Offset::Offset(*offset));
+                let _added = offsets.add_partition_offset(
+                    assignment.topic(),
+                    *partition,
+                    Offset::Offset(*offset),
+                );
             }
         }
         offsets
     }
 }
 
-async fn commit_once(consumer: Arc<Consumer>, offsets: TopicPartitionList) -> Result<(), KafkaError> {
+async fn commit_once(
+    consumer: Arc<Consumer>,
+    offsets: TopicPartitionList,
+) -> Result<(), KafkaError> {
     if offsets.count() == 0 {
         return Ok(());
     }
@@ -112,15 +136,22 @@ async fn commit_once(consumer: Arc<Consumer>, offsets: TopicPartitionList) -> Re
     // A thread of its own, since the call may never return: a runtime would wait for it at its end.
     let commit = move || answer.send(consumer.commit(&offsets, CommitMode::Sync));
     // One that is not started drops its end of the channel.
-    let _started = thread::Builder::new().name("commit".to_owned()).spawn(commit);
+    let _started = thread::Builder::new()
+        .name("commit".to_owned())
+        .spawn(commit);
     match tokio::time::timeout(LONGEST, answered).await {
         Ok(Ok(committed)) => committed,
-        _ => Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut)),
+        _ => Err(KafkaError::ConsumerCommit(
+            RDKafkaErrorCode::OperationTimedOut,
+        )),
     }
 }
 
 /// Waits for Kafka; only a little while once the emulator stops, and then without a result.
-pub(super) async fn until_the_end<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn until_the_end<T>(
+    stop: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     let end = async {
         stop.cancelled().await;
         tokio::time::sleep(AT_THE_END).await;

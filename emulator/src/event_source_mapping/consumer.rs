@@ -65,7 +65,9 @@ pub(super) fn join(
         .set("socket.timeout.ms", "10000")
         .create_with_context(Assignment::new(definition, ready, status))
         .context("cannot make the Kafka consumer")?;
-    consumer.subscribe(&[&definition.topic]).context("cannot subscribe to the topic")?;
+    consumer
+        .subscribe(&[&definition.topic])
+        .context("cannot subscribe to the topic")?;
     Ok(consumer)
 }
 
@@ -111,7 +113,11 @@ impl Assignment {
 
     /// The epoch of a partition that is held.
     pub(super) fn epoch(&self, partition: i32) -> Option<u64> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).copied()
+        self.held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&partition)
+            .copied()
     }
 
     /// Whether the records' partition was held ever since they were read.
@@ -126,7 +132,9 @@ impl Assignment {
 
     pub(super) fn is_paused(&self, partition: i32) -> bool {
         let lanes = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.get(lane_of(partition, lanes.len())).is_some_and(|paused| *paused)
+        lanes
+            .get(lane_of(partition, lanes.len()))
+            .is_some_and(|paused| *paused)
     }
 
     /// Where a partition that lies between these offsets is read from, when the group has committed none of it.
@@ -148,7 +156,9 @@ impl Assignment {
     }
 
     fn complain_of(&self, error: &KafkaError, detail: &str) {
-        let Some(code) = error.rdkafka_error_code() else { return };
+        let Some(code) = error.rdkafka_error_code() else {
+            return;
+        };
         let reason = match code {
             RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
                 "the topic does not exist"
@@ -158,13 +168,21 @@ impl Assignment {
         self.status.kafka_failed(reason.to_owned());
         if !self.was_told(code) {
             let Self { id, topic, .. } = self;
-            tracing::warn!(id, topic, reason, "trouble with Kafka; going on when it is over");
+            tracing::warn!(
+                id,
+                topic,
+                reason,
+                "trouble with Kafka; going on when it is over"
+            );
         }
     }
 
     /// Whether this trouble was told not long ago; if not, it is now.
     fn was_told(&self, code: RDKafkaErrorCode) -> bool {
-        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut complaints = self
+            .complaints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         complaints.retain(|(_, when)| when.elapsed() < REPEAT_COMPLAINT);
         let told = complaints.iter().any(|(told, _)| *told == code);
         if !told {
@@ -178,7 +196,11 @@ impl ClientContext for Assignment {
     /// Told of all that the client meets, before a poll gives it, too; only here with what it is about, as the codec
     /// of a batch.
     fn error(&self, error: KafkaError, reason: &str) {
-        if reason.is_empty() { self.complain(&error) } else { self.complain_of(&error, reason) }
+        if reason.is_empty() {
+            self.complain(&error)
+        } else {
+            self.complain_of(&error, reason)
+        }
     }
 }
 
@@ -189,7 +211,9 @@ impl ConsumerContext for Assignment {
     /// drops one that is overtaken by a later one. Its own thread starts partitions some time after the assignment: a
     /// resume at that time takes the place of the start, or the start that of the resume, and nothing is read for ever.
     fn pre_rebalance(&self, consumer: &Consumer, rebalance: &Rebalance<'_>) {
-        let Rebalance::Revoke(partitions) = rebalance else { return };
+        let Rebalance::Revoke(partitions) = rebalance else {
+            return;
+        };
         // All of them, not only the paused lanes': a resume may have been overtaken by the rebalance.
         if let Err(error) = consumer.resume(&only(partitions, |_| true)) {
             self.complain(&error);
@@ -204,16 +228,33 @@ impl ConsumerContext for Assignment {
 
     /// Pauses and resumes nothing: see above.
     fn post_rebalance(&self, _consumer: &Consumer, rebalance: &Rebalance<'_>) {
-        let Rebalance::Assign(partitions) = rebalance else { return };
+        let Rebalance::Assign(partitions) = rebalance else {
+            return;
+        };
         let epoch = self.changes.fetch_add(1, Ordering::AcqRel) + 1;
         let held_now = {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.extend(partitions.elements().iter().map(|element| (element.partition(), epoch)));
+            held.extend(
+                partitions
+                    .elements()
+                    .iter()
+                    .map(|element| (element.partition(), epoch)),
+            );
             held.len()
         };
-        tracing::info!(id = self.id, topic = self.topic, partitions = held_now, "partitions assigned");
+        tracing::info!(
+            id = self.id,
+            topic = self.topic,
+            partitions = held_now,
+            "partitions assigned"
+        );
         self.status.reader_joined();
-        if let Some(ready) = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(ready) = self
+            .ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             let _gone = ready.send(());
         }
     }

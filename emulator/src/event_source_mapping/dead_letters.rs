@@ -31,7 +31,9 @@ impl DeadLetters {
         definition: &EventSourceMapping,
         bootstrap_servers: &str,
     ) -> Result<Option<Self>, KafkaError> {
-        let Some(topic) = definition.on_failure_topic.clone() else { return Ok(None) };
+        let Some(topic) = definition.on_failure_topic.clone() else {
+            return Ok(None);
+        };
         let producer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap_servers)
             .set("client.id", format!("{}-dead-letters", definition.id))
@@ -44,9 +46,17 @@ impl DeadLetters {
             .set("message.max.bytes", "16000000")
             .create()?;
         let function_arn = function_arn(&definition.event_source_arn, &definition.function);
-        let (event_source_arn, bootstrap_servers) =
-            (definition.event_source_arn.clone(), bootstrap_servers.to_owned());
-        Ok(Some(Self { producer, topic, function_arn, event_source_arn, bootstrap_servers }))
+        let (event_source_arn, bootstrap_servers) = (
+            definition.event_source_arn.clone(),
+            bootstrap_servers.to_owned(),
+        );
+        Ok(Some(Self {
+            producer,
+            topic,
+            function_arn,
+            event_source_arn,
+            bootstrap_servers,
+        }))
     }
 
     /// Returns once every record's dead letter is acknowledged.
@@ -58,8 +68,11 @@ impl DeadLetters {
         attempts: u32,
     ) -> Result<(), KafkaError> {
         for some in numbers.chunks(1_000) {
-            try_join_all(some.iter().map(|number| self.send_one(batch, *number, condition, attempts)))
-                .await?;
+            try_join_all(
+                some.iter()
+                    .map(|number| self.send_one(batch, *number, condition, attempts)),
+            )
+            .await?;
         }
         Ok(())
     }
@@ -71,12 +84,15 @@ impl DeadLetters {
         condition: Condition,
         attempts: u32,
     ) -> Result<(), KafkaError> {
-        let Some(record) =
-            batch.record_json(number).and_then(|text| serde_json::from_slice::<Value>(text).ok())
+        let Some(record) = batch
+            .record_json(number)
+            .and_then(|text| serde_json::from_slice::<Value>(text).ok())
         else {
             return Ok(());
         };
-        let key = record["key"].as_str().and_then(|key| BASE64.decode(key).ok());
+        let key = record["key"]
+            .as_str()
+            .and_then(|key| BASE64.decode(key).ok());
         let mut letter = self.envelope(&record, condition, attempts);
         let sent = self.produce(key.as_deref(), &letter).await;
         if !is_too_large(&sent) {
@@ -99,16 +115,25 @@ impl DeadLetters {
         let text = letter.to_string();
         let mut message = FutureRecord::<[u8], str>::to(&self.topic).payload(&text);
         message.key = key;
-        self.producer.send(message, Timeout::Never).await.map(drop).map_err(|(error, _)| error)
+        self.producer
+            .send(message, Timeout::Never)
+            .await
+            .map(drop)
+            .map_err(|(error, _)| error)
     }
 
     fn envelope(&self, record: &Value, condition: Condition, attempts: u32) -> Value {
-        let partition = format!("{}-{}", record["topic"].as_str().unwrap_or_default(), record["partition"]);
-        let recorded =
-            record["timestamp"].as_i64().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
+        let partition = format!(
+            "{}-{}",
+            record["topic"].as_str().unwrap_or_default(),
+            record["partition"]
+        );
+        let recorded = record["timestamp"]
+            .as_i64()
+            .and_then(DateTime::from_timestamp_millis)
+            .unwrap_or_default();
         let invoked = condition == Condition::RetriesExhausted;
-        let response =
-            json!({ "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" });
+        let response = json!({ "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" });
         json!({
             "requestContext": {
                 "requestId": Uuid::new_v4(),
@@ -148,6 +173,8 @@ fn time(moment: DateTime<Utc>) -> String {
 /// The function stands in the region and account of its event source.
 fn function_arn(event_source_arn: &str, function: &str) -> String {
     let parts: Vec<&str> = event_source_arn.split(':').collect();
-    let [_, partition, _, region, account, ..] = parts[..] else { return function.to_owned() };
+    let [_, partition, _, region, account, ..] = parts[..] else {
+        return function.to_owned();
+    };
     format!("arn:{partition}:lambda:{region}:{account}:function:{function}:$LATEST")
 }

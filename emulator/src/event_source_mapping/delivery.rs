@@ -29,7 +29,8 @@ impl Delivery {
         let finished = CancellationToken::new();
         let delivering = async {
             let lanes = lanes.into_iter().enumerate();
-            futures::future::join_all(lanes.map(|(number, lane)| self.run_lane(number, lane))).await;
+            futures::future::join_all(lanes.map(|(number, lane)| self.run_lane(number, lane)))
+                .await;
             finished.cancel();
         };
         tokio::join!(delivering, self.committer.run(&finished, &self.target.stop));
@@ -39,7 +40,12 @@ impl Delivery {
     async fn run_lane(&self, number: usize, mut lane: Outlet) {
         loop {
             lane.ready();
-            let Some(Some(batch)) = self.target.stop.run_until_cancelled(lane.batches.recv()).await else {
+            let Some(Some(batch)) = self
+                .target
+                .stop
+                .run_until_cancelled(lane.batches.recv())
+                .await
+            else {
                 return;
             };
             let batch = batch.close(&self.target.head, &self.target.definition.topic);
@@ -62,8 +68,14 @@ impl Delivery {
             self.give_up_too_old(batch, &mut plan);
             let goes_on = match plan.step() {
                 Step::Done => break,
-                Step::GiveUp { records, condition, attempts } => {
-                    let sent = self.send_dead_letters(batch, records, condition, attempts).await;
+                Step::GiveUp {
+                    records,
+                    condition,
+                    attempts,
+                } => {
+                    let sent = self
+                        .send_dead_letters(batch, records, condition, attempts)
+                        .await;
                     if sent {
                         plan.resolved();
                     }
@@ -71,8 +83,11 @@ impl Delivery {
                 }
                 Step::Invoke { records, wait } => {
                     let on_time = self.wait(wait).await;
-                    let answer =
-                        if on_time { self.target.invoke(batch, records).await } else { Answer::Stopping };
+                    let answer = if on_time {
+                        self.target.invoke(batch, records).await
+                    } else {
+                        Answer::Stopping
+                    };
                     self.apply(answer, &mut plan, &mut not_run).await
                 }
             };
@@ -107,13 +122,18 @@ impl Delivery {
     ) -> bool {
         let reason = condition.as_str();
         let Some(dead_letters) = &self.dead_letters else {
-            self.target.report(batch, numbers, reason, "records were given up and are lost");
+            self.target
+                .report(batch, numbers, reason, "records were given up and are lost");
             return true;
         };
         let sending = dead_letters.send(batch, numbers, condition, attempts);
-        let Some(sent) = until_the_end(&self.target.stop, sending).await else { return false };
+        let Some(sent) = until_the_end(&self.target.stop, sending).await else {
+            return false;
+        };
         match &sent {
-            Ok(()) => self.target.report(batch, numbers, reason, "records became dead letters"),
+            Ok(()) => self
+                .target
+                .report(batch, numbers, reason, "records became dead letters"),
             Err(error) => {
                 let reason = error.to_string();
                 self.target.report(
@@ -137,14 +157,22 @@ impl Delivery {
     }
 
     fn give_up_too_old(&self, batch: &Batch, plan: &mut RetryPlan) {
-        let Some(age) = self.target.definition.max_record_age.and_then(|age| TimeDelta::from_std(age).ok())
+        let Some(age) = self
+            .target
+            .definition
+            .max_record_age
+            .and_then(|age| TimeDelta::from_std(age).ok())
         else {
             return;
         };
         let oldest = (Utc::now() - age).timestamp_millis();
         // A record that has no time has no age.
         let too_old = |time: i64| (0..oldest).contains(&time);
-        let too_old = |number| batch.record(number).is_some_and(|(_, record)| too_old(record.timestamp));
+        let too_old = |number| {
+            batch
+                .record(number)
+                .is_some_and(|(_, record)| too_old(record.timestamp))
+        };
         plan.give_up(Condition::RecordAgeExceeded, too_old);
     }
 
@@ -153,6 +181,10 @@ impl Delivery {
         if wait.is_zero() {
             return !self.target.stop.is_cancelled();
         }
-        self.target.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some()
+        self.target
+            .stop
+            .run_until_cancelled(tokio::time::sleep(wait))
+            .await
+            .is_some()
     }
 }

@@ -46,25 +46,51 @@ impl Target {
         match self.invoker.invoke(&self.definition.function, event).await {
             Ok(Outcome::Success(answer)) => self.read(&answer, batch, numbers),
             Ok(Outcome::FunctionError(error)) => {
-                self.report(batch, numbers, &error.error_type, "the function failed on a batch");
+                self.report(
+                    batch,
+                    numbers,
+                    &error.error_type,
+                    "the function failed on a batch",
+                );
                 Answer::Failure
             }
             // A function host that is being replaced says so, too; then another one takes the batch.
             Err(InvokeError::Stopping) if self.stop.is_cancelled() => Answer::Stopping,
             Err(error) => {
-                self.report(batch, numbers, &error.to_string(), "a batch waits for its function");
+                self.report(
+                    batch,
+                    numbers,
+                    &error.to_string(),
+                    "a batch waits for its function",
+                );
                 Answer::NotRun
             }
         }
     }
 
     /// Tells what became of records, with the coordinates of the first.
-    pub(super) fn report(&self, batch: &Batch, numbers: &[usize], reason: &str, what: &'static str) {
+    pub(super) fn report(
+        &self,
+        batch: &Batch,
+        numbers: &[usize],
+        reason: &str,
+        what: &'static str,
+    ) {
         let EventSourceMapping { id, function, .. } = &self.definition;
         let first = numbers.first().and_then(|number| batch.record(*number));
-        let (partition, offset) = first.map(|(records, record)| (records.partition, record.offset)).unzip();
+        let (partition, offset) = first
+            .map(|(records, record)| (records.partition, record.offset))
+            .unzip();
         self.status.failed(partition, reason);
-        tracing::warn!(id, function, records = numbers.len(), partition, offset, reason, "{what}");
+        tracing::warn!(
+            id,
+            function,
+            records = numbers.len(),
+            partition,
+            offset,
+            reason,
+            "{what}"
+        );
     }
 
     fn read(&self, answer: &[u8], batch: &Batch, numbers: &[usize]) -> Answer {
@@ -73,12 +99,22 @@ impl Target {
         }
         match response::failures(answer, batch, &self.definition.topic, numbers) {
             None => {
-                self.report(batch, numbers, "unreadable batchItemFailures", "the function failed on a batch");
+                self.report(
+                    batch,
+                    numbers,
+                    "unreadable batchItemFailures",
+                    "the function failed on a batch",
+                );
                 Answer::Failure
             }
             Some(failed) if failed.is_empty() => Answer::Success,
             Some(failed) => {
-                self.report(batch, &failed, "batchItemFailures", "the function failed on some records");
+                self.report(
+                    batch,
+                    &failed,
+                    "batchItemFailures",
+                    "the function failed on some records",
+                );
                 Answer::PartialFailure(failed)
             }
         }

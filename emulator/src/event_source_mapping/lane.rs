@@ -53,7 +53,10 @@ impl Lane {
     pub(super) fn new(batch_size: usize) -> (Self, Outlet) {
         let (sender, batches) = mpsc::channel(1);
         let idle = Arc::new(AtomicBool::new(false));
-        let outlet = Outlet { batches, idle: Arc::clone(&idle) };
+        let outlet = Outlet {
+            batches,
+            idle: Arc::clone(&idle),
+        };
         let lane = Self {
             batches: sender,
             idle,
@@ -122,7 +125,8 @@ impl Lane {
 
     /// Whether it has been blocked for this long, or is likely to be.
     pub(super) fn is_blocked_for(&self, long: Duration) -> bool {
-        self.blocked_since.is_some_and(|since| self.slow || since.elapsed() >= long)
+        self.blocked_since
+            .is_some_and(|since| self.slow || since.elapsed() >= long)
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -136,13 +140,16 @@ impl Lane {
 
     /// What is left of the batching window; none if no batch is open.
     pub(super) fn window_left(&self, window: Duration) -> Option<Duration> {
-        self.opened.map(|opened| window.saturating_sub(opened.elapsed()))
+        self.opened
+            .map(|opened| window.saturating_sub(opened.elapsed()))
     }
 
     /// Forgets records of partitions that were taken away: whoever has them now reads them from the commit on.
     pub(super) fn drop_revoked(&mut self, assignment: &Assignment) {
-        self.carried.retain(|record| assignment.epoch(record.partition) == Some(record.epoch));
-        self.open.retain(|partition, epoch| assignment.epoch(partition) == Some(epoch));
+        self.carried
+            .retain(|record| assignment.epoch(record.partition) == Some(record.epoch));
+        self.open
+            .retain(|partition, epoch| assignment.epoch(partition) == Some(epoch));
         if self.open.is_empty() {
             self.opened = None;
             self.complete = false;

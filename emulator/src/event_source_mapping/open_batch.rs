@@ -28,7 +28,13 @@ impl Written {
         let mut json = String::new();
         record.write(&mut json);
         let (partition, offset, timestamp) = (record.partition, record.offset, record.millis());
-        Self { partition, epoch, offset, timestamp, json }
+        Self {
+            partition,
+            epoch,
+            offset,
+            timestamp,
+            json,
+        }
     }
 }
 
@@ -61,7 +67,9 @@ impl OpenBatch {
     /// The same for one that waited.
     pub(super) fn append_written(&mut self, record: &Written) -> bool {
         let at = (record.offset, record.timestamp);
-        self.append_with(record.partition, record.epoch, at, |json| json.push_str(&record.json))
+        self.append_with(record.partition, record.epoch, at, |json| {
+            json.push_str(&record.json)
+        })
     }
 
     fn append_with(
@@ -71,7 +79,10 @@ impl OpenBatch {
         at: (i64, i64),
         write: impl FnOnce(&mut String),
     ) -> bool {
-        let known = self.partitions.iter().position(|records| records.partition == partition);
+        let known = self
+            .partitions
+            .iter()
+            .position(|records| records.partition == partition);
         let place = known.unwrap_or_else(|| {
             self.partitions.push(OpenPartition {
                 partition,
@@ -100,19 +111,36 @@ impl OpenBatch {
 
     /// Keeps the partitions that are still held under the epoch in which their records were read.
     pub(super) fn retain(&mut self, held: impl Fn(i32, u64) -> bool) {
-        self.partitions.retain(|records| held(records.partition, records.epoch));
-        self.len = self.partitions.iter().map(|records| records.records.len()).sum();
-        self.bytes = self.partitions.iter().map(|records| records.json.len()).sum();
+        self.partitions
+            .retain(|records| held(records.partition, records.epoch));
+        self.len = self
+            .partitions
+            .iter()
+            .map(|records| records.records.len())
+            .sum();
+        self.bytes = self
+            .partitions
+            .iter()
+            .map(|records| records.json.len())
+            .sum();
     }
 
     /// Joins the records into the event of the whole batch.
     pub(super) fn close(self, head: &EventHead, topic: &str) -> Batch {
-        let mut event =
-            String::with_capacity(head.as_str().len() + self.bytes + 256 * (self.partitions.len() + 1));
+        let mut event = String::with_capacity(
+            head.as_str().len() + self.bytes + 256 * (self.partitions.len() + 1),
+        );
         event.push_str(head.as_str());
         let mut partitions = Vec::with_capacity(self.partitions.len());
-        for (place, OpenPartition { partition, epoch, json, mut records }) in
-            self.partitions.into_iter().enumerate()
+        for (
+            place,
+            OpenPartition {
+                partition,
+                epoch,
+                json,
+                mut records,
+            },
+        ) in self.partitions.into_iter().enumerate()
         {
             let comma = if place == 0 { "" } else { "," };
             let _infallible = write!(event, "{comma}\"{topic}-{partition}\":[");
@@ -121,7 +149,11 @@ impl OpenBatch {
             }
             event.push_str(&json);
             event.push(']');
-            partitions.push(PartitionRecords { partition, epoch, records });
+            partitions.push(PartitionRecords {
+                partition,
+                epoch,
+                records,
+            });
         }
         event.push_str("}}");
         Batch::new(partitions, event)
@@ -135,7 +167,11 @@ impl OpenPartition {
         }
         let start = self.json.len();
         write(&mut self.json);
-        self.records.push(Record { offset, timestamp, text: start..self.json.len() });
+        self.records.push(Record {
+            offset,
+            timestamp,
+            text: start..self.json.len(),
+        });
     }
 
     fn remove_last(&mut self, length: usize) {

@@ -8,9 +8,16 @@ pub(super) fn lane_of(partition: i32, lanes: usize) -> usize {
 }
 
 /// The partitions that are meant, of those given.
-pub(super) fn only(partitions: &TopicPartitionList, meant: impl Fn(i32) -> bool) -> TopicPartitionList {
+pub(super) fn only(
+    partitions: &TopicPartitionList,
+    meant: impl Fn(i32) -> bool,
+) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
-    for element in partitions.elements().iter().filter(|element| meant(element.partition())) {
+    for element in partitions
+        .elements()
+        .iter()
+        .filter(|element| meant(element.partition()))
+    {
         list.add_partition(element.topic(), element.partition());
     }
     list

@@ -60,7 +60,12 @@ impl<'m> Received<'m> {
             Timestamp::CreateTime(_) | Timestamp::NotAvailable => "CREATE_TIME",
         };
         // Kafka allows nothing in a topic's name that JSON would escape.
-        let Self { topic, partition, offset, .. } = self;
+        let Self {
+            topic,
+            partition,
+            offset,
+            ..
+        } = self;
         let _infallible = write!(
             json,
             r#"{{"topic":"{topic}","partition":{partition},"offset":{offset},"timestamp":{},"timestampType":"{timestamp_type}","key":"#,
@@ -103,7 +108,10 @@ fn push_headers(json: &mut String, headers: &[Header<'_>]) {
 }
 
 /// The record's headers; none where librdkafka cannot make sense of them. A name ends at its first NUL.
-#[expect(unsafe_code, reason = "rdkafka's own accessor panics where a name is not UTF-8")]
+#[expect(
+    unsafe_code,
+    reason = "rdkafka's own accessor panics where a name is not UTF-8"
+)]
 fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Vec<Header<'m>> {
     let mut list = ptr::null_mut();
     // SAFETY: the message lives, and is used by this thread alone while its headers are parsed.
@@ -114,14 +122,18 @@ fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Vec<Header<'m>> {
     let header = |place| {
         let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
         // SAFETY: the list belongs to the message, which lives; where there is no header of this number, an error says so.
-        let found =
-            unsafe { rd_kafka_header_get_all(list, place, &raw mut name, &raw mut value, &raw mut size) };
+        let found = unsafe {
+            rd_kafka_header_get_all(list, place, &raw mut name, &raw mut value, &raw mut size)
+        };
         (found == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| {
             // SAFETY: a header that was found has a name that ends with NUL, and a value of `size` bytes or none. Both
             // belong to the message, as the lifetime of the result says.
             unsafe {
                 let name = CStr::from_ptr(name).to_bytes();
-                Header { name, value: (!value.is_null()).then(|| slice::from_raw_parts(value.cast(), size)) }
+                Header {
+                    name,
+                    value: (!value.is_null()).then(|| slice::from_raw_parts(value.cast(), size)),
+                }
             }
         })
     };

@@ -81,13 +81,23 @@ pub(crate) struct Trouble {
 
 impl Trouble {
     pub(super) fn now(partition: Option<i32>, reason: String) -> Self {
-        Self { at: Utc::now(), partition, reason }
+        Self {
+            at: Utc::now(),
+            partition,
+            reason,
+        }
     }
 }
 
 impl ReaderReport {
     pub(super) fn starting(now: DateTime<Utc>) -> Self {
-        Self { down_since: Some(now), restarts: 0, last_end: None, last_turn: None, unanswered_since: None }
+        Self {
+            down_since: Some(now),
+            restarts: 0,
+            last_end: None,
+            last_turn: None,
+            unanswered_since: None,
+        }
     }
 }
 
@@ -98,41 +108,81 @@ impl Partition {
         if !stands {
             return;
         }
-        let Some(since) = before.standing_since else { return };
+        let Some(since) = before.standing_since else {
+            return;
+        };
         self.standing_since = Some(since);
         let now = Utc::now();
-        let recent = trouble.filter(|trouble| now - trouble.at < REPEATED && now - since > STANDING);
-        self.error = recent.map(|trouble| Trouble { partition: Some(self.partition), ..trouble.clone() });
+        let recent =
+            trouble.filter(|trouble| now - trouble.at < REPEATED && now - since > STANDING);
+        self.error = recent.map(|trouble| Trouble {
+            partition: Some(self.partition),
+            ..trouble.clone()
+        });
     }
 }
 
 impl Report {
     /// Why events are not being averaged, in words; nothing while they are.
     pub(crate) fn troubles(&self, now: DateTime<Utc>) -> Vec<String> {
-        let Self { function, topic, reader, .. } = self;
+        let Self {
+            function,
+            topic,
+            reader,
+            ..
+        } = self;
         let mut troubles = Vec::new();
-        let long = |since: DateTime<Utc>| (now - since > PATIENCE).then(|| (now - since).num_seconds());
+        let long =
+            |since: DateTime<Utc>| (now - since > PATIENCE).then(|| (now - since).num_seconds());
         let turn = reader.last_turn.and_then(long);
         if let Some(seconds) = reader.down_since.and_then(long) {
-            let end = reader.last_end.as_ref().map_or(String::new(), |end| format!(": {}", end.reason));
+            let end = reader
+                .last_end
+                .as_ref()
+                .map_or(String::new(), |end| format!(": {}", end.reason));
             troubles.push(format!("{topic} has not been read for {seconds} s{end}"));
         } else if let Some(seconds) = turn {
-            troubles.push(format!("the thread that reads {topic} has stood still for {seconds} s"));
+            troubles.push(format!(
+                "the thread that reads {topic} has stood still for {seconds} s"
+            ));
         } else if let Some(seconds) = reader.unanswered_since.and_then(long) {
-            let error =
-                self.last_kafka_error.as_ref().map_or(String::new(), |error| format!(": {}", error.reason));
+            let error = self
+                .last_kafka_error
+                .as_ref()
+                .map_or(String::new(), |error| format!(": {}", error.reason));
             troubles.push(format!("Kafka has not answered for {seconds} s{error}"));
         }
-        for InFlight { since, partitions, records, .. } in &self.in_flight {
-            let Some(seconds) = long(*since) else { continue };
-            let failure = self.last_failure.as_ref().filter(|failure| failure.at >= *since);
+        for InFlight {
+            since,
+            partitions,
+            records,
+            ..
+        } in &self.in_flight
+        {
+            let Some(seconds) = long(*since) else {
+                continue;
+            };
+            let failure = self
+                .last_failure
+                .as_ref()
+                .filter(|failure| failure.at >= *since);
             let failure = failure.map_or(String::new(), |failure| format!(": {}", failure.reason));
             troubles.push(format!(
                 "{function} has not processed {records} records of partitions {partitions:?} for {seconds} s{failure}"
             ));
         }
-        for Partition { partition, position, high_watermark, standing_since, error, .. } in &self.partitions {
-            let (Some(seconds), Some(error)) = (standing_since.and_then(long), error) else { continue };
+        for Partition {
+            partition,
+            position,
+            high_watermark,
+            standing_since,
+            error,
+            ..
+        } in &self.partitions
+        {
+            let (Some(seconds), Some(error)) = (standing_since.and_then(long), error) else {
+                continue;
+            };
             troubles.push(format!(
                 "partition {partition} of {topic} has not been read beyond offset {position} of {high_watermark} for \
                  {seconds} s: {}",
@@ -149,7 +199,10 @@ impl Report {
 
     /// Kafka's time of the oldest record that the function has.
     pub(crate) fn oldest_record(&self) -> Option<DateTime<Utc>> {
-        self.in_flight.iter().filter_map(|batch| batch.oldest_record).min()
+        self.in_flight
+            .iter()
+            .filter_map(|batch| batch.oldest_record)
+            .min()
     }
 }
 

@@ -28,26 +28,40 @@ struct ItemIdentifier {
 
 /// The numbers of the failed records, ascending. None when the answer cannot be read or names a record that was not
 /// sent: then AWS takes the whole batch as failed.
-pub(super) fn failures(answer: &[u8], batch: &Batch, topic: &str, sent: &[usize]) -> Option<Vec<usize>> {
+pub(super) fn failures(
+    answer: &[u8],
+    batch: &Batch,
+    topic: &str,
+    sent: &[usize],
+) -> Option<Vec<usize>> {
     let response = match answer {
         b"" => Response::default(),
-        answer => serde_json::from_slice::<Option<Response>>(answer).ok()?.unwrap_or_default(),
+        answer => serde_json::from_slice::<Option<Response>>(answer)
+            .ok()?
+            .unwrap_or_default(),
     };
     let named = response.batch_item_failures.unwrap_or_default();
     if named.is_empty() {
         return Some(Vec::new());
     }
-    let by_name = batch.ranges().map(|(records, range)| (format!("{topic}-{}", records.partition), range));
+    let by_name = batch
+        .ranges()
+        .map(|(records, range)| (format!("{topic}-{}", records.partition), range));
     let ranges: HashMap<String, _> = by_name.collect();
     let number_of = |item: &ItemIdentifier| {
         let range = ranges.get(&item.partition)?;
         let (records, _) = batch.record(range.start)?;
-        let place = records.records.binary_search_by_key(&item.offset, |record| record.offset).ok()?;
+        let place = records
+            .records
+            .binary_search_by_key(&item.offset, |record| record.offset)
+            .ok()?;
         let number = range.start + place;
         sent.binary_search(&number).ok().map(|_| number)
     };
-    let mut failed =
-        named.iter().map(|failure| number_of(&failure.item_identifier)).collect::<Option<Vec<_>>>()?;
+    let mut failed = named
+        .iter()
+        .map(|failure| number_of(&failure.item_identifier))
+        .collect::<Option<Vec<_>>>()?;
     failed.sort_unstable();
     failed.dedup();
     Some(failed)
@@ -67,7 +81,18 @@ mod tests {
         for (partition, offset) in [(0, 10), (0, 12), (1, 10), (1, 11)] {
             let timestamp = Timestamp::NotAvailable;
             let (topic, key, value, headers) = ("prices", None, None, Vec::new());
-            batch.append(&Received { topic, partition, offset, timestamp, key, value, headers }, 1);
+            batch.append(
+                &Received {
+                    topic,
+                    partition,
+                    offset,
+                    timestamp,
+                    key,
+                    value,
+                    headers,
+                },
+                1,
+            );
         }
         let batch = batch.close(&EventHead::new("arn", "127.0.0.1:9092"), "prices");
         failures(answer.as_bytes(), &batch, "prices", &[0, 1, 2])
@@ -75,7 +100,13 @@ mod tests {
 
     #[test]
     fn an_answer_that_names_none_is_success() {
-        for answer in ["", "null", "{}", r#"{"batchItemFailures":null}"#, r#"{"batchItemFailures":[]}"#] {
+        for answer in [
+            "",
+            "null",
+            "{}",
+            r#"{"batchItemFailures":null}"#,
+            r#"{"batchItemFailures":[]}"#,
+        ] {
             assert_eq!(failed(answer), Some(vec![]), "{answer}");
         }
     }

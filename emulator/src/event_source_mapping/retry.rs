@@ -44,9 +44,16 @@ impl Condition {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step<'a> {
     /// Wait, then invoke the function with these records.
-    Invoke { records: &'a [usize], wait: Duration },
+    Invoke {
+        records: &'a [usize],
+        wait: Duration,
+    },
     /// Send these records to the on-failure destination.
-    GiveUp { records: &'a [usize], condition: Condition, attempts: u32 },
+    GiveUp {
+        records: &'a [usize],
+        condition: Condition,
+        attempts: u32,
+    },
     /// Every record is resolved.
     Done,
 }
@@ -64,7 +71,12 @@ struct Part {
 
 impl Part {
     fn new(records: Vec<usize>, wait: Duration) -> Self {
-        Self { records, failures: 0, wait, given_up: None }
+        Self {
+            records,
+            failures: 0,
+            wait,
+            given_up: None,
+        }
     }
 }
 
@@ -78,8 +90,10 @@ pub(super) struct RetryPlan {
 impl RetryPlan {
     /// A plan for a batch of `count` records.
     pub(super) fn new(count: usize, limits: RetryLimits) -> Self {
-        let mut plan =
-            Self { parts: VecDeque::from([Part::new((0..count).collect(), Duration::ZERO)]), limits };
+        let mut plan = Self {
+            parts: VecDeque::from([Part::new((0..count).collect(), Duration::ZERO)]),
+            limits,
+        };
         plan.drop_empty();
         plan
     }
@@ -87,10 +101,20 @@ impl RetryPlan {
     pub(super) fn step(&self) -> Step<'_> {
         match self.parts.front() {
             None => Step::Done,
-            Some(Part { records, failures, given_up: Some(condition), .. }) => {
-                Step::GiveUp { records, condition: *condition, attempts: *failures }
-            }
-            Some(Part { records, wait, .. }) => Step::Invoke { records, wait: *wait },
+            Some(Part {
+                records,
+                failures,
+                given_up: Some(condition),
+                ..
+            }) => Step::GiveUp {
+                records,
+                condition: *condition,
+                attempts: *failures,
+            },
+            Some(Part { records, wait, .. }) => Step::Invoke {
+                records,
+                wait: *wait,
+            },
         }
     }
 
@@ -102,7 +126,9 @@ impl RetryPlan {
     /// The function failed on the present step's records. A split uses up no attempt; the halves have attempts of
     /// their own.
     pub(super) fn failed(&mut self) {
-        let Some(mut part) = self.parts.pop_front() else { return };
+        let Some(mut part) = self.parts.pop_front() else {
+            return;
+        };
         if self.limits.bisect_on_error && part.records.len() > 1 {
             let second = part.records.split_off(part.records.len().div_ceil(2));
             self.parts.push_front(Part::new(second, Duration::ZERO));
@@ -110,8 +136,16 @@ impl RetryPlan {
             return;
         }
         part.failures = part.failures.saturating_add(1);
-        part.wait = if part.failures == 1 { FIRST_WAIT } else { LONGEST_WAIT.min(part.wait * 2) };
-        if self.limits.max_retry_attempts.is_some_and(|most| part.failures > most) {
+        part.wait = if part.failures == 1 {
+            FIRST_WAIT
+        } else {
+            LONGEST_WAIT.min(part.wait * 2)
+        };
+        if self
+            .limits
+            .max_retry_attempts
+            .is_some_and(|most| part.failures > most)
+        {
             part.given_up = Some(Condition::RetriesExhausted);
         }
         self.parts.push_front(part);
@@ -119,7 +153,9 @@ impl RetryPlan {
 
     /// The function processed the present step's records except `failed`, which are ascending and some of them.
     pub(super) fn partly_failed(&mut self, failed: Vec<usize>) {
-        let Some(part) = self.parts.front() else { return };
+        let Some(part) = self.parts.front() else {
+            return;
+        };
         if failed == part.records {
             return self.failed();
         }
@@ -131,7 +167,13 @@ impl RetryPlan {
 
     /// Gives up those of the present step's records that `meant` picks, before any further attempt.
     pub(super) fn give_up(&mut self, condition: Condition, meant: impl Fn(usize) -> bool) {
-        let Some(part) = self.parts.front_mut().filter(|part| part.given_up.is_none()) else { return };
+        let Some(part) = self
+            .parts
+            .front_mut()
+            .filter(|part| part.given_up.is_none())
+        else {
+            return;
+        };
         let (given_up, kept): (Vec<usize>, Vec<usize>) =
             part.records.iter().partition(|record| meant(**record));
         if given_up.is_empty() {
@@ -159,7 +201,10 @@ impl RetryPlan {
     pub(super) fn first_unresolved(&self, range: &std::ops::Range<usize>) -> Option<usize> {
         let first_of = |part: &Part| {
             let place = part.records.partition_point(|record| *record < range.start);
-            part.records.get(place).copied().filter(|record| range.contains(record))
+            part.records
+                .get(place)
+                .copied()
+                .filter(|record| range.contains(record))
         };
         self.parts.iter().filter_map(first_of).min()
     }

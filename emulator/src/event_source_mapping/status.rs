@@ -55,7 +55,10 @@ impl Status {
     /// The status of a mapping that does nothing.
     #[cfg(test)]
     pub(super) fn of(id: &str) -> Self {
-        Self::new(&EventSourceMapping { id: id.to_owned(), ..super::tests::definition() })
+        Self::new(&EventSourceMapping {
+            id: id.to_owned(),
+            ..super::tests::definition()
+        })
     }
 
     pub(super) fn id(&self) -> &str {
@@ -83,7 +86,8 @@ impl Status {
 
     /// The reading thread has taken a turn.
     pub(super) fn turn(&self) {
-        self.turn.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
+        self.turn
+            .store(Utc::now().timestamp_millis(), Ordering::Relaxed);
     }
 
     /// The reader is no more.
@@ -106,9 +110,19 @@ impl Status {
 
     /// A lane has handed a batch to the function.
     pub(super) fn handed_over(&self, lane: usize, batch: &Batch) {
-        let partitions = batch.partitions.iter().map(|records| records.partition).collect();
-        let firsts = batch.partitions.iter().filter_map(|records| records.records.first());
-        let oldest = firsts.map(|record| record.timestamp).filter(|time| *time >= 0).min();
+        let partitions = batch
+            .partitions
+            .iter()
+            .map(|records| records.partition)
+            .collect();
+        let firsts = batch
+            .partitions
+            .iter()
+            .filter_map(|records| records.records.first());
+        let oldest = firsts
+            .map(|record| record.timestamp)
+            .filter(|time| *time >= 0)
+            .min();
         let in_flight = InFlight {
             since: Utc::now(),
             partitions,
@@ -138,7 +152,11 @@ impl Status {
     pub(super) fn looked(&self, partitions: Vec<Partition>) -> Vec<Partition> {
         let mut state = self.state();
         state.reader.unanswered_since = None;
-        let State { partitions: known, last_kafka_error, .. } = &mut *state;
+        let State {
+            partitions: known,
+            last_kafka_error,
+            ..
+        } = &mut *state;
         let before = std::mem::take(known);
         for mut partition in partitions {
             if let Some(before) = before.get(&partition.partition) {
@@ -146,12 +164,19 @@ impl Status {
             }
             known.insert(partition.partition, partition);
         }
-        known.values().filter(|partition| partition.error.is_some()).cloned().collect()
+        known
+            .values()
+            .filter(|partition| partition.error.is_some())
+            .cloned()
+            .collect()
     }
 
     /// Kafka did not tell.
     pub(super) fn unanswered(&self) {
-        self.state().reader.unanswered_since.get_or_insert_with(Utc::now);
+        self.state()
+            .reader
+            .unanswered_since
+            .get_or_insert_with(Utc::now);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -96,11 +96,25 @@ mod tests {
                 Ok(())
             }
         };
-        keep_running(&status, &stop, Pauses { next: Duration::ZERO }, start).await;
+        keep_running(
+            &status,
+            &stop,
+            Pauses {
+                next: Duration::ZERO,
+            },
+            start,
+        )
+        .await;
         let reader = status.report().reader;
         assert_eq!((number, reader.restarts), (4, 3));
-        assert_eq!(reader.last_end.unwrap().reason, "Kafka has shut the consumer out");
-        assert!(reader.down_since.is_some(), "it is up when the group has taken it in");
+        assert_eq!(
+            reader.last_end.unwrap().reason,
+            "Kafka has shut the consumer out"
+        );
+        assert!(
+            reader.down_since.is_some(),
+            "it is up when the group has taken it in"
+        );
     }
 
     #[test]

@@ -59,11 +59,18 @@ pub(super) fn definition() -> EventSourceMapping {
 }
 
 fn reader(bootstrap_servers: &str) -> Reader {
-    Reader { bootstrap_servers: bootstrap_servers.to_owned(), member: None, concurrency: 1 }
+    Reader {
+        bootstrap_servers: bootstrap_servers.to_owned(),
+        member: None,
+        concurrency: 1,
+    }
 }
 
 fn two_at_a_time(bootstrap_servers: &str) -> Reader {
-    Reader { concurrency: 2, ..reader(bootstrap_servers) }
+    Reader {
+        concurrency: 2,
+        ..reader(bootstrap_servers)
+    }
 }
 
 /// Fails on poison values, each call once it is let through; keeps what it was called with.
@@ -100,12 +107,20 @@ impl FakeFunction {
     async fn calls(&self, enough: impl FnMut(&Vec<Vec<String>>) -> bool) -> Vec<Vec<String>> {
         let mut calls = self.calls.subscribe();
         let reached = calls.wait_for(enough);
-        tokio::time::timeout(DEADLINE, reached).await.expect("the function was not called").unwrap().clone()
+        tokio::time::timeout(DEADLINE, reached)
+            .await
+            .expect("the function was not called")
+            .unwrap()
+            .clone()
     }
 }
 
 impl Invoker for FakeFunction {
-    fn invoke<'a>(&'a self, _: &'a str, payload: Bytes) -> BoxFuture<'a, Result<Outcome, InvokeError>> {
+    fn invoke<'a>(
+        &'a self,
+        _: &'a str,
+        payload: Bytes,
+    ) -> BoxFuture<'a, Result<Outcome, InvokeError>> {
         let values = values(&serde_json::from_slice(&payload).unwrap());
         Box::pin(async move {
             {
@@ -133,7 +148,8 @@ impl Invoker for FakeFunction {
 
 /// The values in an event, partition by partition.
 fn values(event: &Value) -> Vec<String> {
-    let partitions: BTreeMap<String, Vec<Value>> = serde_json::from_value(event["records"].clone()).unwrap();
+    let partitions: BTreeMap<String, Vec<Value>> =
+        serde_json::from_value(event["records"].clone()).unwrap();
     let value = |record: &Value| {
         String::from_utf8(BASE64.decode(record["value"].as_str().unwrap()).unwrap()).unwrap()
     };
@@ -162,7 +178,10 @@ impl Running {
         function: &Arc<FakeFunction>,
     ) -> Self {
         let (running, joined) = Self::joining(definition, reader, function);
-        tokio::time::timeout(DEADLINE, joined).await.expect("no partitions were assigned").unwrap();
+        tokio::time::timeout(DEADLINE, joined)
+            .await
+            .expect("no partitions were assigned")
+            .unwrap();
         running
     }
 
@@ -175,13 +194,30 @@ impl Running {
         let stop = CancellationToken::new();
         let invoker: Arc<dyn Invoker> = Arc::<FakeFunction>::clone(function);
         let status = Arc::new(Status::new(&definition));
-        let run = run(definition, reader, invoker, ready, Arc::clone(&status), stop.clone());
-        (Self { stop, status, task: tokio::spawn(run) }, joined)
+        let run = run(
+            definition,
+            reader,
+            invoker,
+            ready,
+            Arc::clone(&status),
+            stop.clone(),
+        );
+        (
+            Self {
+                stop,
+                status,
+                task: tokio::spawn(run),
+            },
+            joined,
+        )
     }
 
     async fn stop(self) {
         self.stop.cancel();
-        tokio::time::timeout(DEADLINE, self.task).await.expect("the mapping did not stop").unwrap();
+        tokio::time::timeout(DEADLINE, self.task)
+            .await
+            .expect("the mapping did not stop")
+            .unwrap();
     }
 }
 
@@ -198,20 +234,39 @@ impl Gathering {
     fn start(bootstrap_servers: &str) -> Self {
         let reader = reader(bootstrap_servers);
         let status = Arc::new(Status::new(&definition()));
-        let consumer = Arc::new(consumer::join(&definition(), &reader, Ready::default(), status).unwrap());
+        let consumer =
+            Arc::new(consumer::join(&definition(), &reader, Ready::default(), status).unwrap());
         let (stop, done) = (CancellationToken::new(), CancellationToken::new());
-        let (collector, mut lanes) =
-            Collector::new(Arc::clone(&consumer), 1, 3, Duration::ZERO, stop.clone(), done.clone());
+        let (collector, mut lanes) = Collector::new(
+            Arc::clone(&consumer),
+            1,
+            3,
+            Duration::ZERO,
+            stop.clone(),
+            done.clone(),
+        );
         let thread = tokio::task::spawn_blocking(move || collector.run());
-        Self { consumer, lane: lanes.remove(0), ends: [stop.drop_guard(), done.drop_guard()], thread }
+        Self {
+            consumer,
+            lane: lanes.remove(0),
+            ends: [stop.drop_guard(), done.drop_guard()],
+            thread,
+        }
     }
 
     /// The offsets of the next batch's first partition.
     async fn offsets(&mut self) -> Vec<i64> {
         self.lane.ready();
         let batch = tokio::time::timeout(DEADLINE, self.lane.batches.recv()).await;
-        let batch = batch.expect("reading stood still").unwrap().close(&EventHead::new("arn", "b:1"), TOPIC);
-        batch.partitions[0].records.iter().map(|record| record.offset).collect()
+        let batch = batch
+            .expect("reading stood still")
+            .unwrap()
+            .close(&EventHead::new("arn", "b:1"), TOPIC);
+        batch.partitions[0]
+            .records
+            .iter()
+            .map(|record| record.offset)
+            .collect()
     }
 
     async fn stop(self) {
@@ -222,17 +277,24 @@ impl Gathering {
 
 /// Appends values to a partition, each under the key `AAPL`.
 async fn produce(bootstrap_servers: &str, partition: i32, values: &[&str]) {
-    let config = ClientConfig::new().set("bootstrap.servers", bootstrap_servers).clone();
+    let config = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap_servers)
+        .clone();
     let producer: FutureProducer = config.create().unwrap();
     for value in values {
-        let record = FutureRecord::to(TOPIC).partition(partition).key("AAPL").payload(*value);
+        let record = FutureRecord::to(TOPIC)
+            .partition(partition)
+            .key("AAPL")
+            .payload(*value);
         producer.send(record, Timeout::Never).await.unwrap();
     }
 }
 
 fn client(bootstrap_servers: &str, group: &str) -> BaseConsumer {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap_servers).set("group.id", group);
+    config
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("group.id", group);
     config
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
@@ -248,7 +310,9 @@ async fn committed(bootstrap_servers: &str, partition: i32) -> Option<i64> {
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition(TOPIC, partition);
         let consumer = client(&bootstrap_servers, "averager");
-        let offsets = consumer.committed_offsets(partitions, Duration::from_secs(20)).unwrap();
+        let offsets = consumer
+            .committed_offsets(partitions, Duration::from_secs(20))
+            .unwrap();
         match offsets.elements()[0].offset() {
             Offset::Offset(offset) => Some(offset),
             _ => None,
@@ -264,12 +328,16 @@ async fn until(what: &str, holds: impl AsyncFn() -> bool) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, reached).await.unwrap_or_else(|_| panic!("never {what}"));
+    tokio::time::timeout(DEADLINE, reached)
+        .await
+        .unwrap_or_else(|_| panic!("never {what}"));
 }
 
 async fn until_committed(bootstrap_servers: &str, partition: i32, offset: i64) {
     let reached = async { while committed(bootstrap_servers, partition).await != Some(offset) {} };
-    tokio::time::timeout(DEADLINE, reached).await.expect("the offset was not committed");
+    tokio::time::timeout(DEADLINE, reached)
+        .await
+        .expect("the offset was not committed");
 }
 
 /// The keys and values of the first dead letters.
@@ -278,12 +346,17 @@ async fn dead_letters(bootstrap_servers: &str, count: usize) -> Vec<(String, Val
     let read = tokio::task::spawn_blocking(move || {
         let consumer = client(&bootstrap_servers, "reader");
         let mut partitions = TopicPartitionList::new();
-        partitions.add_partition_offset(DEAD_LETTER_TOPIC, 0, Offset::Beginning).unwrap();
+        partitions
+            .add_partition_offset(DEAD_LETTER_TOPIC, 0, Offset::Beginning)
+            .unwrap();
         consumer.assign(&partitions).unwrap();
         let letters = std::iter::from_fn(|| consumer.poll(DEADLINE)).map(|message| {
             let message = message.unwrap();
             let key = String::from_utf8(message.key().unwrap().to_vec()).unwrap();
-            (key, serde_json::from_slice(message.payload().unwrap()).unwrap())
+            (
+                key,
+                serde_json::from_slice(message.payload().unwrap()).unwrap(),
+            )
         });
         letters.take(count).collect()
     });

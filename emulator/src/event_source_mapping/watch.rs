@@ -24,8 +24,14 @@ const REPEAT: Duration = Duration::from_secs(300);
 /// Looks until `end`, or until the consumer is gone.
 pub(super) async fn run(consumer: Weak<Consumer>, status: Arc<Status>, end: CancellationToken) {
     let mut told = HashMap::new();
-    while end.run_until_cancelled(tokio::time::sleep(BETWEEN_LOOKS)).await.is_some() {
-        let Some(consumer) = consumer.upgrade() else { return };
+    while end
+        .run_until_cancelled(tokio::time::sleep(BETWEEN_LOOKS))
+        .await
+        .is_some()
+    {
+        let Some(consumer) = consumer.upgrade() else {
+            return;
+        };
         // The requests block, and so may the end of the consumer where this is the last to hold it.
         let looked = tokio::task::spawn_blocking(move || look(&consumer)).await;
         let Ok(Ok(partitions)) = looked else {
@@ -49,7 +55,9 @@ fn look(consumer: &Consumer) -> KafkaResult<Vec<Partition>> {
     let partitions = committed.elements().into_iter().map(|element| {
         let partition = element.partition();
         let (low, high_watermark) = consumer.fetch_watermarks(topic, partition, REQUEST)?;
-        let position = positions.find_partition(topic, partition).map(|found| found.offset());
+        let position = positions
+            .find_partition(topic, partition)
+            .map(|found| found.offset());
         let committed = match element.offset() {
             Offset::Offset(offset) => offset,
             _ => consumer.context().starts_at(low, high_watermark),
@@ -74,8 +82,17 @@ fn look(consumer: &Consumer) -> KafkaResult<Vec<Partition>> {
 
 /// Tells of a partition that is not read, once in a while.
 fn tell(status: &Status, unread: &Partition, told: &mut HashMap<i32, Instant>) {
-    let Partition { partition, position, high_watermark, error, .. } = unread;
-    if told.get(partition).is_some_and(|when| when.elapsed() < REPEAT) {
+    let Partition {
+        partition,
+        position,
+        high_watermark,
+        error,
+        ..
+    } = unread;
+    if told
+        .get(partition)
+        .is_some_and(|when| when.elapsed() < REPEAT)
+    {
         return;
     }
     told.insert(*partition, Instant::now());

@@ -18,8 +18,17 @@ pub(super) struct Asking {
 
 impl Asking {
     /// The question of the instance `id`, whose answer comes by `work`.
-    pub(super) fn new(pool: Arc<Pool>, id: InstanceId, work: oneshot::Receiver<Assignment>) -> Self {
-        Self { pool, id, work, answered: false }
+    pub(super) fn new(
+        pool: Arc<Pool>,
+        id: InstanceId,
+        work: oneshot::Receiver<Assignment>,
+    ) -> Self {
+        Self {
+            pool,
+            id,
+            work,
+            answered: false,
+        }
     }
 
     /// Waits for work; nothing if the instance gets none by this question any more.

@@ -62,10 +62,15 @@ pub(super) fn of_instance(
     runtime_api: String,
     instance: &str,
 ) -> BTreeMap<OsString, OsString> {
-    #[expect(clippy::disallowed_methods, reason = "passed on unread to the functions' processes")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "passed on unread to the functions' processes"
+    )]
     let inherited = |name: &str| std::env::var_os(name);
-    let mut variables: BTreeMap<OsString, OsString> =
-        INHERITED.iter().filter_map(|name| Some((OsString::from(name), inherited(name)?))).collect();
+    let mut variables: BTreeMap<OsString, OsString> = INHERITED
+        .iter()
+        .filter_map(|name| Some((OsString::from(name), inherited(name)?)))
+        .collect();
     for name in ["NO_PROXY", "no_proxy"] {
         let hosts = variables.entry(name.into()).or_default();
         if !hosts.is_empty() {
@@ -73,8 +78,11 @@ pub(super) fn of_instance(
         }
         hosts.push(LOOPBACK);
     }
-    let declared =
-        function.environment.iter().chain(overrides).map(|(name, value)| (name.into(), value.into()));
+    let declared = function
+        .environment
+        .iter()
+        .chain(overrides)
+        .map(|(name, value)| (name.into(), value.into()));
     variables.extend(declared);
     variables.extend(of_lambda(function, runtime_api, instance));
     variables
@@ -92,7 +100,10 @@ fn of_lambda(
         (LOG_STREAM, log_stream(instance)),
         ("AWS_LAMBDA_FUNCTION_NAME", name),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
-        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mb.to_string()),
+        (
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+            function.memory_mb.to_string(),
+        ),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
         ("_HANDLER", "bootstrap".to_owned()),
     ]

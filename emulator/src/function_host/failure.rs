@@ -24,14 +24,26 @@ struct ErrorBody {
 /// A failure in the host's own words.
 pub(super) fn failure(error_type: &str, message: String) -> FunctionError {
     let payload = json!({ "errorType": error_type, "errorMessage": message }).to_string();
-    FunctionError { error_type: error_type.to_owned(), message, payload: Bytes::from(payload) }
+    FunctionError {
+        error_type: error_type.to_owned(),
+        message,
+        payload: Bytes::from(payload),
+    }
 }
 
 /// A failure that the function reported.
 pub(crate) fn reported(payload: Bytes) -> FunctionError {
     let body: ErrorBody = serde_json::from_slice(&payload).unwrap_or_default();
-    let error_type = if body.error_type.is_empty() { "Unhandled".to_owned() } else { body.error_type };
-    FunctionError { error_type, message: body.error_message, payload }
+    let error_type = if body.error_type.is_empty() {
+        "Unhandled".to_owned()
+    } else {
+        body.error_type
+    };
+    FunctionError {
+        error_type,
+        message: body.error_message,
+        payload,
+    }
 }
 
 /// The invocation took longer than the function's timeout.
@@ -45,12 +57,18 @@ pub(crate) fn timed_out(request_id: &str, timeout: Duration) -> FunctionError {
 
 /// Another host, at `url`, gave the invocation up for its time.
 pub(crate) fn gave_up(url: &str) -> FunctionError {
-    failure("Sandbox.Timedout", format!("the host at {url} gave up waiting for the function"))
+    failure(
+        "Sandbox.Timedout",
+        format!("the host at {url} gave up waiting for the function"),
+    )
 }
 
 /// Another host does not take an event as large as this.
 pub(crate) fn event_too_large() -> FunctionError {
-    failure("RequestTooLargeException", "the event is larger than the host takes".to_owned())
+    failure(
+        "RequestTooLargeException",
+        "the event is larger than the host takes".to_owned(),
+    )
 }
 
 /// The process ended before it answered.
@@ -59,10 +77,16 @@ pub(super) fn exited(request_id: &str, status: ExitStatus) -> FunctionError {
         (Some(0), _) => "Runtime exited without providing a reason".to_owned(),
         (Some(code), _) => format!("Runtime exited with error: exit status {code}"),
         (None, signal) => {
-            format!("Runtime exited with error: signal: {}", signal_name(signal.unwrap_or_default()))
+            format!(
+                "Runtime exited with error: signal: {}",
+                signal_name(signal.unwrap_or_default())
+            )
         }
     };
-    failure("Runtime.ExitError", format!("RequestId: {request_id} Error: {message}"))
+    failure(
+        "Runtime.ExitError",
+        format!("RequestId: {request_id} Error: {message}"),
+    )
 }
 
 /// The process could not be started at all.
@@ -86,7 +110,9 @@ pub(super) fn never_ready(request_id: &str, limit: Duration) -> FunctionError {
 pub(super) fn answer_too_large() -> FunctionError {
     failure(
         "Function.ResponseSizeTooLarge",
-        format!("Response payload size exceeded maximum allowed payload size ({MAX_ANSWER_BYTES} bytes)."),
+        format!(
+            "Response payload size exceeded maximum allowed payload size ({MAX_ANSWER_BYTES} bytes)."
+        ),
     )
 }
 

@@ -66,7 +66,10 @@ pub(super) fn members(leader: Option<u32>, mark: &str) -> BTreeSet<Member> {
     // itself is a stranger who came by it after the group was gone.
     let leader = leader.filter(|leader| running.iter().all(|process| process.pid != *leader));
     let own_group = u32::try_from(getpgrp().as_raw()).unwrap_or_default();
-    let marked = running.iter().filter(|process| bears(process.pid, mark)).map(|process| process.pid);
+    let marked = running
+        .iter()
+        .filter(|process| bears(process.pid, mark))
+        .map(|process| process.pid);
     let mut pids: BTreeSet<u32> = marked.collect();
     let mut groups: BTreeSet<u32> = leader.into_iter().collect();
     loop {
@@ -84,8 +87,15 @@ pub(super) fn members(leader: Option<u32>, mark: &str) -> BTreeSet<Member> {
             break;
         }
     }
-    let found = running.into_iter().filter(|process| pids.contains(&process.pid));
-    found.map(|process| Member { pid: process.pid, started: process.started }).collect()
+    let found = running
+        .into_iter()
+        .filter(|process| pids.contains(&process.pid));
+    found
+        .map(|process| Member {
+            pid: process.pid,
+            started: process.started,
+        })
+        .collect()
 }
 
 /// Every process of this machine, as far as it shows.
@@ -97,7 +107,9 @@ fn processes() -> impl Iterator<Item = Stat> {
 /// Whether the process was started with this variable in its environment. That of other users' processes is hidden.
 fn bears(pid: u32, mark: &str) -> bool {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+    environment
+        .split(|byte| *byte == 0)
+        .any(|variable| variable == mark.as_bytes())
 }
 
 #[cfg(test)]

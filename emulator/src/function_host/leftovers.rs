@@ -30,9 +30,13 @@ impl ProcessFile {
         binary: &Path,
         mark: &str,
     ) -> io::Result<Self> {
-        let started = liveness::start_time(pid).ok_or_else(|| io::Error::other("the process is gone"))?;
+        let started =
+            liveness::start_time(pid).ok_or_else(|| io::Error::other("the process is gone"))?;
         let path = run_directory.join(format!("{name}-{pid}.pid"));
-        std::fs::write(&path, format!("{pid}\n{started}\n{}\n{mark}\n", binary.display()))?;
+        std::fs::write(
+            &path,
+            format!("{pid}\n{started}\n{}\n{mark}\n", binary.display()),
+        )?;
         Ok(Self(path))
     }
 }
@@ -58,11 +62,18 @@ struct Leftover {
 /// removes the files.
 /// Returns what was ended, for people to read.
 pub(crate) fn end_leftovers(run_directory: &Path) -> Vec<String> {
-    let Ok(directory) = std::fs::read_dir(run_directory) else { return Vec::new() };
+    let Ok(directory) = std::fs::read_dir(run_directory) else {
+        return Vec::new();
+    };
     let files = directory.filter_map(|entry| Some(entry.ok()?.path()));
-    let files: Vec<_> =
-        files.filter(|path| path.extension().is_some_and(|extension| extension == "pid")).collect();
-    let found: Vec<_> = files.iter().filter_map(|path| read(path)).filter(Leftover::is_left).collect();
+    let files: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "pid"))
+        .collect();
+    let found: Vec<_> = files
+        .iter()
+        .filter_map(|path| read(path))
+        .filter(Leftover::is_left)
+        .collect();
     for leftover in &found {
         leftover.signal(Signal::SIGTERM);
     }
@@ -76,7 +87,10 @@ pub(crate) fn end_leftovers(run_directory: &Path) -> Vec<String> {
     for path in &files {
         let _ = std::fs::remove_file(path);
     }
-    found.iter().map(|leftover| format!("{} (process {})", leftover.name, leftover.pid)).collect()
+    found
+        .iter()
+        .map(|leftover| format!("{} (process {})", leftover.name, leftover.pid))
+        .collect()
 }
 
 fn read(path: &Path) -> Option<Leftover> {
@@ -86,9 +100,18 @@ fn read(path: &Path) -> Option<Leftover> {
     let started = lines.next()?.parse().ok()?;
     let binary = PathBuf::from(lines.next()?);
     // An older emulator wrote no mark.
-    let mark = lines.next().filter(|mark| !mark.is_empty()).map(str::to_owned);
+    let mark = lines
+        .next()
+        .filter(|mark| !mark.is_empty())
+        .map(str::to_owned);
     let (name, _) = path.file_stem()?.to_str()?.rsplit_once('-')?;
-    Some(Leftover { name: name.to_owned(), pid, started, binary, mark })
+    Some(Leftover {
+        name: name.to_owned(),
+        pid,
+        started,
+        binary,
+        mark,
+    })
 }
 
 impl Leftover {
@@ -107,7 +130,10 @@ impl Leftover {
 
     /// The processes that bear its mark and those around them.
     fn family(&self) -> BTreeSet<Member> {
-        self.mark.as_deref().map(|mark| family::members(None, mark)).unwrap_or_default()
+        self.mark
+            .as_deref()
+            .map(|mark| family::members(None, mark))
+            .unwrap_or_default()
     }
 
     /// Signals the process, the process group that it leads, and everything that it started.

@@ -22,7 +22,8 @@ pub(super) enum Life {
 pub(super) fn of(pid: u32) -> Life {
     let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}"));
     match (read("stat"), read("status")) {
-        (Ok(stat), Ok(status)) if runs(&stat) && !kill_is_pending(&status) => match field(&stat, 3) {
+        (Ok(stat), Ok(status)) if runs(&stat) && !kill_is_pending(&status) => match field(&stat, 3)
+        {
             Some("T") => Life::Stopped,
             _ => Life::Runs,
         },
@@ -80,7 +81,9 @@ pub(crate) fn is_running_since(pid: u32, started: u64) -> bool {
 }
 
 fn runs(stat: &str) -> bool {
-    let flags = field(stat, 9).and_then(|flags| flags.parse::<u64>().ok()).unwrap_or_default();
+    let flags = field(stat, 9)
+        .and_then(|flags| flags.parse::<u64>().ok())
+        .unwrap_or_default();
     field(stat, 3).is_some_and(|state| !is_dead(state)) && flags & EXITING == 0
 }
 
@@ -89,7 +92,9 @@ fn is_dead(state: &str) -> bool {
 }
 
 fn kill_is_pending(status: &str) -> bool {
-    let masks = status.lines().filter(|line| line.starts_with("SigPnd:") || line.starts_with("ShdPnd:"));
+    let masks = status
+        .lines()
+        .filter(|line| line.starts_with("SigPnd:") || line.starts_with("ShdPnd:"));
     masks
         .filter_map(|line| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok())
         .any(|mask| mask & KILL_PENDING != 0)
@@ -122,6 +127,8 @@ mod tests {
         assert!(kill_is_pending(
             "State:\tS (sleeping)\nSigPnd:\t0000000000000100\nShdPnd:\t0000000000000000\n"
         ));
-        assert!(!kill_is_pending("SigPnd:\t0000000000000000\nShdPnd:\t0000000000004000\n"));
+        assert!(!kill_is_pending(
+            "SigPnd:\t0000000000000000\nShdPnd:\t0000000000004000\n"
+        ));
     }
 }

@@ -15,7 +15,10 @@ const COLOURS: [u8; 6] = [36, 35, 33, 32, 34, 31];
 /// What stands before each line of a function.
 pub(super) fn prefix(binary: &str, index: usize) -> String {
     if std::io::stderr().is_terminal() {
-        format!("\x1b[{}m{binary:>9}\x1b[0m | ", COLOURS[index % COLOURS.len()])
+        format!(
+            "\x1b[{}m{binary:>9}\x1b[0m | ",
+            COLOURS[index % COLOURS.len()]
+        )
     } else {
         format!("{binary} | ")
     }
@@ -27,7 +30,11 @@ pub(super) async fn forward(output: impl AsyncRead + Unpin, prefix: String) {
     let mut line = prefix.clone().into_bytes();
     loop {
         line.truncate(prefix.len());
-        match (&mut output).take(MAX_LINE_BYTES).read_until(b'\n', &mut line).await {
+        match (&mut output)
+            .take(MAX_LINE_BYTES)
+            .read_until(b'\n', &mut line)
+            .await
+        {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }

@@ -68,7 +68,14 @@ impl Pool {
     ) -> Arc<Self> {
         let log_prefix = log_lines::prefix(&function.binary, index);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Arc::new(Self { function, limit, log_prefix, launcher, tasks, state: Mutex::default() })
+        Arc::new(Self {
+            function,
+            limit,
+            log_prefix,
+            launcher,
+            tasks,
+            state: Mutex::default(),
+        })
     }
 
     /// The function whose instances these are.
@@ -85,7 +92,11 @@ impl Pool {
     pub(super) async fn invoke(self: &Arc<Self>, payload: Bytes) -> Result<Outcome, InvokeError> {
         let (answer, mut answered) = oneshot::channel();
         let id = Uuid::new_v4().to_string();
-        self.enqueue(Waiting::Request(Request { id: id.clone(), payload, answer }))?;
+        self.enqueue(Waiting::Request(Request {
+            id: id.clone(),
+            payload,
+            answer,
+        }))?;
         match timeout(MAX_WAIT, &mut answered).await {
             Ok(answer) => return answer.unwrap_or(Err(InvokeError::Stopping)),
             Err(_elapsed) if self.state().withdraw(&id) => return Err(self.throttled()),
@@ -98,7 +109,10 @@ impl Pool {
     pub(super) async fn warm(self: &Arc<Self>) -> anyhow::Result<()> {
         let (answer, answered) = oneshot::channel();
         self.enqueue(Waiting::Warm(answer))?;
-        answered.await.map_err(|_| InvokeError::Stopping)?.map_err(anyhow::Error::new)
+        answered
+            .await
+            .map_err(|_| InvokeError::Stopping)?
+            .map_err(anyhow::Error::new)
     }
 
     fn enqueue(self: &Arc<Self>, waiting: Waiting) -> Result<(), InvokeError> {
@@ -120,7 +134,9 @@ impl Pool {
 
     /// Gives waiting requests to idle instances, and starts as many as the rest needs and the limit allows.
     pub(super) fn dispatch(self: &Arc<Self>, state: &mut State) {
-        state.match_up(&self.function, |id, request_id| self.watch_over(id, request_id));
+        state.match_up(&self.function, |id, request_id| {
+            self.watch_over(id, request_id)
+        });
         for _ in 0..state.missing(self.limit) {
             let pause = match state.failed_starts {
                 0 => Duration::ZERO,
@@ -130,12 +146,17 @@ impl Pool {
                 }
             };
             let (id, orders) = state.add();
-            self.tasks.spawn(Arc::clone(self).run_instance(id, orders, pause));
+            self.tasks
+                .spawn(Arc::clone(self).run_instance(id, orders, pause));
         }
     }
 
     /// The timer that ends an invocation whose time is up.
-    fn watch_over(self: &Arc<Self>, id: InstanceId, request_id: String) -> tokio::task::AbortHandle {
+    fn watch_over(
+        self: &Arc<Self>,
+        id: InstanceId,
+        request_id: String,
+    ) -> tokio::task::AbortHandle {
         let pool = Arc::clone(self);
         let timer = async move {
             sleep(pool.function.timeout).await;
@@ -154,13 +175,21 @@ impl Pool {
     ) {
         let ordered_to_end = orders.wait_for(|order| *order > Order::Run);
         let cancelled = timeout(pause, ordered_to_end).await.is_ok();
-        let ending = if cancelled { Ending::Cancelled } else { self.run_process(id, &mut orders).await };
+        let ending = if cancelled {
+            Ending::Cancelled
+        } else {
+            self.run_process(id, &mut orders).await
+        };
         let mut state = self.state();
         state.remove(id, &ending);
         self.dispatch(&mut state);
     }
 
-    async fn run_process(self: &Arc<Self>, id: InstanceId, orders: &mut watch::Receiver<Order>) -> Ending {
+    async fn run_process(
+        self: &Arc<Self>,
+        id: InstanceId,
+        orders: &mut watch::Receiver<Order>,
+    ) -> Ending {
         let mut process = match self.launcher.start(&self.function, id, &self.log_prefix) {
             Ok(process) => process,
             Err(error) => return Ending::NotStarted(error),
@@ -181,7 +210,11 @@ impl Pool {
             match state.look_at(id) {
                 Verdict::Fine | Verdict::Gone => {}
                 Verdict::Late => self.dispatch(&mut state),
-                Verdict::Overdue { reason, request_id, pid } => {
+                Verdict::Overdue {
+                    reason,
+                    request_id,
+                    pid,
+                } => {
                     let function = &self.function.name;
                     tracing::warn!(
                         function,
@@ -211,7 +244,10 @@ impl Pool {
     }
 
     /// What `/next` waits on; nothing if the instance has no business asking.
-    pub(super) fn ask_for_work(self: &Arc<Self>, id: InstanceId) -> Option<oneshot::Receiver<Assignment>> {
+    pub(super) fn ask_for_work(
+        self: &Arc<Self>,
+        id: InstanceId,
+    ) -> Option<oneshot::Receiver<Assignment>> {
         let mut state = self.state();
         let work = state.park(id)?;
         self.dispatch(&mut state);

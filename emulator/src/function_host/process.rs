@@ -81,8 +81,14 @@ impl Launcher {
             .kill_on_drop(true)
             .spawn()?;
         let forward = |output| tokio::spawn(log_lines::forward(output, log_prefix.to_owned()));
-        let stdout = child.stdout.take().map(|output| forward(Box::pin(output) as Output));
-        let stderr = child.stderr.take().map(|output| forward(Box::pin(output) as Output));
+        let stdout = child
+            .stdout
+            .take()
+            .map(|output| forward(Box::pin(output) as Output));
+        let stderr = child
+            .stderr
+            .take()
+            .map(|output| forward(Box::pin(output) as Output));
         let pid = child.id().unwrap_or_default();
         let file = ProcessFile::write(&self.run_directory, &function.name, pid, &binary, &mark)
             .inspect_err(|error| {
@@ -90,7 +96,13 @@ impl Launcher {
             })
             .ok();
         let output = stdout.into_iter().chain(stderr).collect();
-        Ok(Process { child, mark, family: BTreeSet::new(), output, _file: file })
+        Ok(Process {
+            child,
+            mark,
+            family: BTreeSet::new(),
+            output,
+            _file: file,
+        })
     }
 }
 
@@ -101,7 +113,10 @@ impl Process {
     }
 
     /// Waits for the process to end, passing on each order as it comes, and ends what it leaves behind.
-    pub(super) async fn ended(&mut self, orders: &mut watch::Receiver<Order>) -> io::Result<ExitStatus> {
+    pub(super) async fn ended(
+        &mut self,
+        orders: &mut watch::Receiver<Order>,
+    ) -> io::Result<ExitStatus> {
         let leader = self.child.id();
         loop {
             tokio::select! {
@@ -136,7 +151,11 @@ impl Process {
         let (mark, met) = (self.mark.clone(), std::mem::take(&mut self.family));
         let ended = tokio::task::spawn_blocking(move || family::end(leader, &mark, met)).await;
         if let Ok(processes @ 1..) = ended {
-            tracing::info!(process = leader, processes, "processes that a function had started end with it");
+            tracing::info!(
+                process = leader,
+                processes,
+                "processes that a function had started end with it"
+            );
         }
     }
 

@@ -24,12 +24,20 @@ type Pools = Arc<BTreeMap<String, Arc<Pool>>>;
 pub(super) fn router(pools: Pools) -> Router {
     let instance = Router::new()
         .route("/2018-06-01/runtime/invocation/next", get(next))
-        .route("/2018-06-01/runtime/invocation/{request_id}/response", post(response))
-        .route("/2018-06-01/runtime/invocation/{request_id}/error", post(error))
+        .route(
+            "/2018-06-01/runtime/invocation/{request_id}/response",
+            post(response),
+        )
+        .route(
+            "/2018-06-01/runtime/invocation/{request_id}/error",
+            post(error),
+        )
         .route("/2018-06-01/runtime/init/error", post(init_error))
         .route("/2020-01-01/extension/register", post(register))
         .route("/2020-01-01/extension/event/next", get(next_event));
-    Router::new().nest("/{function}/{instance}", instance).with_state(pools)
+    Router::new()
+        .nest("/{function}/{instance}", instance)
+        .with_state(pools)
 }
 
 /// The instance that asks, from the base path it was given.
@@ -47,7 +55,10 @@ impl FromRequestParts<Pools> for Caller {
         let pool = names.get("function").and_then(|name| pools.get(name));
         let id = names.get("instance").and_then(|id| id.parse().ok());
         match (pool, id) {
-            (Some(pool), Some(id)) => Ok(Self { pool: Arc::clone(pool), id }),
+            (Some(pool), Some(id)) => Ok(Self {
+                pool: Arc::clone(pool),
+                id,
+            }),
             _ => Err(refusal(StatusCode::FORBIDDEN, "there is no such instance")),
         }
     }
@@ -56,23 +67,40 @@ impl FromRequestParts<Pools> for Caller {
 /// Waits, without end if need be, for the instance's next request.
 async fn next(caller: Caller) -> Response {
     let Some(work) = caller.pool.ask_for_work(caller.id) else {
-        return refusal(StatusCode::FORBIDDEN, "this instance has a request to answer, or has ended");
+        return refusal(
+            StatusCode::FORBIDDEN,
+            "this instance has a request to answer, or has ended",
+        );
     };
-    let Some(assignment) = Asking::new(Arc::clone(&caller.pool), caller.id, work).answer().await else {
+    let Some(assignment) = Asking::new(Arc::clone(&caller.pool), caller.id, work)
+        .answer()
+        .await
+    else {
         // The instance is to end and gets no more work. An answer without a request would only make it complain.
         return std::future::pending().await;
     };
-    let deadline = assignment.deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let deadline = assignment
+        .deadline
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
     let headers = [
         ("content-type", "application/json".to_owned()),
         ("lambda-runtime-aws-request-id", assignment.request_id),
         ("lambda-runtime-deadline-ms", deadline.to_string()),
-        ("lambda-runtime-invoked-function-arn", caller.pool.function().arn.clone()),
+        (
+            "lambda-runtime-invoked-function-arn",
+            caller.pool.function().arn.clone(),
+        ),
     ];
     (headers, assignment.payload).into_response()
 }
 
-async fn response(caller: Caller, Path(path): Path<BTreeMap<String, String>>, body: Body) -> Response {
+async fn response(
+    caller: Caller,
+    Path(path): Path<BTreeMap<String, String>>,
+    body: Body,
+) -> Response {
     match to_bytes(body, MAX_ANSWER_BYTES).await {
         Ok(payload) => accepted(&caller, &path, Ok(payload)),
         Err(_) => {
@@ -93,7 +121,10 @@ async fn error(caller: Caller, Path(path): Path<BTreeMap<String, String>>, body:
 
 async fn init_error(caller: Caller, body: Body) -> Response {
     let payload = to_bytes(body, MAX_ANSWER_BYTES).await.unwrap_or_default();
-    caller.pool.state().init_failed(caller.id, failure::reported(payload));
+    caller
+        .pool
+        .state()
+        .init_failed(caller.id, failure::reported(payload));
     ok()
 }
 
@@ -102,7 +133,11 @@ async fn register(caller: Caller) -> Response {
     caller.pool.state().registered(caller.id);
     let function = caller.pool.function();
     let body = json!({ "functionName": function.name, "functionVersion": "$LATEST", "handler": "bootstrap" });
-    ([("lambda-extension-identifier", caller.id.to_string())], axum::Json(body)).into_response()
+    (
+        [("lambda-extension-identifier", caller.id.to_string())],
+        axum::Json(body),
+    )
+        .into_response()
 }
 
 /// No events are sent: the one that matters, the end, comes as a signal.
@@ -115,7 +150,10 @@ fn accepted(
     path: &BTreeMap<String, String>,
     outcome: Result<Bytes, crate::invoker::FunctionError>,
 ) -> Response {
-    let request_id = path.get("request_id").map(String::as_str).unwrap_or_default();
+    let request_id = path
+        .get("request_id")
+        .map(String::as_str)
+        .unwrap_or_default();
     if caller.pool.answer(caller.id, request_id, outcome) {
         ok()
     } else {

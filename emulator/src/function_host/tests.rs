@@ -40,7 +40,12 @@ struct Setup {
     binary: &'static str,
 }
 
-const SETUP: Setup = Setup { timeout: PATIENCE, concurrency: None, environment: &[], binary: "echo" };
+const SETUP: Setup = Setup {
+    timeout: PATIENCE,
+    concurrency: None,
+    environment: &[],
+    binary: "echo",
+};
 
 impl Harness {
     async fn start(setup: Setup) -> Self {
@@ -56,8 +61,10 @@ impl Harness {
             async_retry_attempts: 0,
             async_max_age: Duration::from_secs(60),
         };
-        let overrides =
-            setup.environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let overrides = setup
+            .environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let settings = HostSettings {
             functions: vec![function],
             binary_directory: examples(),
@@ -65,7 +72,9 @@ impl Harness {
             overrides: overrides.collect::<BTreeMap<_, _>>(),
             max_instances: 64,
         };
-        let host = FunctionHost::start(settings).await.expect("the host starts");
+        let host = FunctionHost::start(settings)
+            .await
+            .expect("the host starts");
         Self { host, directory }
     }
 
@@ -75,7 +84,9 @@ impl Harness {
 
     async fn answer(&self, payload: Value) -> Value {
         match self.invoke(payload).await {
-            Ok(Outcome::Success(answer)) => serde_json::from_slice(&answer).expect("answers are JSON"),
+            Ok(Outcome::Success(answer)) => {
+                serde_json::from_slice(&answer).expect("answers are JSON")
+            }
             other => panic!("no answer but {other:?}"),
         }
     }
@@ -98,9 +109,12 @@ impl Harness {
         until: &str,
     ) -> tokio::task::JoinHandle<Result<Outcome, InvokeError>> {
         let host = Arc::clone(&self.host);
-        let payload = json!({ "do": "wait", "started": self.file(started), "until": self.file(until) });
-        let request =
-            tokio::spawn(async move { host.invoke(FUNCTION, Bytes::from(payload.to_string())).await });
+        let payload =
+            json!({ "do": "wait", "started": self.file(started), "until": self.file(until) });
+        let request = tokio::spawn(async move {
+            host.invoke(FUNCTION, Bytes::from(payload.to_string()))
+                .await
+        });
         eventually(|| self.file(started).exists()).await;
         request
     }
@@ -119,13 +133,18 @@ impl Harness {
     }
 
     fn process_files(&self) -> usize {
-        std::fs::read_dir(self.file("run")).expect("the run directory is there").count()
+        std::fs::read_dir(self.file("run"))
+            .expect("the run directory is there")
+            .count()
     }
 }
 
 fn examples() -> PathBuf {
     let own = std::env::current_exe().expect("this program has a name");
-    let profile = own.parent().and_then(|deps| deps.parent()).expect("tests lie in <profile>/deps");
+    let profile = own
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("tests lie in <profile>/deps");
     let examples = profile.join("examples");
     assert!(
         examples.join("echo").exists() && examples.join("stubborn").exists(),
@@ -135,7 +154,9 @@ fn examples() -> PathBuf {
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it happens in time")
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("it happens in time")
 }
 
 async fn eventually(condition: impl Fn() -> bool) {

@@ -12,7 +12,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// What the server sets for itself.
-const NOT_PASSED_ON: [&str; 4] = ["connection", "content-length", "keep-alive", "transfer-encoding"];
+const NOT_PASSED_ON: [&str; 4] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "transfer-encoding",
+];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -35,14 +40,22 @@ pub(super) fn response(payload: Bytes) -> Option<Response> {
         return Some(inferred(payload));
     }
     let answer: Answer = serde_json::from_value(value).ok()?;
-    let status = StatusCode::from_u16(answer.status_code).ok().filter(|status| !status.is_informational())?;
-    let body = body(answer.body.unwrap_or_default(), answer.is_base64_encoded.unwrap_or_default())?;
+    let status = StatusCode::from_u16(answer.status_code)
+        .ok()
+        .filter(|status| !status.is_informational())?;
+    let body = body(
+        answer.body.unwrap_or_default(),
+        answer.is_base64_encoded.unwrap_or_default(),
+    )?;
     let mut headers = headers(answer.headers.unwrap_or_default())?;
     for cookie in answer.cookies.unwrap_or_default() {
         headers.append(SET_COOKIE, cookie.try_into().ok()?);
     }
     if !body.is_empty() && !headers.contains_key(CONTENT_TYPE) {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain;charset=UTF-8"),
+        );
     }
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
@@ -53,12 +66,18 @@ pub(super) fn response(payload: Bytes) -> Option<Response> {
 /// JSON without a status code is the body itself.
 fn inferred(payload: Bytes) -> Response {
     let mut response = Response::new(Body::from(payload));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 fn body(text: String, is_base64: bool) -> Option<Vec<u8>> {
-    if is_base64 { STANDARD.decode(text).ok() } else { Some(text.into_bytes()) }
+    if is_base64 {
+        STANDARD.decode(text).ok()
+    } else {
+        Some(text.into_bytes())
+    }
 }
 
 fn headers(declared: BTreeMap<String, Value>) -> Option<HeaderMap> {

@@ -47,7 +47,10 @@ pub(super) struct Received<'a> {
 /// The decoded path; nothing if path and host do not make a URL, which would make the function's runtime panic.
 pub(super) fn path(head: &Parts) -> Option<String> {
     let decoded = percent_decode_str(head.uri.path()).decode_utf8().ok()?;
-    let path = decoded.split('?').next().filter(|path| path.starts_with('/'))?;
+    let path = decoded
+        .split('?')
+        .next()
+        .filter(|path| path.starts_with('/'))?;
     let url = Url::parse(&format!("http://{}{path}", host(&head.headers)?)).ok()?;
     url.has_host().then(|| path.to_owned())
 }
@@ -55,7 +58,10 @@ pub(super) fn path(head: &Parts) -> Option<String> {
 /// Whether request line and headers are larger than API Gateway takes.
 pub(super) fn is_head_too_large(head: &Parts) -> bool {
     let line = head.uri.path().len() + head.uri.query().map_or(0, str::len);
-    let headers = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    let headers = head
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len());
     line + headers.sum::<usize>() > MAX_HEAD_BYTES
 }
 
@@ -71,9 +77,18 @@ pub(super) fn of_request(request: &Received<'_>, route: &RouteMatch<'_>) -> Vec<
         "requestContext": context(request, route.key),
         "isBase64Encoded": false,
     });
-    let cookies: Vec<_> = head.headers.get_all(COOKIE).iter().map(|value| text(value.as_bytes())).collect();
+    let cookies: Vec<_> = head
+        .headers
+        .get_all(COOKIE)
+        .iter()
+        .map(|value| text(value.as_bytes()))
+        .collect();
     if !cookies.is_empty() {
-        event["cookies"] = cookies.iter().flat_map(|line| line.split(';')).map(str::trim).collect();
+        event["cookies"] = cookies
+            .iter()
+            .flat_map(|line| line.split(';'))
+            .map(str::trim)
+            .collect();
     }
     if let Some(query) = head.uri.query().filter(|query| !query.is_empty()) {
         event["queryStringParameters"] = query_parameters(query);
@@ -82,9 +97,13 @@ pub(super) fn of_request(request: &Received<'_>, route: &RouteMatch<'_>) -> Vec<
         event["pathParameters"] = json!(route.path_parameters);
     }
     if !request.body.is_empty() {
-        let as_text = is_text(&head.headers).then(|| std::str::from_utf8(request.body).ok()).flatten();
+        let as_text = is_text(&head.headers)
+            .then(|| std::str::from_utf8(request.body).ok())
+            .flatten();
         event["isBase64Encoded"] = as_text.is_none().into();
-        event["body"] = as_text.map_or_else(|| STANDARD.encode(request.body), str::to_owned).into();
+        event["body"] = as_text
+            .map_or_else(|| STANDARD.encode(request.body), str::to_owned)
+            .into();
     }
     event.to_string().into_bytes()
 }
@@ -118,7 +137,10 @@ fn context(request: &Received<'_>, route_key: &str) -> Value {
 fn headers(request: &Received<'_>) -> BTreeMap<String, String> {
     let mut headers = BTreeMap::<String, String>::new();
     let own = &request.head.headers;
-    for (name, value) in own.iter().filter(|(name, _)| !NOT_PASSED_ON.contains(&name.as_str())) {
+    for (name, value) in own
+        .iter()
+        .filter(|(name, _)| !NOT_PASSED_ON.contains(&name.as_str()))
+    {
         append(&mut headers, name.as_str(), &text(value.as_bytes()));
     }
     if let Some(host) = host(own) {
@@ -127,7 +149,11 @@ fn headers(request: &Received<'_>) -> BTreeMap<String, String> {
     if !request.body.is_empty() || own.contains_key("content-length") {
         headers.insert("content-length".to_owned(), request.body.len().to_string());
     }
-    append(&mut headers, "x-forwarded-for", &request.client.ip().to_string());
+    append(
+        &mut headers,
+        "x-forwarded-for",
+        &request.client.ip().to_string(),
+    );
     headers.insert("x-forwarded-proto".to_owned(), "http".to_owned());
     headers
 }
@@ -156,7 +182,9 @@ fn query_parameters(query: &str) -> Value {
 
 /// The host that the client named; HTTP/1.0 may name none.
 fn host(headers: &HeaderMap) -> Option<String> {
-    let Some(host) = headers.get(HOST) else { return Some("localhost".to_owned()) };
+    let Some(host) = headers.get(HOST) else {
+        return Some("localhost".to_owned());
+    };
     let host = host.to_str().ok()?;
     // Anything else could smuggle a path or a user into the URL.
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
@@ -165,12 +193,25 @@ fn host(headers: &HeaderMap) -> Option<String> {
 
 /// Bodies of these types go into the event as they are, all others as Base64.
 fn is_text(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let kind = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     kind.starts_with("text/")
         || kind.ends_with("+json")
         || kind.ends_with("+xml")
-        || ["application/json", "application/javascript", "application/xml"].contains(&kind.as_str())
+        || [
+            "application/json",
+            "application/javascript",
+            "application/xml",
+        ]
+        .contains(&kind.as_str())
 }
 
 fn text(bytes: &[u8]) -> String {

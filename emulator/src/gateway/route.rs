@@ -55,7 +55,11 @@ impl RouteTable {
                 Some(segments) => parameters(segments, path)?,
                 None => BTreeMap::new(),
             };
-            Some(RouteMatch { key: &route.key, function: &route.function, path_parameters })
+            Some(RouteMatch {
+                key: &route.key,
+                function: &route.function,
+                path_parameters,
+            })
         })
     }
 }
@@ -66,16 +70,30 @@ impl Route {
             || "$default".to_owned(),
             |path| format!("{} {path}", route.method.as_deref().unwrap_or("ANY")),
         );
-        let segments = route.path.map(|path| path.trim_start_matches('/').split('/').map(segment).collect());
-        Self { key, method: route.method, segments, function: route.function }
+        let segments = route.path.map(|path| {
+            path.trim_start_matches('/')
+                .split('/')
+                .map(segment)
+                .collect()
+        });
+        Self {
+            key,
+            method: route.method,
+            segments,
+            function: route.function,
+        }
     }
 }
 
 fn segment(text: &str) -> Segment {
-    match text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-        Some(name) => name
-            .strip_suffix('+')
-            .map_or_else(|| Segment::Parameter(name.to_owned()), |name| Segment::Greedy(name.to_owned())),
+    match text
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+    {
+        Some(name) => name.strip_suffix('+').map_or_else(
+            || Segment::Parameter(name.to_owned()),
+            |name| Segment::Greedy(name.to_owned()),
+        ),
         None => Segment::Literal(text.to_owned()),
     }
 }
@@ -94,7 +112,9 @@ fn parameters<'a>(segments: &'a [Segment], path: &str) -> Option<BTreeMap<&'a st
     let mut rest = Some(path.trim_start_matches('/'));
     for segment in segments {
         let left = rest?;
-        let (first, after) = left.split_once('/').map_or((left, None), |(first, after)| (first, Some(after)));
+        let (first, after) = left
+            .split_once('/')
+            .map_or((left, None), |(first, after)| (first, Some(after)));
         match segment {
             Segment::Literal(text) if text == first => rest = after,
             Segment::Parameter(name) if !first.is_empty() => {
@@ -155,7 +175,10 @@ mod tests {
         let table = table(&[("GET", "/a/{x}/{rest+}")]);
         let found = table.find("GET", "/a/1/2/3").unwrap();
         assert_eq!(found.key, "GET /a/{x}/{rest+}");
-        assert_eq!(found.path_parameters, [("x", "1".to_owned()), ("rest", "2/3".to_owned())].into());
+        assert_eq!(
+            found.path_parameters,
+            [("x", "1".to_owned()), ("rest", "2/3".to_owned())].into()
+        );
     }
 
     #[test]

@@ -40,7 +40,10 @@ impl Invoker for Fixed {
         payload: Bytes,
     ) -> BoxFuture<'a, Result<Outcome, InvokeError>> {
         let event = serde_json::from_slice(&payload).expect("events are JSON");
-        self.events.lock().expect("no test panics while it holds this").push(event);
+        self.events
+            .lock()
+            .expect("no test panics while it holds this")
+            .push(event);
         async move {
             if let Some(release) = &self.release {
                 release.notified().await;
@@ -60,7 +63,15 @@ struct Harness {
 
 impl Harness {
     async fn start(answer: Result<Outcome, InvokeError>, routes: &[(&str, &str)]) -> Self {
-        Self::with(Fixed { answer, events: Mutex::default(), release: None }, routes).await
+        Self::with(
+            Fixed {
+                answer,
+                events: Mutex::default(),
+                release: None,
+            },
+            routes,
+        )
+        .await
     }
 
     /// A function behind `$default` that answers with this JSON.
@@ -77,20 +88,33 @@ impl Harness {
         let address = listener.local_addr().expect("it is bound");
         let stop = CancellationToken::new();
         let function = Arc::new(function);
-        let default = HttpRoute { method: None, path: None, function: "f".to_owned() };
+        let default = HttpRoute {
+            method: None,
+            path: None,
+            function: "f".to_owned(),
+        };
         let named = routes.iter().map(|(method, path)| HttpRoute {
             method: Some((*method).to_owned()),
             path: Some((*path).to_owned()),
             function: "f".to_owned(),
         });
-        let routes = if routes.is_empty() { vec![default] } else { named.collect() };
+        let routes = if routes.is_empty() {
+            vec![default]
+        } else {
+            named.collect()
+        };
         let invoker: Arc<dyn Invoker> = Arc::<Fixed>::clone(&function);
         let until = stop.clone();
         let served = tokio::spawn(async move {
             let allowed = AllowedHosts::read(["market.example", "a"]).expect("these are hosts");
             super::serve_within(timeout, listener, &allowed, routes, invoker, until).await
         });
-        Self { address, function, stop, served }
+        Self {
+            address,
+            function,
+            stop,
+            served,
+        }
     }
 
     fn url(&self, path: &str) -> String {
@@ -98,25 +122,45 @@ impl Harness {
     }
 
     async fn get(&self, path: &str) -> Response {
-        client().get(self.url(path)).send().await.expect("the gateway answers")
+        client()
+            .get(self.url(path))
+            .send()
+            .await
+            .expect("the gateway answers")
     }
 
     /// Sends a request as it is written here and returns the whole answer.
     async fn raw(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).await.expect("the gateway listens");
-        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut stream = TcpStream::connect(self.address)
+            .await
+            .expect("the gateway listens");
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("it reads");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("it answers and closes");
+        stream
+            .read_to_string(&mut answer)
+            .await
+            .expect("it answers and closes");
         answer
     }
 
     fn only_event(&self) -> Value {
-        let events = self.function.events.lock().expect("no test panics while it holds this");
+        let events = self
+            .function
+            .events
+            .lock()
+            .expect("no test panics while it holds this");
         assert_eq!(events.len(), 1, "{events:?}");
         events[0].clone()
     }
 }
 
 fn client() -> Client {
-    Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client can be built")
+    Client::builder()
+        .no_proxy()
+        .timeout(PATIENCE)
+        .build()
+        .expect("a client can be built")
 }

@@ -35,11 +35,15 @@ impl Refusal {
             Self::NoSuchFunction(name) => of_user(
                 StatusCode::NOT_FOUND,
                 "ResourceNotFoundException",
-                format!("Function not found: arn:aws:lambda:us-east-1:000000000000:function:{name}"),
+                format!(
+                    "Function not found: arn:aws:lambda:us-east-1:000000000000:function:{name}"
+                ),
             ),
-            Self::InvalidParameter(message) => {
-                of_user(StatusCode::BAD_REQUEST, "InvalidParameterValueException", message.clone())
-            }
+            Self::InvalidParameter(message) => of_user(
+                StatusCode::BAD_REQUEST,
+                "InvalidParameterValueException",
+                message.clone(),
+            ),
             Self::NotJson(reason) => of_user(
                 StatusCode::BAD_REQUEST,
                 "InvalidRequestContentException",
@@ -48,23 +52,31 @@ impl Refusal {
             Self::TooLarge { limit } => of_user(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "RequestTooLargeException",
-                format!("Request must be smaller than {limit} bytes for the InvokeFunction operation"),
+                format!(
+                    "Request must be smaller than {limit} bytes for the InvokeFunction operation"
+                ),
             ),
             Self::Throttled => of_user(
                 StatusCode::TOO_MANY_REQUESTS,
                 "TooManyRequestsException",
                 "Rate Exceeded.".to_owned(),
             ),
-            Self::Unavailable(reason) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "ServiceException", "Service", reason.clone())
-            }
-            Self::NotAdmitted(refused) => {
-                of_user(StatusCode::FORBIDDEN, "AccessDeniedException", refused.to_string())
-            }
+            Self::Unavailable(reason) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceException",
+                "Service",
+                reason.clone(),
+            ),
+            Self::NotAdmitted(refused) => of_user(
+                StatusCode::FORBIDDEN,
+                "AccessDeniedException",
+                refused.to_string(),
+            ),
             Self::UnknownOperation => of_user(
                 StatusCode::NOT_FOUND,
                 "UnknownOperationException",
-                "only POST /2015-03-31/functions/{FunctionName}/invocations is served here".to_owned(),
+                "only POST /2015-03-31/functions/{FunctionName}/invocations is served here"
+                    .to_owned(),
             ),
         }
     }
@@ -75,14 +87,19 @@ pub(super) fn refused(refusal: &Refusal, request_id: Uuid) -> Response {
     let (status, name, fault, message) = refusal.parts();
     let mut body = json!({ "Type": fault, "errorType": name, "errorMessage": message });
     // The model spells the message's member in two ways.
-    let member = if matches!(refusal, Refusal::NoSuchFunction(_) | Refusal::Unavailable(_)) {
+    let member = if matches!(
+        refusal,
+        Refusal::NoSuchFunction(_) | Refusal::Unavailable(_)
+    ) {
         "Message"
     } else {
         "message"
     };
     body[member] = Value::from(message);
     let mut response = (status, axum::Json(body)).into_response();
-    response.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(name));
+    response
+        .headers_mut()
+        .insert(ERROR_TYPE, HeaderValue::from_static(name));
     identified(response, request_id)
 }
 
@@ -92,7 +109,8 @@ pub(super) fn of_outcome(outcome: Outcome, request_id: Uuid) -> Response {
         Outcome::Success(payload) => (payload, false),
         Outcome::FunctionError(error) => (error.payload, true),
     };
-    let mut response = ([("content-type", "application/json")], Body::from(payload)).into_response();
+    let mut response =
+        ([("content-type", "application/json")], Body::from(payload)).into_response();
     let headers = response.headers_mut();
     headers.insert(EXECUTED_VERSION, HeaderValue::from_static("$LATEST"));
     if failed {

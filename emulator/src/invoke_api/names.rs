@@ -11,8 +11,12 @@ pub(super) struct Names(BTreeMap<String, String>);
 
 impl Names {
     pub(super) fn of(functions: &[FunctionDefinition]) -> Self {
-        let binaries = functions.iter().map(|function| (function.binary.clone(), function.name.clone()));
-        let names = functions.iter().map(|function| (function.name.clone(), function.name.clone()));
+        let binaries = functions
+            .iter()
+            .map(|function| (function.binary.clone(), function.name.clone()));
+        let names = functions
+            .iter()
+            .map(|function| (function.name.clone(), function.name.clone()));
         // Where a function is named as another's binary, its name counts.
         Self(binaries.chain(names).collect())
     }
@@ -20,9 +24,11 @@ impl Names {
     /// The function that is called so: by its name, its ARN or the end of it from the account on, with or without a
     /// version or alias.
     pub(super) fn find(&self, called: &str) -> Result<&str, Refusal> {
-        let unqualified = unqualified(called).filter(|name| is_name(name)).ok_or_else(|| {
-            Refusal::InvalidParameter(format!("{called:?} is not a function's name or ARN"))
-        })?;
+        let unqualified = unqualified(called)
+            .filter(|name| is_name(name))
+            .ok_or_else(|| {
+                Refusal::InvalidParameter(format!("{called:?} is not a function's name or ARN"))
+            })?;
         let function = self.0.get(unqualified).map(String::as_str);
         function.ok_or_else(|| Refusal::NoSuchFunction(unqualified.to_owned()))
     }
@@ -33,9 +39,8 @@ fn unqualified(called: &str) -> Option<&str> {
     let parts: Vec<&str> = called.split(':').collect();
     match *parts.as_slice() {
         [name] | [name, _] => Some(name),
-        ["arn", _, "lambda", _, _, "function", name] | ["arn", _, "lambda", _, _, "function", name, _] => {
-            Some(name)
-        }
+        ["arn", _, "lambda", _, _, "function", name]
+        | ["arn", _, "lambda", _, _, "function", name, _] => Some(name),
         [_, "function", name] | [_, "function", name, _] => Some(name),
         _ => None,
     }
@@ -43,7 +48,9 @@ fn unqualified(called: &str) -> Option<&str> {
 
 fn is_name(name: &str) -> bool {
     (1..=140).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 #[cfg(test)]
@@ -86,9 +93,15 @@ mod tests {
     #[test]
     fn what_is_no_name_is_told_from_what_is_not_there() {
         let names = names();
-        assert_eq!(names.find("nope"), Err(Refusal::NoSuchFunction("nope".to_owned())));
+        assert_eq!(
+            names.find("nope"),
+            Err(Refusal::NoSuchFunction("nope".to_owned()))
+        );
         for called in ["", "a b", "a:b:c", "arn:aws:s3:::bucket", "x/y", ":"] {
-            assert!(matches!(names.find(called), Err(Refusal::InvalidParameter(_))), "{called}");
+            assert!(
+                matches!(names.find(called), Err(Refusal::InvalidParameter(_))),
+                "{called}"
+            );
         }
     }
 }

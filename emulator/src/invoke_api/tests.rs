@@ -32,7 +32,8 @@ impl Invoker for Told {
             return Box::pin(std::future::pending());
         }
         let told = self.answers.lock().unwrap().pop_front();
-        self.calls.send_modify(|calls| calls.push((function.to_owned(), payload.clone())));
+        self.calls
+            .send_modify(|calls| calls.push((function.to_owned(), payload.clone())));
         Box::pin(async move { told.unwrap_or(Ok(Outcome::Success(payload))) })
     }
 }
@@ -53,30 +54,55 @@ impl Api {
             calls: watch::Sender::default(),
         });
         let (stop, invoker) = (CancellationToken::new(), Arc::<Told>::clone(&told));
-        let functions = [(FUNCTION, "api"), (SILENT, "silent")].map(|(name, binary)| FunctionDefinition {
-            name: name.to_owned(),
-            binary: binary.to_owned(),
-            arn: "arn:aws:lambda:us-east-1:000000000000:function:market-data-api".to_owned(),
-            timeout: Duration::from_secs(1),
-            memory_mb: 128,
-            reserved_concurrency: None,
-            environment: BTreeMap::new(),
-            async_retry_attempts: 2,
-            async_max_age: Duration::from_secs(60),
-        });
+        let functions =
+            [(FUNCTION, "api"), (SILENT, "silent")].map(|(name, binary)| FunctionDefinition {
+                name: name.to_owned(),
+                binary: binary.to_owned(),
+                arn: "arn:aws:lambda:us-east-1:000000000000:function:market-data-api".to_owned(),
+                timeout: Duration::from_secs(1),
+                memory_mb: 128,
+                reserved_concurrency: None,
+                environment: BTreeMap::new(),
+                async_retry_attempts: 2,
+                async_max_age: Duration::from_secs(60),
+            });
         let until = stop.clone();
         tokio::spawn(async move {
             let allowed = AllowedHosts::default();
-            serve_with([Duration::from_millis(1); 2], listener, &allowed, &functions, invoker, until)
-                .await
-                .unwrap();
+            serve_with(
+                [Duration::from_millis(1); 2],
+                listener,
+                &allowed,
+                &functions,
+                invoker,
+                until,
+            )
+            .await
+            .unwrap();
         });
-        let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        Self { address, told, client, stop }
+        let client = Client::builder()
+            .no_proxy()
+            .timeout(PATIENCE)
+            .build()
+            .unwrap();
+        Self {
+            address,
+            told,
+            client,
+            stop,
+        }
     }
 
-    async fn invoke(&self, function: &str, kind: &str, payload: impl Into<reqwest::Body>) -> Response {
-        let url = format!("http://{}/2015-03-31/functions/{function}/invocations", self.address);
+    async fn invoke(
+        &self,
+        function: &str,
+        kind: &str,
+        payload: impl Into<reqwest::Body>,
+    ) -> Response {
+        let url = format!(
+            "http://{}/2015-03-31/functions/{function}/invocations",
+            self.address
+        );
         let request = self.client.post(url).header("x-amz-invocation-type", kind);
         request.body(payload).send().await.unwrap()
     }
@@ -84,7 +110,11 @@ impl Api {
     async fn calls(&self, count: usize) -> Vec<(String, Bytes)> {
         let mut calls = self.told.calls.subscribe();
         let reached = calls.wait_for(|calls| calls.len() >= count);
-        tokio::time::timeout(PATIENCE, reached).await.expect("the function was not called").unwrap().clone()
+        tokio::time::timeout(PATIENCE, reached)
+            .await
+            .expect("the function was not called")
+            .unwrap()
+            .clone()
     }
 }
 
@@ -103,23 +133,39 @@ fn failed() -> Answer {
 }
 
 async fn refusal(response: Response) -> (u16, String, Value) {
-    let name = response.headers()["x-amzn-errortype"].to_str().unwrap().to_owned();
-    (response.status().as_u16(), name, response.json().await.unwrap())
+    let name = response.headers()["x-amzn-errortype"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    (
+        response.status().as_u16(),
+        name,
+        response.json().await.unwrap(),
+    )
 }
 
 #[tokio::test]
 async fn the_function_s_answer_comes_back_as_it_is() {
     let api = Api::telling([]).await;
-    for called in
-        ["market-data-api", "api", "arn:aws:lambda:us-east-1:000000000000:function:market-data-api:$LATEST"]
-    {
-        let response = api.invoke(called, "RequestResponse", r#"{"a": 1.50}"#).await;
+    for called in [
+        "market-data-api",
+        "api",
+        "arn:aws:lambda:us-east-1:000000000000:function:market-data-api:$LATEST",
+    ] {
+        let response = api
+            .invoke(called, "RequestResponse", r#"{"a": 1.50}"#)
+            .await;
         assert_eq!(response.status(), StatusCode::OK);
         assert!(!response.headers().contains_key(FUNCTION_ERROR));
         assert_eq!(response.headers()["x-amz-executed-version"], "$LATEST");
         assert_eq!(response.text().await.unwrap(), r#"{"a": 1.50}"#);
     }
-    assert!(api.calls(3).await.iter().all(|(function, _)| function == FUNCTION));
+    assert!(
+        api.calls(3)
+            .await
+            .iter()
+            .all(|(function, _)| function == FUNCTION)
+    );
     let nothing = api.invoke("api", "", "").await;
     assert_eq!(nothing.text().await.unwrap(), "{}");
 }
@@ -152,8 +198,14 @@ async fn an_event_is_accepted_at_once_and_tried_three_times() {
 #[tokio::test]
 async fn a_dry_run_runs_nothing() {
     let api = Api::telling([]).await;
-    assert_eq!(api.invoke("api", "DryRun", "{}").await.status(), StatusCode::NO_CONTENT);
-    assert_eq!(api.invoke("nope", "DryRun", "{}").await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        api.invoke("api", "DryRun", "{}").await.status(),
+        StatusCode::NO_CONTENT
+    );
+    assert_eq!(
+        api.invoke("nope", "DryRun", "{}").await.status(),
+        StatusCode::NOT_FOUND
+    );
     assert_eq!(api.calls(0).await.len(), 0);
 }
 
@@ -163,19 +215,46 @@ async fn what_cannot_be_invoked_is_refused_in_the_shape_of_the_model() {
     let (status, name, body) = refusal(api.invoke("nope", "RequestResponse", "{}").await).await;
     assert_eq!((status, name.as_str()), (404, "ResourceNotFoundException"));
     assert_eq!(body["Type"], "User");
-    assert_eq!(body["Message"], "Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope");
+    assert_eq!(
+        body["Message"],
+        "Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope"
+    );
     for (kind, payload, status, name) in [
-        ("RequestResponse", "no json".to_owned(), 400, "InvalidRequestContentException"),
-        ("Sometimes", "{}".to_owned(), 400, "InvalidParameterValueException"),
-        ("RequestResponse", format!("\"{}\"", "x".repeat(MAX_PAYLOAD)), 413, "RequestTooLargeException"),
-        ("Event", format!("\"{}\"", "x".repeat(MAX_EVENT)), 413, "RequestTooLargeException"),
+        (
+            "RequestResponse",
+            "no json".to_owned(),
+            400,
+            "InvalidRequestContentException",
+        ),
+        (
+            "Sometimes",
+            "{}".to_owned(),
+            400,
+            "InvalidParameterValueException",
+        ),
+        (
+            "RequestResponse",
+            format!("\"{}\"", "x".repeat(MAX_PAYLOAD)),
+            413,
+            "RequestTooLargeException",
+        ),
+        (
+            "Event",
+            format!("\"{}\"", "x".repeat(MAX_EVENT)),
+            413,
+            "RequestTooLargeException",
+        ),
     ] {
         let (answered, called, body) = refusal(api.invoke("api", kind, payload).await).await;
         assert_eq!((answered, called.as_str()), (status, name), "{body}");
         assert!(body["message"].is_string(), "{body}");
     }
-    let elsewhere =
-        api.client.get(format!("http://{}/2015-03-31/functions", api.address)).send().await.unwrap();
+    let elsewhere = api
+        .client
+        .get(format!("http://{}/2015-03-31/functions", api.address))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(elsewhere.status(), StatusCode::NOT_FOUND);
     assert_eq!(api.calls(0).await.len(), 0);
 }
@@ -188,9 +267,11 @@ async fn a_host_that_is_busy_or_gone_is_told_by_the_status() {
         Err(InvokeError::Stopping),
     ])
     .await;
-    for (status, name) in
-        [(429, "TooManyRequestsException"), (503, "ServiceException"), (503, "ServiceException")]
-    {
+    for (status, name) in [
+        (429, "TooManyRequestsException"),
+        (503, "ServiceException"),
+        (503, "ServiceException"),
+    ] {
         let (answered, called, _) = refusal(api.invoke("api", "RequestResponse", "{}").await).await;
         assert_eq!((answered, called.as_str()), (status, name));
     }
@@ -205,14 +286,20 @@ async fn events_for_a_function_that_answers_nothing_hold_up_none_for_another() {
     }
     assert_eq!(answers.pop(), Some(StatusCode::TOO_MANY_REQUESTS));
     assert!(answers.iter().all(|status| *status == StatusCode::ACCEPTED));
-    assert_eq!(api.invoke("api", "Event", "{}").await.status(), StatusCode::ACCEPTED);
+    assert_eq!(
+        api.invoke("api", "Event", "{}").await.status(),
+        StatusCode::ACCEPTED
+    );
     assert_eq!(api.calls(1).await.len(), 1);
 }
 
 #[tokio::test]
 async fn what_a_page_has_a_browser_send_invokes_nothing() {
     let api = Api::telling([]).await;
-    let url = format!("http://{}/2015-03-31/functions/api/invocations", api.address);
+    let url = format!(
+        "http://{}/2015-03-31/functions/api/invocations",
+        api.address
+    );
     for (name, value) in [
         ("origin", "http://evil.example"),
         ("origin", "null"),
@@ -220,9 +307,17 @@ async fn what_a_page_has_a_browser_send_invokes_nothing() {
         ("sec-fetch-site", "same-site"),
         ("host", "evil.example"),
     ] {
-        let request = api.client.post(&url).header("content-type", "text/plain").header(name, value);
+        let request = api
+            .client
+            .post(&url)
+            .header("content-type", "text/plain")
+            .header(name, value);
         let (status, error, body) = refusal(request.body("{}").send().await.unwrap()).await;
-        assert_eq!((status, error.as_str()), (403, "AccessDeniedException"), "{name}: {value}");
+        assert_eq!(
+            (status, error.as_str()),
+            (403, "AccessDeniedException"),
+            "{name}: {value}"
+        );
         assert!(body["message"].is_string(), "{body}");
     }
     assert_eq!(api.calls(0).await.len(), 0);

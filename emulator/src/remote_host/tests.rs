@@ -14,19 +14,28 @@ use super::*;
 const FAILURE: &str = r#"{"errorType":"Told","errorMessage":"to fail"}"#;
 
 fn functions(timeout: Duration) -> Vec<FunctionDefinition> {
-    ["echo", "fails", "fails-in-lambda", "dead", "missing", "gives-up", "busy", "broken"]
-        .map(|binary| FunctionDefinition {
-            name: format!("market-data-{binary}"),
-            binary: binary.to_owned(),
-            arn: format!("arn:aws:lambda:us-east-1:000000000000:function:market-data-{binary}"),
-            timeout,
-            memory_mb: 128,
-            reserved_concurrency: None,
-            environment: BTreeMap::new(),
-            async_retry_attempts: 0,
-            async_max_age: Duration::from_secs(60),
-        })
-        .into()
+    [
+        "echo",
+        "fails",
+        "fails-in-lambda",
+        "dead",
+        "missing",
+        "gives-up",
+        "busy",
+        "broken",
+    ]
+    .map(|binary| FunctionDefinition {
+        name: format!("market-data-{binary}"),
+        binary: binary.to_owned(),
+        arn: format!("arn:aws:lambda:us-east-1:000000000000:function:market-data-{binary}"),
+        timeout,
+        memory_mb: 128,
+        reserved_concurrency: None,
+        environment: BTreeMap::new(),
+        async_retry_attempts: 0,
+        async_max_age: Duration::from_secs(60),
+    })
+    .into()
 }
 
 /// A host whose functions do what their names say; `dead` answers its first request only.
@@ -54,11 +63,16 @@ async fn host() -> SocketAddr {
 }
 
 fn remote(address: SocketAddr, timeout: Duration) -> RemoteHost {
-    RemoteHost::new(format!("http://{address}").parse().unwrap(), &functions(timeout)).unwrap()
+    RemoteHost::new(
+        format!("http://{address}").parse().unwrap(),
+        &functions(timeout),
+    )
+    .unwrap()
 }
 
 async fn invoke(host: &RemoteHost, binary: &str) -> Result<Outcome, InvokeError> {
-    host.invoke(&format!("market-data-{binary}"), Bytes::from_static(b"[1]")).await
+    host.invoke(&format!("market-data-{binary}"), Bytes::from_static(b"[1]"))
+        .await
 }
 
 fn error_type(answer: Result<Outcome, InvokeError>) -> String {
@@ -71,7 +85,10 @@ fn error_type(answer: Result<Outcome, InvokeError>) -> String {
 #[tokio::test]
 async fn a_function_is_called_by_its_binary_and_its_answer_comes_back() {
     let host = remote(host().await, Duration::from_secs(30));
-    assert_eq!(invoke(&host, "echo").await, Ok(Outcome::Success(Bytes::from_static(b"[1]"))));
+    assert_eq!(
+        invoke(&host, "echo").await,
+        Ok(Outcome::Success(Bytes::from_static(b"[1]")))
+    );
 }
 
 #[tokio::test]
@@ -80,21 +97,36 @@ async fn an_error_is_the_function_s_whether_a_header_or_only_the_status_says_so(
     for binary in ["fails", "fails-in-lambda"] {
         assert_eq!(error_type(invoke(&host, binary).await), "Told", "{binary}");
     }
-    assert_eq!(error_type(invoke(&host, "gives-up").await), "Sandbox.Timedout");
+    assert_eq!(
+        error_type(invoke(&host, "gives-up").await),
+        "Sandbox.Timedout"
+    );
 }
 
 #[tokio::test]
 async fn what_the_host_could_not_do_is_not_the_function_s_error() {
     let host = remote(host().await, Duration::from_secs(30));
-    assert_eq!(invoke(&host, "missing").await, Err(InvokeError::NoSuchFunction("missing".to_owned())));
-    assert_eq!(invoke(&host, "busy").await, Err(InvokeError::Throttled("busy".to_owned())));
-    assert!(matches!(invoke(&host, "broken").await, Err(InvokeError::Unreachable(_))));
+    assert_eq!(
+        invoke(&host, "missing").await,
+        Err(InvokeError::NoSuchFunction("missing".to_owned()))
+    );
+    assert_eq!(
+        invoke(&host, "busy").await,
+        Err(InvokeError::Throttled("busy".to_owned()))
+    );
+    assert!(matches!(
+        invoke(&host, "broken").await,
+        Err(InvokeError::Unreachable(_))
+    ));
 }
 
 #[tokio::test]
 async fn a_dead_process_is_given_up_after_the_function_s_own_timeout() {
     let host = remote(host().await, Duration::from_millis(100));
-    assert!(matches!(invoke(&host, "dead").await, Ok(Outcome::Success(_))), "it lives");
+    assert!(
+        matches!(invoke(&host, "dead").await, Ok(Outcome::Success(_))),
+        "it lives"
+    );
     assert_eq!(error_type(invoke(&host, "dead").await), "Sandbox.Timedout");
 }
 
@@ -113,17 +145,35 @@ async fn a_host_that_is_not_there_is_named_with_the_flag() {
     drop(listener);
     let host = remote(address, Duration::from_secs(30));
     assert!(!host.takes_connections().await);
-    let expected = format!("nobody answers at http://{address}, where the functions run (--functions)");
-    assert_eq!(invoke(&host, "echo").await, Err(InvokeError::Unreachable(expected)));
+    let expected =
+        format!("nobody answers at http://{address}, where the functions run (--functions)");
+    assert_eq!(
+        invoke(&host, "echo").await,
+        Err(InvokeError::Unreachable(expected))
+    );
 }
 
 #[test]
 fn an_address_is_a_host_and_a_port_and_nothing_more() {
-    for text in ["http://127.0.0.1:9000", "http://[::1]:9000/", "https://functions:443"] {
+    for text in [
+        "http://127.0.0.1:9000",
+        "http://[::1]:9000/",
+        "https://functions:443",
+    ] {
         assert!(address(text).is_ok(), "{text}");
     }
-    for text in ["127.0.0.1:9000", "ftp://x", "http://x/2015-03-31", "http://me@x", "http://", "nonsense"] {
-        assert!(address(text).unwrap_err().contains("http://127.0.0.1:9000"), "{text}");
+    for text in [
+        "127.0.0.1:9000",
+        "ftp://x",
+        "http://x/2015-03-31",
+        "http://me@x",
+        "http://",
+        "nonsense",
+    ] {
+        assert!(
+            address(text).unwrap_err().contains("http://127.0.0.1:9000"),
+            "{text}"
+        );
     }
 }
 

@@ -28,8 +28,13 @@ const LARGEST_BODY: usize = 1024 * 1024;
 type Answer = Result<Json<Value>, Refusal>;
 
 pub(super) fn router(scheduler: Arc<Scheduler>, visitors: Visitors) -> Router {
-    let schedule = get(get_schedule).post(create_schedule).put(update_schedule).delete(delete_schedule);
-    let group = get(groups::get_group).post(groups::create_group).delete(groups::delete_group);
+    let schedule = get(get_schedule)
+        .post(create_schedule)
+        .put(update_schedule)
+        .delete(delete_schedule);
+    let group = get(groups::get_group)
+        .post(groups::create_group)
+        .delete(groups::delete_group);
     Router::new()
         .route("/schedules", get(listing::list_schedules))
         .route("/schedules/{name}", schedule)
@@ -62,8 +67,16 @@ async fn create_schedule(
     Path(name): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
-    let (Envelope { group_name, client_token }, definition) = read_definition(body)?;
-    let arn = scheduler.create(key(name, group_name), definition, client_token).await?;
+    let (
+        Envelope {
+            group_name,
+            client_token,
+        },
+        definition,
+    ) = read_definition(body)?;
+    let arn = scheduler
+        .create(key(name, group_name), definition, client_token)
+        .await?;
     Ok(Json(json!({ "ScheduleArn": arn })))
 }
 
@@ -88,7 +101,10 @@ async fn get_schedule(
         for own in ["Activated", "Answered", "ClientToken"] {
             members.remove(own);
         }
-        members.insert("Arn".to_owned(), scheduler.account.schedule_arn(&schedule.key).into());
+        members.insert(
+            "Arn".to_owned(),
+            scheduler.account.schedule_arn(&schedule.key).into(),
+        );
     }
     Ok(Json(answer))
 }
@@ -98,12 +114,17 @@ async fn delete_schedule(
     Path(name): Path<String>,
     Query(query): Query<KeyQuery>,
 ) -> Answer {
-    scheduler.delete(key(name, query.group_name), query.client_token).await?;
+    scheduler
+        .delete(key(name, query.group_name), query.client_token)
+        .await?;
     Ok(Json(json!({})))
 }
 
 fn key(name: String, group: Option<String>) -> Key {
-    Key { group: group.unwrap_or_else(|| DEFAULT_GROUP.to_owned()), name }
+    Key {
+        group: group.unwrap_or_else(|| DEFAULT_GROUP.to_owned()),
+        name,
+    }
 }
 
 fn read_definition(body: Result<Bytes, BytesRejection>) -> Result<(Envelope, Definition), Refusal> {
@@ -115,7 +136,8 @@ fn read_definition(body: Result<Bytes, BytesRejection>) -> Result<(Envelope, Def
 fn read_json(body: Result<Bytes, BytesRejection>) -> Result<Value, Refusal> {
     let body = body.map_err(|error| Refusal::Validation(error.body_text()))?;
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
-    let mut value = serde_json::from_slice(text).map_err(|error| Refusal::Validation(error.to_string()))?;
+    let mut value =
+        serde_json::from_slice(text).map_err(|error| Refusal::Validation(error.to_string()))?;
     drop_nulls(&mut value);
     Ok(value)
 }
@@ -133,14 +155,21 @@ fn member<T: DeserializeOwned>(value: Value) -> Result<T, Refusal> {
 }
 
 async fn unknown_operation() -> Response {
-    error_response(StatusCode::NOT_FOUND, "UnknownOperationException", "There is no such operation.")
+    error_response(
+        StatusCode::NOT_FOUND,
+        "UnknownOperationException",
+        "There is no such operation.",
+    )
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, error_type) = match self {
             Self::Validation(_) => (StatusCode::BAD_REQUEST, "ValidationException"),
-            Self::QuotaExceeded(_) => (StatusCode::PAYMENT_REQUIRED, "ServiceQuotaExceededException"),
+            Self::QuotaExceeded(_) => (
+                StatusCode::PAYMENT_REQUIRED,
+                "ServiceQuotaExceededException",
+            ),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "ResourceNotFoundException"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "ConflictException"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerException"),

@@ -61,7 +61,15 @@ impl Book {
         match schedule.timing() {
             Ok(timing) => {
                 let (fired, deleted) = (schedule.answered, CancellationToken::new());
-                self.entries.insert(schedule.key.clone(), Entry { schedule, timing, fired, deleted });
+                self.entries.insert(
+                    schedule.key.clone(),
+                    Entry {
+                        schedule,
+                        timing,
+                        fired,
+                        deleted,
+                    },
+                );
             }
             Err(error) => {
                 tracing::warn!(schedule = schedule.key.name, %error, "a stored schedule is unusable");
@@ -79,14 +87,22 @@ impl Book {
     }
 
     pub(super) fn require_group(&self, name: &str) -> Result<(), Refusal> {
-        if self.groups.contains_key(name) { Ok(()) } else { Err(no_group(name)) }
+        if self.groups.contains_key(name) {
+            Ok(())
+        } else {
+            Err(no_group(name))
+        }
     }
 
     /// Adds a schedule; the same request with the same token changes nothing and succeeds again.
     pub(super) fn create(&mut self, schedule: Schedule) -> Result<(), Refusal> {
         self.require_group(&schedule.key.group)?;
-        if let Some(Entry { schedule: present, .. }) = self.entries.get(&schedule.key) {
-            let repeated = schedule.client_token.is_some() && schedule.client_token == present.client_token;
+        if let Some(Entry {
+            schedule: present, ..
+        }) = self.entries.get(&schedule.key)
+        {
+            let repeated =
+                schedule.client_token.is_some() && schedule.client_token == present.client_token;
             let same = repeated && schedule.definition == present.definition;
             return if same {
                 Ok(())
@@ -95,18 +111,32 @@ impl Book {
             };
         }
         if self.entries.len() >= MOST_SCHEDULES {
-            return Err(Refusal::QuotaExceeded(format!("There are {MOST_SCHEDULES} schedules already.")));
+            return Err(Refusal::QuotaExceeded(format!(
+                "There are {MOST_SCHEDULES} schedules already."
+            )));
         }
-        let timing = schedule.timing().map_err(|error| Refusal::Validation(error.to_string()))?;
+        let timing = schedule
+            .timing()
+            .map_err(|error| Refusal::Validation(error.to_string()))?;
         // A moment that is past already never comes, beyond the minute that EventBridge may be late.
         let fired = match timing.expression {
-            Expression::At(moment) if moment < schedule.creation_date - chrono::TimeDelta::minutes(1) => {
+            Expression::At(moment)
+                if moment < schedule.creation_date - chrono::TimeDelta::minutes(1) =>
+            {
                 Some(moment)
             }
             _ => None,
         };
         let deleted = CancellationToken::new();
-        self.entries.insert(schedule.key.clone(), Entry { schedule, timing, fired, deleted });
+        self.entries.insert(
+            schedule.key.clone(),
+            Entry {
+                schedule,
+                timing,
+                fired,
+                deleted,
+            },
+        );
         Ok(())
     }
 
@@ -118,27 +148,45 @@ impl Book {
         definition: Definition,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        let entry = self.entries.get_mut(key).ok_or_else(|| no_schedule(&key.name))?;
+        let entry = self
+            .entries
+            .get_mut(key)
+            .ok_or_else(|| no_schedule(&key.name))?;
         let before = &entry.schedule.definition;
         let activated = before.state == State::Disabled && definition.state == State::Enabled;
         let changed = activated
             || before.schedule_expression != definition.schedule_expression
             || before.schedule_expression_timezone != definition.schedule_expression_timezone
             || before.start_date != definition.start_date;
-        let mut schedule = Schedule { definition, last_modification_date: now, ..entry.schedule.clone() };
+        let mut schedule = Schedule {
+            definition,
+            last_modification_date: now,
+            ..entry.schedule.clone()
+        };
         if changed {
             schedule.activated = now;
         }
-        entry.timing = schedule.timing().map_err(|error| Refusal::Validation(error.to_string()))?;
+        entry.timing = schedule
+            .timing()
+            .map_err(|error| Refusal::Validation(error.to_string()))?;
         entry.schedule = schedule;
         Ok(())
     }
 
     /// Removes a schedule and ends its firings; a repeated request with the same token succeeds again.
-    pub(super) fn delete(&mut self, key: &Key, client_token: Option<String>) -> Result<(), Refusal> {
+    pub(super) fn delete(
+        &mut self,
+        key: &Key,
+        client_token: Option<String>,
+    ) -> Result<(), Refusal> {
         let Some(entry) = self.entries.remove(key) else {
-            let repeated = client_token.is_some_and(|token| self.deletions.contains(&(key.clone(), token)));
-            return if repeated { Ok(()) } else { Err(no_schedule(&key.name)) };
+            let repeated =
+                client_token.is_some_and(|token| self.deletions.contains(&(key.clone(), token)));
+            return if repeated {
+                Ok(())
+            } else {
+                Err(no_schedule(&key.name))
+            };
         };
         entry.deleted.cancel();
         if let Some(token) = client_token {
@@ -150,7 +198,12 @@ impl Book {
 
     pub(super) fn delete_group(&mut self, name: &str) -> Result<(), Refusal> {
         self.groups.remove(name).ok_or_else(|| no_group(name))?;
-        let gone: Vec<Key> = self.entries.keys().filter(|key| key.group == name).cloned().collect();
+        let gone: Vec<Key> = self
+            .entries
+            .keys()
+            .filter(|key| key.group == name)
+            .cloned()
+            .collect();
         for entry in gone.iter().filter_map(|key| self.entries.remove(key)) {
             entry.deleted.cancel();
         }
@@ -160,35 +213,63 @@ impl Book {
     /// Of each schedule the newest instant that is due and was not taken yet; older ones are dropped.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<Firing> {
         let mut firings = Vec::new();
-        for entry in
-            self.entries.values_mut().filter(|entry| entry.schedule.definition.state == State::Enabled)
+        for entry in self
+            .entries
+            .values_mut()
+            .filter(|entry| entry.schedule.definition.state == State::Enabled)
         {
-            let Some(scheduled) = entry.timing.newest_due(now).filter(|due| entry.fired < Some(*due)) else {
+            let Some(scheduled) = entry
+                .timing
+                .newest_due(now)
+                .filter(|due| entry.fired < Some(*due))
+            else {
                 continue;
             };
             let before = entry.fired.replace(scheduled);
-            let (key, target) = (entry.schedule.key.clone(), entry.schedule.definition.target.clone());
-            firings.push(Firing { key, scheduled, target, deleted: entry.deleted.clone(), before });
+            let (key, target) = (
+                entry.schedule.key.clone(),
+                entry.schedule.definition.target.clone(),
+            );
+            firings.push(Firing {
+                key,
+                scheduled,
+                target,
+                deleted: entry.deleted.clone(),
+                before,
+            });
         }
         firings
     }
 
     /// Takes back a firing that cannot be delivered now: it is due again, unless a newer instant is.
     pub(super) fn put_back(&mut self, firing: &Firing) {
-        if let Some(entry) = self.entries.get_mut(&firing.key).filter(|_| !firing.deleted.is_cancelled()) {
+        if let Some(entry) = self
+            .entries
+            .get_mut(&firing.key)
+            .filter(|_| !firing.deleted.is_cancelled())
+        {
             entry.fired = firing.before;
         }
     }
 
     /// When the next schedule falls due after `now`.
     pub(super) fn next_instant(&self, now: Timestamp) -> Option<Timestamp> {
-        let enabled = self.entries.values().filter(|entry| entry.schedule.definition.state == State::Enabled);
-        enabled.filter_map(|entry| entry.timing.next_after(now)).min()
+        let enabled = self
+            .entries
+            .values()
+            .filter(|entry| entry.schedule.definition.state == State::Enabled);
+        enabled
+            .filter_map(|entry| entry.timing.next_after(now))
+            .min()
     }
 
     /// Notes that a firing was answered without error. False when that changes nothing that is stored.
     pub(super) fn note_answered(&mut self, firing: &Firing) -> bool {
-        let Some(entry) = self.entries.get_mut(&firing.key).filter(|_| !firing.deleted.is_cancelled()) else {
+        let Some(entry) = self
+            .entries
+            .get_mut(&firing.key)
+            .filter(|_| !firing.deleted.is_cancelled())
+        else {
             return false;
         };
         let newer = entry.schedule.answered < Some(firing.scheduled);

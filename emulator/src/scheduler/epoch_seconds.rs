@@ -20,13 +20,16 @@ pub(super) fn serialize<S: Serializer>(date: &Timestamp, serializer: S) -> Resul
     } else {
         let since_1970 = (*date - DateTime::UNIX_EPOCH).to_std().unwrap_or_default();
         Seconds::Fraction(
-            Duration::from_millis(since_1970.as_millis().try_into().unwrap_or(u64::MAX)).as_secs_f64(),
+            Duration::from_millis(since_1970.as_millis().try_into().unwrap_or(u64::MAX))
+                .as_secs_f64(),
         )
     };
     seconds.serialize(serializer)
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Timestamp, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
     Duration::try_from_secs_f64(seconds)
         .ok()

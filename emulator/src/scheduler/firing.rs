@@ -72,7 +72,9 @@ impl Delivery {
         if !self.deliver().await {
             return;
         }
-        let Self { scheduler, firing, .. } = self;
+        let Self {
+            scheduler, firing, ..
+        } = self;
         scheduler.note_answered(firing).await;
     }
 

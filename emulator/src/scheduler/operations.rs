@@ -18,10 +18,13 @@ impl Scheduler {
     ) -> Result<String, Refusal> {
         let now = self.clock.now();
         let mut faults = faults_of(&key);
-        client_token.iter().for_each(|token| faults.client_token(token));
+        client_token
+            .iter()
+            .for_each(|token| faults.client_token(token));
         validation::check(&definition, now, faults)?;
         let arn = self.account.schedule_arn(&key);
-        self.book().create(Schedule::new(key.clone(), definition, client_token, now))?;
+        self.book()
+            .create(Schedule::new(key.clone(), definition, client_token, now))?;
         if let Err(refusal) = self.persist(key.clone()).await {
             // What could not be stored was not created.
             self.book().delete(&key, None).ok();
@@ -47,7 +50,10 @@ impl Scheduler {
 
     pub(super) fn get(&self, key: &Key) -> Result<Schedule, Refusal> {
         faults_of(key).into_result()?;
-        self.book().get(key).cloned().ok_or_else(|| no_schedule(&key.name))
+        self.book()
+            .get(key)
+            .cloned()
+            .ok_or_else(|| no_schedule(&key.name))
     }
 
     pub(super) async fn delete(
@@ -68,12 +74,17 @@ impl Scheduler {
         let mut faults = Faults::default();
         faults.name(&name, "name");
         faults.into_result()?;
-        let group = Group { name: name.clone(), creation_date: self.clock.now(), client_token };
+        let group = Group {
+            name: name.clone(),
+            creation_date: self.clock.now(),
+            client_token,
+        };
         {
             let mut book = self.book();
             match book.groups.get(&name) {
                 Some(present)
-                    if group.client_token.is_some() && present.client_token == group.client_token => {}
+                    if group.client_token.is_some()
+                        && present.client_token == group.client_token => {}
                 Some(_) => return Err(Refusal::Conflict(format!("Schedule group {name}"))),
                 None => drop(book.groups.insert(name.clone(), group)),
             }
@@ -83,12 +94,18 @@ impl Scheduler {
     }
 
     pub(super) fn get_group(&self, name: &str) -> Result<Group, Refusal> {
-        self.book().groups.get(name).cloned().ok_or_else(|| no_group(name))
+        self.book()
+            .groups
+            .get(name)
+            .cloned()
+            .ok_or_else(|| no_group(name))
     }
 
     pub(super) async fn delete_group(self: &Arc<Self>, name: String) -> Result<(), Refusal> {
         if name == DEFAULT_GROUP {
-            return Err(Refusal::Validation("The default schedule group cannot be deleted.".to_owned()));
+            return Err(Refusal::Validation(
+                "The default schedule group cannot be deleted.".to_owned(),
+            ));
         }
         self.book().delete_group(&name)?;
         self.persist_group(name).await
@@ -142,7 +159,10 @@ impl Scheduler {
     async fn persist_group(self: &Arc<Self>, name: String) -> Result<(), Refusal> {
         let scheduler = Arc::clone(self);
         on_disk(move || {
-            let store = scheduler.store.lock().unwrap_or_else(PoisonError::into_inner);
+            let store = scheduler
+                .store
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             let group = scheduler.book().groups.get(&name).cloned();
             match group {
                 Some(group) => store.write_group(&group),
@@ -160,10 +180,14 @@ fn faults_of(key: &Key) -> Faults {
     faults
 }
 
-async fn on_disk(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> Result<(), Refusal> {
+async fn on_disk(
+    work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> Result<(), Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(anyhow::Error::from).flatten().map_err(|error| {
-        tracing::error!(error = format!("{error:#}"), "cannot store a schedule");
-        Refusal::Internal
-    })
+    done.map_err(anyhow::Error::from)
+        .flatten()
+        .map_err(|error| {
+            tracing::error!(error = format!("{error:#}"), "cannot store a schedule");
+            Refusal::Internal
+        })
 }

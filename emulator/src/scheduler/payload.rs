@@ -20,7 +20,10 @@ pub(super) fn payload(firing: &Firing, account: &Account) -> Bytes {
     let text = input
         .replace("<aws.scheduler.scheduled-time>", &scheduled_time)
         .replace("<aws.scheduler.schedule-arn>", &schedule_arn)
-        .replace("<aws.scheduler.execution-id>", &format!("{:016x}", execution.as_u64_pair().0))
+        .replace(
+            "<aws.scheduler.execution-id>",
+            &format!("{:016x}", execution.as_u64_pair().0),
+        )
         .replace("<aws.scheduler.attempt-number>", "1");
     Bytes::from(text)
 }

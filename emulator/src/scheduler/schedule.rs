@@ -25,9 +25,17 @@ pub(crate) struct Definition {
     pub(crate) schedule_expression: String,
     #[serde(default = "utc")]
     pub(crate) schedule_expression_timezone: String,
-    #[serde(default, with = "super::epoch_seconds::option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "super::epoch_seconds::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) start_date: Option<Timestamp>,
-    #[serde(default, with = "super::epoch_seconds::option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "super::epoch_seconds::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) end_date: Option<Timestamp>,
     #[serde(default)]
     pub(crate) state: State,
@@ -138,7 +146,11 @@ pub(crate) struct Schedule {
     #[serde(with = "super::epoch_seconds")]
     pub(crate) activated: Timestamp,
     /// The newest firing that was answered without error; older ones are never delivered again.
-    #[serde(default, with = "super::epoch_seconds::option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "super::epoch_seconds::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) answered: Option<Timestamp>,
     /// The token of its creation, so that a repeated request is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -165,10 +177,18 @@ impl Schedule {
 
     /// The instants of the schedule, which lie on whole seconds as `<aws.scheduler.scheduled-time>` shows them.
     pub(crate) fn timing(&self) -> Result<Timing, ExpressionError> {
-        let Definition { schedule_expression, schedule_expression_timezone, .. } = &self.definition;
+        let Definition {
+            schedule_expression,
+            schedule_expression_timezone,
+            ..
+        } = &self.definition;
         Ok(Timing {
             expression: Expression::parse(schedule_expression, schedule_expression_timezone)?,
-            anchor: self.definition.start_date.unwrap_or(self.activated).trunc_subsecs(0),
+            anchor: self
+                .definition
+                .start_date
+                .unwrap_or(self.activated)
+                .trunc_subsecs(0),
             end: self.definition.end_date,
         })
     }

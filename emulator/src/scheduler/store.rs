@@ -29,10 +29,15 @@ impl Store {
     pub(super) fn load(&self) -> anyhow::Result<Vec<(Group, Vec<Schedule>)>> {
         let mut groups = Vec::new();
         for directory in entries(&self.root)? {
-            let Some(group) = read::<Group>(&directory.join(GROUP_FILE)) else { continue };
+            let Some(group) = read::<Group>(&directory.join(GROUP_FILE)) else {
+                continue;
+            };
             let schedules = entries(&directory)?
                 .iter()
-                .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+                .filter(|path| {
+                    path.extension()
+                        .is_some_and(|extension| extension == "json")
+                })
                 .filter(|path| !is_hidden(path))
                 .filter_map(|path| read(path))
                 .collect();
@@ -45,7 +50,10 @@ impl Store {
         let directory = self.root.join(file_name(&group.name));
         fs::create_dir_all(&directory)?;
         sync_directory(&self.root)?;
-        replace(&directory.join(GROUP_FILE), &serde_json::to_vec_pretty(group)?)?;
+        replace(
+            &directory.join(GROUP_FILE),
+            &serde_json::to_vec_pretty(group)?,
+        )?;
         Ok(())
     }
 
@@ -58,7 +66,10 @@ impl Store {
     }
 
     pub(super) fn write(&self, schedule: &Schedule) -> anyhow::Result<()> {
-        replace(&self.path(&schedule.key), &serde_json::to_vec_pretty(schedule)?)?;
+        replace(
+            &self.path(&schedule.key),
+            &serde_json::to_vec_pretty(schedule)?,
+        )?;
         Ok(())
     }
 
@@ -67,36 +78,49 @@ impl Store {
     }
 
     fn path(&self, key: &Key) -> PathBuf {
-        self.root.join(file_name(&key.group)).join(format!("{}.json", file_name(&key.name)))
+        self.root
+            .join(file_name(&key.group))
+            .join(format!("{}.json", file_name(&key.name)))
     }
 }
 
 /// A name as part of a path: the names `.` and `..` are legal, and none may be hidden.
 fn file_name(name: &str) -> String {
-    name.strip_prefix('.').map_or_else(|| name.to_owned(), |rest| format!("%2E{rest}"))
+    name.strip_prefix('.')
+        .map_or_else(|| name.to_owned(), |rest| format!("%2E{rest}"))
 }
 
 fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 fn entries(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let listed = fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
-    Ok(listed.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?)
+    let listed =
+        fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    Ok(listed
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<_>>()?)
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let parsed =
-        fs::read(path).map_err(anyhow::Error::from).and_then(|text| Ok(serde_json::from_slice(&text)?));
+    let parsed = fs::read(path)
+        .map_err(anyhow::Error::from)
+        .and_then(|text| Ok(serde_json::from_slice(&text)?));
     parsed
-        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "cannot read a schedule's file"))
+        .inspect_err(
+            |error| tracing::warn!(path = %path.display(), %error, "cannot read a schedule's file"),
+        )
         .ok()
 }
 
 /// Writes a file so that a crash leaves the old or the new content, never a part.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let name = path
+        .file_name()
+        .ok_or(io::ErrorKind::InvalidInput)?
+        .to_string_lossy();
     let unfinished = directory.join(format!(".{name}.unfinished"));
     let mut file = File::create(&unfinished)?;
     file.write_all(content)?;

@@ -58,7 +58,11 @@ fn success() -> Answer {
 
 fn function_error() -> Answer {
     let (error_type, message) = ("Unhandled".to_owned(), "as told".to_owned());
-    Ok(Outcome::FunctionError(FunctionError { error_type, message, payload: Bytes::from_static(b"{}") }))
+    Ok(Outcome::FunctionError(FunctionError {
+        error_type,
+        message,
+        payload: Bytes::from_static(b"{}"),
+    }))
 }
 
 /// Answers what it was told in turn, then without error, each once it is let through.
@@ -90,13 +94,20 @@ impl FakeInvoker {
     async fn calls(&self, count: usize) -> Vec<(String, Value)> {
         let mut calls = self.calls.subscribe();
         let reached = calls.wait_for(|calls| calls.len() >= count);
-        tokio::time::timeout(DEADLINE, reached).await.expect("the function was not called").unwrap().clone()
+        tokio::time::timeout(DEADLINE, reached)
+            .await
+            .expect("the function was not called")
+            .unwrap()
+            .clone()
     }
 }
 
 impl Invoker for FakeInvoker {
     fn invoke<'a>(&'a self, function: &'a str, payload: Bytes) -> BoxFuture<'a, Answer> {
-        let call = (function.to_owned(), serde_json::from_slice(&payload).unwrap());
+        let call = (
+            function.to_owned(),
+            serde_json::from_slice(&payload).unwrap(),
+        );
         Box::pin(async move {
             self.calls.send_modify(|calls| calls.push(call));
             self.gate.acquire().await.unwrap().forget();
@@ -120,7 +131,10 @@ impl Running {
             groups: vec!["polling".to_owned()],
             retries: BTreeMap::from([(
                 "short-lived".to_owned(),
-                Retries { attempts: 2, max_age: Duration::from_secs(90) },
+                Retries {
+                    attempts: 2,
+                    max_age: Duration::from_secs(90),
+                },
             )]),
             ..SchedulerSettings::new(directory.join("schedules"))
         };
@@ -129,7 +143,12 @@ impl Running {
             Scheduler::open_with_clock(settings, invoker, Arc::<TestClock>::clone(&clock)).unwrap();
         let stop = CancellationToken::new();
         let task = tokio::spawn(Arc::clone(&scheduler).run(stop.clone()));
-        Self { scheduler, clock, stop, task }
+        Self {
+            scheduler,
+            clock,
+            stop,
+            task,
+        }
     }
 
     async fn stop(self) {
@@ -138,16 +157,21 @@ impl Running {
     }
 
     async fn ended(self) {
-        tokio::time::timeout(DEADLINE, self.task).await.expect("the scheduler did not stop").unwrap();
+        tokio::time::timeout(DEADLINE, self.task)
+            .await
+            .expect("the scheduler did not stop")
+            .unwrap();
     }
 
     /// Creates a schedule that starts now and hands its scheduled time to the poller.
     async fn create(&self, name: &str, expression: &str) {
-        self.create_starting(self.clock.now(), name, expression).await;
+        self.create_starting(self.clock.now(), name, expression)
+            .await;
     }
 
     async fn create_starting(&self, start: Timestamp, name: &str, expression: &str) {
-        self.create_for("poller", start, name, (expression, INPUT)).await;
+        self.create_for("poller", start, name, (expression, INPUT))
+            .await;
     }
 
     async fn create_for(
@@ -168,7 +192,10 @@ impl Running {
             },
         });
         let definition = serde_json::from_value(definition).unwrap();
-        self.scheduler.create(key(name), definition, None).await.unwrap();
+        self.scheduler
+            .create(key(name), definition, None)
+            .await
+            .unwrap();
     }
 
     /// Waits until the newest answered firing of a schedule is stored.
@@ -179,15 +206,23 @@ impl Running {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(DEADLINE, stored).await.expect("the answer was not noted");
+        tokio::time::timeout(DEADLINE, stored)
+            .await
+            .expect("the answer was not noted");
     }
 }
 
 fn key(name: &str) -> Key {
-    Key { group: "polling".to_owned(), name: name.to_owned() }
+    Key {
+        group: "polling".to_owned(),
+        name: name.to_owned(),
+    }
 }
 
 /// The scheduled times that the calls carried.
 fn times(calls: &[(String, Value)]) -> Vec<&str> {
-    calls.iter().map(|(_, payload)| payload["at"].as_str().unwrap()).collect()
+    calls
+        .iter()
+        .map(|(_, payload)| payload["at"].as_str().unwrap())
+        .collect()
 }

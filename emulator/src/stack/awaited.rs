@@ -40,39 +40,62 @@ pub(super) async fn wait(
         return Ok(());
     }
     let who = format!("which the emulator of {} makes", parts.deployed_by);
-    let wait = |failure| Wait { patience: PATIENCE, announcements, failure };
+    let wait = |failure| Wait {
+        patience: PATIENCE,
+        announcements,
+        failure,
+    };
     let away = async |otherwise: String| backing_away::of(addresses).await.unwrap_or(otherwise);
     for mapping in &template.event_source_mappings {
         let topics = topics_of(mapping);
-        let missing = format!("{} lacks the topics {}, {who}", kafka_of(addresses), topics.join(" and "));
+        let missing = format!(
+            "{} lacks the topics {}, {who}",
+            kafka_of(addresses),
+            topics.join(" and ")
+        );
         wait("the topics did not come")
-            .until(exist(&addresses.bootstrap_servers, &topics), async || away(missing.clone()).await)
+            .until(exist(&addresses.bootstrap_servers, &topics), async || {
+                away(missing.clone()).await
+            })
             .await?;
     }
     let missing = format!("{} has no schema yet, {who}", postgres_of(addresses));
     for mapping in &template.event_source_mappings {
         let answers = takes_batches(mapping, functions.invoker());
-        wait("the schema did not come").until(answers, async || away(missing.clone()).await).await?;
+        wait("the schema did not come")
+            .until(answers, async || away(missing.clone()).await)
+            .await?;
     }
     if let Some(gateway) = &addresses.gateway {
         let answers = goes_through::wait(client, gateway, PATIENCE);
-        wait("the schema did not come").until(answers, async || away(missing.clone()).await).await?;
+        wait("the schema did not come")
+            .until(answers, async || away(missing.clone()).await)
+            .await?;
     }
     Ok(())
 }
 
 /// Says so where the scheduler of another emulator, in which jobs make their schedules, does not answer. That is no
 /// reason not to start: prices are read without it.
-pub(super) async fn look_for_scheduler(parts: &Parts, addresses: &Addresses, announcements: Announcements) {
+pub(super) async fn look_for_scheduler(
+    parts: &Parts,
+    addresses: &Addresses,
+    announcements: Announcements,
+) {
     if parts.scheduler || !parts.gateway {
         return;
     }
-    let Some(address) = &addresses.scheduler_of_functions else { return };
+    let Some(address) = &addresses.scheduler_of_functions else {
+        return;
+    };
     let connected = async {
         let url = Url::parse(address).ok()?;
         let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
         let port = url.port_or_known_default()?;
-        timeout(CONNECTION, TcpStream::connect((host, port))).await.ok()?.ok()
+        timeout(CONNECTION, TcpStream::connect((host, port)))
+            .await
+            .ok()?
+            .ok()
     };
     if connected.await.is_none() {
         announcements.warning(&format!(
@@ -84,7 +107,10 @@ pub(super) async fn look_for_scheduler(parts: &Parts, addresses: &Addresses, ann
 
 /// What it reads, and where it puts what cannot be processed.
 fn topics_of(mapping: &EventSourceMapping) -> Vec<String> {
-    std::iter::once(&mapping.topic).chain(&mapping.on_failure_topic).cloned().collect()
+    std::iter::once(&mapping.topic)
+        .chain(&mapping.on_failure_topic)
+        .cloned()
+        .collect()
 }
 
 /// Returns once all of `topics` exist.
@@ -101,7 +127,10 @@ async fn exist(bootstrap_servers: &str, topics: &[String]) -> anyhow::Result<()>
         let found = tokio::task::spawn_blocking(move || {
             let metadata = asked.fetch_metadata(None, METADATA).ok()?;
             let has = |name: &String| {
-                metadata.topics().iter().any(|topic| topic.name() == name && !topic.partitions().is_empty())
+                metadata
+                    .topics()
+                    .iter()
+                    .any(|topic| topic.name() == name && !topic.partitions().is_empty())
             };
             Some(wanted.iter().all(has))
         });

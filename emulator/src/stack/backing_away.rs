@@ -44,18 +44,27 @@ pub(super) async fn of(addresses: &Addresses) -> Option<String> {
 
 /// Postgres, where it should be, and the variable that says so.
 pub(super) fn postgres_of(addresses: &Addresses) -> String {
-    format!("Postgres at {} (DATABASE_URL or POSTGRES_HOST)", postgres::masked(&addresses.database_url))
+    format!(
+        "Postgres at {} (DATABASE_URL or POSTGRES_HOST)",
+        postgres::masked(&addresses.database_url)
+    )
 }
 
 /// Kafka, likewise.
 pub(super) fn kafka_of(addresses: &Addresses) -> String {
-    format!("Kafka at {} (KAFKA_BOOTSTRAP_SERVERS)", addresses.bootstrap_servers)
+    format!(
+        "Kafka at {} (KAFKA_BOOTSTRAP_SERVERS)",
+        addresses.bootstrap_servers
+    )
 }
 
 /// Whether one of `servers` takes connections.
 async fn connects(servers: &str) -> bool {
     for server in servers.split(',') {
-        if matches!(timeout(CONNECTION, TcpStream::connect(server.trim())).await, Ok(Ok(_))) {
+        if matches!(
+            timeout(CONNECTION, TcpStream::connect(server.trim())).await,
+            Ok(Ok(_))
+        ) {
             return true;
         }
     }
@@ -85,9 +94,12 @@ mod tests {
             "Postgres at postgres://me@127.0.0.1:1/prices (DATABASE_URL or POSTGRES_HOST) takes no connections"
         );
         let kafka_away = Addresses {
-            database_url: format!("postgres://me:secret@{}/prices", addresses.bootstrap_servers)
-                .parse()
-                .unwrap(),
+            database_url: format!(
+                "postgres://me:secret@{}/prices",
+                addresses.bootstrap_servers
+            )
+            .parse()
+            .unwrap(),
             bootstrap_servers: "127.0.0.1:1".to_owned(),
             ..addresses
         };

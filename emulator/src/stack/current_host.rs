@@ -25,7 +25,10 @@ impl CurrentHost {
 
     /// Lets `next` take all new invocations, and ends the host before it once it has answered its own.
     pub(crate) async fn replace(&self, next: Arc<FunctionHost>, grace: Duration) {
-        let previous = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), next);
+        let previous = std::mem::replace(
+            &mut *self.0.write().unwrap_or_else(PoisonError::into_inner),
+            next,
+        );
         previous.stop(grace).await;
     }
 }

@@ -39,7 +39,10 @@ fn read(health: &Value, wanted: &str) -> DefaultProvider {
         Some(status) => Some(check["detail"].as_str().unwrap_or(status)),
         None => Some("the api's health does not tell of it"),
     };
-    DefaultProvider { name: name.to_owned(), trouble: trouble.map(str::to_owned) }
+    DefaultProvider {
+        name: name.to_owned(),
+        trouble: trouble.map(str::to_owned),
+    }
 }
 
 #[cfg(test)]
@@ -61,14 +64,20 @@ mod tests {
 
     #[test]
     fn only_the_default_provider_s_own_trouble_counts() {
-        assert_eq!(read(&health("yahoo"), "yahoo").trouble.as_deref(), Some("cannot connect"));
+        assert_eq!(
+            read(&health("yahoo"), "yahoo").trouble.as_deref(),
+            Some("cannot connect")
+        );
         assert_eq!(read(&health("replay"), "replay").trouble, None);
     }
 
     #[test]
     fn an_alias_is_read_as_the_provider_that_it_stands_for() {
         let provider = read(&health("yahoo"), "yfinance");
-        assert_eq!((provider.name.as_str(), provider.trouble.as_deref()), ("yahoo", Some("cannot connect")));
+        assert_eq!(
+            (provider.name.as_str(), provider.trouble.as_deref()),
+            ("yahoo", Some("cannot connect"))
+        );
     }
 
     #[test]

@@ -27,13 +27,21 @@ pub(super) async fn create(
     announcements: Announcements,
 ) -> anyhow::Result<()> {
     let failure = format!("{function} did not succeed");
-    let wait = Wait { patience: functions.patience(PATIENCE), announcements, failure: &failure };
+    let wait = Wait {
+        patience: functions.patience(PATIENCE),
+        announcements,
+        failure: &failure,
+    };
     let invoker = functions.invoker();
     let last_failure = Mutex::new(None);
     let created = until_it_succeeds(function, invoker.as_ref(), &last_failure);
     let why = async || {
         let trouble = functions.trouble(addresses).await;
-        match last_failure.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        match last_failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+        {
             Some(failure) => format!("{trouble}. It said: {failure}"),
             None => trouble,
         }
@@ -64,7 +72,10 @@ async fn until_it_succeeds(
             Err(refusal) => refusal.into(),
         };
         let failure = format!("{failure:#}");
-        let before = last_failure.lock().unwrap_or_else(PoisonError::into_inner).replace(failure.clone());
+        let before = last_failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(failure.clone());
         if before.as_ref() != Some(&failure) {
             tracing::warn!("{function} failed, trying it again: {failure}");
         }

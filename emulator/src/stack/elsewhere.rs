@@ -46,7 +46,10 @@ async fn wait_for(
     let deadline = Instant::now() + patience;
     while !host.takes_connections().await {
         if Instant::now() > deadline {
-            return Err(Unusable(format!("--functions: nobody answers at {url}; start {start}")).into());
+            return Err(Unusable(format!(
+                "--functions: nobody answers at {url}; start {start}"
+            ))
+            .into());
         }
         sleep(BETWEEN_LOOKS).await;
     }
@@ -64,7 +67,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let host = RemoteHost::new(format!("http://{address}").parse().unwrap(), &[]).unwrap();
-        let file = FunctionsFile { path: "/data/functions.env".into(), changed: true };
+        let file = FunctionsFile {
+            path: "/data/functions.env".into(),
+            changed: true,
+        };
         let wait = || wait_for(Duration::ZERO, &host, &file, Announcements::silent());
         assert!(wait().await.is_ok(), "it is there");
         drop(listener);

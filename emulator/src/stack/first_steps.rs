@@ -21,6 +21,12 @@ Ctrl-C stops everything."
 
 /// The text where the HTTP API is left to another emulator.
 pub(super) fn without_gateway(functions: &[FunctionDefinition]) -> String {
-    let functions: Vec<_> = functions.iter().map(|function| function.binary.as_str()).collect();
-    format!("\nReady: {}\n\nCtrl-C stops everything.", functions.join(", "))
+    let functions: Vec<_> = functions
+        .iter()
+        .map(|function| function.binary.as_str())
+        .collect();
+    format!(
+        "\nReady: {}\n\nCtrl-C stops everything.",
+        functions.join(", ")
+    )
 }

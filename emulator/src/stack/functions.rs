@@ -40,7 +40,9 @@ impl Functions {
 
     /// Why they may not do what is asked of them.
     pub(super) async fn trouble(&self, addresses: &Addresses) -> String {
-        let Self::Elsewhere(host) = self else { return backing_away::describe(addresses).await };
+        let Self::Elsewhere(host) = self else {
+            return backing_away::describe(addresses).await;
+        };
         let url = host.url();
         if !host.takes_connections().await {
             return format!("nobody answers at {url} (--functions)");

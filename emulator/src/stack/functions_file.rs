@@ -29,7 +29,11 @@ impl FunctionsFile {
         if changed {
             let new = data.join("functions.env.new");
             let _left_over = fs::remove_file(&new);
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&new)?;
             file.write_all(text.as_bytes())?;
             fs::rename(&new, &path)?;
         }
@@ -39,7 +43,9 @@ impl FunctionsFile {
     /// Its path, as short as it can be typed here.
     pub(super) fn shown(&self) -> String {
         let here = std::env::current_dir().and_then(|here| here.canonicalize());
-        let below = here.ok().and_then(|here| self.path.strip_prefix(here).ok().map(Path::to_owned));
+        let below = here
+            .ok()
+            .and_then(|here| self.path.strip_prefix(here).ok().map(Path::to_owned));
         below.as_deref().unwrap_or(&self.path).display().to_string()
     }
 }
@@ -47,9 +53,18 @@ impl FunctionsFile {
 /// One file serves all functions: each reads of it what it knows.
 fn text(template: &Template, overrides: &BTreeMap<String, String>) -> String {
     let mut variables: BTreeMap<&str, &str> = environment::OF_AWS.into_iter().collect();
-    let declared = template.functions.iter().flat_map(|function| &function.environment);
-    variables.extend(declared.chain(overrides).map(|(name, value)| (name.as_str(), value.as_str())));
-    let lines = variables.into_iter().map(|(name, value)| format!("{name}={}\n", quoted(value)));
+    let declared = template
+        .functions
+        .iter()
+        .flat_map(|function| &function.environment);
+    variables.extend(
+        declared
+            .chain(overrides)
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    );
+    let lines = variables
+        .into_iter()
+        .map(|(name, value)| format!("{name}={}\n", quoted(value)));
     format!(
         "# Written by the emulator at each start; for cargo lambda watch --env-file.\n{}",
         lines.collect::<String>()
@@ -95,7 +110,10 @@ mod tests {
         };
         let first = write("postgres://a");
         assert!(first.changed);
-        assert_eq!(fs::metadata(&first.path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&first.path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert!(!write("postgres://a").changed);
         assert!(write("postgres://b").changed);
         let text = fs::read_to_string(&first.path).unwrap();

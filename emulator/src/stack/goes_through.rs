@@ -9,7 +9,11 @@ use tokio::time::{Instant, sleep};
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// Waits until one does, for `patience`.
-pub(super) async fn wait(client: &reqwest::Client, gateway: &str, patience: Duration) -> anyhow::Result<()> {
+pub(super) async fn wait(
+    client: &reqwest::Client,
+    gateway: &str,
+    patience: Duration,
+) -> anyhow::Result<()> {
     let deadline = Instant::now() + patience;
     let mut pause = PAUSES.0;
     loop {

@@ -28,20 +28,38 @@ impl Listeners {
     ) -> anyhow::Result<Self> {
         let mut remembered = Remembered::read(data.path());
         let gateway = match parts.gateway {
-            true => {
-                Some(listen(SocketAddr::new(arguments.listen, arguments.port), "--listen and --port").await?)
-            }
+            true => Some(
+                listen(
+                    SocketAddr::new(arguments.listen, arguments.port),
+                    "--listen and --port",
+                )
+                .await?,
+            ),
             false => None,
         };
         let scheduler = match parts.scheduler {
-            true => {
-                Some(remembered.listen("scheduler", arguments.scheduler_listen, "--scheduler-listen").await?)
-            }
+            true => Some(
+                remembered
+                    .listen(
+                        "scheduler",
+                        arguments.scheduler_listen,
+                        "--scheduler-listen",
+                    )
+                    .await?,
+            ),
             false => None,
         };
-        let invoke_api = remembered.listen("invoke-api", arguments.invoke_listen, "--invoke-listen").await?;
-        remembered.write().context("cannot note the ports in the data directory")?;
-        Ok(Self { gateway, scheduler, invoke_api })
+        let invoke_api = remembered
+            .listen("invoke-api", arguments.invoke_listen, "--invoke-listen")
+            .await?;
+        remembered
+            .write()
+            .context("cannot note the ports in the data directory")?;
+        Ok(Self {
+            gateway,
+            scheduler,
+            invoke_api,
+        })
     }
 }
 
@@ -55,38 +73,61 @@ struct Remembered {
 impl Remembered {
     fn read(data: &Path) -> Self {
         let file = data.join("ports.json");
-        let ports = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        Self { file, ports: ports.unwrap_or_default() }
+        let ports = std::fs::read(&file)
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok());
+        Self {
+            file,
+            ports: ports.unwrap_or_default(),
+        }
     }
 
     /// Listens at `address`; where it names no port, at that of the last start if it is still free, else at any.
-    async fn listen(&mut self, part: &str, address: SocketAddr, flags: &str) -> anyhow::Result<TcpListener> {
+    async fn listen(
+        &mut self,
+        part: &str,
+        address: SocketAddr,
+        flags: &str,
+    ) -> anyhow::Result<TcpListener> {
         let last = self.ports.get(part).filter(|_| address.port() == 0);
         let listener = match last {
-            Some(port) => TcpListener::bind(SocketAddr::new(address.ip(), *port)).await.ok(),
+            Some(port) => TcpListener::bind(SocketAddr::new(address.ip(), *port))
+                .await
+                .ok(),
             None => None,
         };
         let listener = match listener {
             Some(listener) => listener,
             None => listen(address, flags).await?,
         };
-        self.ports.insert(part.to_owned(), listener.local_addr()?.port());
+        self.ports
+            .insert(part.to_owned(), listener.local_addr()?.port());
         Ok(listener)
     }
 
     fn write(&self) -> anyhow::Result<()> {
-        Ok(std::fs::write(&self.file, serde_json::to_vec(&self.ports)?)?)
+        Ok(std::fs::write(
+            &self.file,
+            serde_json::to_vec(&self.ports)?,
+        )?)
     }
 }
 
 async fn listen(address: SocketAddr, flags: &str) -> Result<TcpListener, Unusable> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            let flag = flags.rsplit(' ').next().unwrap_or(flags);
-            Unusable(format!("port {} is taken; choose another with {flag}", address.port()))
-        }
-        _ => Unusable(format!("cannot listen on {address}: {error}; choose another with {flags}")),
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                let flag = flags.rsplit(' ').next().unwrap_or(flags);
+                Unusable(format!(
+                    "port {} is taken; choose another with {flag}",
+                    address.port()
+                ))
+            }
+            _ => Unusable(format!(
+                "cannot listen on {address}: {error}; choose another with {flags}"
+            )),
+        })
 }
 
 /// Where this machine reaches what listens at `address`, which may stand for all its addresses.
@@ -108,8 +149,17 @@ mod tests {
     async fn a_taken_port_is_named_with_the_flag_that_helps() {
         let taken = TcpListener::bind(ANY).await.unwrap();
         let address = taken.local_addr().unwrap();
-        let message = listen(address, "--listen and --port").await.unwrap_err().to_string();
-        assert_eq!(message, format!("port {} is taken; choose another with --port", address.port()));
+        let message = listen(address, "--listen and --port")
+            .await
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            message,
+            format!(
+                "port {} is taken; choose another with --port",
+                address.port()
+            )
+        );
     }
 
     #[tokio::test]
@@ -117,7 +167,10 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let port = async || {
             let mut remembered = Remembered::read(data.path());
-            let listener = remembered.listen("scheduler", ANY, "--scheduler-listen").await.unwrap();
+            let listener = remembered
+                .listen("scheduler", ANY, "--scheduler-listen")
+                .await
+                .unwrap();
             remembered.write().unwrap();
             (listener.local_addr().unwrap().port(), listener)
         };
@@ -131,7 +184,13 @@ mod tests {
 
     #[test]
     fn an_address_that_stands_for_all_is_shown_as_one_that_works() {
-        assert_eq!(url_of(SocketAddr::from(([0, 0, 0, 0], 8080))), "http://127.0.0.1:8080");
-        assert_eq!(url_of(SocketAddr::from(([10, 0, 0, 1], 80))), "http://10.0.0.1:80");
+        assert_eq!(
+            url_of(SocketAddr::from(([0, 0, 0, 0], 8080))),
+            "http://127.0.0.1:8080"
+        );
+        assert_eq!(
+            url_of(SocketAddr::from(([10, 0, 0, 1], 80))),
+            "http://10.0.0.1:80"
+        );
     }
 }

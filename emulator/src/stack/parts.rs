@@ -40,7 +40,11 @@ pub(super) fn select(
     if !here.is_empty() && !elsewhere.is_empty() {
         return Err(Unusable(format!(
             "--only: {} run together, beside the one scheduler that invokes them: name all of them or none",
-            listed(here.iter().chain(&elsewhere).map(|function| function.binary.as_str()))
+            listed(
+                here.iter()
+                    .chain(&elsewhere)
+                    .map(|function| function.binary.as_str())
+            )
         )));
     }
     let scheduler = whole || !here.is_empty();
@@ -50,7 +54,12 @@ pub(super) fn select(
     });
     let deployed_by = listed(deployed_by.map(|function| function.binary.as_str()));
     let template = keep(template, &names);
-    let parts = Parts { whole, gateway: !template.http_routes.is_empty(), scheduler, deployed_by };
+    let parts = Parts {
+        whole,
+        gateway: !template.http_routes.is_empty(),
+        scheduler,
+        deployed_by,
+    };
     if !whole {
         check_shared(&parts, &others, settings)?;
     }
@@ -60,14 +69,27 @@ pub(super) fn select(
 /// Full names of the functions that `only` gives by full name or by binary.
 fn named(template: &Template, only: &[String]) -> Result<BTreeSet<String>, Unusable> {
     if only.is_empty() {
-        return Ok(template.functions.iter().map(|function| function.name.clone()).collect());
+        return Ok(template
+            .functions
+            .iter()
+            .map(|function| function.name.clone())
+            .collect());
     }
     only.iter()
         .map(|wanted| {
-            let found = template.functions.iter().find(|f| f.binary == *wanted || f.name == *wanted);
+            let found = template
+                .functions
+                .iter()
+                .find(|f| f.binary == *wanted || f.name == *wanted);
             found.map(|function| function.name.clone()).ok_or_else(|| {
-                let known = template.functions.iter().map(|function| function.binary.as_str());
-                Unusable(format!("--only: there is no function '{wanted}'; there are {}", listed(known)))
+                let known = template
+                    .functions
+                    .iter()
+                    .map(|function| function.binary.as_str());
+                Unusable(format!(
+                    "--only: there is no function '{wanted}'; there are {}",
+                    listed(known)
+                ))
             })
         })
         .collect()
@@ -75,18 +97,42 @@ fn named(template: &Template, only: &[String]) -> Result<BTreeSet<String>, Unusa
 
 /// The functions that schedules invoke: the template's own, and those that jobs make.
 fn scheduled_functions(template: &Template) -> BTreeSet<String> {
-    let of_jobs: BTreeSet<&String> =
-        template.functions.iter().filter_map(|function| function.environment.get(SCHEDULE_TARGET)).collect();
-    let of_jobs = template.functions.iter().filter(|f| of_jobs.contains(&f.arn)).map(|f| f.name.clone());
-    of_jobs.chain(template.schedules.iter().map(|schedule| schedule.function.clone())).collect()
+    let of_jobs: BTreeSet<&String> = template
+        .functions
+        .iter()
+        .filter_map(|function| function.environment.get(SCHEDULE_TARGET))
+        .collect();
+    let of_jobs = template
+        .functions
+        .iter()
+        .filter(|f| of_jobs.contains(&f.arn))
+        .map(|f| f.name.clone());
+    of_jobs
+        .chain(
+            template
+                .schedules
+                .iter()
+                .map(|schedule| schedule.function.clone()),
+        )
+        .collect()
 }
 
 fn keep(mut template: Template, names: &BTreeSet<String>) -> Template {
-    template.functions.retain(|function| names.contains(&function.name));
-    template.http_routes.retain(|route| names.contains(&route.function));
-    template.event_source_mappings.retain(|mapping| names.contains(&mapping.function));
-    template.schedules.retain(|schedule| names.contains(&schedule.function));
-    template.custom_resources.retain(|function| names.contains(function));
+    template
+        .functions
+        .retain(|function| names.contains(&function.name));
+    template
+        .http_routes
+        .retain(|route| names.contains(&route.function));
+    template
+        .event_source_mappings
+        .retain(|mapping| names.contains(&mapping.function));
+    template
+        .schedules
+        .retain(|schedule| names.contains(&schedule.function));
+    template
+        .custom_resources
+        .retain(|function| names.contains(function));
     template
 }
 
@@ -94,7 +140,10 @@ fn keep(mut template: Template, names: &BTreeSet<String>) -> Template {
 fn check_shared(parts: &Parts, others: &str, settings: &Settings) -> Result<(), Unusable> {
     let missing: Vec<&str> = [
         ("DATABASE_URL", settings.database_url.is_none()),
-        ("KAFKA_BOOTSTRAP_SERVERS", settings.bootstrap_servers.is_none()),
+        (
+            "KAFKA_BOOTSTRAP_SERVERS",
+            settings.bootstrap_servers.is_none(),
+        ),
     ]
     .into_iter()
     .filter_map(|(variable, missing)| missing.then_some(variable))

@@ -36,7 +36,10 @@ pub(super) struct Addresses {
 }
 
 /// The wiring, with the parameters that the environment gives.
-pub(super) fn template(arguments: &StackArguments, settings: &Settings) -> anyhow::Result<Template> {
+pub(super) fn template(
+    arguments: &StackArguments,
+    settings: &Settings,
+) -> anyhow::Result<Template> {
     let path = match &arguments.template {
         Some(path) => path.clone(),
         None => data_directory::project_directory()?.join("template.yaml"),
@@ -51,15 +54,23 @@ pub(super) fn overrides(
     settings: &Settings,
     addresses: &Addresses,
 ) -> BTreeMap<String, String> {
-    let named =
-        template.functions.iter().flat_map(|function| function.environment.keys().map(String::as_str));
+    let named = template
+        .functions
+        .iter()
+        .flat_map(|function| function.environment.keys().map(String::as_str));
     let mut overrides = settings.passed_on(named);
     for (variable, value) in [
         ("DATABASE_URL", Some(addresses.database_url.as_str())),
-        ("KAFKA_BOOTSTRAP_SERVERS", Some(&addresses.bootstrap_servers)),
+        (
+            "KAFKA_BOOTSTRAP_SERVERS",
+            Some(&addresses.bootstrap_servers),
+        ),
         // The template speaks of MSK.
         ("KAFKA_SECURITY_PROTOCOL", Some("PLAINTEXT")),
-        ("AWS_ENDPOINT_URL_SCHEDULER", addresses.scheduler_of_functions.as_deref()),
+        (
+            "AWS_ENDPOINT_URL_SCHEDULER",
+            addresses.scheduler_of_functions.as_deref(),
+        ),
     ] {
         overrides.extend(value.map(|value| (variable.to_owned(), value.to_owned())));
     }
@@ -75,16 +86,22 @@ fn topics(template: &Template) -> Vec<Topic> {
             topics.entry(name.clone()).or_insert(DEAD_LETTER_PARTITIONS);
         }
     }
-    topics.into_iter().map(|(name, partitions)| Topic { name, partitions }).collect()
+    topics
+        .into_iter()
+        .map(|(name, partitions)| Topic { name, partitions })
+        .collect()
 }
 
 impl Stack {
     /// Ends the functions that a killed emulator left running.
     pub(super) async fn end_leftovers(&self, data: &DataDirectory) -> anyhow::Result<()> {
         let run_directory = data.run_directory();
-        let ended = tokio::task::spawn_blocking(move || leftovers::end_leftovers(&run_directory)).await?;
+        let ended =
+            tokio::task::spawn_blocking(move || leftovers::end_leftovers(&run_directory)).await?;
         for leftover in ended {
-            self.announcements.notice(&format!("ended {leftover}, which an earlier emulator left running"));
+            self.announcements.notice(&format!(
+                "ended {leftover}, which an earlier emulator left running"
+            ));
         }
         Ok(())
     }
@@ -112,7 +129,12 @@ impl Stack {
             project: data_directory::project_directory()?,
             topics: topics(template),
         };
-        let Self { postgres, broker, request, .. } = self;
+        let Self {
+            postgres,
+            broker,
+            request,
+            ..
+        } = self;
         let database = async {
             match &settings.database_url {
                 Some(url) => Ok(url.clone()),
@@ -134,7 +156,10 @@ impl Stack {
         let (database_url, bootstrap_servers, binaries) =
             tokio::try_join!(database, kafka, binaries(arguments, settings, template))?;
         let url = |listener: &Option<TcpListener>| {
-            listener.as_ref().map(|listener| listener.local_addr().map(url_of)).transpose()
+            listener
+                .as_ref()
+                .map(|listener| listener.local_addr().map(url_of))
+                .transpose()
         };
         let scheduler = url(&listeners.scheduler)?;
         let addresses = Addresses {
@@ -163,13 +188,21 @@ async fn binaries(
             .iter()
             .find(|function| !function_binaries::path(directory, &function.binary).is_file());
         return match missing {
-            Some(function) => {
-                Err(Unusable(format!("--bin-dir: no {} in {}", function.binary, directory.display())).into())
-            }
+            Some(function) => Err(Unusable(format!(
+                "--bin-dir: no {} in {}",
+                function.binary,
+                directory.display()
+            ))
+            .into()),
             None => Ok(Some(directory.clone())),
         };
     }
-    let function = template.functions.first().context("the template has no functions")?;
+    let function = template
+        .functions
+        .first()
+        .context("the template has no functions")?;
     let project = data_directory::project_directory()?;
-    function_binaries::build(&settings.cargo, &project, &function.binary).await.map(Some)
+    function_binaries::build(&settings.cargo, &project, &function.binary)
+        .await
+        .map(Some)
 }

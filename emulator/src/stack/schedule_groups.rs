@@ -27,13 +27,16 @@ pub(super) async fn make_elsewhere(
     client: &Client,
     announcements: Announcements,
 ) {
-    let (Some(own), Some(used)) = (&addresses.scheduler, &addresses.scheduler_of_functions) else { return };
+    let (Some(own), Some(used)) = (&addresses.scheduler, &addresses.scheduler_of_functions) else {
+        return;
+    };
     if own == used {
         return;
     }
     if let Err(error) = ensure(&template.schedule_groups, used, client).await {
-        announcements
-            .warning(&format!("AWS_ENDPOINT_URL_SCHEDULER: {error:#}. Polling jobs cannot be made there."));
+        announcements.warning(&format!(
+            "AWS_ENDPOINT_URL_SCHEDULER: {error:#}. Polling jobs cannot be made there."
+        ));
     }
 }
 
@@ -43,7 +46,9 @@ async fn ensure(groups: &[String], scheduler: &str, client: &Client) -> anyhow::
         let mut attempt = 1;
         while let Err(error) = make_if_missing(group, scheduler, client).await {
             if attempt == ATTEMPTS {
-                return Err(error.context(format!("cannot make the schedule group {group} at {scheduler}")));
+                return Err(error.context(format!(
+                    "cannot make the schedule group {group} at {scheduler}"
+                )));
             }
             attempt += 1;
             sleep(BETWEEN_ATTEMPTS).await;
@@ -54,14 +59,24 @@ async fn ensure(groups: &[String], scheduler: &str, client: &Client) -> anyhow::
 
 /// Looks before it makes one: there are emulators where a group that is made again loses its schedules.
 async fn make_if_missing(group: &str, scheduler: &str, client: &Client) -> anyhow::Result<()> {
-    let url = format!("{}/schedule-groups/{group}", scheduler.trim_end_matches('/'));
+    let url = format!(
+        "{}/schedule-groups/{group}",
+        scheduler.trim_end_matches('/')
+    );
     match send(client.get(&url)).await? {
         StatusCode::NOT_FOUND => {}
         status if status.is_success() => return Ok(()),
         status => anyhow::bail!("it answers {status}"),
     }
     let body = json!({ "ClientToken": Uuid::new_v4() }).to_string();
-    match send(client.post(&url).header("content-type", "application/json").body(body)).await? {
+    match send(
+        client
+            .post(&url)
+            .header("content-type", "application/json")
+            .body(body),
+    )
+    .await?
+    {
         // A conflict means that somebody else made it meanwhile.
         status if status.is_success() || status == StatusCode::CONFLICT => Ok(()),
         status => anyhow::bail!("it answers {status}"),
@@ -94,8 +109,13 @@ mod tests {
             .route("/schedule-groups/bad", get(missing).post(refuse));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let client = Client::new();
-        ensure(&["here".to_owned(), "new".to_owned()], &scheduler, &client).await.unwrap();
-        let refusal = make_if_missing("bad", &scheduler, &client).await.unwrap_err().to_string();
+        ensure(&["here".to_owned(), "new".to_owned()], &scheduler, &client)
+            .await
+            .unwrap();
+        let refusal = make_if_missing("bad", &scheduler, &client)
+            .await
+            .unwrap_err()
+            .to_string();
         assert_eq!(refusal, "it answers 400 Bad Request");
     }
 }

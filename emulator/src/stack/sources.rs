@@ -38,7 +38,9 @@ impl Stack {
             self.serve_gateway(listener, template, invoker);
         }
         let scheduler = listeners.scheduler.take();
-        scheduler.map(|listener| self.serve_scheduler(listener, data, template, invoker)).transpose()
+        scheduler
+            .map(|listener| self.serve_scheduler(listener, data, template, invoker))
+            .transpose()
     }
 
     pub(super) fn serve_invoke_api(
@@ -57,7 +59,12 @@ impl Stack {
         });
     }
 
-    fn serve_gateway(&self, listener: TcpListener, template: &Template, invoker: &Arc<dyn Invoker>) {
+    fn serve_gateway(
+        &self,
+        listener: TcpListener,
+        template: &Template,
+        invoker: &Arc<dyn Invoker>,
+    ) {
         let routes = template.http_routes.clone();
         let stop = self.no_new_work.clone();
         let (allowed_hosts, invoker) = (self.allowed_hosts.clone(), Arc::clone(invoker));
@@ -101,7 +108,9 @@ impl Stack {
         template: &Template,
         scheduler: Option<Arc<Scheduler>>,
     ) -> anyhow::Result<()> {
-        let Some(scheduler) = scheduler else { return Ok(()) };
+        let Some(scheduler) = scheduler else {
+            return Ok(());
+        };
         for schedule in &template.schedules {
             scheduler.ensure(DeclaredSchedule {
                 name: schedule.name.clone(),
@@ -126,7 +135,11 @@ impl Stack {
         let reader = Reader {
             bootstrap_servers: addresses.bootstrap_servers.clone(),
             // A broker that ends with this emulator never sees it again.
-            member: if embedded { None } else { self.group_member.clone() },
+            member: if embedded {
+                None
+            } else {
+                self.group_member.clone()
+            },
             concurrency: event_source_mapping::concurrency(),
         };
         let (mut joined, mut statuses) = (Vec::new(), Vec::new());
@@ -147,29 +160,62 @@ impl Stack {
         }
         let note = NoteKeeper::start(data.path(), statuses).await;
         self.sources.spawn(note.run(self.no_new_work.clone()));
-        if timeout(JOINING, futures::future::join_all(joined)).await.is_err() {
-            self.announcements
-                .warning("The price topic is not being read yet: Kafka does not answer. It is tried on.");
+        if timeout(JOINING, futures::future::join_all(joined))
+            .await
+            .is_err()
+        {
+            self.announcements.warning(
+                "The price topic is not being read yet: Kafka does not answer. It is tried on.",
+            );
         }
     }
 
     /// The table of what runs and where.
-    pub(super) fn tell_what_runs(&self, template: &Template, addresses: &Addresses, functions: &Functions) {
-        let tell =
-            |part: &str, address: &str, detail: &str| self.announcements.started(part, address, detail);
+    pub(super) fn tell_what_runs(
+        &self,
+        template: &Template,
+        addresses: &Addresses,
+        functions: &Functions,
+    ) {
+        let tell = |part: &str, address: &str, detail: &str| {
+            self.announcements.started(part, address, detail)
+        };
         let own = self.postgres.as_ref().map(postgres::Postgres::describe);
         let database = postgres::masked(&addresses.database_url);
-        tell("postgres", &database, own.as_deref().unwrap_or("yours, from DATABASE_URL or POSTGRES_HOST"));
+        tell(
+            "postgres",
+            &database,
+            own.as_deref()
+                .unwrap_or("yours, from DATABASE_URL or POSTGRES_HOST"),
+        );
         let broker = self.broker.as_ref().map(Broker::describe);
-        let broker = broker.as_deref().unwrap_or("yours, from KAFKA_BOOTSTRAP_SERVERS");
+        let broker = broker
+            .as_deref()
+            .unwrap_or("yours, from KAFKA_BOOTSTRAP_SERVERS");
         tell("broker", &addresses.bootstrap_servers, broker);
-        let names: Vec<_> = template.functions.iter().map(|function| function.binary.as_str()).collect();
+        let names: Vec<_> = template
+            .functions
+            .iter()
+            .map(|function| function.binary.as_str())
+            .collect();
         let names = names.join(", ");
         if let Functions::Elsewhere(host) = functions {
-            tell("functions", host.url(), &format!("{names}: yours, from --functions"));
-            tell("invoke api", &addresses.invoke_api, "Lambda's Invoke API, passing on to them");
+            tell(
+                "functions",
+                host.url(),
+                &format!("{names}: yours, from --functions"),
+            );
+            tell(
+                "invoke api",
+                &addresses.invoke_api,
+                "Lambda's Invoke API, passing on to them",
+            );
         } else {
-            tell("functions", &addresses.invoke_api, &format!("{names}: Lambda's Invoke API"));
+            tell(
+                "functions",
+                &addresses.invoke_api,
+                &format!("{names}: Lambda's Invoke API"),
+            );
         }
         if let Some(scheduler) = &addresses.scheduler {
             tell("scheduler", scheduler, "EventBridge Scheduler's API");
@@ -177,11 +223,19 @@ impl Stack {
         if let Some(scheduler) = &addresses.scheduler_of_functions
             && addresses.scheduler.as_ref() != Some(scheduler)
         {
-            tell("scheduler of jobs", scheduler, "yours, from AWS_ENDPOINT_URL_SCHEDULER");
+            tell(
+                "scheduler of jobs",
+                scheduler,
+                "yours, from AWS_ENDPOINT_URL_SCHEDULER",
+            );
         }
         for mapping in &template.event_source_mappings {
             let detail = format!("group {}, to {}", mapping.consumer_group, mapping.function);
-            tell("event source mapping", &format!("topic {}", mapping.topic), &detail);
+            tell(
+                "event source mapping",
+                &format!("topic {}", mapping.topic),
+                &detail,
+            );
         }
         if let Some(gateway) = &addresses.gateway {
             tell("gateway", gateway, "the HTTP API");

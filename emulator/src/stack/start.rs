@@ -46,11 +46,16 @@ impl Stack {
         settings: &Settings,
         data: &DataDirectory,
     ) -> anyhow::Result<()> {
-        let (template, parts) =
-            parts::select(prepare::template(arguments, settings)?, &arguments.only, settings)?;
+        let (template, parts) = parts::select(
+            prepare::template(arguments, settings)?,
+            &arguments.only,
+            settings,
+        )?;
         let mut listeners = Listeners::open(arguments, &parts, data).await?;
         self.end_leftovers(data).await?;
-        let (binaries, addresses) = self.prepare(arguments, settings, data, &template, &listeners).await?;
+        let (binaries, addresses) = self
+            .prepare(arguments, settings, data, &template, &listeners)
+            .await?;
         let host = HostSettings {
             functions: template.functions.clone(),
             binary_directory: binaries.unwrap_or_default(),
@@ -64,21 +69,38 @@ impl Stack {
         let schedules = self.serve(&mut listeners, data, &template, &invoker)?;
         self.serve_invoke_api(listeners.invoke_api, &template, &invoker);
 
-        self.find_functions(&functions, &template, &host, data).await?;
-        let client = reqwest::Client::builder().no_proxy().timeout(REQUEST).build()?;
+        self.find_functions(&functions, &template, &host, data)
+            .await?;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(REQUEST)
+            .build()?;
         awaited::look_for_scheduler(&parts, &addresses, self.announcements).await;
-        awaited::wait(&parts, &template, &functions, &addresses, &client, self.announcements).await?;
+        awaited::wait(
+            &parts,
+            &template,
+            &functions,
+            &addresses,
+            &client,
+            self.announcements,
+        )
+        .await?;
         schedule_groups::make_elsewhere(&template, &addresses, &client, self.announcements).await;
         let wanted = default_provider(&host, &template);
-        let provider = self.deploy(&template, &functions, &addresses, &wanted, &client, data).await?;
-        let provider = self.usable_provider(provider, &functions, &template, host).await?;
+        let provider = self
+            .deploy(&template, &functions, &addresses, &wanted, &client, data)
+            .await?;
+        let provider = self
+            .usable_provider(provider, &functions, &template, host)
+            .await?;
         self.run_schedules(&template, schedules)?;
         if let Some(gateway) = &addresses.gateway {
             goes_through::wait(&client, gateway, FIRST_REQUEST).await?;
         }
         self.tell_what_runs(&template, &addresses, &functions);
         let gateway = addresses.gateway.as_deref().unwrap_or_default();
-        data.note_ready(gateway).context("cannot note in the data directory that all is ready")?;
+        data.note_ready(gateway)
+            .context("cannot note in the data directory that all is ready")?;
         self.ready(&template, &addresses, provider.as_deref(), data, &functions);
         Ok(())
     }
@@ -110,13 +132,19 @@ impl Stack {
         template: &Template,
         mut host: HostSettings,
     ) -> anyhow::Result<Option<String>> {
-        let Some(DefaultProvider { name, trouble }) = provider else { return Ok(None) };
-        let Some(trouble) = trouble else { return Ok(Some(name)) };
+        let Some(DefaultProvider { name, trouble }) = provider else {
+            return Ok(None);
+        };
+        let Some(trouble) = trouble else {
+            return Ok(Some(name));
+        };
         match functions {
             Functions::Own(own) => {
                 self.warn_of_replay(&name, &trouble);
-                host.overrides.insert(DEFAULT_PROVIDER.to_owned(), REPLAY.to_owned());
-                own.replace(FunctionHost::start(host).await?, REPLACEMENT).await;
+                host.overrides
+                    .insert(DEFAULT_PROVIDER.to_owned(), REPLAY.to_owned());
+                own.replace(FunctionHost::start(host).await?, REPLACEMENT)
+                    .await;
                 warm(template, &own.get()).await?;
                 Ok(Some(REPLAY.to_owned()))
             }
@@ -142,7 +170,9 @@ impl Stack {
             for function in &template.custom_resources {
                 deployment::create(function, functions, addresses, self.announcements).await?;
             }
-            let Some(gateway) = &addresses.gateway else { return Ok(None) };
+            let Some(gateway) = &addresses.gateway else {
+                return Ok(None);
+            };
             if let Functions::Elsewhere(_) = functions {
                 let wait = Wait {
                     patience: functions.patience(FIRST_REQUEST),
@@ -150,10 +180,14 @@ impl Stack {
                     failure: "no request went through",
                 };
                 let answered = goes_through::wait(client, gateway, wait.patience);
-                wait.until(answered, async || functions.trouble(addresses).await).await?;
+                wait.until(answered, async || functions.trouble(addresses).await)
+                    .await?;
             }
             Ok(Some(match provider {
-                REPLAY => DefaultProvider { name: REPLAY.to_owned(), trouble: None },
+                REPLAY => DefaultProvider {
+                    name: REPLAY.to_owned(),
+                    trouble: None,
+                },
                 other => default_provider::ask(other, client, gateway).await,
             }))
         };
@@ -230,8 +264,15 @@ async fn functions(arguments: &StackArguments, host: &HostSettings) -> anyhow::R
 
 /// The provider that the functions ask where a request names none.
 fn default_provider(host: &HostSettings, template: &Template) -> String {
-    let declared = template.functions.iter().find_map(|function| function.environment.get(DEFAULT_PROVIDER));
-    host.overrides.get(DEFAULT_PROVIDER).or(declared).cloned().unwrap_or_default()
+    let declared = template
+        .functions
+        .iter()
+        .find_map(|function| function.environment.get(DEFAULT_PROVIDER));
+    host.overrides
+        .get(DEFAULT_PROVIDER)
+        .or(declared)
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// Starts an instance of every function, so that one that cannot start is told now: one after the other, since what is
@@ -241,9 +282,10 @@ async fn warm(template: &Template, functions: &FunctionHost) -> anyhow::Result<(
         let binary = &function.binary;
         functions.warm(&function.name).await.map_err(|error| {
             match error.downcast_ref::<FunctionError>() {
-                Some(failure) if failure.is_of_configuration() => {
-                    Unusable(format!("{binary} refuses its configuration; its message stands above")).into()
-                }
+                Some(failure) if failure.is_of_configuration() => Unusable(format!(
+                    "{binary} refuses its configuration; its message stands above"
+                ))
+                .into(),
                 _ => error.context(format!("{binary} does not start")),
             }
         })?;

@@ -30,7 +30,8 @@ impl Wait<'_> {
         let (start, seconds) = (Instant::now(), self.patience.as_secs());
         let notice = async {
             sleep_until(start + SILENCE).await;
-            self.announcements.notice(&format!("waiting for up to {seconds} s: {}", why().await));
+            self.announcements
+                .notice(&format!("waiting for up to {seconds} s: {}", why().await));
             std::future::pending::<Infallible>().await
         };
         tokio::select! {
@@ -55,9 +56,23 @@ mod tests {
             failure: "upkeep did not succeed",
         };
         let never = std::future::pending::<anyhow::Result<()>>();
-        let error = wait.until(never, async || "Kafka is away".to_owned()).await.unwrap_err();
-        assert_eq!(error.to_string(), "upkeep did not succeed within 0 s: Kafka is away");
-        let patient = Wait { patience: Duration::from_secs(30), ..wait };
-        assert!(patient.until(async { Ok(()) }, async || String::new()).await.is_ok());
+        let error = wait
+            .until(never, async || "Kafka is away".to_owned())
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "upkeep did not succeed within 0 s: Kafka is away"
+        );
+        let patient = Wait {
+            patience: Duration::from_secs(30),
+            ..wait
+        };
+        assert!(
+            patient
+                .until(async { Ok(()) }, async || String::new())
+                .await
+                .is_ok()
+        );
     }
 }

@@ -22,7 +22,12 @@ const UNDERSTOOD: [&str; 13] = [
 ];
 
 /// Access to the cluster and what is measured of it.
-const INERT: [&str; 4] = ["SourceAccessConfigurations", "KmsKeyArn", "MetricsConfig", "LoggingConfig"];
+const INERT: [&str; 4] = [
+    "SourceAccessConfigurations",
+    "KmsKeyArn",
+    "MetricsConfig",
+    "LoggingConfig",
+];
 
 /// What AWS takes only together with provisioned pollers.
 const NEEDS_PROVISIONED_POLLERS: [&str; 4] = [
@@ -54,13 +59,22 @@ pub(super) fn read(
     let stream = event.required("Stream")?.text()?;
     Ok(EventSourceMapping {
         function: function.name.clone(),
-        event_source_arn: if stream.starts_with("arn:") { stream } else { LOCAL_CLUSTER_ARN.to_owned() },
-        consumer_group: event.get("ConsumerGroupId")?.map_or_else(|| Ok(id.clone()), |group| group.text())?,
+        event_source_arn: if stream.starts_with("arn:") {
+            stream
+        } else {
+            LOCAL_CLUSTER_ARN.to_owned()
+        },
+        consumer_group: event
+            .get("ConsumerGroupId")?
+            .map_or_else(|| Ok(id.clone()), |group| group.text())?,
         starting_position: starting_position(&event.required("StartingPosition")?)?,
-        batch_size: usize::try_from(event.count_or("BatchSize", 1..=10_000, 100)?).unwrap_or(usize::MAX),
+        batch_size: usize::try_from(event.count_or("BatchSize", 1..=10_000, 100)?)
+            .unwrap_or(usize::MAX),
         batching_window: batching_window(event)?,
         max_retry_attempts: retry_attempts(event, on_failure_topic.is_some())?,
-        bisect_on_error: event.get("BisectBatchOnFunctionError")?.map_or(Ok(false), |flag| flag.flag())?,
+        bisect_on_error: event
+            .get("BisectBatchOnFunctionError")?
+            .map_or(Ok(false), |flag| flag.flag())?,
         max_record_age: max_record_age(event)?,
         report_batch_item_failures: reports_failures(event)?,
         on_failure_topic,
@@ -106,19 +120,26 @@ fn starting_position(node: &Node<'_>) -> Result<StartingPosition, TemplateError>
 
 /// Kafka's default of half a second cannot be written as a whole number of seconds.
 fn batching_window(event: &Node<'_>) -> Result<Duration, TemplateError> {
-    event.get("MaximumBatchingWindowInSeconds")?.map_or(Ok(Duration::from_millis(500)), |window| {
-        Ok(Duration::from_secs(window.count(0..=300)?.into()))
-    })
+    event
+        .get("MaximumBatchingWindowInSeconds")?
+        .map_or(Ok(Duration::from_millis(500)), |window| {
+            Ok(Duration::from_secs(window.count(0..=300)?.into()))
+        })
 }
 
 fn retry_attempts(event: &Node<'_>, has_destination: bool) -> Result<Option<u32>, TemplateError> {
-    let attempts =
-        event.get("MaximumRetryAttempts")?.map_or(Ok(-1), |attempts| attempts.integer(-1..=10_000))?;
-    Ok(u32::try_from(attempts).ok().or(has_destination.then_some(RETRIES_WITH_DESTINATION)))
+    let attempts = event
+        .get("MaximumRetryAttempts")?
+        .map_or(Ok(-1), |attempts| attempts.integer(-1..=10_000))?;
+    Ok(u32::try_from(attempts)
+        .ok()
+        .or(has_destination.then_some(RETRIES_WITH_DESTINATION)))
 }
 
 fn max_record_age(event: &Node<'_>) -> Result<Option<Duration>, TemplateError> {
-    let Some(age) = event.get("MaximumRecordAgeInSeconds")? else { return Ok(None) };
+    let Some(age) = event.get("MaximumRecordAgeInSeconds")? else {
+        return Ok(None);
+    };
     match age.integer(-1..=604_800)? {
         -1 => Ok(None),
         seconds @ 60.. => Ok(Some(Duration::from_secs(seconds.unsigned_abs()))),
@@ -127,7 +148,9 @@ fn max_record_age(event: &Node<'_>) -> Result<Option<Duration>, TemplateError> {
 }
 
 fn reports_failures(event: &Node<'_>) -> Result<bool, TemplateError> {
-    let Some(types) = event.get("FunctionResponseTypes")? else { return Ok(false) };
+    let Some(types) = event.get("FunctionResponseTypes")? else {
+        return Ok(false);
+    };
     for item in types.items()? {
         if item.text()? != "ReportBatchItemFailures" {
             return Err(item.invalid("must be ReportBatchItemFailures"));
@@ -137,16 +160,22 @@ fn reports_failures(event: &Node<'_>) -> Result<bool, TemplateError> {
 }
 
 fn on_failure_topic(event: &Node<'_>, source: &str) -> Result<Option<String>, TemplateError> {
-    let Some(config) = event.get("DestinationConfig")? else { return Ok(None) };
+    let Some(config) = event.get("DestinationConfig")? else {
+        return Ok(None);
+    };
     config.allow(&["OnFailure"], &[])?;
-    let Some(on_failure) = config.get("OnFailure")? else { return Ok(None) };
+    let Some(on_failure) = config.get("OnFailure")? else {
+        return Ok(None);
+    };
     on_failure.allow(&["Destination"], &["Type"])?;
     let destination = on_failure.required("Destination")?;
     let text = destination.text()?;
     let legal = |name: &&str| {
         (1..=249).contains(&name.len())
             && !name.starts_with('.')
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
     match text.strip_prefix("kafka://").filter(legal) {
         Some(topic) if topic == source => {

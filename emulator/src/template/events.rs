@@ -15,22 +15,29 @@ pub(super) fn http_route(
         return Err(version.invalid("must be 2.0"));
     }
     let path = event.get("Path")?.map(|path| path.text()).transpose()?;
-    let method =
-        event.get("Method")?.map(|method| method.text()).transpose()?.map(|text| text.to_uppercase());
+    let method = event
+        .get("Method")?
+        .map(|method| method.text())
+        .transpose()?
+        .map(|text| text.to_uppercase());
     let (method, path) = match (method, path) {
         (None, None) => (None, None),
         (Some(method), Some(path)) if path.starts_with('/') => (
-            Some(method).filter(|method| method != "ANY" && method != "X-AMAZON-APIGATEWAY-ANY-METHOD"),
+            Some(method)
+                .filter(|method| method != "ANY" && method != "X-AMAZON-APIGATEWAY-ANY-METHOD"),
             Some(path),
         ),
         (_, Some(path)) if path == "$default" => (None, None),
         _ => {
-            return Err(
-                event.invalid("needs a Method and a Path that begins with /, or neither for $default")
-            );
+            return Err(event
+                .invalid("needs a Method and a Path that begins with /, or neither for $default"));
         }
     };
-    Ok(HttpRoute { method, path, function: function.name.clone() })
+    Ok(HttpRoute {
+        method,
+        path,
+        function: function.name.clone(),
+    })
 }
 
 /// Reads a `ScheduleV2` event of the function with the logical id `id`.
@@ -40,8 +47,18 @@ pub(super) fn schedule(
     event_name: &str,
     event: &Node<'_>,
 ) -> Result<TemplateSchedule, TemplateError> {
-    let understood = ["Name", "GroupName", "ScheduleExpression", "Input", "RetryPolicy", "State"];
-    event.allow(&understood, &["Description", "RoleArn", "PermissionsBoundary", "KmsKeyArn"])?;
+    let understood = [
+        "Name",
+        "GroupName",
+        "ScheduleExpression",
+        "Input",
+        "RetryPolicy",
+        "State",
+    ];
+    event.allow(
+        &understood,
+        &["Description", "RoleArn", "PermissionsBoundary", "KmsKeyArn"],
+    )?;
     if let Some(state) = event.get("State")?
         && state.text()? != "ENABLED"
     {
@@ -54,7 +71,8 @@ pub(super) fn schedule(
         }
         None => 185,
     };
-    let text_or = |key: &str, default: String| event.get(key)?.map_or(Ok(default), |value| value.text());
+    let text_or =
+        |key: &str, default: String| event.get(key)?.map_or(Ok(default), |value| value.text());
     Ok(TemplateSchedule {
         name: text_or("Name", format!("{id}{event_name}"))?,
         group: text_or("GroupName", "default".to_owned())?,

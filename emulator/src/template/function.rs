@@ -62,14 +62,20 @@ pub(super) fn read(
             let kind = event.required("Type")?;
             let details = event.properties()?;
             match kind.text()?.as_str() {
-                "HttpApi" => template.http_routes.push(events::http_route(&function, &details)?),
-                "ScheduleV2" => template.schedules.push(events::schedule(&function, id, &name, &details)?),
+                "HttpApi" => template
+                    .http_routes
+                    .push(events::http_route(&function, &details)?),
+                "ScheduleV2" => template
+                    .schedules
+                    .push(events::schedule(&function, id, &name, &details)?),
                 "MSK" => {
                     let mapping = event_source_mapping::read(&function, &name, &details)?;
                     template.event_source_mappings.push(mapping);
                 }
                 other => {
-                    return Err(kind.invalid(format!("the emulator does not know events of type {other}")));
+                    return Err(
+                        kind.invalid(format!("the emulator does not know events of type {other}"))
+                    );
                 }
             }
         }
@@ -79,11 +85,19 @@ pub(super) fn read(
 }
 
 fn definition(id: &str, properties: &Node<'_>) -> Result<FunctionDefinition, TemplateError> {
-    let name = properties.scope().reference(id).map_err(|expected| properties.invalid(expected))?;
+    let name = properties
+        .scope()
+        .reference(id)
+        .map_err(|expected| properties.invalid(expected))?;
     let code = properties.required("CodeUri")?;
     let uri = code.text()?;
-    let binary = uri.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty() && *name != ".");
-    let binary = binary.ok_or_else(|| code.invalid("must be a folder named as the function's binary"))?;
+    let binary = uri
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .filter(|name| !name.is_empty() && *name != ".");
+    let binary =
+        binary.ok_or_else(|| code.invalid("must be a folder named as the function's binary"))?;
     let (async_retry_attempts, async_max_age) = event_invoke_config(properties)?;
     Ok(FunctionDefinition {
         arn: Scope::function_arn(&name),
@@ -106,15 +120,23 @@ fn event_invoke_config(properties: &Node<'_>) -> Result<(u32, Duration), Templat
     if let Some(config) = properties.get("EventInvokeConfig")? {
         config.allow(&["MaximumRetryAttempts", "MaximumEventAgeInSeconds"], &[])?;
         attempts = config.count_or("MaximumRetryAttempts", 0..=2, attempts)?;
-        age = config.count_or("MaximumEventAgeInSeconds", 60..=DEFAULT_ASYNC_MAX_AGE_SECONDS, age)?;
+        age = config.count_or(
+            "MaximumEventAgeInSeconds",
+            60..=DEFAULT_ASYNC_MAX_AGE_SECONDS,
+            age,
+        )?;
     }
     Ok((attempts, Duration::from_secs(age.into())))
 }
 
 fn environment(properties: &Node<'_>) -> Result<BTreeMap<String, String>, TemplateError> {
-    let Some(environment) = properties.get("Environment")? else { return Ok(BTreeMap::new()) };
+    let Some(environment) = properties.get("Environment")? else {
+        return Ok(BTreeMap::new());
+    };
     environment.allow(&["Variables"], &[])?;
-    let Some(variables) = environment.get("Variables")? else { return Ok(BTreeMap::new()) };
+    let Some(variables) = environment.get("Variables")? else {
+        return Ok(BTreeMap::new());
+    };
     let mut values = BTreeMap::new();
     for (name, value) in variables.entries()? {
         let text = value.text()?;
@@ -129,8 +151,11 @@ fn environment(properties: &Node<'_>) -> Result<BTreeMap<String, String>, Templa
 /// The function that an ARN names.
 pub(super) fn name_of_arn(arn: &Node<'_>) -> Result<String, TemplateError> {
     let text = arn.text()?;
-    let name = text.strip_prefix("arn:aws:lambda:").and_then(|rest| rest.split(':').nth(3));
-    name.map(str::to_owned).ok_or_else(|| arn.invalid("must be the ARN of a function"))
+    let name = text
+        .strip_prefix("arn:aws:lambda:")
+        .and_then(|rest| rest.split(':').nth(3));
+    name.map(str::to_owned)
+        .ok_or_else(|| arn.invalid("must be the ARN of a function"))
 }
 
 /// As SAM merges `Globals`: maps by key, lists one after the other, everything else replaced.
@@ -139,7 +164,9 @@ fn merged(global: &Value, own: &Value) -> Value {
         (Value::Mapping(global), Value::Mapping(own)) => {
             let mut result = global.clone();
             for (key, value) in own {
-                let value = global.get(key).map_or_else(|| value.clone(), |below| merged(below, value));
+                let value = global
+                    .get(key)
+                    .map_or_else(|| value.clone(), |below| merged(below, value));
                 result.insert(key.clone(), value);
             }
             Value::Mapping(result)

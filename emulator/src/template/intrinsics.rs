@@ -22,18 +22,29 @@ impl<'a> Scope<'a> {
     /// The names that `document` declares, parameters taking the given values before their defaults.
     pub(super) fn new(document: &'a Value, given: &BTreeMap<String, String>) -> Self {
         let declared = document.get("Parameters").and_then(Value::as_mapping);
-        let parameters = declared.into_iter().flatten().filter_map(|(name, declaration)| {
-            let name = name.as_str()?.to_owned();
-            let value = given.get(&name).cloned().or_else(|| scalar(declaration.get("Default")?));
-            Some((name, value))
-        });
+        let parameters = declared
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, declaration)| {
+                let name = name.as_str()?.to_owned();
+                let value = given
+                    .get(&name)
+                    .cloned()
+                    .or_else(|| scalar(declaration.get("Default")?));
+                Some((name, value))
+            });
         static NOTHING: Value = Value::Null;
-        Self { parameters: parameters.collect(), resources: document.get("Resources").unwrap_or(&NOTHING) }
+        Self {
+            parameters: parameters.collect(),
+            resources: document.get("Resources").unwrap_or(&NOTHING),
+        }
     }
 
     /// Whether `text` stands for a parameter that has no value.
     pub(super) fn is_placeholder(&self, text: &str) -> bool {
-        let name = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+        let name = text
+            .strip_prefix('<')
+            .and_then(|rest| rest.strip_suffix('>'));
         name.is_some_and(|name| self.parameters.get(name) == Some(&None))
     }
 
@@ -77,7 +88,11 @@ impl<'a> Scope<'a> {
             "Sub" => self.substituted(argument, depth + 1)?,
             "GetAtt" => self.attribute_of(argument, depth + 1)?,
             "Join" => self.joined(argument, depth + 1)?,
-            other => return Err(format!("the emulator does not know the intrinsic function {other}")),
+            other => {
+                return Err(format!(
+                    "the emulator does not know the intrinsic function {other}"
+                ));
+            }
         };
         Ok(Value::String(text))
     }
@@ -102,15 +117,20 @@ impl<'a> Scope<'a> {
     }
 
     fn name(&self, id: &str, depth: usize) -> Result<String, String> {
-        let resource =
-            self.resources.get(id).ok_or_else(|| format!("there is no parameter or resource {id}"))?;
+        let resource = self
+            .resources
+            .get(id)
+            .ok_or_else(|| format!("there is no parameter or resource {id}"))?;
         let key = match kind(resource) {
             "AWS::Serverless::Function" => "FunctionName",
             "AWS::IAM::Role" => "RoleName",
             "AWS::Scheduler::ScheduleGroup" => "Name",
             _ => return Ok(id.to_owned()),
         };
-        match resource.get("Properties").and_then(|properties| properties.get(key)) {
+        match resource
+            .get("Properties")
+            .and_then(|properties| properties.get(key))
+        {
             None => Ok(format!("{STACK_NAME}-{id}")),
             Some(value) => {
                 let name = self.resolved(value, depth + 1)?;
@@ -121,19 +141,30 @@ impl<'a> Scope<'a> {
 
     fn attribute_of(&self, argument: &Value, depth: usize) -> Result<String, String> {
         let path = match argument {
-            Value::Sequence(parts) => parts.iter().filter_map(scalar).collect::<Vec<_>>().join("."),
+            Value::Sequence(parts) => parts
+                .iter()
+                .filter_map(scalar)
+                .collect::<Vec<_>>()
+                .join("."),
             other => scalar(other).unwrap_or_default(),
         };
-        let (id, attribute) = path.split_once('.').ok_or("!GetAtt takes a resource and an attribute")?;
-        let resource = self.resources.get(id).ok_or_else(|| format!("there is no resource {id}"))?;
+        let (id, attribute) = path
+            .split_once('.')
+            .ok_or("!GetAtt takes a resource and an attribute")?;
+        let resource = self
+            .resources
+            .get(id)
+            .ok_or_else(|| format!("there is no resource {id}"))?;
         let name = self.name(id, depth)?;
         match (kind(resource), attribute) {
             ("AWS::Serverless::Function", "Arn") => Ok(Self::function_arn(&name)),
             ("AWS::IAM::Role", "Arn") => Ok(format!("arn:aws:iam::{ACCOUNT_ID}:role/{name}")),
-            ("AWS::Scheduler::ScheduleGroup", "Arn") => {
-                Ok(format!("arn:aws:scheduler:{REGION}:{ACCOUNT_ID}:schedule-group/{name}"))
-            }
-            (kind, _) => Err(format!("the emulator does not know the attribute {attribute} of {kind}")),
+            ("AWS::Scheduler::ScheduleGroup", "Arn") => Ok(format!(
+                "arn:aws:scheduler:{REGION}:{ACCOUNT_ID}:schedule-group/{name}"
+            )),
+            (kind, _) => Err(format!(
+                "the emulator does not know the attribute {attribute} of {kind}"
+            )),
         }
     }
 
@@ -149,15 +180,19 @@ impl<'a> Scope<'a> {
         while let Some((before, after)) = rest.split_once("${") {
             let (name, after) = after.split_once('}').ok_or("${ without }")?;
             result.push_str(before);
-            result.push_str(&match (name.strip_prefix('!'), own.and_then(|own| own.get(name))) {
-                (Some(literal), _) => format!("${{{literal}}}"),
-                (None, Some(value)) => {
-                    let value = self.resolved(value, depth + 1)?;
-                    scalar(&value).ok_or_else(|| format!("{name} must be text"))?
-                }
-                (None, None) if name.contains('.') => self.attribute_of(&Value::from(name), depth + 1)?,
-                (None, None) => self.named(name, depth + 1)?,
-            });
+            result.push_str(
+                &match (name.strip_prefix('!'), own.and_then(|own| own.get(name))) {
+                    (Some(literal), _) => format!("${{{literal}}}"),
+                    (None, Some(value)) => {
+                        let value = self.resolved(value, depth + 1)?;
+                        scalar(&value).ok_or_else(|| format!("{name} must be text"))?
+                    }
+                    (None, None) if name.contains('.') => {
+                        self.attribute_of(&Value::from(name), depth + 1)?
+                    }
+                    (None, None) => self.named(name, depth + 1)?,
+                },
+            );
             rest = after;
         }
         result.push_str(rest);
@@ -168,15 +203,22 @@ impl<'a> Scope<'a> {
     fn joined(&self, argument: &Value, depth: usize) -> Result<String, String> {
         let expected = "!Join takes a separator and a list of texts";
         let separator = argument.get(0).and_then(scalar).ok_or(expected)?;
-        let values = argument.get(1).and_then(Value::as_sequence).ok_or(expected)?;
-        let texts =
-            values.iter().map(|value| scalar(&self.resolved(value, depth + 1)?).ok_or(expected.to_owned()));
+        let values = argument
+            .get(1)
+            .and_then(Value::as_sequence)
+            .ok_or(expected)?;
+        let texts = values
+            .iter()
+            .map(|value| scalar(&self.resolved(value, depth + 1)?).ok_or(expected.to_owned()));
         Ok(texts.collect::<Result<Vec<_>, String>>()?.join(&separator))
     }
 }
 
 fn kind(resource: &Value) -> &str {
-    resource.get("Type").and_then(Value::as_str).unwrap_or_default()
+    resource
+        .get("Type")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 fn scalar(value: &Value) -> Option<String> {

@@ -19,7 +19,11 @@ pub(super) struct Node<'a> {
 impl<'a> Node<'a> {
     /// The document itself.
     pub(super) fn root(document: &Value, scope: &'a Scope<'a>) -> Self {
-        Self { place: String::new(), value: document.clone(), scope }
+        Self {
+            place: String::new(),
+            value: document.clone(),
+            scope,
+        }
     }
 
     /// What references in this document mean.
@@ -29,12 +33,18 @@ impl<'a> Node<'a> {
 
     /// The error that this place does not hold what was expected.
     pub(super) fn invalid(&self, expected: impl Into<String>) -> TemplateError {
-        TemplateError::Invalid { place: self.place.clone(), expected: expected.into() }
+        TemplateError::Invalid {
+            place: self.place.clone(),
+            expected: expected.into(),
+        }
     }
 
     /// The same place with another value.
     pub(super) fn with_value(&self, value: Value) -> Self {
-        Self { value, ..self.clone() }
+        Self {
+            value,
+            ..self.clone()
+        }
     }
 
     /// The value as it stands, its parts unresolved.
@@ -71,7 +81,9 @@ impl<'a> Node<'a> {
     /// All children of a map, in the order of the file.
     pub(super) fn entries(&self) -> Result<Vec<(String, Self)>, TemplateError> {
         let entries = self.mapping()?.iter().map(|(key, value)| {
-            let key = key.as_str().ok_or_else(|| self.invalid("keys must be text"))?;
+            let key = key
+                .as_str()
+                .ok_or_else(|| self.invalid("keys must be text"))?;
             Ok((key.to_owned(), self.child(key, value)?))
         });
         entries.collect()
@@ -79,8 +91,15 @@ impl<'a> Node<'a> {
 
     /// The items of a list.
     pub(super) fn items(&self) -> Result<Vec<Self>, TemplateError> {
-        let items = self.value.as_sequence().ok_or_else(|| self.invalid("must be a list"))?;
-        items.iter().enumerate().map(|(index, item)| self.child(&index.to_string(), item)).collect()
+        let items = self
+            .value
+            .as_sequence()
+            .ok_or_else(|| self.invalid("must be a list"))?;
+        items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| self.child(&index.to_string(), item))
+            .collect()
     }
 
     /// Refuses every key but the `understood` ones, and those that are `inert` on one machine.
@@ -109,8 +128,11 @@ impl<'a> Node<'a> {
 
     /// A whole number within `range`.
     pub(super) fn integer(&self, range: RangeInclusive<i64>) -> Result<i64, TemplateError> {
-        let number =
-            self.text().ok().and_then(|text| text.parse().ok()).filter(|number| range.contains(number));
+        let number = self
+            .text()
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .filter(|number| range.contains(number));
         number.ok_or_else(|| self.invalid(format!("must be {} to {}", range.start(), range.end())))
     }
 
@@ -121,7 +143,8 @@ impl<'a> Node<'a> {
         range: RangeInclusive<u32>,
         default: u32,
     ) -> Result<u32, TemplateError> {
-        self.get(key)?.map_or(Ok(default), |value| value.count(range))
+        self.get(key)?
+            .map_or(Ok(default), |value| value.count(range))
     }
 
     /// A whole number within `range`, none of it negative.
@@ -132,11 +155,15 @@ impl<'a> Node<'a> {
 
     /// `true` or `false`.
     pub(super) fn flag(&self) -> Result<bool, TemplateError> {
-        self.text()?.parse().map_err(|_| self.invalid("must be true or false"))
+        self.text()?
+            .parse()
+            .map_err(|_| self.invalid("must be true or false"))
     }
 
     fn mapping(&self) -> Result<&Mapping, TemplateError> {
-        self.value.as_mapping().ok_or_else(|| self.invalid("must be a map"))
+        self.value
+            .as_mapping()
+            .ok_or_else(|| self.invalid("must be a map"))
     }
 
     fn child(&self, key: &str, value: &Value) -> Result<Self, TemplateError> {
@@ -144,11 +171,22 @@ impl<'a> Node<'a> {
         let value = self
             .scope
             .resolve(value)
-            .map_err(|expected| TemplateError::Invalid { place: place.clone(), expected })?;
-        Ok(Self { place, value, scope: self.scope })
+            .map_err(|expected| TemplateError::Invalid {
+                place: place.clone(),
+                expected,
+            })?;
+        Ok(Self {
+            place,
+            value,
+            scope: self.scope,
+        })
     }
 
     fn place_of(&self, key: &str) -> String {
-        if self.place.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place) }
+        if self.place.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.place)
+        }
     }
 }

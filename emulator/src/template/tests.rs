@@ -18,8 +18,10 @@ fn refusal(text: &str) -> String {
 
 /// A function with one event, whose properties are given as lines of YAML.
 fn with_msk_event(properties: &str) -> String {
-    let lines =
-        properties.lines().map(|line| format!("            {}\n", line.trim_end())).collect::<String>();
+    let lines = properties
+        .lines()
+        .map(|line| format!("            {}\n", line.trim_end()))
+        .collect::<String>();
     format!(
         "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: functions/f\n      \
          Events:\n        E:\n          Type: MSK\n          Properties:\n{lines}"
@@ -29,42 +31,88 @@ fn with_msk_event(properties: &str) -> String {
 #[test]
 fn the_repositorys_functions_have_names_limits_and_variables() {
     let template = of_this_repository(&BTreeMap::new());
-    let names: Vec<_> = template.functions.iter().map(|function| function.name.as_str()).collect();
+    let names: Vec<_> = template
+        .functions
+        .iter()
+        .map(|function| function.name.as_str())
+        .collect();
     assert_eq!(
         names,
-        ["market-data-api", "market-data-poller", "market-data-averager", "market-data-upkeep"]
+        [
+            "market-data-api",
+            "market-data-poller",
+            "market-data-averager",
+            "market-data-upkeep"
+        ]
     );
     let api = &template.functions[0];
     assert_eq!(api.binary, "api");
-    assert_eq!(api.arn, "arn:aws:lambda:us-east-1:000000000000:function:market-data-api");
+    assert_eq!(
+        api.arn,
+        "arn:aws:lambda:us-east-1:000000000000:function:market-data-api"
+    );
     assert_eq!((api.timeout, api.memory_mb), (Duration::from_secs(29), 256));
     assert_eq!(api.environment["POLLING_INTERVAL"], "10");
     assert_eq!(api.environment["SCHEDULE_GROUP"], "market-data-polling");
     let poller_arn = "arn:aws:lambda:us-east-1:000000000000:function:market-data-poller";
     assert_eq!(api.environment["SCHEDULE_TARGET_ARN"], poller_arn);
-    assert_eq!(api.environment["SCHEDULE_ROLE_ARN"], "arn:aws:iam::000000000000:role/market-data-scheduler");
+    assert_eq!(
+        api.environment["SCHEDULE_ROLE_ARN"],
+        "arn:aws:iam::000000000000:role/market-data-scheduler"
+    );
     let poller = &template.functions[1];
-    assert_eq!((poller.async_retry_attempts, poller.async_max_age), (2, Duration::from_secs(3600)));
-    assert_eq!((poller.reserved_concurrency, template.functions[3].reserved_concurrency), (None, Some(1)));
+    assert_eq!(
+        (poller.async_retry_attempts, poller.async_max_age),
+        (2, Duration::from_secs(3600))
+    );
+    assert_eq!(
+        (
+            poller.reserved_concurrency,
+            template.functions[3].reserved_concurrency
+        ),
+        (None, Some(1))
+    );
 }
 
 #[test]
 fn the_repositorys_wiring_is_read_whole() {
     let template = of_this_repository(&BTreeMap::new());
-    let default = HttpRoute { method: None, path: None, function: "market-data-api".to_owned() };
+    let default = HttpRoute {
+        method: None,
+        path: None,
+        function: "market-data-api".to_owned(),
+    };
     assert_eq!(template.http_routes, [default]);
     assert_eq!(template.schedule_groups, ["market-data-polling"]);
     assert_eq!(template.custom_resources, ["market-data-upkeep"]);
     let schedule = &template.schedules[0];
-    assert_eq!((schedule.name.as_str(), schedule.group.as_str()), ("UpkeepRegularly", "default"));
-    assert_eq!((schedule.expression.as_str(), schedule.retry_attempts), ("rate(10 minutes)", 2));
+    assert_eq!(
+        (schedule.name.as_str(), schedule.group.as_str()),
+        ("UpkeepRegularly", "default")
+    );
+    assert_eq!(
+        (schedule.expression.as_str(), schedule.retry_attempts),
+        ("rate(10 minutes)", 2)
+    );
     let mapping = &template.event_source_mappings[0];
-    assert_eq!((mapping.id.as_str(), mapping.topic.as_str()), ("averager-prices", "price-events"));
+    assert_eq!(
+        (mapping.id.as_str(), mapping.topic.as_str()),
+        ("averager-prices", "price-events")
+    );
     assert_eq!(mapping.function, "market-data-averager");
     assert_eq!(mapping.starting_position, StartingPosition::TrimHorizon);
-    assert_eq!((mapping.batch_size, mapping.batching_window), (10_000, Duration::ZERO));
-    assert_eq!((mapping.max_retry_attempts, mapping.bisect_on_error), (Some(40), true));
-    assert_eq!(mapping.on_failure_topic.as_deref(), Some("price-events.dlt"));
+    assert_eq!(
+        (mapping.batch_size, mapping.batching_window),
+        (10_000, Duration::ZERO)
+    );
+    assert_eq!(
+        (mapping.max_retry_attempts, mapping.bisect_on_error),
+        (Some(40), true)
+    );
+    assert_eq!(
+        mapping.on_failure_topic.as_deref(),
+        Some("price-events.dlt")
+    );
     assert!(mapping.event_source_arn.starts_with("arn:aws:kafka:"));
 }
 
@@ -74,28 +122,46 @@ fn the_deployment_invokes_upkeep_again_whenever_upkeep_s_code_changes() {
     let text = include_str!("../../../template.yaml");
     let document: serde_yaml_ng::Value = serde_yaml_ng::from_str(text).unwrap();
     let upkeep = &document["Resources"]["Upkeep"]["Properties"];
-    assert_eq!(upkeep["AutoPublishAlias"], "live", "it publishes a version of each code");
+    assert_eq!(
+        upkeep["AutoPublishAlias"], "live",
+        "it publishes a version of each code"
+    );
     let serde_yaml_ng::Value::Tagged(version) =
         &document["Resources"]["AtDeploy"]["Properties"]["UpkeepVersion"]
     else {
         panic!("the custom resource names no version");
     };
-    assert_eq!((version.tag.to_string().as_str(), version.value.as_str()), ("!Ref", Some("Upkeep.Version")));
+    assert_eq!(
+        (version.tag.to_string().as_str(), version.value.as_str()),
+        ("!Ref", Some("Upkeep.Version"))
+    );
 }
 
 #[test]
 fn given_parameters_replace_defaults_and_fill_what_has_none() {
-    let given = [("KafkaPriceTopic", "ticks"), ("DatabaseUrl", "postgres://localhost/prices")];
-    let given = given.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let given = [
+        ("KafkaPriceTopic", "ticks"),
+        ("DatabaseUrl", "postgres://localhost/prices"),
+    ];
+    let given = given
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
     let template = of_this_repository(&given);
     assert_eq!(template.event_source_mappings[0].topic, "ticks");
-    assert_eq!(template.functions[0].environment["DATABASE_URL"], "postgres://localhost/prices");
+    assert_eq!(
+        template.functions[0].environment["DATABASE_URL"],
+        "postgres://localhost/prices"
+    );
 }
 
 #[test]
 fn a_variable_without_a_value_is_left_out() {
     let template = of_this_repository(&BTreeMap::new());
-    assert!(!template.functions[0].environment.contains_key("DATABASE_URL"));
+    assert!(
+        !template.functions[0]
+            .environment
+            .contains_key("DATABASE_URL")
+    );
 }
 
 #[test]
@@ -115,8 +181,14 @@ Resources:
     let template = Template::parse(text, &BTreeMap::new()).unwrap();
     let function = &template.functions[0];
     let arn = "arn:aws:lambda:us-east-1:000000000000:function:a-us-east-1";
-    assert_eq!((function.arn.as_str(), function.environment["ARN"].as_str()), (arn, arn));
-    assert_eq!(function.environment["SUB"], format!("mine/${{Literal}}/{arn}"));
+    assert_eq!(
+        (function.arn.as_str(), function.environment["ARN"].as_str()),
+        (arn, arn)
+    );
+    assert_eq!(
+        function.environment["SUB"],
+        format!("mine/${{Literal}}/{arn}")
+    );
 }
 
 #[test]
@@ -124,11 +196,20 @@ fn endless_retries_are_capped_when_failures_have_somewhere_to_go() {
     let event = "Stream: arn:x\nTopics: [t]\nStartingPosition: LATEST\n";
     let retries = |more: &str| {
         let text = with_msk_event(&format!("{event}{more}"));
-        Template::parse(&text, &BTreeMap::new()).unwrap().event_source_mappings[0].max_retry_attempts
+        Template::parse(&text, &BTreeMap::new())
+            .unwrap()
+            .event_source_mappings[0]
+            .max_retry_attempts
     };
     assert_eq!(retries(""), None);
-    assert_eq!(retries("DestinationConfig: { OnFailure: { Destination: 'kafka://dead' } }"), Some(10));
-    assert_eq!(retries("MaximumRetryAttempts: 3\nProvisionedPollerConfig: {}"), Some(3));
+    assert_eq!(
+        retries("DestinationConfig: { OnFailure: { Destination: 'kafka://dead' } }"),
+        Some(10)
+    );
+    assert_eq!(
+        retries("MaximumRetryAttempts: 3\nProvisionedPollerConfig: {}"),
+        Some(3)
+    );
 }
 
 #[test]
@@ -136,9 +217,18 @@ fn errors_name_the_place_and_what_was_expected() {
     let place = "Resources.F.Properties.Events.E.Properties";
     let event = "Stream: arn:x\nTopics: [t]\nStartingPosition: LATEST\n";
     for (properties, expected) in [
-        ("Topics: [t]".to_owned(), format!("{place}.Stream: is required")),
-        (format!("{event}BatchSize: 10001"), format!("{place}.BatchSize: must be 1 to 10000")),
-        (format!("{event}BatchSize: many"), format!("{place}.BatchSize: must be 1 to 10000")),
+        (
+            "Topics: [t]".to_owned(),
+            format!("{place}.Stream: is required"),
+        ),
+        (
+            format!("{event}BatchSize: 10001"),
+            format!("{place}.BatchSize: must be 1 to 10000"),
+        ),
+        (
+            format!("{event}BatchSize: many"),
+            format!("{place}.BatchSize: must be 1 to 10000"),
+        ),
         (
             format!("{event}FilterCriteria: {{}}"),
             format!("{place}.FilterCriteria: the emulator does not know this property"),
@@ -186,7 +276,11 @@ fn what_would_change_behaviour_unseen_is_refused() {
 #[test]
 fn a_name_that_refers_to_itself_is_an_error_rather_than_a_hang() {
     let text = "Resources: { F: { Type: 'AWS::Serverless::Function', Properties: { CodeUri: f, FunctionName: !Ref F } } }";
-    assert!(refusal(text).ends_with("refers to itself"), "{}", refusal(text));
+    assert!(
+        refusal(text).ends_with("refers to itself"),
+        "{}",
+        refusal(text)
+    );
 }
 
 #[test]

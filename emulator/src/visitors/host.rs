@@ -19,16 +19,30 @@ impl Host {
             }
             None => text.split_at(text.find(':').unwrap_or(text.len())),
         };
-        let digits = if port.is_empty() { port } else { port.strip_prefix(':')? };
+        let digits = if port.is_empty() {
+            port
+        } else {
+            port.strip_prefix(':')?
+        };
         let is_port = digits.bytes().all(|byte| byte.is_ascii_digit())
             && (digits.is_empty() || digits.parse::<u16>().is_ok());
-        if is_port { Self::without_port(host) } else { None }
+        if is_port {
+            Self::without_port(host)
+        } else {
+            None
+        }
     }
 
     /// Reads a host alone; an address of IPv6 stands in brackets.
     pub(super) fn without_port(text: &str) -> Option<Self> {
-        if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            return address.parse::<Ipv6Addr>().ok().map(|address| Self::Address(address.into()));
+        if let Some(address) = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
+            return address
+                .parse::<Ipv6Addr>()
+                .ok()
+                .map(|address| Self::Address(address.into()));
         }
         let name = text.strip_suffix('.').unwrap_or(text);
         if let Ok(address) = name.parse::<Ipv4Addr>() {
@@ -36,7 +50,9 @@ impl Host {
         }
         let is_name = !name.is_empty()
             && name.len() <= 253
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         is_name.then(|| Self::Name(name.to_ascii_lowercase()))
     }
 }

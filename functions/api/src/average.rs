@@ -21,13 +21,27 @@ use crate::stored::find_series;
 /// What `GET /prices/average` takes.
 #[derive(Debug, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the contract's side of the parameters, which the handler reads")]
+#[expect(
+    dead_code,
+    reason = "the contract's side of the parameters, which the handler reads"
+)]
 pub(crate) struct AverageParameters {
     /// The symbol, as its provider spells it. What is not stored in this spelling is looked up in upper case.
-    #[param(min_length = 1, max_length = 32, pattern = "^[!-~]+$", example = "AAPL")]
+    #[param(
+        min_length = 1,
+        max_length = 32,
+        pattern = "^[!-~]+$",
+        example = "AAPL"
+    )]
     symbol: String,
     /// Whose series; where it is absent, the default provider's or, if it has none, the one polled last.
-    #[param(required = false, min_length = 1, max_length = 32, pattern = "^[!-~]+$", example = "replay")]
+    #[param(
+        required = false,
+        min_length = 1,
+        max_length = 32,
+        pattern = "^[!-~]+$",
+        example = "replay"
+    )]
     provider: String,
     /// Points of a full window; other windows come later.
     #[param(required = false, minimum = 5, maximum = 5, default = 5)]
@@ -72,7 +86,10 @@ pub(crate) struct Average {
     params(AverageParameters),
     responses((status = OK, body = Average, description = "The average and how many points it is of"), QueryProblems, NoSeries, DatabaseProblems, AlwaysProblems)
 )]
-pub(crate) async fn average(State(state): State<Arc<AppState>>, uri: Uri) -> Result<Json<Average>, Problem> {
+pub(crate) async fn average(
+    State(state): State<Arc<AppState>>,
+    uri: Uri,
+) -> Result<Json<Average>, Problem> {
     let mut query = QueryParameters::read::<AverageParameters>(&uri);
     let symbol = query.required("symbol", str::parse::<Symbol>);
     let provider = query.optional("provider", str::parse::<ProviderName>);

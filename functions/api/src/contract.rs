@@ -34,7 +34,8 @@ pub(crate) struct Contract;
 
 /// The document, written when it is first asked for, not at each start of the function. Writing it cannot fail; were it
 /// to, the page would say so.
-static DOCUMENT: LazyLock<String> = LazyLock::new(|| Contract::openapi().to_json().unwrap_or_default());
+static DOCUMENT: LazyLock<String> =
+    LazyLock::new(|| Contract::openapi().to_json().unwrap_or_default());
 
 /// This document
 #[utoipa::path(
@@ -45,5 +46,9 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| Contract::openapi().to_json
     responses((status = OK, body = Object, description = "OpenAPI 3.1"), AlwaysProblems)
 )]
 pub(crate) async fn document() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        DOCUMENT.as_str(),
+    )
+        .into_response()
 }

@@ -17,9 +17,14 @@ pub(crate) fn encode(first: impl std::fmt::Display, second: impl std::fmt::Displ
 }
 
 /// Reads a position back into its two words by `parse`.
-pub(crate) fn decode<T>(text: &str, parse: impl FnOnce(&str, &str) -> Option<T>) -> Result<T, &'static str> {
+pub(crate) fn decode<T>(
+    text: &str,
+    parse: impl FnOnce(&str, &str) -> Option<T>,
+) -> Result<T, &'static str> {
     let read = || {
-        let bytes = URL_SAFE_NO_PAD.decode(Some(text).filter(|text| text.len() <= MAX_LENGTH)?).ok()?;
+        let bytes = URL_SAFE_NO_PAD
+            .decode(Some(text).filter(|text| text.len() <= MAX_LENGTH)?)
+            .ok()?;
         let words = String::from_utf8(bytes).ok()?;
         let (first, second) = words.split_once(' ')?;
         parse(first, second)
@@ -57,24 +62,39 @@ mod tests {
     #[test]
     fn a_position_reads_back() {
         let text = encode(-1_500_000, "replay");
-        let position = decode(&text, |first, second| Some((time(first)?, second.to_owned())));
+        let position = decode(&text, |first, second| {
+            Some((time(first)?, second.to_owned()))
+        });
         let expected = "1969-12-31T23:59:58.500Z".parse().unwrap();
         assert_eq!(position, Ok((expected, "replay".to_owned())));
     }
 
     #[test]
     fn what_is_not_a_cursor_is_told_apart() {
-        for text in
-            ["", "abc", "%%%", "AAAA", &"A".repeat(4_000), &encode("soon", "x"), &encode(i64::MAX, "x")]
-        {
-            assert_eq!(decode(text, |first, _| time(first)), Err(NOT_A_CURSOR), "{text}");
+        for text in [
+            "",
+            "abc",
+            "%%%",
+            "AAAA",
+            &"A".repeat(4_000),
+            &encode("soon", "x"),
+            &encode(i64::MAX, "x"),
+        ] {
+            assert_eq!(
+                decode(text, |first, _| time(first)),
+                Err(NOT_A_CURSOR),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn only_a_full_page_with_more_behind_it_has_a_cursor() {
         let cursor = |item: &u32| item.to_string();
-        assert_eq!(page(vec![1, 2, 3], 2, cursor), (vec![1, 2], Some("2".to_owned())));
+        assert_eq!(
+            page(vec![1, 2, 3], 2, cursor),
+            (vec![1, 2], Some("2".to_owned()))
+        );
         assert_eq!(page(vec![1, 2], 2, cursor), (vec![1, 2], None));
     }
 }

@@ -57,13 +57,15 @@ impl Deadline {
         Problem: From<E>,
         E: From<repository::Error>,
     {
-        timeout_at(self.within(REQUEST_TIMEOUT).0, statements).await.map_or_else(
-            |_| {
-                tracing::warn!("Postgres did not answer in time");
-                Err(Problem::postgres_away())
-            },
-            |result| result.map_err(Problem::from),
-        )
+        timeout_at(self.within(REQUEST_TIMEOUT).0, statements)
+            .await
+            .map_or_else(
+                |_| {
+                    tracing::warn!("Postgres did not answer in time");
+                    Err(Problem::postgres_away())
+                },
+                |result| result.map_err(Problem::from),
+            )
     }
 
     /// Calls the scheduler, to do `action`, until then.
@@ -72,13 +74,20 @@ impl Deadline {
         action: &'static str,
         call: impl Future<Output = Result<(), ScheduleError>>,
     ) -> Result<(), ScheduleError> {
-        let too_late = |_| Err(ScheduleError { action, reason: "the request's time was up".to_owned() });
+        let too_late = |_| {
+            Err(ScheduleError {
+                action,
+                reason: "the request's time was up".to_owned(),
+            })
+        };
         timeout_at(self.0, call).await.unwrap_or_else(too_late)
     }
 }
 
 /// Runs the statements of a request that waits for nothing else.
-pub(crate) async fn postgres<T, E>(statements: impl Future<Output = Result<T, E>>) -> Result<T, Problem>
+pub(crate) async fn postgres<T, E>(
+    statements: impl Future<Output = Result<T, E>>,
+) -> Result<T, Problem>
 where
     Problem: From<E>,
     E: From<repository::Error>,
@@ -96,7 +105,15 @@ mod tests {
     async fn once_a_request_s_time_is_up_it_waits_neither_for_postgres_nor_for_the_scheduler() {
         let deadline = Deadline::of_request().leaving(REQUEST_TIMEOUT);
         let statements = pending::<Result<(), repository::Error>>();
-        assert_eq!(deadline.postgres(statements).await, Err(Problem::postgres_away()));
-        assert!(deadline.schedules("delete the schedule", pending()).await.is_err());
+        assert_eq!(
+            deadline.postgres(statements).await,
+            Err(Problem::postgres_away())
+        );
+        assert!(
+            deadline
+                .schedules("delete the schedule", pending())
+                .await
+                .is_err()
+        );
     }
 }

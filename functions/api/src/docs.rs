@@ -57,7 +57,9 @@ pub(crate) async fn part(Path(name): Path<String>, request: HeaderMap) -> Respon
 fn compressed(content_type: &'static str, content: &'static [u8], request: &HeaderMap) -> Response {
     if takes_gzip(request) {
         let mut response = file(content_type, content);
-        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         return response;
     }
     let mut text = Vec::new();
@@ -69,10 +71,16 @@ fn compressed(content_type: &'static str, content: &'static [u8], request: &Head
 
 /// Whether gzip is among the encodings that are accepted, and not as one of weight 0.
 fn takes_gzip(request: &HeaderMap) -> bool {
-    let accepted = request.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let accepted = request
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
-        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
+        let weight = weight
+            .trim()
+            .strip_prefix("q=")
+            .and_then(|weight| weight.parse::<f32>().ok());
         name.trim().eq_ignore_ascii_case("gzip") && weight.is_none_or(|weight| weight > 0.0)
     })
 }

@@ -23,7 +23,11 @@ const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const DESTINATION: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// Answers a foreign page's request with a problem, and passes all others on.
-pub(crate) async fn refuse(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+pub(crate) async fn refuse(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+    next: Next,
+) -> Response {
     match check(request.method(), request.headers(), &state.allowed_origins) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -36,27 +40,43 @@ fn check(method: &Method, headers: &HeaderMap, allowed: &[String]) -> Result<(),
     let own_page = site == Some("same-origin") || site == Some("none");
     if headers.contains_key(header::ORIGIN) {
         let origin = only(headers, &header::ORIGIN).unwrap_or("several");
-        if allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) {
+        if allowed
+            .iter()
+            .any(|allowed| allowed.eq_ignore_ascii_case(origin))
+        {
             return Ok(());
         }
         // A page of ours that hides its address says `null`.
         let own = is_own(origin, headers) || (origin == "null" && own_page);
-        return if own && (own_page || site.is_none()) { Ok(()) } else { Err(Problem::foreign_page()) };
+        return if own && (own_page || site.is_none()) {
+            Ok(())
+        } else {
+            Err(Problem::foreign_page())
+        };
     }
     let ours = own_page || !headers.contains_key(SITE) || is_visit(method, headers);
-    if ours { Ok(()) } else { Err(Problem::foreign_page()) }
+    if ours {
+        Ok(())
+    } else {
+        Err(Problem::foreign_page())
+    }
 }
 
 /// Whether a link of another site was followed to see the answer itself.
 fn is_visit(method: &Method, headers: &HeaderMap) -> bool {
-    let whole_page = only(headers, &DESTINATION).is_none_or(|destination| destination == "document");
-    [Method::GET, Method::HEAD].contains(method) && only(headers, &MODE) == Some("navigate") && whole_page
+    let whole_page =
+        only(headers, &DESTINATION).is_none_or(|destination| destination == "document");
+    [Method::GET, Method::HEAD].contains(method)
+        && only(headers, &MODE) == Some("navigate")
+        && whole_page
 }
 
 /// Whether `origin` is where the request was sent to. The scheme is compared by its port alone: behind a proxy that ends TLS
 /// we cannot know it.
 fn is_own(origin: &str, headers: &HeaderMap) -> bool {
-    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let Some((scheme, authority)) = origin.split_once("://") else {
+        return false;
+    };
     let default_port = match Scheme::try_from(scheme) {
         Ok(scheme) if scheme == Scheme::HTTP => 80,
         Ok(scheme) if scheme == Scheme::HTTPS => 443,
@@ -79,7 +99,11 @@ fn host_and_port(authority: &str, default_port: u16) -> Option<(String, u16)> {
 /// The header's value, if it is there once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())?.to_str().ok()
+    values
+        .next()
+        .filter(|_| values.next().is_none())?
+        .to_str()
+        .ok()
 }
 
 #[cfg(test)]
@@ -119,7 +143,10 @@ mod tests {
             ("HTTPS://SHOP.example", "api.example"),
         ] {
             for method in [Method::GET, Method::POST] {
-                assert!(passes(&method, &[("origin", origin), ("host", host)]), "{origin} at {host}");
+                assert!(
+                    passes(&method, &[("origin", origin), ("host", host)]),
+                    "{origin} at {host}"
+                );
             }
         }
     }
@@ -138,7 +165,10 @@ mod tests {
             ("http://127.0.0.1:8080.evil.example", "127.0.0.1:8080"),
             ("http://evil.example#127.0.0.1:8080", "127.0.0.1:8080"),
             ("http://evil@127.0.0.1:8080", "evil@127.0.0.1:8080"),
-            ("http://127.0.0.1:8080,https://evil.example", "127.0.0.1:8080"),
+            (
+                "http://127.0.0.1:8080,https://evil.example",
+                "127.0.0.1:8080",
+            ),
             ("127.0.0.1:8080", "127.0.0.1:8080"),
             ("chrome-extension://127.0.0.1:8080", "127.0.0.1:8080"),
             ("file://", ""),
@@ -148,11 +178,21 @@ mod tests {
             ("https://shop.example.evil.example", "api.example"),
         ] {
             for method in [Method::GET, Method::POST, Method::OPTIONS] {
-                assert!(!passes(&method, &[("origin", origin), ("host", host)]), "{origin} at {host}");
+                assert!(
+                    !passes(&method, &[("origin", origin), ("host", host)]),
+                    "{origin} at {host}"
+                );
             }
         }
-        assert!(!passes(&Method::POST, &[("origin", "http://127.0.0.1:8080")]), "no host is nobody's");
-        let twice = [("origin", "http://a:1"), ("origin", "http://a:1"), ("host", "a:1")];
+        assert!(
+            !passes(&Method::POST, &[("origin", "http://127.0.0.1:8080")]),
+            "no host is nobody's"
+        );
+        let twice = [
+            ("origin", "http://a:1"),
+            ("origin", "http://a:1"),
+            ("host", "a:1"),
+        ];
         assert!(!passes(&Method::POST, &twice));
     }
 
@@ -160,18 +200,49 @@ mod tests {
     fn another_site_is_refused_unless_it_is_allowed_or_its_link_was_followed() {
         let (cross, own) = (("sec-fetch-site", "cross-site"), ("origin", "http://a:1"));
         assert!(!passes(&Method::POST, &[cross]));
-        assert!(!passes(&Method::GET, &[cross, ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")]));
-        assert!(!passes(&Method::POST, &[cross, own, ("host", "a:1")]), "one of the two is a lie");
-        assert!(!passes(&Method::GET, &[("sec-fetch-site", "same-site")]), "another port of this host");
+        assert!(!passes(
+            &Method::GET,
+            &[
+                cross,
+                ("sec-fetch-mode", "no-cors"),
+                ("sec-fetch-dest", "image")
+            ]
+        ));
+        assert!(
+            !passes(&Method::POST, &[cross, own, ("host", "a:1")]),
+            "one of the two is a lie"
+        );
+        assert!(
+            !passes(&Method::GET, &[("sec-fetch-site", "same-site")]),
+            "another port of this host"
+        );
         assert!(!passes(&Method::GET, &[("sec-fetch-site", "else")]));
-        assert!(!passes(&Method::GET, &[("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")]));
-        assert!(passes(&Method::POST, &[cross, ("origin", "https://shop.example"), ("host", "a:1")]));
+        assert!(!passes(
+            &Method::GET,
+            &[("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")]
+        ));
+        assert!(passes(
+            &Method::POST,
+            &[cross, ("origin", "https://shop.example"), ("host", "a:1")]
+        ));
 
         let navigate = ("sec-fetch-mode", "navigate");
-        assert!(passes(&Method::GET, &[cross, navigate, ("sec-fetch-dest", "document")]));
+        assert!(passes(
+            &Method::GET,
+            &[cross, navigate, ("sec-fetch-dest", "document")]
+        ));
         assert!(passes(&Method::GET, &[cross, navigate]));
-        assert!(!passes(&Method::GET, &[cross, navigate, ("sec-fetch-dest", "iframe")]));
-        assert!(!passes(&Method::POST, &[cross, navigate, ("sec-fetch-dest", "document")]), "a form");
+        assert!(!passes(
+            &Method::GET,
+            &[cross, navigate, ("sec-fetch-dest", "iframe")]
+        ));
+        assert!(
+            !passes(
+                &Method::POST,
+                &[cross, navigate, ("sec-fetch-dest", "document")]
+            ),
+            "a form"
+        );
     }
 
     #[test]
@@ -179,9 +250,18 @@ mod tests {
         for site in ["same-origin", "none"] {
             let site = ("sec-fetch-site", site);
             assert!(passes(&Method::GET, &[site]));
-            assert!(passes(&Method::POST, &[site, ("origin", "null"), ("host", "a:1")]));
-            assert!(passes(&Method::POST, &[site, ("origin", "http://a:1"), ("host", "a:1")]));
-            assert!(!passes(&Method::POST, &[site, ("origin", "http://b:1"), ("host", "a:1")]));
+            assert!(passes(
+                &Method::POST,
+                &[site, ("origin", "null"), ("host", "a:1")]
+            ));
+            assert!(passes(
+                &Method::POST,
+                &[site, ("origin", "http://a:1"), ("host", "a:1")]
+            ));
+            assert!(!passes(
+                &Method::POST,
+                &[site, ("origin", "http://b:1"), ("host", "a:1")]
+            ));
         }
     }
 }

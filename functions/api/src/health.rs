@@ -101,7 +101,11 @@ pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
     );
     let needed = [postgres.status, kafka.status];
     let working = needed.iter().all(|status| *status == Status::Ok);
-    let unseen = [averaging.check.status, upkeep.check.status, jobs.check.status];
+    let unseen = [
+        averaging.check.status,
+        upkeep.check.status,
+        jobs.check.status,
+    ];
     let well = unseen.iter().all(|status| *status == Status::Ok);
     let status = match (working, well) {
         (true, true) => Status::Ok,
@@ -109,8 +113,23 @@ pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
         (false, _) => Status::Unavailable,
     };
     let default_provider = state.providers.default_name().to_string();
-    let checks = Checks { postgres, kafka, averaging, upkeep, jobs, providers };
-    (problem::health_status(working), Json(Health { status, default_provider, checks })).into_response()
+    let checks = Checks {
+        postgres,
+        kafka,
+        averaging,
+        upkeep,
+        jobs,
+        providers,
+    };
+    (
+        problem::health_status(working),
+        Json(Health {
+            status,
+            default_provider,
+            checks,
+        }),
+    )
+        .into_response()
 }
 
 async fn postgres(state: &AppState) -> Check {
@@ -134,5 +153,7 @@ async fn kafka(state: &AppState) -> Check {
 }
 
 async fn within<T>(check: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    timeout(CHECK_TIMEOUT, check).await.unwrap_or_else(|_| Err("did not answer in time".to_owned()))
+    timeout(CHECK_TIMEOUT, check)
+        .await
+        .unwrap_or_else(|_| Err("did not answer in time".to_owned()))
 }

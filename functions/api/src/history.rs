@@ -23,13 +23,27 @@ use crate::stored::find_series;
 /// What `GET /prices/history` takes.
 #[derive(Debug, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the contract's side of the parameters, which `Request::read` reads")]
+#[expect(
+    dead_code,
+    reason = "the contract's side of the parameters, which `Request::read` reads"
+)]
 pub(crate) struct HistoryParameters {
     /// The symbol, as its provider spells it. What is not stored in this spelling is looked up in upper case.
-    #[param(min_length = 1, max_length = 32, pattern = "^[!-~]+$", example = "AAPL")]
+    #[param(
+        min_length = 1,
+        max_length = 32,
+        pattern = "^[!-~]+$",
+        example = "AAPL"
+    )]
     symbol: String,
     /// Whose series; where it is absent, the default provider's or, if it has none, the one polled last.
-    #[param(required = false, min_length = 1, max_length = 32, pattern = "^[!-~]+$", example = "replay")]
+    #[param(
+        required = false,
+        min_length = 1,
+        max_length = 32,
+        pattern = "^[!-~]+$",
+        example = "replay"
+    )]
     provider: String,
     /// Earliest market time, included: RFC 3339 with its zone.
     #[param(required = false, format = DateTime, example = "2024-03-20T10:00:00Z")]
@@ -86,8 +100,22 @@ pub(crate) struct HistoryPoint {
 
 impl From<PricePoint> for HistoryPoint {
     fn from(point: PricePoint) -> Self {
-        let PricePoint { timestamp, price, currency, moving_average, points, polled_at } = point;
-        Self { timestamp, price, currency, moving_average, points, polled_at }
+        let PricePoint {
+            timestamp,
+            price,
+            currency,
+            moving_average,
+            points,
+            polled_at,
+        } = point;
+        Self {
+            timestamp,
+            price,
+            currency,
+            moving_average,
+            points,
+            polled_at,
+        }
     }
 }
 
@@ -100,11 +128,20 @@ impl From<PricePoint> for HistoryPoint {
     params(HistoryParameters),
     responses((status = OK, body = History, description = "A page of points"), QueryProblems, NoSeries, DatabaseProblems, AlwaysProblems)
 )]
-pub(crate) async fn history(State(state): State<Arc<AppState>>, uri: Uri) -> Result<Json<History>, Problem> {
-    let Request { symbol, provider, range, limit } = Request::read(&uri)?;
+pub(crate) async fn history(
+    State(state): State<Arc<AppState>>,
+    uri: Uri,
+) -> Result<Json<History>, Problem> {
+    let Request {
+        symbol,
+        provider,
+        range,
+        limit,
+    } = Request::read(&uri)?;
     let (series, points) = postgres(async {
         let series = find_series(&state, &symbol, provider.as_ref()).await?;
-        let points = price_points::history(&state.db, series.series_id, range, cursor::rows(limit)).await?;
+        let points =
+            price_points::history(&state.db, series.series_id, range, cursor::rows(limit)).await?;
         Ok::<_, Problem>((series, points))
     })
     .await?;
@@ -112,7 +149,12 @@ pub(crate) async fn history(State(state): State<Arc<AppState>>, uri: Uri) -> Res
         cursor::encode(last.timestamp.timestamp_micros(), &series.provider)
     });
     let items = points.into_iter().map(HistoryPoint::from).collect();
-    Ok(Json(History { symbol: series.symbol, provider: series.provider, items, next_cursor }))
+    Ok(Json(History {
+        symbol: series.symbol,
+        provider: series.provider,
+        items,
+        next_cursor,
+    }))
 }
 
 struct Request {
@@ -127,7 +169,10 @@ impl Request {
         let mut query = QueryParameters::read::<HistoryParameters>(uri);
         let symbol = query.required("symbol", str::parse::<Symbol>);
         let mut provider = query.optional("provider", str::parse::<ProviderName>);
-        let mut range = Range { from: query.optional("from", time), to: query.optional("to", time) };
+        let mut range = Range {
+            from: query.optional("from", time),
+            to: query.optional("to", time),
+        };
         if let (Some(from), Some(to)) = (range.from, range.to)
             && from >= to
         {
@@ -141,11 +186,18 @@ impl Request {
             range.to = Some(range.to.map_or(before, |to| to.min(before)));
             provider = Some(of);
         }
-        Ok(Self { symbol: query.finish(symbol)?, provider, range, limit })
+        Ok(Self {
+            symbol: query.finish(symbol)?,
+            provider,
+            range,
+            limit,
+        })
     }
 }
 
 /// A page begins before the last point of the page before it, in the same series.
 fn position(text: &str) -> Result<(Timestamp, ProviderName), &'static str> {
-    cursor::decode(text, |before, provider| Some((cursor::time(before)?, provider.parse().ok()?)))
+    cursor::decode(text, |before, provider| {
+        Some((cursor::time(before)?, provider.parse().ok()?))
+    })
 }

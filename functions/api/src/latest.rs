@@ -27,17 +27,32 @@ const MAX_MAX_AGE: u32 = 86_400;
 /// What `GET /prices/latest` takes: either `symbol` or `symbols`.
 #[derive(Debug, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the contract's side of the parameters, which `Request::read` reads")]
+#[expect(
+    dead_code,
+    reason = "the contract's side of the parameters, which `Request::read` reads"
+)]
 pub(crate) struct LatestParameters {
     /// One symbol, as its provider spells it. What is not stored in this spelling is looked up, and asked for, in upper
     /// case. The answer is its quote.
-    #[param(required = false, min_length = 1, max_length = 32, pattern = "^[!-~]+$", example = "AAPL")]
+    #[param(
+        required = false,
+        min_length = 1,
+        max_length = 32,
+        pattern = "^[!-~]+$",
+        example = "AAPL"
+    )]
     symbol: String,
     /// Up to 100 different symbols with commas between them. The answer is a list in their order.
     #[param(required = false, example = "AAPL,MSFT")]
     symbols: String,
     /// Who is asked; the default provider where it is absent.
-    #[param(required = false, min_length = 1, max_length = 32, pattern = "^[!-~]+$", example = "replay")]
+    #[param(
+        required = false,
+        min_length = 1,
+        max_length = 32,
+        pattern = "^[!-~]+$",
+        example = "replay"
+    )]
     provider: String,
     /// Seconds since a stored quote was polled within which it is fresh enough; with 0 the provider is always asked.
     #[param(required = false, minimum = 0, maximum = 86_400, default = 5)]
@@ -98,11 +113,20 @@ pub(crate) async fn latest(
 ) -> Result<Json<LatestAnswer>, Problem> {
     let request = Request::read(&state, &uri)?;
     let max_age = TimeDelta::seconds(i64::from(request.max_age));
-    let outcomes =
-        quotes::latest(&state, &request.provider, request.wanted.symbols(), max_age, Utc::now()).await?;
+    let outcomes = quotes::latest(
+        &state,
+        &request.provider,
+        request.wanted.symbols(),
+        max_age,
+        Utc::now(),
+    )
+    .await?;
     match request.wanted {
         Wanted::One(_) => {
-            let outcome = outcomes.into_iter().next().unwrap_or_else(|| Err(Problem::internal()));
+            let outcome = outcomes
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| Err(Problem::internal()));
             Ok(Json(LatestAnswer::One(outcome?)))
         }
         Wanted::Many(symbols) => {
@@ -143,15 +167,21 @@ impl Request {
     fn read(state: &AppState, uri: &Uri) -> Result<Self, Problem> {
         let mut query = QueryParameters::read::<LatestParameters>(uri);
         let wanted = wanted(&mut query);
-        let max_age =
-            query.optional("max_age", |text| whole_number(text, 0, MAX_MAX_AGE)).unwrap_or(DEFAULT_MAX_AGE);
+        let max_age = query
+            .optional("max_age", |text| whole_number(text, 0, MAX_MAX_AGE))
+            .unwrap_or(DEFAULT_MAX_AGE);
         let name = query.optional("provider", str::parse::<ProviderName>);
         let provider = state.provider(name.as_ref());
         match provider {
-            Ok(provider) => Ok(Self { wanted: query.finish(wanted)?, provider, max_age }),
-            Err(message) if query.faults.is_empty() => {
-                Err(Problem::unknown_provider(Fault { location: "query.provider".to_owned(), message }))
-            }
+            Ok(provider) => Ok(Self {
+                wanted: query.finish(wanted)?,
+                provider,
+                max_age,
+            }),
+            Err(message) if query.faults.is_empty() => Err(Problem::unknown_provider(Fault {
+                location: "query.provider".to_owned(),
+                message,
+            })),
             Err(message) => {
                 query.fault("provider", message);
                 Err(Problem::invalid(query.faults))
@@ -161,7 +191,10 @@ impl Request {
 }
 
 fn wanted(query: &mut QueryParameters) -> Option<Wanted> {
-    match (query.text("symbol"), query.text("symbols").map(str::to_owned)) {
+    match (
+        query.text("symbol"),
+        query.text("symbols").map(str::to_owned),
+    ) {
         (Some(_), Some(_)) => {
             query.fault("symbols", "cannot be given together with symbol");
             None
@@ -169,10 +202,17 @@ fn wanted(query: &mut QueryParameters) -> Option<Wanted> {
         (None, Some(list)) => {
             let texts: Vec<_> = list.split(',').map(Some).collect();
             let as_given = |symbol| symbol;
-            let symbols =
-                names::distinct_symbols(&texts, as_given, "query.symbols", MAX_SYMBOLS, &mut query.faults);
+            let symbols = names::distinct_symbols(
+                &texts,
+                as_given,
+                "query.symbols",
+                MAX_SYMBOLS,
+                &mut query.faults,
+            );
             Some(Wanted::Many(symbols))
         }
-        (_, None) => query.required("symbol", str::parse).map(|symbol| Wanted::One([symbol])),
+        (_, None) => query
+            .required("symbol", str::parse)
+            .map(|symbol| Wanted::One([symbol])),
     }
 }

@@ -17,7 +17,10 @@ pub(crate) fn distinct_symbols(
 ) -> Vec<Symbol> {
     if texts.is_empty() || texts.len() > most {
         let message = format!("must have 1 to {most} symbols, not {}", texts.len());
-        faults.push(Fault { location: location.to_owned(), message });
+        faults.push(Fault {
+            location: location.to_owned(),
+            message,
+        });
         return Vec::new();
     }
     let mut seen = HashSet::new();
@@ -32,7 +35,10 @@ pub(crate) fn distinct_symbols(
             }
             Some(Ok(symbol)) => format!("repeats {symbol}"),
         };
-        faults.push(Fault { location: format!("{location}[{index}]"), message });
+        faults.push(Fault {
+            location: format!("{location}[{index}]"),
+            message,
+        });
     }
     symbols
 }
@@ -46,14 +52,26 @@ mod tests {
         let upper_cased = |symbol: Symbol| symbol.to_upper_case();
         let symbols = distinct_symbols(texts, upper_cased, "body.symbols", 3, &mut faults);
         let symbols = symbols.iter().map(ToString::to_string).collect();
-        (symbols, faults.into_iter().map(|fault| fault.location).collect())
+        (
+            symbols,
+            faults.into_iter().map(|fault| fault.location).collect(),
+        )
     }
 
     #[test]
     fn symbols_keep_their_order_and_are_spelt_as_wanted() {
         assert_eq!(read(&[Some("msft"), Some("AAPL")]).0, ["MSFT", "AAPL"]);
-        let as_given = distinct_symbols(&[Some("TpC"), Some("TPC")], |symbol| symbol, "", 3, &mut Vec::new());
-        assert_eq!(as_given.iter().map(Symbol::as_str).collect::<Vec<_>>(), ["TpC", "TPC"]);
+        let as_given = distinct_symbols(
+            &[Some("TpC"), Some("TPC")],
+            |symbol| symbol,
+            "",
+            3,
+            &mut Vec::new(),
+        );
+        assert_eq!(
+            as_given.iter().map(Symbol::as_str).collect::<Vec<_>>(),
+            ["TpC", "TPC"]
+        );
     }
 
     #[test]
@@ -72,6 +90,9 @@ mod tests {
     #[test]
     fn an_empty_list_and_one_too_long_are_one_fault_each() {
         assert_eq!(read(&[]).1, ["body.symbols"]);
-        assert_eq!(read(&[Some("A"), Some("A"), Some("A"), None]).1, ["body.symbols"]);
+        assert_eq!(
+            read(&[Some("A"), Some("A"), Some("A"), None]).1,
+            ["body.symbols"]
+        );
     }
 }

@@ -25,12 +25,18 @@ pub struct Observed {
 impl Observed {
     /// Notes whether the log took what was published.
     pub(crate) fn published(&self, failed: bool, now: Instant) {
-        *self.last_failed_publish.lock().unwrap_or_else(PoisonError::into_inner) = failed.then_some(now);
+        *self
+            .last_failed_publish
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = failed.then_some(now);
     }
 
     /// Whether the log failed so lately that publishing is not tried again yet.
     pub(crate) fn log_is_away(&self, now: Instant) -> bool {
-        let last = *self.last_failed_publish.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *self
+            .last_failed_publish
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         last.is_some_and(|last| now.duration_since(last) < LOG_PAUSE)
     }
 }
@@ -49,12 +55,18 @@ impl<K: Eq + Hash, V: Clone> Latest<K, V> {
     /// The outcome of `key`, if it is younger than `age`.
     pub(crate) fn younger_than(&self, age: Duration, key: &K) -> Option<V> {
         let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.get(key).filter(|(at, _)| at.elapsed() < age).map(|(_, outcome)| outcome.clone())
+        latest
+            .get(key)
+            .filter(|(at, _)| at.elapsed() < age)
+            .map(|(_, outcome)| outcome.clone())
     }
 
     /// Remembers `outcome` as of now.
     pub(crate) fn remember(&self, key: K, outcome: V) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (Instant::now(), outcome));
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, (Instant::now(), outcome));
     }
 }
 

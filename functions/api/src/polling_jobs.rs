@@ -70,7 +70,12 @@ pub(crate) async fn create(
     let job_id = creation::create(&state, &job, key, deadline).await?;
     let location = format!("/prices/poll/{job_id}");
     let accepted = AcceptedJob::of(job_id, job);
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(accepted)).into_response())
+    Ok((
+        StatusCode::ACCEPTED,
+        [(header::LOCATION, location)],
+        Json(accepted),
+    )
+        .into_response())
 }
 
 fn schedules_away(job_id: Uuid, error: &ScheduleError) -> Problem {
@@ -97,21 +102,30 @@ impl From<InsertError> for Problem {
     params(PageParameters),
     responses((status = OK, body = JobList, description = "A page of jobs"), QueryProblems, DatabaseProblems, AlwaysProblems)
 )]
-pub(crate) async fn list(State(state): State<Arc<AppState>>, uri: Uri) -> Result<Json<JobList>, Problem> {
+pub(crate) async fn list(
+    State(state): State<Arc<AppState>>,
+    uri: Uri,
+) -> Result<Json<JobList>, Problem> {
     let mut query = QueryParameters::read::<PageParameters>(&uri);
     let limit = query.limit();
     let after = query.optional("cursor", position);
     query.finish(Some(()))?;
     let jobs = postgres(polling_jobs::list(&state.db, after, cursor::rows(limit))).await?;
-    let (jobs, next_cursor) =
-        cursor::page(jobs, limit, |last| cursor::encode(last.created_at.timestamp_micros(), last.job_id));
+    let (jobs, next_cursor) = cursor::page(jobs, limit, |last| {
+        cursor::encode(last.created_at.timestamp_micros(), last.job_id)
+    });
     let now = Utc::now();
-    let items = jobs.into_iter().map(|job| JobAnswer::of(job, now)).collect();
+    let items = jobs
+        .into_iter()
+        .map(|job| JobAnswer::of(job, now))
+        .collect();
     Ok(Json(JobList { items, next_cursor }))
 }
 
 fn position(text: &str) -> Result<(Timestamp, Uuid), &'static str> {
-    cursor::decode(text, |created_at, job_id| Some((cursor::time(created_at)?, job_id.parse().ok()?)))
+    cursor::decode(text, |created_at, job_id| {
+        Some((cursor::time(created_at)?, job_id.parse().ok()?))
+    })
 }
 
 /// One polling job and how it goes
@@ -153,17 +167,26 @@ pub(crate) async fn delete(
 ) -> Result<StatusCode, Problem> {
     let job_id = job_id_of(&job_id)?;
     let deadline = Deadline::of_request();
-    let job = deadline.postgres(polling_jobs::get(&state.db, job_id)).await?;
+    let job = deadline
+        .postgres(polling_jobs::get(&state.db, job_id))
+        .await?;
     job.ok_or_else(|| Problem::no_job(job_id))?;
-    let deleted = deadline.schedules("delete the schedule", state.schedules.delete(job_id)).await;
+    let deleted = deadline
+        .schedules("delete the schedule", state.schedules.delete(job_id))
+        .await;
     deleted.map_err(|error| schedules_away(job_id, &error))?;
-    deadline.postgres(polling_jobs::delete(&state.db, job_id)).await?;
+    deadline
+        .postgres(polling_jobs::delete(&state.db, job_id))
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 fn job_id_of(text: &str) -> Result<Uuid, Problem> {
     text.parse().map_err(|_| {
         let message = "must be a UUID".to_owned();
-        Problem::invalid(vec![Fault { location: "path.job_id".to_owned(), message }])
+        Problem::invalid(vec![Fault {
+            location: "path.job_id".to_owned(),
+            message,
+        }])
     })
 }

@@ -14,8 +14,8 @@ mod answers;
 mod causes;
 
 pub(crate) use answers::{
-    AlwaysProblems, BodyProblems, DatabaseProblems, JobNotFound, NoSeries, OutcomeUnknown, PathNotFound,
-    ProviderProblems, QueryProblems, ScheduleProblems, TooManyJobs,
+    AlwaysProblems, BodyProblems, DatabaseProblems, JobNotFound, NoSeries, OutcomeUnknown,
+    PathNotFound, ProviderProblems, QueryProblems, ScheduleProblems, TooManyJobs,
 };
 
 /// Most bytes of a request's body.
@@ -65,7 +65,12 @@ pub(crate) struct Fault {
 }
 
 impl Problem {
-    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+    fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
         Self {
             kind,
             title,
@@ -78,42 +83,83 @@ impl Problem {
 
     /// A kind of its own adds nothing to the status.
     fn plain(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self::new(status, "about:blank", status.canonical_reason().unwrap_or_default(), detail)
+        Self::new(
+            status,
+            "about:blank",
+            status.canonical_reason().unwrap_or_default(),
+            detail,
+        )
     }
 
     fn after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1));
+        self.retry_after = Some(
+            wait.as_secs()
+                .saturating_add(u64::from(wait.subsec_nanos() > 0))
+                .max(1),
+        );
         self
     }
 
     /// The request itself is at fault, in all these places.
     pub(crate) fn invalid(mut faults: Vec<Fault>) -> Self {
         faults.truncate(MAX_FAULTS);
-        let detail =
-            faults.iter().map(|fault| format!("{} {}", fault.location, fault.message)).collect::<Vec<_>>();
+        let detail = faults
+            .iter()
+            .map(|fault| format!("{} {}", fault.location, fault.message))
+            .collect::<Vec<_>>();
         let status = StatusCode::UNPROCESSABLE_ENTITY;
-        let problem = Self::new(status, "/docs#invalid-request", "Invalid request", detail.join("; "));
-        Self { errors: faults, ..problem }
+        let problem = Self::new(
+            status,
+            "/docs#invalid-request",
+            "Invalid request",
+            detail.join("; "),
+        );
+        Self {
+            errors: faults,
+            ..problem
+        }
     }
 
     pub(crate) fn broken_json(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "/docs#broken-json", "Broken JSON", detail)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "/docs#broken-json",
+            "Broken JSON",
+            detail,
+        )
     }
 
     pub(crate) fn unknown_provider(fault: Fault) -> Self {
         let detail = format!("{} {}", fault.location, fault.message);
-        let problem =
-            Self::new(StatusCode::BAD_REQUEST, "/docs#unknown-provider", "Unknown provider", detail);
-        Self { errors: vec![fault], ..problem }
+        let problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            "/docs#unknown-provider",
+            "Unknown provider",
+            detail,
+        );
+        Self {
+            errors: vec![fault],
+            ..problem
+        }
     }
 
     pub(crate) fn no_series(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "/docs#no-series", "No such series", detail)
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "/docs#no-series",
+            "No such series",
+            detail,
+        )
     }
 
     pub(crate) fn no_job(job_id: uuid::Uuid) -> Self {
         let detail = format!("there is no polling job {job_id}");
-        Self::new(StatusCode::NOT_FOUND, "/docs#no-polling-job", "No such polling job", detail)
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "/docs#no-polling-job",
+            "No such polling job",
+            detail,
+        )
     }
 
     pub(crate) fn no_path(path: &str) -> Self {
@@ -131,7 +177,10 @@ impl Problem {
     }
 
     pub(crate) fn body_too_large(limit: usize) -> Self {
-        Self::plain(StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have at most {limit} bytes"))
+        Self::plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body may have at most {limit} bytes"),
+        )
     }
 
     pub(crate) fn not_json() -> Self {
@@ -144,7 +193,12 @@ impl Problem {
     pub(crate) fn foreign_page() -> Self {
         let detail = "a page of another site had a browser send this: its Origin is not this API's own, and \
                       ALLOWED_ORIGINS does not name it";
-        Self::new(StatusCode::FORBIDDEN, "/docs#foreign-page", "Request of another site's page", detail)
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "/docs#foreign-page",
+            "Request of another site's page",
+            detail,
+        )
     }
 
     pub(crate) fn too_many_relay_jobs(limit: u32) -> Self {
@@ -165,7 +219,10 @@ impl Problem {
             "the Idempotency-Key came with another request within 24 hours, which made the polling job {job_id}; give \
              each request a key of its own"
         );
-        let (status, kind) = (StatusCode::UNPROCESSABLE_ENTITY, "/docs#idempotency-key-reused");
+        let (status, kind) = (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "/docs#idempotency-key-reused",
+        );
         Self::new(status, kind, "Idempotency key of another request", detail)
     }
 
@@ -174,7 +231,12 @@ impl Problem {
             "Postgres did not say in time whether the polling job {job_id} is made; GET /prices/poll/{job_id} tells, and \
              with an Idempotency-Key the same request may be sent again"
         );
-        Self::new(StatusCode::GATEWAY_TIMEOUT, "/docs#outcome-unknown", "Outcome unknown", detail)
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "/docs#outcome-unknown",
+            "Outcome unknown",
+            detail,
+        )
     }
 
     /// A symbol of a list that could not be asked for in the request's time.
@@ -185,11 +247,19 @@ impl Problem {
             time.as_secs()
         );
         let status = StatusCode::GATEWAY_TIMEOUT;
-        Self::new(status, "/docs#provider-timeout", "The provider is too slow", detail)
+        Self::new(
+            status,
+            "/docs#provider-timeout",
+            "The provider is too slow",
+            detail,
+        )
     }
 
     pub(crate) fn internal() -> Self {
-        Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong on our side")
+        Self::plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "something went wrong on our side",
+        )
     }
 
     pub(crate) fn postgres_away() -> Self {
@@ -212,7 +282,11 @@ impl Problem {
 
 /// The status of the health answer, which is no problem but an answer either way.
 pub(crate) fn health_status(working: bool) -> StatusCode {
-    if working { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+    if working {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
 }
 
 impl IntoResponse for Problem {
@@ -221,7 +295,10 @@ impl IntoResponse for Problem {
         let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
@@ -235,13 +312,27 @@ mod tests {
 
     #[test]
     fn an_answer_names_at_most_a_hundred_faults() {
-        let fault = Fault { location: "body".to_owned(), message: "is wrong".to_owned() };
-        assert_eq!(Problem::invalid(vec![fault; 5_000]).errors.len(), MAX_FAULTS);
+        let fault = Fault {
+            location: "body".to_owned(),
+            message: "is wrong".to_owned(),
+        };
+        assert_eq!(
+            Problem::invalid(vec![fault; 5_000]).errors.len(),
+            MAX_FAULTS
+        );
     }
 
     #[test]
     fn a_wait_is_told_in_whole_seconds_rounded_up() {
-        assert_eq!(Problem::internal().after(Duration::from_millis(1_200)).retry_after, Some(2));
-        assert_eq!(Problem::internal().after(Duration::ZERO).retry_after, Some(1));
+        assert_eq!(
+            Problem::internal()
+                .after(Duration::from_millis(1_200))
+                .retry_after,
+            Some(2)
+        );
+        assert_eq!(
+            Problem::internal().after(Duration::ZERO).retry_after,
+            Some(1)
+        );
     }
 }

@@ -22,7 +22,10 @@ pub(crate) const MAX_LIMIT: usize = 1_000;
 /// What every paged list takes.
 #[derive(Debug, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the contract's side of the parameters, which the handlers read")]
+#[expect(
+    dead_code,
+    reason = "the contract's side of the parameters, which the handlers read"
+)]
 pub(crate) struct PageParameters {
     /// Most items of one answer.
     #[param(required = false, minimum = 1, maximum = 1_000, default = 100)]
@@ -42,16 +45,27 @@ pub(crate) struct QueryParameters {
 impl QueryParameters {
     /// Reads the parameters that `P` documents; any others are faults.
     pub(crate) fn read<P: IntoParams>(uri: &Uri) -> Self {
-        let known: Vec<String> =
-            P::into_params(|| None).into_iter().map(|parameter| parameter.name).collect();
-        let mut query = Self { values: BTreeMap::new(), faults: Vec::new() };
+        let known: Vec<String> = P::into_params(|| None)
+            .into_iter()
+            .map(|parameter| parameter.name)
+            .collect();
+        let mut query = Self {
+            values: BTreeMap::new(),
+            faults: Vec::new(),
+        };
         let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
-            query.faults.push(Fault { location: "query".to_owned(), message: "cannot be read".to_owned() });
+            query.faults.push(Fault {
+                location: "query".to_owned(),
+                message: "cannot be read".to_owned(),
+            });
             return query;
         };
         for (name, value) in pairs {
             if !known.contains(&name) {
-                query.fault(&name, format_args!("is not a parameter here; these are: {}", known.join(", ")));
+                query.fault(
+                    &name,
+                    format_args!("is not a parameter here; these are: {}", known.join(", ")),
+                );
             } else if let Some(first) = query.values.insert(name.clone(), value) {
                 query.fault(&name, "is given twice");
                 query.values.insert(name, first);
@@ -62,7 +76,10 @@ impl QueryParameters {
 
     /// Notes a fault of the parameter `name`.
     pub(crate) fn fault(&mut self, name: &str, message: impl Display) {
-        self.faults.push(Fault { location: format!("query.{name}"), message: message.to_string() });
+        self.faults.push(Fault {
+            location: format!("query.{name}"),
+            message: message.to_string(),
+        });
     }
 
     /// The parameter's text, if it is there.
@@ -99,7 +116,8 @@ impl QueryParameters {
 
     /// The page size: `limit`, or its default.
     pub(crate) fn limit(&mut self) -> usize {
-        self.optional("limit", |text| whole_number(text, 1, MAX_LIMIT)).unwrap_or(DEFAULT_LIMIT)
+        self.optional("limit", |text| whole_number(text, 1, MAX_LIMIT))
+            .unwrap_or(DEFAULT_LIMIT)
     }
 
     /// Ends the reading: `required`, unless there were faults.
@@ -147,7 +165,11 @@ mod tests {
         let mut parameters = QueryParameters::read::<Known>(&uri);
         parameters.limit();
         parameters.optional("from", time);
-        parameters.faults.into_iter().map(|fault| fault.location).collect()
+        parameters
+            .faults
+            .into_iter()
+            .map(|fault| fault.location)
+            .collect()
     }
 
     #[test]
@@ -160,7 +182,17 @@ mod tests {
 
     #[test]
     fn whole_numbers_are_plain_digits_within_bounds() {
-        for text in ["", "0", "+5", "-1", "1.0", "1e2", "%205", "1001", "99999999999999999999999"] {
+        for text in [
+            "",
+            "0",
+            "+5",
+            "-1",
+            "1.0",
+            "1e2",
+            "%205",
+            "1001",
+            "99999999999999999999999",
+        ] {
             assert_eq!(faults(&format!("limit={text}")).len(), 1, "{text:?}");
         }
         assert!(faults("limit=1000").is_empty());

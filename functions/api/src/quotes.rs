@@ -56,15 +56,45 @@ pub(crate) struct LatestQuote {
 
 impl From<Series> for LatestQuote {
     fn from(series: Series) -> Self {
-        let Series { symbol, price, currency, timestamp, provider, polled_at, .. } = series;
-        Self { symbol, price, currency, timestamp, provider, polled_at }
+        let Series {
+            symbol,
+            price,
+            currency,
+            timestamp,
+            provider,
+            polled_at,
+            ..
+        } = series;
+        Self {
+            symbol,
+            price,
+            currency,
+            timestamp,
+            provider,
+            polled_at,
+        }
     }
 }
 
 impl From<PriceEvent> for LatestQuote {
     fn from(event: PriceEvent) -> Self {
-        let PriceEvent { symbol, price, currency, timestamp, provider, polled_at, .. } = event;
-        Self { symbol, price, currency, timestamp, provider, polled_at }
+        let PriceEvent {
+            symbol,
+            price,
+            currency,
+            timestamp,
+            provider,
+            polled_at,
+            ..
+        } = event;
+        Self {
+            symbol,
+            price,
+            currency,
+            timestamp,
+            provider,
+            polled_at,
+        }
     }
 }
 
@@ -82,20 +112,34 @@ pub(crate) async fn latest(
     now: Timestamp,
 ) -> Result<Vec<Outcome>, Problem> {
     let deadline = Deadline::after(state.asking_time);
-    let spellings: Vec<Symbol> =
-        symbols.iter().cloned().chain(symbols.iter().map(Symbol::to_upper_case)).collect();
-    let stored = deadline.postgres(series::of_provider(&state.db, &spellings, provider.name())).await?;
+    let spellings: Vec<Symbol> = symbols
+        .iter()
+        .cloned()
+        .chain(symbols.iter().map(Symbol::to_upper_case))
+        .collect();
+    let stored = deadline
+        .postgres(series::of_provider(&state.db, &spellings, provider.name()))
+        .await?;
     let mut outcomes: HashMap<Symbol, Outcome> = stored
         .into_iter()
         .filter(|series| is_fresh(series.polled_at, max_age, now))
         .map(|series| (series.symbol.clone(), Ok(series.into())))
         .collect();
     let stale: Vec<Symbol> = stale(symbols, &outcomes);
-    let batches: Vec<Vec<Symbol>> =
-        stale.chunks(provider.max_symbols().max(1)).map(<[Symbol]>::to_vec).collect();
-    let asking = Asking { state, provider, now, deadline };
+    let batches: Vec<Vec<Symbol>> = stale
+        .chunks(provider.max_symbols().max(1))
+        .map(<[Symbol]>::to_vec)
+        .collect();
+    let asking = Asking {
+        state,
+        provider,
+        now,
+        deadline,
+    };
     // In the order of their answers, so that a slow batch does not keep those after the next few from being asked for.
-    let asked = stream::iter(batches).map(|batch| asking.ask(batch)).buffer_unordered(CONCURRENT_BATCHES);
+    let asked = stream::iter(batches)
+        .map(|batch| asking.ask(batch))
+        .buffer_unordered(CONCURRENT_BATCHES);
     outcomes.extend(asked.collect::<Vec<_>>().await.into_iter().flatten());
     let absent = || {
         Err(ProviderError::Malformed {
@@ -104,8 +148,15 @@ pub(crate) async fn latest(
         }
         .into())
     };
-    let outcome = |symbol: &Symbol| outcomes.get(symbol).or_else(|| outcomes.get(&symbol.to_upper_case()));
-    Ok(symbols.iter().map(|symbol| outcome(symbol).cloned().unwrap_or_else(absent)).collect())
+    let outcome = |symbol: &Symbol| {
+        outcomes
+            .get(symbol)
+            .or_else(|| outcomes.get(&symbol.to_upper_case()))
+    };
+    Ok(symbols
+        .iter()
+        .map(|symbol| outcome(symbol).cloned().unwrap_or_else(absent))
+        .collect())
 }
 
 /// The symbols to ask for: those with a fresh quote in neither spelling, upper-cased, each once.
@@ -141,7 +192,10 @@ impl Asking<'_> {
         let outcomes = self.fetch_and_publish(&batch).await;
 
         outcomes.unwrap_or_else(|problem| {
-            batch.into_iter().map(|symbol| (symbol, Err(problem.clone()))).collect()
+            batch
+                .into_iter()
+                .map(|symbol| (symbol, Err(problem.clone())))
+                .collect()
         })
     }
 
@@ -159,7 +213,12 @@ impl Asking<'_> {
                 Ok(quote) => {
                     let name = self.provider.name().clone();
                     let polled_at = answer.received_at;
-                    events.push(PriceEvent::of_quote(quote.clone(), name, polled_at, raw_response_id));
+                    events.push(PriceEvent::of_quote(
+                        quote.clone(),
+                        name,
+                        polled_at,
+                        raw_response_id,
+                    ));
                 }
                 Err(error) => outcomes.push((symbol.clone(), Err(error.clone().into()))),
             }
@@ -181,13 +240,30 @@ impl Asking<'_> {
         let fetch = timeout(FETCH_TIMEOUT, provider.fetch(batch, self.now));
         let fetched = last_answer.wait(fetch).await;
         let answer = fetched.ok_or_else(|| Problem::out_of_time(provider.name(), time))?;
-        Ok(answer.unwrap_or_else(|_| Err(ProviderError::TimedOut { provider: provider.name().clone() }))?)
+        Ok(answer.unwrap_or_else(|_| {
+            Err(ProviderError::TimedOut {
+                provider: provider.name().clone(),
+            })
+        })?)
     }
 
-    async fn store(&self, symbols: &[Symbol], answer: &Answer, raw_response_id: Uuid) -> Result<(), Problem> {
-        let Answer { received_at, body, .. } = answer;
+    async fn store(
+        &self,
+        symbols: &[Symbol],
+        answer: &Answer,
+        raw_response_id: Uuid,
+    ) -> Result<(), Problem> {
+        let Answer {
+            received_at, body, ..
+        } = answer;
         let provider = self.provider.name();
-        let response = RawResponse { raw_response_id, provider, symbols, received_at: *received_at, body };
+        let response = RawResponse {
+            raw_response_id,
+            provider,
+            symbols,
+            received_at: *received_at,
+            body,
+        };
 
         let storing = raw_responses::insert(&self.state.db, &response);
         self.deadline.within(STORE_TIMEOUT).postgres(storing).await
@@ -196,19 +272,31 @@ impl Asking<'_> {
     /// Appends the events to the log; only what it acknowledged is answered.
     async fn publish(&self, events: Vec<PriceEvent>) -> Vec<(Symbol, Outcome)> {
         let appending = self.state.log.append(&events);
-        let results = self.deadline.within(PUBLISH_TIMEOUT).wait(appending).await.unwrap_or_default();
+        let results = self
+            .deadline
+            .within(PUBLISH_TIMEOUT)
+            .wait(appending)
+            .await
+            .unwrap_or_default();
 
         let acknowledged = |index: usize| matches!(results.get(index), Some(Ok(())));
         let failed = (0..events.len()).any(|index| !acknowledged(index));
         self.state.observed.published(failed, Instant::now());
         if failed {
-            let error = results.iter().find_map(|result| result.as_ref().err()).map(ToString::to_string);
+            let error = results
+                .iter()
+                .find_map(|result| result.as_ref().err())
+                .map(ToString::to_string);
             tracing::warn!(error, "price events were not acknowledged");
         }
 
         let outcome = |(index, event): (usize, PriceEvent)| {
             let symbol = event.symbol.clone();
-            let outcome = if acknowledged(index) { Ok(event.into()) } else { Err(Problem::kafka_away()) };
+            let outcome = if acknowledged(index) {
+                Ok(event.into())
+            } else {
+                Err(Problem::kafka_away())
+            };
             (symbol, outcome)
         };
         events.into_iter().enumerate().map(outcome).collect()

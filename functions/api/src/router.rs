@@ -16,7 +16,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::problem::{MAX_BODY_BYTES, Problem};
 use crate::state::AppState;
 use crate::{
-    average, contract, docs, foreign_pages, health, history, json_bodies, latest, polling_jobs, symbols,
+    average, contract, docs, foreign_pages, health, history, json_bodies, latest, polling_jobs,
+    symbols,
 };
 
 /// The whole API over `state`.
@@ -41,8 +42,14 @@ fn routes() -> Router<Arc<AppState>> {
         .route("/prices/average", get(average::average))
         .route("/prices/history", get(history::history))
         .route("/symbols", get(symbols::symbols))
-        .route("/prices/poll", post(polling_jobs::create).get(polling_jobs::list))
-        .route("/prices/poll/{job_id}", get(polling_jobs::get).delete(polling_jobs::delete))
+        .route(
+            "/prices/poll",
+            post(polling_jobs::create).get(polling_jobs::list),
+        )
+        .route(
+            "/prices/poll/{job_id}",
+            get(polling_jobs::get).delete(polling_jobs::delete),
+        )
         .route("/health", get(health::health))
         .route("/openapi.json", get(contract::document))
         .route("/docs", get(docs::page))
@@ -58,10 +65,15 @@ async fn limit_body(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature that the layer calls")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the layer calls"
+)]
 fn internal(panic: Box<dyn Any + Send>) -> Response {
-    let message =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = message, "a handler panicked");
     Problem::internal().into_response()
 }

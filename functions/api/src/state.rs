@@ -39,11 +39,21 @@ pub struct AppState {
 
 impl AppState {
     /// The provider named, else the default one. An unknown name gives the message for the client.
-    pub(crate) fn provider(&self, name: Option<&ProviderName>) -> Result<Arc<dyn Provider>, String> {
+    pub(crate) fn provider(
+        &self,
+        name: Option<&ProviderName>,
+    ) -> Result<Arc<dyn Provider>, String> {
         let name = name.unwrap_or_else(|| self.providers.default_name());
         self.providers.get(name).ok_or_else(|| {
-            let known = self.providers.names().map(ProviderName::as_str).collect::<Vec<_>>();
-            format!("is not a known provider: {name}; the known ones are: {}", known.join(", "))
+            let known = self
+                .providers
+                .names()
+                .map(ProviderName::as_str)
+                .collect::<Vec<_>>();
+            format!(
+                "is not a known provider: {name}; the known ones are: {}",
+                known.join(", ")
+            )
         })
     }
 }

@@ -21,12 +21,19 @@ pub(crate) async fn find_series(
         return Ok(series);
     }
     let Some(provider) = provider else {
-        return Err(Problem::no_series(format!("no price of {symbol} is stored")));
+        return Err(Problem::no_series(format!(
+            "no price of {symbol} is stored"
+        )));
     };
     if let Err(message) = state.provider(Some(provider))
         && !series::has_provider(&state.db, provider).await?
     {
-        return Err(Problem::unknown_provider(Fault { location: "query.provider".to_owned(), message }));
+        return Err(Problem::unknown_provider(Fault {
+            location: "query.provider".to_owned(),
+            message,
+        }));
     }
-    Err(Problem::no_series(format!("no price of {symbol} from {provider} is stored")))
+    Err(Problem::no_series(format!(
+        "no price of {symbol} from {provider} is stored"
+    )))
 }

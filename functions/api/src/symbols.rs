@@ -57,8 +57,25 @@ pub(crate) struct SymbolItem {
 
 impl From<Series> for SymbolItem {
     fn from(series: Series) -> Self {
-        let Series { symbol, provider, timestamp, price, currency, moving_average, points, .. } = series;
-        Self { symbol, provider, timestamp, price, currency, moving_average, points }
+        let Series {
+            symbol,
+            provider,
+            timestamp,
+            price,
+            currency,
+            moving_average,
+            points,
+            ..
+        } = series;
+        Self {
+            symbol,
+            provider,
+            timestamp,
+            price,
+            currency,
+            moving_average,
+            points,
+        }
     }
 }
 
@@ -80,13 +97,20 @@ pub(crate) async fn symbols(
     let after = query.optional("cursor", position);
     query.finish(Some(()))?;
     let found = postgres(series::list(&state.db, after.as_ref(), cursor::rows(limit))).await?;
-    let (found, next_cursor) =
-        cursor::page(found, limit, |last| cursor::encode(&last.symbol, &last.provider));
-    Ok(Json(SymbolList { items: found.into_iter().map(SymbolItem::from).collect(), next_cursor }))
+    let (found, next_cursor) = cursor::page(found, limit, |last| {
+        cursor::encode(&last.symbol, &last.provider)
+    });
+    Ok(Json(SymbolList {
+        items: found.into_iter().map(SymbolItem::from).collect(),
+        next_cursor,
+    }))
 }
 
 fn position(text: &str) -> Result<SeriesKey, &'static str> {
     cursor::decode(text, |symbol, provider| {
-        Some(SeriesKey { symbol: symbol.parse().ok()?, provider: provider.parse().ok()? })
+        Some(SeriesKey {
+            symbol: symbol.parse().ok()?,
+            provider: provider.parse().ok()?,
+        })
     })
 }

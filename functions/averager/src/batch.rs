@@ -45,12 +45,18 @@ pub enum EventError {
 pub fn decode(event: &str, now: Timestamp) -> Result<Batch, EventError> {
     let event = KafkaEvent::read(event)?;
     let mut batch = Batch::default();
-    batch.events.reserve(event.records.values().map(Vec::len).sum());
+    batch
+        .events
+        .reserve(event.records.values().map(Vec::len).sum());
     let mut buffer = Vec::new();
     for record in event.records.values().flatten() {
         match judge(record, now, &mut buffer)? {
             Ok(event) => batch.events.push(event),
-            Err(rejection) => batch.rejected.push(rejected(record, rejection.to_string(), &mut buffer)?),
+            Err(rejection) => {
+                batch
+                    .rejected
+                    .push(rejected(record, rejection.to_string(), &mut buffer)?)
+            }
         }
     }
     Ok(batch)
@@ -121,11 +127,13 @@ fn bytes<'b>(
 ) -> Result<Option<&'b [u8]>, EventError> {
     let Some(text) = base64 else { return Ok(None) };
     buffer.clear();
-    STANDARD.decode_vec(text.0.as_bytes(), buffer).map_err(|_| EventError::NotBase64 {
-        topic: record.topic.to_string(),
-        partition: record.partition,
-        offset: record.offset,
-    })?;
+    STANDARD
+        .decode_vec(text.0.as_bytes(), buffer)
+        .map_err(|_| EventError::NotBase64 {
+            topic: record.topic.to_string(),
+            partition: record.partition,
+            offset: record.offset,
+        })?;
     Ok(Some(buffer))
 }
 
@@ -136,7 +144,11 @@ fn record_time(milliseconds: i64) -> Option<Timestamp> {
 
 /// Kafka's milliseconds as a time that Postgres stores; what lies outside the calendar is put at its nearer end.
 fn time(milliseconds: i64) -> Timestamp {
-    let end = if milliseconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    let end = if milliseconds < 0 {
+        DateTime::<Utc>::MIN_UTC
+    } else {
+        DateTime::<Utc>::MAX_UTC
+    };
     to_microseconds(DateTime::from_timestamp_millis(milliseconds).unwrap_or(end))
 }
 
@@ -171,7 +183,10 @@ mod tests {
         assert_eq!(batch.events.len(), 1);
         assert_eq!(batch.events[0].symbol.as_str(), "AAPL");
         let rejected = &batch.rejected[0];
-        assert_eq!((rejected.topic.as_str(), rejected.partition, rejected.offset), ("price-events", 0, 8));
+        assert_eq!(
+            (rejected.topic.as_str(), rejected.partition, rejected.offset),
+            ("price-events", 0, 8)
+        );
         assert_eq!(rejected.key.as_deref(), Some(b"A".as_slice()));
         assert_eq!(rejected.value.as_deref(), Some(b"nonsense".as_slice()));
     }
@@ -180,7 +195,12 @@ mod tests {
     fn the_example_event_is_two_prices_and_a_reject() {
         let batch = read(include_str!("../../../events/averager-batch.json")).unwrap();
         assert_eq!((batch.events.len(), batch.rejected.len()), (2, 1));
-        assert!(batch.events.iter().all(|event| event.symbol.as_str() == "EXAMPLE"));
+        assert!(
+            batch
+                .events
+                .iter()
+                .all(|event| event.symbol.as_str() == "EXAMPLE")
+        );
     }
 
     #[test]
@@ -198,9 +218,18 @@ mod tests {
     fn a_record_without_a_timestamp_is_told_from_one_of_1970() {
         assert_eq!(record_time(-1), None);
         assert_eq!(record_time(0), Some(Timestamp::UNIX_EPOCH));
-        assert_eq!(time(-1), Timestamp::UNIX_EPOCH - chrono::TimeDelta::milliseconds(1));
-        assert_eq!((time(i64::MIN), record_time(i64::MIN)), (to_microseconds(Timestamp::MIN_UTC), None));
-        assert_eq!(record_time(i64::MAX), Some(to_microseconds(Timestamp::MAX_UTC)));
+        assert_eq!(
+            time(-1),
+            Timestamp::UNIX_EPOCH - chrono::TimeDelta::milliseconds(1)
+        );
+        assert_eq!(
+            (time(i64::MIN), record_time(i64::MIN)),
+            (to_microseconds(Timestamp::MIN_UTC), None)
+        );
+        assert_eq!(
+            record_time(i64::MAX),
+            Some(to_microseconds(Timestamp::MAX_UTC))
+        );
     }
 
     #[test]
@@ -208,14 +237,31 @@ mod tests {
         let records = r#"{"topic":"t","partition":0,"offset":1,"timestamp":-1},
                          {"topic":"t","partition":0,"offset":2,"timestamp":9223372036854775807,"key":null,"value":null}"#;
         let batch = read(&event(records)).unwrap();
-        assert_eq!(batch.rejected.iter().map(|event| event.value.clone()).collect::<Vec<_>>(), [None, None]);
+        assert_eq!(
+            batch
+                .rejected
+                .iter()
+                .map(|event| event.value.clone())
+                .collect::<Vec<_>>(),
+            [None, None]
+        );
     }
 
     #[test]
     fn an_event_of_another_kind_is_an_error_that_says_so() {
-        assert!(read(r#"{"Records":[]}"#).unwrap_err().to_string().contains("not a Kafka batch"));
+        assert!(
+            read(r#"{"Records":[]}"#)
+                .unwrap_err()
+                .to_string()
+                .contains("not a Kafka batch")
+        );
         assert!(read("[]").is_err());
         let broken = event(r#"{"topic":"t","partition":0,"offset":1,"timestamp":0,"value":"%%%"}"#);
-        assert!(read(&broken).unwrap_err().to_string().contains("t-0 at offset 1 is not base64"));
+        assert!(
+            read(&broken)
+                .unwrap_err()
+                .to_string()
+                .contains("t-0 at offset 1 is not base64")
+        );
     }
 }

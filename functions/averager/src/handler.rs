@@ -67,7 +67,10 @@ impl From<BatchError> for Diagnostic {
             BatchError::Event(_) => "UnreadableEvent",
             BatchError::Repository(_) | BatchError::TimedOut(_) => "BatchNotStored",
         };
-        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
+        Self {
+            error_type: error_type.to_owned(),
+            error_message: error.to_string(),
+        }
     }
 }
 
@@ -91,7 +94,11 @@ pub fn deadline(deadline_ms: u64) -> Instant {
 ///
 /// # Errors
 /// When the batch was not stored, or not the whole of it.
-pub async fn handle(ingest: &Ingest, event: &str, give_up_at: Instant) -> Result<Summary, BatchError> {
+pub async fn handle(
+    ingest: &Ingest,
+    event: &str,
+    give_up_at: Instant,
+) -> Result<Summary, BatchError> {
     let now = Utc::now();
     let batch = batch::decode(event, now)?;
     let last_answer = LastAnswer::default();
@@ -100,7 +107,9 @@ pub async fn handle(ingest: &Ingest, event: &str, give_up_at: Instant) -> Result
     let stored = stored.unwrap_or_else(|_| Err(BatchError::TimedOut(last_answer.take())));
     match &stored {
         Err(BatchError::Repository(error)) => storing::note_failure(ingest, &error.coded()).await,
-        Err(error @ BatchError::TimedOut(_)) => storing::note_failure(ingest, &error.to_string()).await,
+        Err(error @ BatchError::TimedOut(_)) => {
+            storing::note_failure(ingest, &error.to_string()).await
+        }
         Ok(_) | Err(BatchError::Event(_)) => {}
     }
     stored.inspect(|summary| tracing::info!(?summary, "batch stored"))

@@ -13,7 +13,11 @@ async fn main() -> Result<(), Error> {
     let ingest = &Ingest::new(repository::connect(&config.database.url, 1)?);
     lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
         // Boxed: the types of what it awaits are nested deeper than the compiler follows in one piece.
-        let handled = Box::pin(handle(ingest, event.payload.get(), deadline(event.context.deadline)));
+        let handled = Box::pin(handle(
+            ingest,
+            event.payload.get(),
+            deadline(event.context.deadline),
+        ));
         handled.await.inspect_err(log)
     }))
     .await

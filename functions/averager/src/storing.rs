@@ -57,7 +57,10 @@ pub(crate) async fn store(
     match patiently(ingest, &batch.events, &batch.rejected, last_answer).await {
         Ok(stored) => return Ok(Summary::default() + stored),
         Err(error) => {
-            tracing::warn!(error = error.detail(), "batch refused as a whole, trying it in parts");
+            tracing::warn!(
+                error = error.detail(),
+                "batch refused as a whole, trying it in parts"
+            );
         }
     }
 
@@ -70,8 +73,12 @@ pub(crate) async fn store(
 
 /// Tells of events that Postgres refused: each in the log, the last one where `GET /health` finds it.
 async fn tell(ingest: &Ingest, refused: &[RejectedEvent]) {
-    let place =
-        |event: &RejectedEvent| format!("{}-{} at offset {}", event.topic, event.partition, event.offset);
+    let place = |event: &RejectedEvent| {
+        format!(
+            "{}-{} at offset {}",
+            event.topic, event.partition, event.offset
+        )
+    };
     for event in refused {
         tracing::error!(
             event = place(event),
@@ -88,7 +95,10 @@ async fn tell(ingest: &Ingest, refused: &[RejectedEvent]) {
 pub(crate) async fn note_failure(ingest: &Ingest, error: &str) {
     let noted = timeout(NOTING, ingest.note_failure(error)).await;
     if let Err(error) = noted.unwrap_or_else(|_| Err(repository::Error::unanswered())) {
-        tracing::warn!(error = error.detail(), "the failure could not be noted for the health check");
+        tracing::warn!(
+            error = error.detail(),
+            "the failure could not be noted for the health check"
+        );
     }
 }
 
@@ -118,7 +128,10 @@ async fn in_parts(
             }
             Err(error) => {
                 let code = error.code().unwrap_or_default();
-                refused.insert(part.start, format!("Postgres refuses the event's values (SQLSTATE {code})"));
+                refused.insert(
+                    part.start,
+                    format!("Postgres refuses the event's values (SQLSTATE {code})"),
+                );
             }
         }
     }
@@ -145,7 +158,11 @@ async fn patiently(
         .when(repository::Error::is_transient)
         .notify(|error, pause| {
             last_answer.note(error);
-            tracing::warn!(error = error.detail(), ?pause, "batch not stored, trying again");
+            tracing::warn!(
+                error = error.detail(),
+                ?pause,
+                "batch not stored, trying again"
+            );
         })
         .await
 }

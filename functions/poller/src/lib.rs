@@ -79,7 +79,9 @@ pub enum Ended {
 pub enum FiringError {
     /// The firing lies further ahead of our clock than clocks differ. Answered with success it
     /// would be lost.
-    #[error("the firing of {0} lies in the future; the clock of the scheduler or of the poller is wrong")]
+    #[error(
+        "the firing of {0} lies in the future; the clock of the scheduler or of the poller is wrong"
+    )]
     NotDue(Timestamp),
     /// The process is being stopped.
     #[error("the poller is being stopped")]
@@ -113,7 +115,10 @@ impl From<FiringError> for Diagnostic {
             FiringError::OutOfTime { .. } => "OutOfTime",
             FiringError::Repository(_) => "Repository",
         };
-        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
+        Self {
+            error_type: error_type.to_owned(),
+            error_message: error.to_string(),
+        }
     }
 }
 
@@ -140,16 +145,28 @@ impl Poller {
     /// holds the tick to the end, its job is not active by then, or the process is being stopped
     /// while it waits.
     pub async fn serve(&self, firing: &Firing, deadline: Timestamp) -> Result<Served, FiringError> {
-        let &Firing { job_id, scheduled_time } = firing;
-        let ended = |ended| Ok(Served { job_id, polled: 0, ended });
+        let &Firing {
+            job_id,
+            scheduled_time,
+        } = firing;
+        let ended = |ended| {
+            Ok(Served {
+                job_id,
+                polled: 0,
+                ended,
+            })
+        };
         if scheduled_time > self.clock.now() + CLOCK_TOLERANCE {
             return Err(FiringError::NotDue(scheduled_time));
         }
 
         let limits = Limits::new(scheduled_time, deadline);
         let note = || polling_jobs::note_firing(&self.pool, job_id, scheduled_time);
-        self.patiently("note the firing", limits.relays_until, &limits, note).await?;
-        let Some(job) = self.activated(job_id, &limits).await? else { return ended(Ended::NoSuchJob) };
+        self.patiently("note the firing", limits.relays_until, &limits, note)
+            .await?;
+        let Some(job) = self.activated(job_id, &limits).await? else {
+            return ended(Ended::NoSuchJob);
+        };
 
         if job.grid().is_relayed() {
             return self.relay(firing, &limits).await;
@@ -158,16 +175,26 @@ impl Poller {
             return ended(Ended::Done);
         };
         let polled = self.serve_only_tick(&job, tick, &limits).await?;
-        Ok(Served { job_id, polled: u32::from(polled), ended: Ended::Done })
+        Ok(Served {
+            job_id,
+            polled: u32::from(polled),
+            ended: Ended::Done,
+        })
     }
 
     /// The job of a firing. One that is only about to be there, whose schedule was quicker than its
     /// activation, is waited for: else the first tick would be lost.
-    async fn activated(&self, job_id: Uuid, limits: &Limits) -> Result<Option<PollingJob>, FiringError> {
+    async fn activated(
+        &self,
+        job_id: Uuid,
+        limits: &Limits,
+    ) -> Result<Option<PollingJob>, FiringError> {
         loop {
             // Asked before the job is read: one that is activated in between is read then.
             let is_pending = || polling_jobs::is_pending(&self.pool, job_id);
-            let pending = self.patiently("read the job", limits.relays_until, limits, is_pending).await?;
+            let pending = self
+                .patiently("read the job", limits.relays_until, limits, is_pending)
+                .await?;
             let job = self.job(job_id, limits).await?;
             if job.is_some() || !pending {
                 return Ok(job);
@@ -182,7 +209,8 @@ impl Poller {
     /// The job as it is now.
     async fn job(&self, job_id: Uuid, limits: &Limits) -> Result<Option<PollingJob>, FiringError> {
         let get = || polling_jobs::get(&self.pool, job_id);
-        self.patiently("read the job", limits.relays_until, limits, get).await
+        self.patiently("read the job", limits.relays_until, limits, get)
+            .await
     }
 
     /// Repeats an operation, which is to do `step`, while Postgres is away: up to `until`, and no
@@ -206,7 +234,9 @@ impl Poller {
                     warn!(%error, step, "trying again");
                     self.wait_until(self.clock.now() + RETRY_PAUSE).await?;
                 }
-                Err(error) if error.is_transient() => return Err(FiringError::OutOfTime { step, error }),
+                Err(error) if error.is_transient() => {
+                    return Err(FiringError::OutOfTime { step, error });
+                }
                 result => return Ok(result?),
             }
         }
@@ -220,7 +250,10 @@ impl Poller {
         by: Timestamp,
         work: impl Future<Output = T>,
     ) -> Option<T> {
-        let left = (by - self.clock.now()).to_std().ok().filter(|left| !left.is_zero())?;
+        let left = (by - self.clock.now())
+            .to_std()
+            .ok()
+            .filter(|left| !left.is_zero())?;
         tokio::time::timeout(left.min(at_most), work).await.ok()
     }
 
@@ -242,13 +275,19 @@ mod tests {
     fn the_example_event_is_a_firing() {
         let firing: Firing =
             serde_json::from_str(include_str!("../../../events/poller-tick.json")).unwrap();
-        assert_eq!(firing.scheduled_time.to_rfc3339(), "2024-03-20T10:30:00+00:00");
+        assert_eq!(
+            firing.scheduled_time.to_rfc3339(),
+            "2024-03-20T10:30:00+00:00"
+        );
     }
 
     #[test]
     fn a_firing_s_time_is_the_one_that_postgres_gives_back() {
         let firing = r#"{"job_id":"6f9619ff-8b86-4d01-b42d-00cf4fc964ff","scheduled_time":"2026-11-27T10:30:60.0000009Z"}"#;
         let firing: Firing = serde_json::from_str(firing).unwrap();
-        assert_eq!(firing.scheduled_time.to_rfc3339(), "2026-11-27T10:31:00+00:00");
+        assert_eq!(
+            firing.scheduled_time.to_rfc3339(),
+            "2026-11-27T10:31:00+00:00"
+        );
     }
 }

@@ -65,8 +65,11 @@ impl Limits {
 /// than any, the invocation has three minutes.
 #[must_use]
 pub fn deadline(milliseconds: u64, now: Timestamp) -> Timestamp {
-    let told = i64::try_from(milliseconds).ok().and_then(Timestamp::from_timestamp_millis);
-    told.filter(|told| *told > now && *told <= now + LONGEST).unwrap_or(now + DEFAULT)
+    let told = i64::try_from(milliseconds)
+        .ok()
+        .and_then(Timestamp::from_timestamp_millis);
+    told.filter(|told| *told > now && *told <= now + LONGEST)
+        .unwrap_or(now + DEFAULT)
 }
 
 #[cfg(test)]

@@ -39,13 +39,18 @@ async fn main() -> Result<(), Error> {
         let poller = poller.clone();
         async move {
             let deadline = deadline(event.context.deadline, Utc::now());
-            poller.serve(&event.payload, deadline).await.inspect_err(log)
+            poller
+                .serve(&event.payload, deadline)
+                .await
+                .inspect_err(log)
         }
     });
     // The outermost layer: an invocation is in flight until its answer is posted.
     Runtime::new(handler)
         .layer(TracingLayer::new())
-        .layer(MapFutureLayer::new(move |invocation| in_flight.track_future(invocation)))
+        .layer(MapFutureLayer::new(move |invocation| {
+            in_flight.track_future(invocation)
+        }))
         .run()
         .await
 }

@@ -57,7 +57,13 @@ impl Poller {
             Some(provider) => {
                 let provider = &*provider;
                 let result = RunResult::default();
-                let mut run = Run { claim, provider, limits, result, failures_in_a_row: 0 };
+                let mut run = Run {
+                    claim,
+                    provider,
+                    limits,
+                    result,
+                    failures_in_a_row: 0,
+                };
                 match self.request_all(&job.symbols, &mut run).await {
                     Ok(ControlFlow::Break(Ending::ClaimLost)) => {
                         warn!(job_id = %job.job_id, tick = %claim.tick_time, "lost the claim");
@@ -84,12 +90,21 @@ impl Poller {
         limits: &Limits,
         mut result: RunResult,
     ) -> Result<(), FiringError> {
-        result.failed = u32::try_from(job.symbols.len()).unwrap_or(u32::MAX).saturating_sub(result.published);
+        result.failed = u32::try_from(job.symbols.len())
+            .unwrap_or(u32::MAX)
+            .saturating_sub(result.published);
         let finish = || polling_runs::finish(&self.pool, claim, &result, self.clock.now());
         let until = self.patience(limits.end);
-        let held = self.patiently("record what came of the tick", until, limits, finish).await?;
+        let held = self
+            .patiently("record what came of the tick", until, limits, finish)
+            .await?;
 
-        let RunResult { published, failed, error, .. } = &result;
+        let RunResult {
+            published,
+            failed,
+            error,
+            ..
+        } = &result;
         info!(job_id = %job.job_id, tick = %claim.tick_time, published, failed, error, held, "polled");
         Ok(())
     }
@@ -117,10 +132,17 @@ impl Poller {
         symbols: &[Symbol],
         run: &mut Run<'_>,
     ) -> Result<ControlFlow<Ending>, FiringError> {
-        let late = || Err(ProviderError::TimedOut { provider: run.provider.name().clone() });
+        let late = || {
+            Err(ProviderError::TimedOut {
+                provider: run.provider.name().clone(),
+            })
+        };
         let fetch = run.provider.fetch(symbols, run.claim.tick_time);
         let before_publishing = run.limits.before_publishing();
-        let answer = self.within(FETCH, before_publishing, fetch).await.unwrap_or_else(late);
+        let answer = self
+            .within(FETCH, before_publishing, fetch)
+            .await
+            .unwrap_or_else(late);
         if !self.renew(run, before_publishing).await? {
             return Ok(ControlFlow::Break(Ending::ClaimLost));
         }
@@ -134,7 +156,11 @@ impl Poller {
         if !self.renew(run, run.limits.end).await? {
             return Ok(ControlFlow::Break(Ending::ClaimLost));
         }
-        Ok(if acknowledged { ControlFlow::Continue(()) } else { ControlFlow::Break(Ending::Recorded) })
+        Ok(if acknowledged {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(Ending::Recorded)
+        })
     }
 
     /// Stores the raw response, then publishes its quotes; returns false when the log took none of
@@ -156,7 +182,8 @@ impl Poller {
         };
         let until = self.patience(run.limits.before_publishing());
         let insert = || raw_responses::insert(&self.pool, &raw);
-        self.patiently("store the raw response", until, run.limits, insert).await?;
+        self.patiently("store the raw response", until, run.limits, insert)
+            .await?;
 
         let mut events = Vec::with_capacity(symbols.len());
         for (_, quote) in answer.quotes {
@@ -179,7 +206,10 @@ impl Poller {
     /// Appends the events to the log; returns how many of them it acknowledged.
     async fn append(&self, events: &[PriceEvent], run: &mut Run<'_>) -> u32 {
         let appending = self.price_log.append(events);
-        let Some(results) = self.within(PUBLISHING, run.limits.published_by, appending).await else {
+        let Some(results) = self
+            .within(PUBLISHING, run.limits.published_by, appending)
+            .await
+        else {
             run.note(&"no time was left to publish the quotes");
             return 0;
         };
@@ -197,7 +227,13 @@ impl Poller {
 
     async fn renew(&self, run: &Run<'_>, until: Timestamp) -> Result<bool, FiringError> {
         let renew = || polling_runs::renew(&self.pool, run.claim, self.clock.now());
-        self.patiently("renew the claim on the tick", self.patience(until), run.limits, renew).await
+        self.patiently(
+            "renew the claim on the tick",
+            self.patience(until),
+            run.limits,
+            renew,
+        )
+        .await
     }
 
     /// When the wait for Postgres ends in the middle of a poll: at `until`, or before.

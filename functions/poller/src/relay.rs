@@ -20,17 +20,31 @@ const CLOSING: Duration = Duration::from_secs(1);
 impl Poller {
     /// Polls the newest past tick, then each as it comes, until a later firing is noted on the job
     /// or no tick comes while a relay waits.
-    pub(crate) async fn relay(&self, firing: &Firing, limits: &Limits) -> Result<Served, FiringError> {
-        let mut served = Served { job_id: firing.job_id, polled: 0, ended: Ended::Done };
+    pub(crate) async fn relay(
+        &self,
+        firing: &Firing,
+        limits: &Limits,
+    ) -> Result<Served, FiringError> {
+        let mut served = Served {
+            job_id: firing.job_id,
+            polled: 0,
+            ended: Ended::Done,
+        };
         let mut newest = None;
         let mut begun = false;
         loop {
             let Some(job) = self.job(firing.job_id, limits).await? else {
-                return Ok(Served { ended: Ended::NoSuchJob, ..served });
+                return Ok(Served {
+                    ended: Ended::NoSuchJob,
+                    ..served
+                });
             };
             let now = self.clock.now();
             if begun && job.last_firing_at > Some(firing.scheduled_time) {
-                return Ok(Served { ended: Ended::Relieved, ..served });
+                return Ok(Served {
+                    ended: Ended::Relieved,
+                    ..served
+                });
             }
             if begun && now > limits.relays_until {
                 return Ok(served);
@@ -81,7 +95,9 @@ impl Poller {
         }
         let claim = Claim::new(job.job_id, tick);
         let attempt = || polling_runs::claim(&self.pool, &claim, self.clock.now());
-        let outcome = self.patiently("claim the tick", limits.relays_until, limits, attempt).await?;
+        let outcome = self
+            .patiently("claim the tick", limits.relays_until, limits, attempt)
+            .await?;
         if outcome == ClaimOutcome::Claimed {
             self.poll(job, &claim, limits).await?;
         }
@@ -109,7 +125,9 @@ impl Poller {
 
 /// The newest past tick, unless it was served already or lies in the back-off.
 fn due_tick(job: &PollingJob, served: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
-    job.grid().newest_at(now).filter(|tick| Some(*tick) > served && Some(*tick) >= job.backing_off_until)
+    job.grid()
+        .newest_at(now)
+        .filter(|tick| Some(*tick) > served && Some(*tick) >= job.backing_off_until)
 }
 
 #[cfg(test)]

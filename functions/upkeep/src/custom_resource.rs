@@ -31,7 +31,9 @@ pub struct CustomResource {
 
 impl std::fmt::Debug for CustomResource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CustomResource").field("request_type", &self.request_type).finish_non_exhaustive()
+        f.debug_struct("CustomResource")
+            .field("request_type", &self.request_type)
+            .finish_non_exhaustive()
     }
 }
 
@@ -62,7 +64,9 @@ impl CustomResource {
     /// The request in `event`, if it expects an answer.
     #[must_use]
     pub fn of(event: &Value) -> Option<Self> {
-        Self::deserialize(event).ok().filter(|request| !request.response_url.is_empty())
+        Self::deserialize(event)
+            .ok()
+            .filter(|request| !request.response_url.is_empty())
     }
 
     /// Whether the stack is being deleted.
@@ -78,9 +82,16 @@ impl CustomResource {
     pub async fn answer(&self, result: &Result<Summary, UpkeepError>) -> Result<(), AnswerError> {
         let reason = result.as_ref().err().map(ToString::to_string);
         let answer = Answer {
-            status: if reason.is_some() { "FAILED" } else { "SUCCESS" },
+            status: if reason.is_some() {
+                "FAILED"
+            } else {
+                "SUCCESS"
+            },
             reason,
-            physical_resource_id: self.physical_resource_id.as_deref().unwrap_or(PHYSICAL_RESOURCE_ID),
+            physical_resource_id: self
+                .physical_resource_id
+                .as_deref()
+                .unwrap_or(PHYSICAL_RESOURCE_ID),
             stack_id: &self.stack_id,
             request_id: &self.request_id,
             logical_resource_id: &self.logical_resource_id,
@@ -89,7 +100,13 @@ impl CustomResource {
         let body = serde_json::json!(answer).to_string();
         let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build()?;
         let put = async || {
-            client.put(&self.response_url).body(body.clone()).send().await?.error_for_status().map(|_| ())
+            client
+                .put(&self.response_url)
+                .body(body.clone())
+                .send()
+                .await?
+                .error_for_status()
+                .map(|_| ())
         };
 
         put.retry(ExponentialBuilder::default()).await?;
@@ -116,7 +133,10 @@ mod tests {
 
     async fn answer_to(request_type: &str, result: Result<Summary, UpkeepError>) -> Value {
         let server = MockServer::start().await;
-        Mock::given(method("PUT")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+        Mock::given(method("PUT"))
+            .respond_with(ResponseTemplate::new(200))
+            .mount(&server)
+            .await;
 
         let request = CustomResource::of(&event(&server, request_type)).unwrap();
         request.answer(&result).await.unwrap();
@@ -138,7 +158,10 @@ mod tests {
 
     #[tokio::test]
     async fn failure_is_answered_with_what_failed() {
-        let failure = Failure { task: "topics".to_owned(), reason: "away".to_owned() };
+        let failure = Failure {
+            task: "topics".to_owned(),
+            reason: "away".to_owned(),
+        };
 
         let answer = answer_to("Update", Err(UpkeepError(vec![failure]))).await;
         assert_eq!(
@@ -156,7 +179,11 @@ mod tests {
             .mount(&server)
             .await;
 
-        Mock::given(method("PUT")).respond_with(ResponseTemplate::new(200)).expect(1).mount(&server).await;
+        Mock::given(method("PUT"))
+            .respond_with(ResponseTemplate::new(200))
+            .expect(1)
+            .mount(&server)
+            .await;
 
         let request = CustomResource::of(&event(&server, "Create")).unwrap();
         assert!(request.answer(&Ok(Summary::default())).await.is_ok());
@@ -168,13 +195,22 @@ mod tests {
             include_str!("../../../events/upkeep-create.json"),
             include_str!("../../../events/upkeep-scheduled.json"),
         ] {
-            assert!(CustomResource::of(&serde_json::from_str(event).unwrap()).is_none(), "{event}");
+            assert!(
+                CustomResource::of(&serde_json::from_str(event).unwrap()).is_none(),
+                "{event}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_custom_resource_asks_for_no_answer() {
-        for event in [json!(null), json!({}), json!([1]), json!({"RequestType": "Create"}), json!("text")] {
+        for event in [
+            json!(null),
+            json!({}),
+            json!([1]),
+            json!({"RequestType": "Create"}),
+            json!("text"),
+        ] {
             assert!(CustomResource::of(&event).is_none(), "{event}");
         }
     }

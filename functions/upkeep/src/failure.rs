@@ -36,7 +36,10 @@ impl Failures {
 
         let cause = error.source().map(ToString::to_string);
         error!(task, %error, cause, "task failed");
-        self.0.push(Failure { task: task.to_owned(), reason: error.to_string() });
+        self.0.push(Failure {
+            task: task.to_owned(),
+            reason: error.to_string(),
+        });
         None
     }
 }
@@ -49,7 +52,11 @@ impl UpkeepError {
     /// The names of the failed tasks without the reasons: for answers that any client may read.
     #[must_use]
     pub fn tasks(&self) -> String {
-        self.0.iter().map(|failure| failure.task.as_str()).collect::<Vec<_>>().join(", ")
+        self.0
+            .iter()
+            .map(|failure| failure.task.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -64,6 +71,9 @@ impl Error for UpkeepError {}
 
 impl From<UpkeepError> for Diagnostic {
     fn from(error: UpkeepError) -> Self {
-        Self { error_type: "UpkeepFailed".to_owned(), error_message: error.to_string() }
+        Self {
+            error_type: "UpkeepFailed".to_owned(),
+            error_message: error.to_string(),
+        }
     }
 }

@@ -11,7 +11,9 @@ use serde::Serialize;
 use shared::config::Retention;
 use shared::market::Timestamp;
 use shared::repository::ingest::remove_expired_series;
-use shared::repository::partitions::{self, PRICE_POINTS, PartitionError, PartitionedTable, RAW_RESPONSES};
+use shared::repository::partitions::{
+    self, PRICE_POINTS, PartitionError, PartitionedTable, RAW_RESPONSES,
+};
 use shared::repository::polling_jobs::removal::{Removed, remove_marked};
 use shared::repository::{polling_runs, rejected_events};
 use sqlx::PgPool;
@@ -66,11 +68,17 @@ pub fn agreed_time(ours: Timestamp, postgres: Timestamp) -> Result<Timestamp, Cl
 }
 
 /// Creates the partitions that will be needed after `now`.
-pub async fn make_ahead(pool: &PgPool, now: Timestamp, trimmed: &mut Trimmed, failures: &mut Failures) {
+pub async fn make_ahead(
+    pool: &PgPool,
+    now: Timestamp,
+    trimmed: &mut Trimmed,
+    failures: &mut Failures,
+) {
     for table in [PRICE_POINTS, RAW_RESPONSES] {
         let made = patiently(|| partitions::make_ahead(pool, table, now)).await;
-        trimmed.partitions_made +=
-            failures.done(&format!("partitions of {}", table.name()), made).unwrap_or(0);
+        trimmed.partitions_made += failures
+            .done(&format!("partitions of {}", table.name()), made)
+            .unwrap_or(0);
     }
 }
 
@@ -83,15 +91,21 @@ pub async fn trim(
     trimmed: &mut Trimmed,
     failures: &mut Failures,
 ) {
-    let drops = [(PRICE_POINTS, retention.points_days), (RAW_RESPONSES, Some(retention.raw_responses_days))];
+    let drops = [
+        (PRICE_POINTS, retention.points_days),
+        (RAW_RESPONSES, Some(retention.raw_responses_days)),
+    ];
     for (table, days) in drops {
         let Some(days) = days else { continue };
         let dropped = patiently(|| drop_old(pool, table, days, now)).await;
-        trimmed.partitions_dropped +=
-            failures.done(&format!("retention of {}", table.name()), dropped).unwrap_or(0);
+        trimmed.partitions_dropped += failures
+            .done(&format!("retention of {}", table.name()), dropped)
+            .unwrap_or(0);
     }
 
-    trimmed.jobs = failures.done("deleted jobs", remove_marked(pool).await).unwrap_or_default();
+    trimmed.jobs = failures
+        .done("deleted jobs", remove_marked(pool).await)
+        .unwrap_or_default();
     // After the partitions of points: series lose their last points with these.
     let series = remove_expired_series(pool).await;
     trimmed.series_removed = failures.done("series without points", series).unwrap_or(0);
@@ -103,7 +117,9 @@ pub async fn trim(
 
     if let Some(cutoff) = days_before(now, retention.rejected_days) {
         let rejected = rejected_events::delete_before(pool, cutoff).await;
-        trimmed.rejected_deleted = failures.done("retention of rejected events", rejected).unwrap_or(0);
+        trimmed.rejected_deleted = failures
+            .done("retention of rejected events", rejected)
+            .unwrap_or(0);
     }
 }
 
@@ -115,14 +131,20 @@ async fn drop_old(
     days: u32,
     now: Timestamp,
 ) -> Result<usize, PartitionError> {
-    let Some(cutoff) = days_before(now, days) else { return Ok(0) };
+    let Some(cutoff) = days_before(now, days) else {
+        return Ok(0);
+    };
 
     if !partitions::any_before(pool, table, cutoff).await? {
         return Ok(0);
     }
 
-    let Some(newest) = partitions::newest(pool, table).await? else { return Ok(0) };
-    let Some(cutoff) = days_before(now.min(newest), days) else { return Ok(0) };
+    let Some(newest) = partitions::newest(pool, table).await? else {
+        return Ok(0);
+    };
+    let Some(cutoff) = days_before(now.min(newest), days) else {
+        return Ok(0);
+    };
     partitions::drop_before(pool, table, cutoff).await
 }
 
@@ -163,9 +185,15 @@ mod tests {
         assert_eq!(agreed_time(earlier, now), Ok(earlier));
         assert_eq!(agreed_time(now, now + hour), Ok(now));
 
-        for (ours, postgres) in [(now, at("2036-01-01T00:00:00Z")), (at("2036-01-01T00:00:00Z"), now)] {
+        for (ours, postgres) in [
+            (now, at("2036-01-01T00:00:00Z")),
+            (at("2036-01-01T00:00:00Z"), now),
+        ] {
             let told = agreed_time(ours, postgres).unwrap_err().to_string();
-            assert!(told.contains("2036-01-01") && told.contains("2026-11-28"), "{told}");
+            assert!(
+                told.contains("2036-01-01") && told.contains("2026-11-28"),
+                "{told}"
+            );
         }
 
         assert!(agreed_time(now, at("1970-01-01T00:00:00Z")).is_err());

@@ -87,7 +87,11 @@ impl Upkeep {
             return self.run(time).await;
         };
 
-        let result = if request.is_deletion() { Ok(Summary::default()) } else { self.run(time).await };
+        let result = if request.is_deletion() {
+            Ok(Summary::default())
+        } else {
+            self.run(time).await
+        };
         let answered = request.answer(&result).await;
 
         match (result, answered) {
@@ -109,11 +113,18 @@ impl Upkeep {
             time.share(ensure_topics(&self.kafka, &topics)),
         );
 
-        let Ensured { created, shortcomings } = failures.done("topics", topics).unwrap_or_default();
+        let Ensured {
+            created,
+            shortcomings,
+        } = failures.done("topics", topics).unwrap_or_default();
         warn_once(&shortcomings);
         (summary.topics_created, summary.topics_weaker) = (created, shortcomings);
 
-        let result = if failures.0.is_empty() { Ok(summary) } else { Err(UpkeepError(failures.0)) };
+        let result = if failures.0.is_empty() {
+            Ok(summary)
+        } else {
+            Err(UpkeepError(failures.0))
+        };
         self.note(&result).await;
         if let Some(metrics) = &self.metrics {
             metrics.tell(&self.pool, result.is_ok()).await;
@@ -123,7 +134,10 @@ impl Upkeep {
     }
 
     fn topics(&self) -> [Topic<'_>; 2] {
-        let TopicRetention { prices_days, dead_letters_days } = self.topic_retention;
+        let TopicRetention {
+            prices_days,
+            dead_letters_days,
+        } = self.topic_retention;
         let prices = Topic {
             name: &self.kafka.price_topic,
             partitions: PRICE_PARTITIONS,
@@ -141,7 +155,12 @@ impl Upkeep {
         [prices, dead_letters]
     }
 
-    async fn look_after_postgres(&self, time: Time, summary: &mut Summary, failures: &mut Failures) {
+    async fn look_after_postgres(
+        &self,
+        time: Time,
+        summary: &mut Summary,
+        failures: &mut Failures,
+    ) {
         summary.migrated = failures.done("schema", time.all(schema::migrate(&self.pool)).await);
         // Without tables there is nothing more to do; the failed migration is already recorded.
         if summary.migrated.is_some() || time.share(series::check(&self.pool)).await.is_ok() {
@@ -153,13 +172,22 @@ impl Upkeep {
             failures.done("partitions and retention", grown);
         }
 
-        let mended = time.share(reconcile(&self.pool, &self.schedules, Utc::now)).await;
-        if let Err(Undone::Failed(ReconciliationError::Schedules(ScheduleError { action, reason }))) = &mended
+        let mended = time
+            .share(reconcile(&self.pool, &self.schedules, Utc::now))
+            .await;
+        if let Err(Undone::Failed(ReconciliationError::Schedules(ScheduleError {
+            action,
+            reason,
+        }))) = &mended
         {
             error!(action, reason, "EventBridge failed us");
         }
 
-        let Mended { created, repaired, removed } = failures.done("schedules", mended).unwrap_or_default();
+        let Mended {
+            created,
+            repaired,
+            removed,
+        } = failures.done("schedules", mended).unwrap_or_default();
         summary.schedules_created = created;
         summary.schedules_repaired = repaired;
         summary.schedules_removed = removed;
@@ -168,7 +196,9 @@ impl Upkeep {
     /// Creates partitions, and drops old data only if our clock and Postgres's agree.
     async fn look_after_growth(&self, trimmed: &mut Trimmed, failures: &mut Failures) {
         let ours = Utc::now();
-        let Some(postgres) = failures.done("clocks", clock::now(&self.pool).await) else { return };
+        let Some(postgres) = failures.done("clocks", clock::now(&self.pool).await) else {
+            return;
+        };
 
         growth::make_ahead(&self.pool, ours.min(postgres), trimmed, failures).await;
 
@@ -200,7 +230,10 @@ fn warn_once(shortcomings: &[String]) {
     static TOLD: Once = Once::new();
     if !shortcomings.is_empty() {
         TOLD.call_once(|| {
-            warn!(?shortcomings, "topics are weaker than upkeep would make them; kafka-configs changes them");
+            warn!(
+                ?shortcomings,
+                "topics are weaker than upkeep would make them; kafka-configs changes them"
+            );
         });
     }
 }

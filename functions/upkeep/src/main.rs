@@ -20,7 +20,13 @@ const CONNECTIONS: u32 = 2;
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = config::or_exit(config::Upkeep::from_environment());
-    let metrics_of = |function| Arc::new(Metrics::new(function, &config.kafka, &config.averager_group));
+    let metrics_of = |function| {
+        Arc::new(Metrics::new(
+            function,
+            &config.kafka,
+            &config.averager_group,
+        ))
+    };
     let upkeep = Upkeep {
         metrics: config.metrics_of.map(metrics_of),
         pool: repository::connect(&config.database.url, CONNECTIONS)?,

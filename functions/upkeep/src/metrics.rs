@@ -35,7 +35,9 @@ pub struct Metrics {
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").field("function", &self.function).finish_non_exhaustive()
+        f.debug_struct("Metrics")
+            .field("function", &self.function)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,7 +57,11 @@ impl Metrics {
     pub fn new(function: String, kafka: &Kafka, averager_group: &str) -> Self {
         let prices = KafkaBacklog::new(kafka, &kafka.price_topic, averager_group);
         let dead_letters = KafkaBacklog::new(kafka, &kafka.dead_letter_topic, REDRIVE_GROUP);
-        Self { function, prices, dead_letters }
+        Self {
+            function,
+            prices,
+            dead_letters,
+        }
     }
 
     /// Writes the metrics of a finished run. What could not be read is omitted, which the alarms
@@ -66,10 +72,18 @@ impl Metrics {
     )]
     pub(crate) async fn tell(&self, pool: &PgPool, succeeded: bool) {
         let now = Utc::now();
-        let (prices, dead_letters, stalled_jobs) =
-            tokio::join!(read(&self.prices), read(&self.dead_letters), stalled_jobs(pool, now));
+        let (prices, dead_letters, stalled_jobs) = tokio::join!(
+            read(&self.prices),
+            read(&self.dead_letters),
+            stalled_jobs(pool, now)
+        );
 
-        let facts = Facts { succeeded, prices, dead_letters, stalled_jobs };
+        let facts = Facts {
+            succeeded,
+            prices,
+            dead_letters,
+            stalled_jobs,
+        };
         for line in lines(&self.function, &facts, now) {
             println!("{line}");
         }
@@ -78,7 +92,8 @@ impl Metrics {
 
 async fn read(backlog: &KafkaBacklog) -> Option<Vec<PartitionBacklog>> {
     let read = backlog.read(TIMEOUT).await;
-    read.inspect_err(|error| warn!(%error, ?backlog, "a backlog could not be read")).ok()
+    read.inspect_err(|error| warn!(%error, ?backlog, "a backlog could not be read"))
+        .ok()
 }
 
 async fn stalled_jobs(pool: &PgPool, now: Timestamp) -> Option<u64> {
@@ -96,7 +111,11 @@ fn lines(function: &str, facts: &Facts, now: Timestamp) -> Vec<Value> {
 
     let prices = facts.prices.as_deref().unwrap_or_default();
     if facts.prices.is_some() {
-        whole.push(("RecordsBehind", "Count", prices.iter().map(|of| of.records).sum()));
+        whole.push((
+            "RecordsBehind",
+            "Count",
+            prices.iter().map(|of| of.records).sum(),
+        ));
         // Where one age is unknown, none is the greatest.
         let ages: Option<Vec<i64>> = prices.iter().map(|of| seconds_behind(of, now)).collect();
         let oldest = ages.and_then(|ages| ages.into_iter().max());
@@ -104,32 +123,51 @@ fn lines(function: &str, facts: &Facts, now: Timestamp) -> Vec<Value> {
     }
 
     if let Some(letters) = &facts.dead_letters {
-        whole.push(("DeadLetters", "Count", letters.iter().map(|of| of.records).sum()));
+        whole.push((
+            "DeadLetters",
+            "Count",
+            letters.iter().map(|of| of.records).sum(),
+        ));
     }
 
     if let Some(stalled) = facts.stalled_jobs {
-        whole.push(("StalledJobs", "Count", i64::try_from(stalled).unwrap_or(i64::MAX)));
+        whole.push((
+            "StalledJobs",
+            "Count",
+            i64::try_from(stalled).unwrap_or(i64::MAX),
+        ));
     }
 
     let mut lines = vec![line(&[("FunctionName", function)], &whole, now)];
     for of in prices {
         let partition = of.partition.to_string();
         let mut metrics = vec![("RecordsBehind", "Count", of.records)];
-        metrics.extend(seconds_behind(of, now).map(|seconds| ("SecondsBehind", "Seconds", seconds)));
-        lines.push(line(&[("FunctionName", function), ("Partition", &partition)], &metrics, now));
+        metrics
+            .extend(seconds_behind(of, now).map(|seconds| ("SecondsBehind", "Seconds", seconds)));
+        lines.push(line(
+            &[("FunctionName", function), ("Partition", &partition)],
+            &metrics,
+            now,
+        ));
     }
     lines
 }
 
 /// The age of the oldest remaining record, in seconds; `None` if it could not be read.
 fn seconds_behind(of: &PartitionBacklog, now: Timestamp) -> Option<i64> {
-    if of.records == 0 { Some(0) } else { of.oldest.map(|oldest| (now - oldest).num_seconds().max(0)) }
+    if of.records == 0 {
+        Some(0)
+    } else {
+        of.oldest.map(|oldest| (now - oldest).num_seconds().max(0))
+    }
 }
 
 fn line(dimensions: &[(&str, &str)], metrics: &[(&str, &str, i64)], now: Timestamp) -> Value {
     let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
-    let definitions: Vec<Value> =
-        metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+    let definitions: Vec<Value> = metrics
+        .iter()
+        .map(|(name, unit, _)| json!({"Name": name, "Unit": unit}))
+        .collect();
 
     let mut line = Map::new();
     line.insert(
@@ -140,8 +178,16 @@ fn line(dimensions: &[(&str, &str)], metrics: &[(&str, &str, i64)], now: Timesta
         }),
     );
 
-    line.extend(dimensions.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
-    line.extend(metrics.iter().map(|(name, _, value)| ((*name).to_owned(), json!(value))));
+    line.extend(
+        dimensions
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value))),
+    );
+    line.extend(
+        metrics
+            .iter()
+            .map(|(name, _, value)| ((*name).to_owned(), json!(value))),
+    );
     Value::Object(line)
 }
 
@@ -191,7 +237,10 @@ mod tests {
             lines[2]["_aws"]["CloudWatchMetrics"][0]["Dimensions"],
             json!([["FunctionName", "Partition"]])
         );
-        assert_eq!((&lines[2]["Partition"], &lines[2]["SecondsBehind"]), (&json!("1"), &json!(90)));
+        assert_eq!(
+            (&lines[2]["Partition"], &lines[2]["SecondsBehind"]),
+            (&json!("1"), &json!(90))
+        );
         assert_eq!(lines[1]["SecondsBehind"], 0);
     }
 
@@ -201,23 +250,56 @@ mod tests {
         let lines = lines("upkeep", &Facts::default(), now);
         assert_eq!((lines.len(), &lines[0]["UpkeepSuccesses"]), (1, &json!(0)));
 
-        for absent in ["RecordsBehind", "SecondsBehind", "DeadLetters", "StalledJobs"] {
+        for absent in [
+            "RecordsBehind",
+            "SecondsBehind",
+            "DeadLetters",
+            "StalledJobs",
+        ] {
             assert_eq!(lines[0].get(absent), None, "{absent}");
         }
 
-        let unread = PartitionBacklog { partition: 0, records: 3, oldest: None };
-        let facts = Facts { prices: Some(vec![unread]), ..Facts::default() };
+        let unread = PartitionBacklog {
+            partition: 0,
+            records: 3,
+            oldest: None,
+        };
+        let facts = Facts {
+            prices: Some(vec![unread]),
+            ..Facts::default()
+        };
         let lines = super::lines("upkeep", &facts, now);
-        assert_eq!((&lines[0]["RecordsBehind"], lines[0].get("SecondsBehind")), (&json!(3), None));
+        assert_eq!(
+            (&lines[0]["RecordsBehind"], lines[0].get("SecondsBehind")),
+            (&json!(3), None)
+        );
     }
 
     #[test]
     fn a_partition_whose_age_is_unknown_does_not_hide_behind_those_that_are_sound() {
-        let sound = PartitionBacklog { partition: 0, records: 0, oldest: None };
-        let unread = PartitionBacklog { partition: 1, records: 3, oldest: None };
-        let facts = Facts { prices: Some(vec![sound, unread]), ..Facts::default() };
+        let sound = PartitionBacklog {
+            partition: 0,
+            records: 0,
+            oldest: None,
+        };
+        let unread = PartitionBacklog {
+            partition: 1,
+            records: 3,
+            oldest: None,
+        };
+        let facts = Facts {
+            prices: Some(vec![sound, unread]),
+            ..Facts::default()
+        };
         let lines = lines("upkeep", &facts, Utc::now());
-        assert_eq!(lines[0].get("SecondsBehind"), None, "no age is the greatest");
-        assert_eq!((lines[1].get("SecondsBehind"), lines[2].get("SecondsBehind")), (Some(&json!(0)), None));
+        assert_eq!(
+            lines[0].get("SecondsBehind"),
+            None,
+            "no age is the greatest"
+        );
+        assert_eq!(
+            (lines[1].get("SecondsBehind"), lines[2].get("SecondsBehind")),
+            (Some(&json!(0)), None)
+        );
     }
 }

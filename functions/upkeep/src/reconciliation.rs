@@ -78,8 +78,10 @@ pub async fn reconcile(
     // Schedules before jobs: a schedule that is created in between is not in the list, so it is not
     // taken for one without a job.
     let listed = schedules.list().await?;
-    let names: HashMap<&str, bool> =
-        listed.iter().map(|schedule| (schedule.name.as_str(), schedule.differs)).collect();
+    let names: HashMap<&str, bool> = listed
+        .iter()
+        .map(|schedule| (schedule.name.as_str(), schedule.differs))
+        .collect();
     let jobs = all_jobs(pool).await?;
 
     let mut outcomes = Outcomes::default();
@@ -101,7 +103,12 @@ pub async fn reconcile(
     // between threads.
     let comparisons: Vec<_> = to_compare
         .into_iter()
-        .map(|job| async { (job.job_id, in_time(until, repair(pool, schedules, job, &now)).await) })
+        .map(|job| async {
+            (
+                job.job_id,
+                in_time(until, repair(pool, schedules, job, &now)).await,
+            )
+        })
         .collect();
 
     let mut compared = stream::iter(comparisons).buffer_unordered(AT_ONCE);
@@ -119,7 +126,11 @@ pub async fn reconcile(
     }
 
     let Outcomes { mended, failed } = outcomes;
-    if failed > 0 { Err(ReconciliationError::Refused { failed }) } else { Ok(mended) }
+    if failed > 0 {
+        Err(ReconciliationError::Refused { failed })
+    } else {
+        Ok(mended)
+    }
 }
 
 /// The jobs whose schedules are compared at `now`: all of them or, if there are many, this run's
@@ -128,12 +139,17 @@ fn share(present: Vec<(&PollingJob, bool)>, now: Timestamp) -> Vec<&PollingJob> 
     let shares = u64::try_from(present.len().div_ceil(COMPARED).max(1)).unwrap_or(u64::MAX);
     let turn = now.timestamp().unsigned_abs() / RUN_SECONDS % shares;
 
-    let suspect = |job: &PollingJob, differs: bool| differs || job.status(now) == JobStatus::Stalled;
+    let suspect =
+        |job: &PollingJob, differs: bool| differs || job.status(now) == JobStatus::Stalled;
     let is_due = |(job, differs): &(&PollingJob, bool)| {
         job.job_id.as_u64_pair().1 % shares == turn || suspect(job, *differs)
     };
 
-    present.into_iter().filter(is_due).map(|(job, _)| job).collect()
+    present
+        .into_iter()
+        .filter(is_due)
+        .map(|(job, _)| job)
+        .collect()
 }
 
 /// The results so far.
@@ -166,8 +182,15 @@ async fn in_time(
     mend: impl Future<Output = Result<bool, ReconciliationError>>,
 ) -> Result<bool, ReconciliationError> {
     if Instant::now() > until {
-        let reason = format!("reconciliation took longer than {} s; the next run goes on", TIME.as_secs());
-        return Err(ScheduleError { action: "answer in time", reason }.into());
+        let reason = format!(
+            "reconciliation took longer than {} s; the next run goes on",
+            TIME.as_secs()
+        );
+        return Err(ScheduleError {
+            action: "answer in time",
+            reason,
+        }
+        .into());
     }
     mend.await
 }
@@ -187,7 +210,9 @@ async fn restore(
     job_id: Uuid,
     now: impl Fn() -> Timestamp,
 ) -> Result<bool, ReconciliationError> {
-    let Some(job) = polling_jobs::get(pool, job_id).await? else { return Ok(false) };
+    let Some(job) = polling_jobs::get(pool, job_id).await? else {
+        return Ok(false);
+    };
     // EventBridge refuses a start that is long past. The start must lie on the grid, or firings
     // would miss the ticks.
     let start_at = job.grid().firings().next_from(now());
@@ -204,9 +229,14 @@ async fn repair(
     job: &PollingJob,
     now: impl Fn() -> Timestamp,
 ) -> Result<bool, ReconciliationError> {
-    let PollingJob { job_id, interval_seconds, .. } = *job;
+    let PollingJob {
+        job_id,
+        interval_seconds,
+        ..
+    } = *job;
     // Boxed, because the SDK's futures are large and several run at once.
-    let differences = Box::pin(schedules.differences(job_id, interval_seconds, &job.grid(), now())).await?;
+    let differences =
+        Box::pin(schedules.differences(job_id, interval_seconds, &job.grid(), now())).await?;
     let Some(differences) = differences.filter(|differences| !differences.is_empty()) else {
         return Ok(false);
     };
@@ -224,7 +254,11 @@ async fn repair(
     Ok(repaired)
 }
 
-async fn remove(pool: &PgPool, schedules: &Schedules, job_id: Uuid) -> Result<bool, ReconciliationError> {
+async fn remove(
+    pool: &PgPool,
+    schedules: &Schedules,
+    job_id: Uuid,
+) -> Result<bool, ReconciliationError> {
     // A job that is still being created keeps its schedule, too.
     if polling_jobs::exists(pool, job_id).await? {
         return Ok(false);
@@ -238,7 +272,9 @@ async fn remove(pool: &PgPool, schedules: &Schedules, job_id: Uuid) -> Result<bo
 async fn all_jobs(pool: &PgPool) -> Result<Vec<PollingJob>, repository::Error> {
     let mut jobs = Vec::new();
     loop {
-        let after = jobs.last().map(|job: &PollingJob| (job.created_at, job.job_id));
+        let after = jobs
+            .last()
+            .map(|job: &PollingJob| (job.created_at, job.job_id));
         let page = polling_jobs::list(pool, after, PAGE).await?;
         if page.is_empty() {
             return Ok(jobs);

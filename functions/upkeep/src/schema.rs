@@ -41,9 +41,15 @@ impl From<SchemaError> for MigrationError {
 
 /// Migrates the schema and returns its version.
 pub(crate) async fn migrate(pool: &PgPool) -> Result<i64, MigrationError> {
-    let pause = ConstantBuilder::default().with_delay(PAUSE).with_max_times(TRIES);
-    let connect = (|| pool.acquire()).retry(pause).when(|error| refusal(error).is_none());
-    connect.await.map_err(|error| refusal(&error).unwrap_or(MigrationError::Unavailable))?;
+    let pause = ConstantBuilder::default()
+        .with_delay(PAUSE)
+        .with_max_times(TRIES);
+    let connect = (|| pool.acquire())
+        .retry(pause)
+        .when(|error| refusal(error).is_none());
+    connect
+        .await
+        .map_err(|error| refusal(&error).unwrap_or(MigrationError::Unavailable))?;
 
     let migrated = tokio::time::timeout(TIMEOUT, schema::migrate(pool)).await;
     Ok(migrated.map_err(|_| MigrationError::TimedOut)??)

@@ -48,16 +48,24 @@ impl Time {
     /// ahead than any, the invocation has five minutes.
     #[must_use]
     pub fn before(milliseconds: u64, now: Timestamp) -> Self {
-        let told = i64::try_from(milliseconds).ok().and_then(Timestamp::from_timestamp_millis);
+        let told = i64::try_from(milliseconds)
+            .ok()
+            .and_then(Timestamp::from_timestamp_millis);
         let left = told.map(|told| told - now).filter(|left| *left <= LONGEST);
-        let left = left.and_then(|left| left.to_std().ok()).filter(|left| !left.is_zero()).unwrap_or(DEFAULT);
+        let left = left
+            .and_then(|left| left.to_std().ok())
+            .filter(|left| !left.is_zero())
+            .unwrap_or(DEFAULT);
         Self::of(left.saturating_sub(CLOSING))
     }
 
     /// So much from now.
     #[must_use]
     pub fn of(time: Duration) -> Self {
-        Self { until: Instant::now() + time, longest_task: TASK }
+        Self {
+            until: Instant::now() + time,
+            longest_task: TASK,
+        }
     }
 
     /// What comes of a task that has all the time there is.
@@ -65,7 +73,9 @@ impl Time {
         self,
         task: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Undone<E>> {
-        let done = timeout_at(self.until, task).await.map_err(|_| Undone::OutOfTime)?;
+        let done = timeout_at(self.until, task)
+            .await
+            .map_err(|_| Undone::OutOfTime)?;
         done.map_err(Undone::Failed)
     }
 
@@ -90,7 +100,9 @@ mod tests {
     async fn tasks_leave_a_minute_of_the_time_there_is_and_of_five_where_it_is_nonsense() {
         let now = Timestamp::from_timestamp_millis(1_780_000_000_000).unwrap();
         let seconds = |milliseconds| {
-            let left = Time::before(milliseconds, now).until.duration_since(Instant::now());
+            let left = Time::before(milliseconds, now)
+                .until
+                .duration_since(Instant::now());
             left.as_secs_f64().round()
         };
         for (milliseconds, expected) in [
@@ -103,18 +115,27 @@ mod tests {
             (1_780_000_900_001, 240.0),
             (u64::MAX, 240.0),
         ] {
-            assert!((seconds(milliseconds) - expected).abs() < 5.0, "{milliseconds}");
+            assert!(
+                (seconds(milliseconds) - expected).abs() < 5.0,
+                "{milliseconds}"
+            );
         }
     }
 
     #[tokio::test]
     async fn a_task_that_hangs_leaves_time_for_others() {
         let until = Instant::now() + Duration::from_secs(60);
-        let time = Time { until, longest_task: Duration::from_millis(20) };
+        let time = Time {
+            until,
+            longest_task: Duration::from_millis(20),
+        };
         let hang = || pending::<Result<(), Infallible>>();
         assert!(matches!(time.share(hang()).await, Err(Undone::OutOfTime)));
         assert!(Instant::now() < until);
         assert!(time.share(async { Ok::<_, Infallible>(()) }).await.is_ok());
-        assert!(matches!(Time::of(Duration::from_millis(20)).all(hang()).await, Err(Undone::OutOfTime)));
+        assert!(matches!(
+            Time::of(Duration::from_millis(20)).all(hang()).await,
+            Err(Undone::OutOfTime)
+        ));
     }
 }

@@ -40,7 +40,11 @@ impl Clients {
         // Nothing may change what the SDK has signed or what the service sends. As in the SDK's own
         // client, no proxy is used: it would not reach an AWS emulator on this machine or beside
         // this container.
-        let mut builder = Client::builder().redirect(Policy::none()).referer(false).no_gzip().no_proxy();
+        let mut builder = Client::builder()
+            .redirect(Policy::none())
+            .referer(false)
+            .no_gzip()
+            .no_proxy();
         if let Some(timeout) = connect_timeout {
             builder = builder.connect_timeout(timeout);
         }
@@ -61,7 +65,11 @@ impl Clients {
 }
 
 impl HttpClient for Clients {
-    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         self.connector(settings)
     }
 }
@@ -93,7 +101,9 @@ impl HttpConnector for Connector {
 }
 
 async fn send(client: Client, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-    let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+    let request = request
+        .try_into_http1x()
+        .map_err(|error| ConnectorError::user(error.into()))?;
     let request = Request::try_from(request.map(Body::wrap)).map_err(failure)?;
 
     let response = http::Response::from(client.execute(request).await.map_err(failure)?);
@@ -113,7 +123,11 @@ fn failure(error: reqwest::Error) -> ConnectorError {
         ConnectorError::io(error.into())
     };
 
-    if never_connected { failure.never_connected() } else { failure }
+    if never_connected {
+        failure.never_connected()
+    } else {
+        failure
+    }
 }
 
 #[cfg(test)]

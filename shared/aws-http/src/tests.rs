@@ -8,11 +8,20 @@ use super::*;
 /// Far longer than an answer of a local server takes.
 const AMPLE: Duration = Duration::from_secs(30);
 
-async fn call(read_timeout: Duration, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-    let settings = HttpConnectorSettings::builder().connect_timeout(AMPLE).read_timeout(read_timeout);
+async fn call(
+    read_timeout: Duration,
+    request: HttpRequest,
+) -> Result<HttpResponse, ConnectorError> {
+    let settings = HttpConnectorSettings::builder()
+        .connect_timeout(AMPLE)
+        .read_timeout(read_timeout);
 
-    let call = Clients::default().connector(&settings.build()).call(request);
-    tokio::time::timeout(2 * AMPLE, call).await.expect("an end of the call")
+    let call = Clients::default()
+        .connector(&settings.build())
+        .call(request);
+    tokio::time::timeout(2 * AMPLE, call)
+        .await
+        .expect("an end of the call")
 }
 
 fn get(address: &str) -> HttpRequest {
@@ -54,14 +63,25 @@ async fn a_request_goes_out_and_its_answer_comes_back_as_they_are() {
 
     let mut request = HttpRequest::new(SdkBody::from("hello"));
     request.set_method("PUT").unwrap();
-    request.set_uri(format!("{}/schedules/a%20b?group=jobs", server.uri())).unwrap();
+    request
+        .set_uri(format!("{}/schedules/a%20b?group=jobs", server.uri()))
+        .unwrap();
     request.headers_mut().insert("authorization", "signed");
 
     let answer = call(AMPLE, request).await.unwrap();
 
-    assert_eq!((answer.status().as_u16(), answer.headers().get("x-amzn-errortype")), (503, Some("Busy")));
+    assert_eq!(
+        (
+            answer.status().as_u16(),
+            answer.headers().get("x-amzn-errortype")
+        ),
+        (503, Some("Busy"))
+    );
     let body = Body::wrap(answer.into_body());
-    let body = reqwest::Response::from(http::Response::new(body)).text().await.unwrap();
+    let body = reqwest::Response::from(http::Response::new(body))
+        .text()
+        .await
+        .unwrap();
     assert_eq!(body, "not gzip");
 }
 
@@ -69,9 +89,20 @@ async fn a_request_goes_out_and_its_answer_comes_back_as_they_are() {
 async fn a_redirection_is_an_answer_like_any_other() {
     let server = MockServer::start().await;
     let elsewhere = ResponseTemplate::new(307).insert_header("location", "/elsewhere");
-    Mock::given(path("/")).respond_with(elsewhere).expect(1).mount(&server).await;
+    Mock::given(path("/"))
+        .respond_with(elsewhere)
+        .expect(1)
+        .mount(&server)
+        .await;
 
-    assert_eq!(call(AMPLE, get(&server.uri())).await.unwrap().status().as_u16(), 307);
+    assert_eq!(
+        call(AMPLE, get(&server.uri()))
+            .await
+            .unwrap()
+            .status()
+            .as_u16(),
+        307
+    );
 }
 
 #[tokio::test]
@@ -81,7 +112,10 @@ async fn an_address_where_nobody_listens_is_a_failure_of_the_connection() {
     drop(listener);
 
     let error = call(AMPLE, get(&address)).await.unwrap_err();
-    assert!(error.is_io() && format!("{error:?}").contains("NeverConnected"), "{error:?}");
+    assert!(
+        error.is_io() && format!("{error:?}").contains("NeverConnected"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -99,7 +133,9 @@ async fn a_server_that_says_nothing_has_no_longer_than_the_read_timeout() {
     })
     .await;
 
-    let error = call(Duration::from_millis(50), get(&address)).await.unwrap_err();
+    let error = call(Duration::from_millis(50), get(&address))
+        .await
+        .unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
 }
 
@@ -115,7 +151,11 @@ async fn calls_with_the_same_limit_on_connecting_share_a_client_and_so_its_conne
     let (clients, settings) = (Clients::default(), HttpConnectorSettings::default());
 
     for _ in 0..2 {
-        clients.connector(&settings).call(get(&server.uri())).await.unwrap();
+        clients
+            .connector(&settings)
+            .call(get(&server.uri()))
+            .await
+            .unwrap();
     }
     assert_eq!(clients.0.lock().unwrap().len(), 1);
 }

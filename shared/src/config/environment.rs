@@ -31,10 +31,14 @@ const MAX_GROUP_LENGTH: usize = 64;
 
 /// Omits Postgres's notices about objects that already exist, and the runtime's own line for a
 /// handler's error, which the functions log themselves.
-const DEFAULT_LOG_FILTER: &str = "info,sqlx::postgres::notice=warn,lambda_runtime::layers::panic=off";
+const DEFAULT_LOG_FILTER: &str =
+    "info,sqlx::postgres::notice=warn,lambda_runtime::layers::panic=off";
 
 /// A variable of the process. A byte that is not UTF-8 becomes `U+FFFD`, which fails every check.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
 pub(super) fn process_variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
@@ -50,11 +54,20 @@ pub(super) struct Environment<'a> {
 
 impl<'a> Environment<'a> {
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, faults: Vec::new() }
+        Self {
+            lookup,
+            faults: Vec::new(),
+        }
     }
 
     pub(super) fn finish<T>(self, config: T) -> Result<T, ConfigError> {
-        if self.faults.is_empty() { Ok(config) } else { Err(ConfigError { faults: self.faults }) }
+        if self.faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError {
+                faults: self.faults,
+            })
+        }
     }
 
     pub(super) fn database(&mut self) -> Database {
@@ -67,7 +80,11 @@ impl<'a> Environment<'a> {
 
     pub(super) fn kafka(&mut self) -> Kafka {
         let topic = "a topic name: 1 to 249 letters, digits, dots, hyphens or underscores";
-        let servers = self.required("KAFKA_BOOTSTRAP_SERVERS", "host:port[,host:port…]", are_servers);
+        let servers = self.required(
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "host:port[,host:port…]",
+            are_servers,
+        );
 
         Kafka {
             bootstrap_servers: servers,
@@ -86,7 +103,8 @@ impl<'a> Environment<'a> {
     pub(super) fn providers(&mut self) -> Providers {
         let known = format!("one of {}", provider::NAMES.join(", "));
         let default = self.or_default("DEFAULT_PROVIDER", provider::YAHOO, &known, |name| {
-            name.parse::<ProviderName>().is_ok_and(|name| provider::NAMES.contains(&name.as_str()))
+            name.parse::<ProviderName>()
+                .is_ok_and(|name| provider::NAMES.contains(&name.as_str()))
         });
 
         let base_url = self.or_default(
@@ -104,7 +122,9 @@ impl<'a> Environment<'a> {
         let step = self.number("REPLAY_STEP_SECONDS", 10, 1..=DAY_SECONDS);
 
         Providers {
-            default: default.parse().unwrap_or_else(|_| provider::name(provider::YAHOO)),
+            default: default
+                .parse()
+                .unwrap_or_else(|_| provider::name(provider::YAHOO)),
             yahoo_base_url: base_url,
             yahoo_user_agent: user_agent,
             replay_step: Duration::from_secs(step.into()),
@@ -114,7 +134,9 @@ impl<'a> Environment<'a> {
     pub(super) fn schedules(&mut self) -> Schedules {
         let group = "a schedule group: 1 to 64 letters, digits, dots, hyphens or underscores";
         Schedules {
-            group: self.required("SCHEDULE_GROUP", group, |text| is_name(text, MAX_GROUP_LENGTH)),
+            group: self.required("SCHEDULE_GROUP", group, |text| {
+                is_name(text, MAX_GROUP_LENGTH)
+            }),
             target_arn: self.required("SCHEDULE_TARGET_ARN", "the poller's ARN", is_arn),
             role_arn: self.required("SCHEDULE_ROLE_ARN", "the ARN of an IAM role", is_arn),
         }
@@ -143,7 +165,8 @@ impl<'a> Environment<'a> {
 
     /// Lambda sets the name. `CloudWatch` reads metrics only from logs in JSON.
     pub(super) fn metrics_of(&mut self) -> Option<String> {
-        self.value("AWS_LAMBDA_FUNCTION_NAME").filter(|_| self.log_json())
+        self.value("AWS_LAMBDA_FUNCTION_NAME")
+            .filter(|_| self.log_json())
     }
 
     pub(super) fn polling_interval(&mut self) -> u32 {
@@ -156,36 +179,47 @@ impl<'a> Environment<'a> {
 
     pub(super) fn averager_group(&mut self) -> String {
         let expected = "a consumer group: 1 to 200 letters, digits, dots, hyphens or underscores";
-        self.or_default("AVERAGER_GROUP", "averager", expected, |text| is_name(text, MAX_GROUP_ID_LENGTH))
+        self.or_default("AVERAGER_GROUP", "averager", expected, |text| {
+            is_name(text, MAX_GROUP_ID_LENGTH)
+        })
     }
 
     pub(super) fn allowed_origins(&mut self) -> Vec<String> {
-        let expected = "http or https origins such as https://shop.example, with commas between them";
-        let text =
-            self.or_default("ALLOWED_ORIGINS", "", expected, |text| text.is_empty() || are_origins(text));
+        let expected =
+            "http or https origins such as https://shop.example, with commas between them";
+        let text = self.or_default("ALLOWED_ORIGINS", "", expected, |text| {
+            text.is_empty() || are_origins(text)
+        });
 
         text.split(',').filter_map(origin).collect()
     }
 
     pub(super) fn log_filter(&mut self) -> String {
         let expected = "log filter directives such as info or info,shared=debug";
-        self.or_default("RUST_LOG", DEFAULT_LOG_FILTER, expected, |text| Targets::from_str(text).is_ok())
+        self.or_default("RUST_LOG", DEFAULT_LOG_FILTER, expected, |text| {
+            Targets::from_str(text).is_ok()
+        })
     }
 
     pub(super) fn log_json(&mut self) -> bool {
-        self.value("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("JSON"))
+        self.value("AWS_LAMBDA_LOG_FORMAT")
+            .is_some_and(|format| format.eq_ignore_ascii_case("JSON"))
     }
 
     /// The variable's value without surrounding spaces; an empty value counts as unset.
     fn value(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        (self.lookup)(name)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
     }
 
     fn required(&mut self, name: &str, expected: &str, accepts: impl Fn(&str) -> bool) -> String {
         let value = self.value(name);
 
         match &value {
-            None => self.faults.push(format!("{name} is not set: expected {expected}")),
+            None => self
+                .faults
+                .push(format!("{name} is not set: expected {expected}")),
             Some(value) if !accepts(value) => self.faults.push(format!("{name} is not {expected}")),
             Some(_) => {}
         }

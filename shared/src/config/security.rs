@@ -47,7 +47,11 @@ impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Iam { region } => f.debug_struct("Iam").field("region", region).finish(),
-            Self::Scram { mechanism, username, .. } => f
+            Self::Scram {
+                mechanism,
+                username,
+                ..
+            } => f
                 .debug_struct("Scram")
                 .field("mechanism", mechanism)
                 .field("username", username)

@@ -4,20 +4,31 @@ const COMPLETE: [(&str, &str); 5] = [
     ("DATABASE_URL", "postgres://market:s3cret@db:5432/market"),
     ("KAFKA_BOOTSTRAP_SERVERS", "kafka-1:9092,[::1]:9093"),
     ("SCHEDULE_GROUP", "market-polling"),
-    ("SCHEDULE_TARGET_ARN", "arn:aws:lambda:eu-west-1:123456789012:function:market-poller"),
-    ("SCHEDULE_ROLE_ARN", "arn:aws:iam::123456789012:role/market-scheduler"),
+    (
+        "SCHEDULE_TARGET_ARN",
+        "arn:aws:lambda:eu-west-1:123456789012:function:market-poller",
+    ),
+    (
+        "SCHEDULE_ROLE_ARN",
+        "arn:aws:iam::123456789012:role/market-scheduler",
+    ),
 ];
 
 /// Looks a variable up in `changes` first, then in the complete configuration.
 fn lookup_with(changes: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<String> {
     move |name| {
-        let found = changes.iter().chain(&COMPLETE).find(|(variable, _)| *variable == name);
+        let found = changes
+            .iter()
+            .chain(&COMPLETE)
+            .find(|(variable, _)| *variable == name);
         found.map(|(_, value)| (*value).to_owned())
     }
 }
 
 fn faults(changes: &'static [(&str, &str)]) -> String {
-    Api::from_lookup(&lookup_with(changes)).unwrap_err().to_string()
+    Api::from_lookup(&lookup_with(changes))
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -26,7 +37,10 @@ fn what_is_not_set_has_the_documented_default() {
     assert_eq!(api.kafka.price_topic, "price-events");
     assert_eq!(api.kafka.dead_letter_topic, "price-events.dlt");
     assert_eq!(api.providers.default.as_str(), "yahoo");
-    assert_eq!(api.providers.yahoo_base_url, "https://query1.finance.yahoo.com");
+    assert_eq!(
+        api.providers.yahoo_base_url,
+        "https://query1.finance.yahoo.com"
+    );
     assert_eq!(api.providers.replay_step, Duration::from_secs(10));
     assert_eq!((api.polling_interval, api.max_relay_jobs), (10, 50));
 }
@@ -34,40 +48,91 @@ fn what_is_not_set_has_the_documented_default() {
 #[test]
 fn points_are_kept_for_ever_unless_told_otherwise() {
     let kept = |changes| Upkeep::from_lookup(&lookup_with(changes)).map(|upkeep| upkeep.retention);
-    let usual = Retention { points_days: None, raw_responses_days: 7, runs_days: 30, rejected_days: 90 };
+    let usual = Retention {
+        points_days: None,
+        raw_responses_days: 7,
+        runs_days: 30,
+        rejected_days: 90,
+    };
     assert_eq!(kept(&[]), Ok(usual));
-    assert_eq!(kept(&[("POINTS_RETENTION_DAYS", "90")]), Ok(Retention { points_days: Some(90), ..usual }));
+    assert_eq!(
+        kept(&[("POINTS_RETENTION_DAYS", "90")]),
+        Ok(Retention {
+            points_days: Some(90),
+            ..usual
+        })
+    );
 
-    for variable in ["POINTS_RETENTION_DAYS", "RAW_RESPONSES_RETENTION_DAYS", "RUNS_RETENTION_DAYS"] {
-        let lookup =
-            |name: &str| if name == variable { Some("0".to_owned()) } else { lookup_with(&[])(name) };
+    for variable in [
+        "POINTS_RETENTION_DAYS",
+        "RAW_RESPONSES_RETENTION_DAYS",
+        "RUNS_RETENTION_DAYS",
+    ] {
+        let lookup = |name: &str| {
+            if name == variable {
+                Some("0".to_owned())
+            } else {
+                lookup_with(&[])(name)
+            }
+        };
         let faults = Upkeep::from_lookup(&lookup).unwrap_err().to_string();
-        assert_eq!(faults, format!("{variable} is not a whole number from 1 to 36500"));
+        assert_eq!(
+            faults,
+            format!("{variable} is not a whole number from 1 to 36500")
+        );
     }
 }
 
 #[test]
 fn allowed_origins_are_kept_as_browsers_write_them() {
-    let allowed = |changes| Api::from_lookup(&lookup_with(changes)).map(|api| api.allowed_origins.join(" "));
+    let allowed =
+        |changes| Api::from_lookup(&lookup_with(changes)).map(|api| api.allowed_origins.join(" "));
     assert_eq!(allowed(&[]).unwrap(), "");
 
-    let origins: &'static [(&str, &str)] =
-        &[("ALLOWED_ORIGINS", "https://Shop.example:443/, http://localhost:3000,http://[::1]:80")];
-    assert_eq!(allowed(origins).unwrap(), "https://shop.example http://localhost:3000 http://[::1]");
+    let origins: &'static [(&str, &str)] = &[(
+        "ALLOWED_ORIGINS",
+        "https://Shop.example:443/, http://localhost:3000,http://[::1]:80",
+    )];
+    assert_eq!(
+        allowed(origins).unwrap(),
+        "https://shop.example http://localhost:3000 http://[::1]"
+    );
 
-    for faulty in ["*", "shop.example", "null", "https://shop.example/path", "https://a,", "file:///"] {
+    for faulty in [
+        "*",
+        "shop.example",
+        "null",
+        "https://shop.example/path",
+        "https://a,",
+        "file:///",
+    ] {
         let lookup = |name: &str| {
-            if name == "ALLOWED_ORIGINS" { Some(faulty.to_owned()) } else { lookup_with(&[])(name) }
+            if name == "ALLOWED_ORIGINS" {
+                Some(faulty.to_owned())
+            } else {
+                lookup_with(&[])(name)
+            }
         };
         let faults = Api::from_lookup(&lookup).unwrap_err().to_string();
-        assert!(faults.starts_with("ALLOWED_ORIGINS is not http or https origins"), "{faulty}: {faults}");
+        assert!(
+            faults.starts_with("ALLOWED_ORIGINS is not http or https origins"),
+            "{faulty}: {faults}"
+        );
     }
 }
 
 #[test]
 fn an_empty_variable_counts_as_unset() {
-    assert_eq!(Api::from_lookup(&lookup_with(&[("POLLING_INTERVAL", " ")])).unwrap().polling_interval, 10);
-    assert!(faults(&[("DATABASE_URL", "")]).starts_with("DATABASE_URL is not set: expected a Postgres URL"));
+    assert_eq!(
+        Api::from_lookup(&lookup_with(&[("POLLING_INTERVAL", " ")]))
+            .unwrap()
+            .polling_interval,
+        10
+    );
+    assert!(
+        faults(&[("DATABASE_URL", "")])
+            .starts_with("DATABASE_URL is not set: expected a Postgres URL")
+    );
 }
 
 #[test]
@@ -76,33 +141,52 @@ fn each_function_requires_only_what_it_uses() {
     assert!(Averager::from_lookup(&database).is_ok());
     let poller = |name: &str| lookup_with(&[])(name).filter(|_| !name.starts_with("SCHEDULE"));
     assert!(Poller::from_lookup(&poller).is_ok());
-    assert_eq!(Upkeep::from_lookup(&poller).unwrap_err().to_string().lines().count(), 3);
+    assert_eq!(
+        Upkeep::from_lookup(&poller)
+            .unwrap_err()
+            .to_string()
+            .lines()
+            .count(),
+        3
+    );
 }
 
 #[test]
 fn all_faults_are_named_at_once_one_line_each() {
     let faults = Api::from_lookup(&|_| None).unwrap_err().to_string();
-    let named: Vec<&str> = faults.lines().filter_map(|line| line.split(' ').next()).collect();
+    let named: Vec<&str> = faults
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
     assert_eq!(named, COMPLETE.map(|(name, _)| name));
 }
 
 #[test]
 fn malformed_values_are_refused_with_what_was_expected() {
     let day = "POLLING_INTERVAL is not a whole number from 1 to 86400";
-    for value in
-        [&[("POLLING_INTERVAL", "0")], &[("POLLING_INTERVAL", "2.5")], &[("POLLING_INTERVAL", "86401")]]
-    {
+    for value in [
+        &[("POLLING_INTERVAL", "0")],
+        &[("POLLING_INTERVAL", "2.5")],
+        &[("POLLING_INTERVAL", "86401")],
+    ] {
         assert_eq!(faults(value), day, "{value:?}");
     }
 
-    assert_eq!(faults(&[("DEFAULT_PROVIDER", "bloomberg")]), "DEFAULT_PROVIDER is not one of yahoo, replay");
+    assert_eq!(
+        faults(&[("DEFAULT_PROVIDER", "bloomberg")]),
+        "DEFAULT_PROVIDER is not one of yahoo, replay"
+    );
     for servers in [
         &[("KAFKA_BOOTSTRAP_SERVERS", "kafka")],
         &[("KAFKA_BOOTSTRAP_SERVERS", "kafka:0")],
         &[("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092,")],
         &[("KAFKA_BOOTSTRAP_SERVERS", "http://kafka:9092")],
     ] {
-        assert_eq!(faults(servers), "KAFKA_BOOTSTRAP_SERVERS is not host:port[,host:port…]", "{servers:?}");
+        assert_eq!(
+            faults(servers),
+            "KAFKA_BOOTSTRAP_SERVERS is not host:port[,host:port…]",
+            "{servers:?}"
+        );
     }
 
     for (variable, value) in [
@@ -114,10 +198,16 @@ fn malformed_values_are_refused_with_what_was_expected() {
         ("SCHEDULE_GROUP", "a/b"),
         ("SCHEDULE_TARGET_ARN", "poller"),
     ] {
-        let lookup =
-            |name: &str| (name == variable).then(|| value.to_owned()).or_else(|| lookup_with(&[])(name));
+        let lookup = |name: &str| {
+            (name == variable)
+                .then(|| value.to_owned())
+                .or_else(|| lookup_with(&[])(name))
+        };
         let faults = Api::from_lookup(&lookup).unwrap_err().to_string();
-        assert!(faults.starts_with(&format!("{variable} is not ")), "{faults}");
+        assert!(
+            faults.starts_with(&format!("{variable} is not ")),
+            "{faults}"
+        );
         assert_eq!(faults.lines().count(), 1, "{faults}");
     }
 }
@@ -137,9 +227,17 @@ fn yfinance_is_accepted_as_yahoo() {
 #[test]
 fn logging_is_text_at_info_unless_lambda_asks_for_json() {
     let logging = Logging::from_lookup(&|_| None).unwrap();
-    assert!(logging.filter.starts_with("info,") && !logging.json, "{logging:?}");
+    assert!(
+        logging.filter.starts_with("info,") && !logging.json,
+        "{logging:?}"
+    );
     let json = |name: &str| (name == "AWS_LAMBDA_LOG_FORMAT").then(|| "JSON".to_owned());
     assert!(Logging::from_lookup(&json).unwrap().json);
     let odd = |name: &str| (name == "RUST_LOG").then(|| "shared=loud".to_owned());
-    assert!(Logging::from_lookup(&odd).unwrap_err().to_string().starts_with("RUST_LOG is not "));
+    assert!(
+        Logging::from_lookup(&odd)
+            .unwrap_err()
+            .to_string()
+            .starts_with("RUST_LOG is not ")
+    );
 }

@@ -62,7 +62,12 @@ impl KafkaBacklog {
     #[must_use]
     pub fn new(kafka: &Kafka, topic: &str, group: &str) -> Self {
         let (topic, group) = (topic.to_owned(), group.to_owned());
-        Self { kafka: kafka.clone(), topic, group, consumer: Arc::default() }
+        Self {
+            kafka: kafka.clone(),
+            topic,
+            group,
+            consumer: Arc::default(),
+        }
     }
 }
 
@@ -87,16 +92,20 @@ impl Backlog for KafkaBacklog {
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
             let consumer = match &mut *slot {
                 Some(consumer) => consumer,
-                None => slot.insert(observer(&kafka, &group).map_err(|error| client::unavailable(&error))?),
+                None => slot
+                    .insert(observer(&kafka, &group).map_err(|error| client::unavailable(&error))?),
             };
             // Logged in before any request: a client that is not polled never asks for a token.
             security::log_in(&kafka.security, consumer.client())?;
 
             let partitions = partitions(consumer, &topic, deadline)?;
-            backlog(consumer, &topic, &partitions, deadline).map_err(|error| client::unavailable(&error))
+            backlog(consumer, &topic, &partitions, deadline)
+                .map_err(|error| client::unavailable(&error))
         });
 
-        asked.await.unwrap_or_else(|error| Err(PublishError::Unavailable(error.to_string())))
+        asked
+            .await
+            .unwrap_or_else(|error| Err(PublishError::Unavailable(error.to_string())))
     }
 }
 
@@ -121,7 +130,9 @@ fn observer(kafka: &Kafka, group: &str) -> KafkaResult<GroupObserver> {
 
 fn remaining(deadline: Instant) -> Duration {
     // Some calls take zero as unlimited.
-    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+    deadline
+        .saturating_duration_since(Instant::now())
+        .max(Duration::from_millis(1))
 }
 
 fn partitions(
@@ -131,7 +142,8 @@ fn partitions(
 ) -> Result<TopicPartitionList, PublishError> {
     let metadata = consumer.fetch_metadata(Some(topic), remaining(deadline));
     let metadata = metadata.map_err(|error| client::unavailable(&error))?;
-    let found = client::existing(&metadata, topic).ok_or_else(|| PublishError::NoTopic(topic.to_owned()))?;
+    let found = client::existing(&metadata, topic)
+        .ok_or_else(|| PublishError::NoTopic(topic.to_owned()))?;
 
     let mut partitions = TopicPartitionList::new();
     for partition in found.partitions().iter().take(MAX_PARTITIONS) {
@@ -162,7 +174,11 @@ fn backlog(
         if next < end {
             behind.add_partition_offset(topic, partition, Offset::Offset(next))?;
         }
-        backlog.push(PartitionBacklog { partition, records: end - next, oldest: None });
+        backlog.push(PartitionBacklog {
+            partition,
+            records: end - next,
+            oldest: None,
+        });
     }
 
     backlog.sort_by_key(|of| of.partition);

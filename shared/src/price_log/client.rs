@@ -41,7 +41,10 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(security: &KafkaSecurity) -> Self {
         let region = match security {
-            KafkaSecurity::Tls(Tls { login: Some(Login::Iam { region }), .. }) => Some(region.clone()),
+            KafkaSecurity::Tls(Tls {
+                login: Some(Login::Iam { region }),
+                ..
+            }) => Some(region.clone()),
             _ => None,
         };
         Self { region }
@@ -71,12 +74,17 @@ impl ConsumerContext for Context {}
 
 /// The topic in `metadata`, unless the brokers report it as missing.
 pub(super) fn existing<'a>(metadata: &'a Metadata, topic: &str) -> Option<&'a MetadataTopic> {
-    metadata.topics().iter().find(|found| found.name() == topic && !found.partitions().is_empty())
+    metadata
+        .topics()
+        .iter()
+        .find(|found| found.name() == topic && !found.partitions().is_empty())
 }
 
 pub(super) fn unavailable(error: &KafkaError) -> PublishError {
     // The error's own text describes the client's call; its code says what happened.
     PublishError::Unavailable(
-        error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
+        error
+            .rdkafka_error_code()
+            .map_or_else(|| error.to_string(), |code| code.to_string()),
     )
 }

@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime};
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials as _;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign};
+use aws_sigv4::http_request::{
+    SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
+};
 use aws_sigv4::sign::v4;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -25,7 +27,9 @@ const USER_AGENT: &str = concat!("market-data/", env!("CARGO_PKG_VERSION"));
 /// A token for the clusters of a region. This blocks, so it must not run on a thread that polls
 /// futures.
 pub(super) fn token(region: &str) -> Result<OAuthToken, Box<dyn Error>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let credentials = runtime.block_on(credentials(region))?;
     signed(region, credentials, SystemTime::now())
 }
@@ -34,15 +38,22 @@ pub(super) fn token(region: &str) -> Result<OAuthToken, Box<dyn Error>> {
 async fn credentials(region: &str) -> Result<Credentials, Box<dyn Error>> {
     // A separate HTTP client, because connections end with the runtime that opened them.
     let http = aws_http::client();
-    let sdk = aws_config::defaults(BehaviorVersion::latest()).region(Region::new(region.to_owned()));
+    let sdk =
+        aws_config::defaults(BehaviorVersion::latest()).region(Region::new(region.to_owned()));
 
     let sdk = sdk.http_client(http).load().await;
-    let provider = sdk.credentials_provider().ok_or("no credentials are configured")?;
+    let provider = sdk
+        .credentials_provider()
+        .ok_or("no credentials are configured")?;
     Ok(provider.provide_credentials().await?)
 }
 
 /// The signed address of a connection to MSK, in base64.
-fn signed(region: &str, credentials: Credentials, now: SystemTime) -> Result<OAuthToken, Box<dyn Error>> {
+fn signed(
+    region: &str,
+    credentials: Credentials,
+    now: SystemTime,
+) -> Result<OAuthToken, Box<dyn Error>> {
     let endpoint = format!("https://kafka.{region}.amazonaws.com/");
     let mut address = Url::parse_with_params(&endpoint, [("Action", "kafka-cluster:Connect")])?;
 
@@ -59,8 +70,12 @@ fn signed(region: &str, credentials: Credentials, now: SystemTime) -> Result<OAu
         .settings(settings)
         .build()?;
 
-    let request =
-        SignableRequest::new("GET", address.as_str(), std::iter::empty(), SignableBody::Bytes(&[]))?;
+    let request = SignableRequest::new(
+        "GET",
+        address.as_str(),
+        std::iter::empty(),
+        SignableBody::Bytes(&[]),
+    )?;
     let (instructions, _) = sign(request, &parameters.into())?.into_parts();
 
     for (name, value) in instructions.params() {
@@ -68,7 +83,9 @@ fn signed(region: &str, credentials: Credentials, now: SystemTime) -> Result<OAu
     }
 
     // Added after signing: the signature does not cover the user agent.
-    address.query_pairs_mut().append_pair("User-Agent", USER_AGENT);
+    address
+        .query_pairs_mut()
+        .append_pair("User-Agent", USER_AGENT);
 
     let expiry = now.duration_since(SystemTime::UNIX_EPOCH)? + LIFETIME;
     Ok(OAuthToken {
@@ -80,9 +97,19 @@ fn signed(region: &str, credentials: Credentials, now: SystemTime) -> Result<OAu
 
 /// Gives a token to a client that never asks for one, such as rdkafka's admin client. This blocks,
 /// as [`token`] does.
-#[expect(unsafe_code, reason = "rdkafka has no call of its own for this one of librdkafka's")]
-pub(super) fn log_in<C: ClientContext>(client: &Client<C>, region: &str) -> Result<(), Box<dyn Error>> {
-    let OAuthToken { token, principal_name, lifetime_ms } = token(region)?;
+#[expect(
+    unsafe_code,
+    reason = "rdkafka has no call of its own for this one of librdkafka's"
+)]
+pub(super) fn log_in<C: ClientContext>(
+    client: &Client<C>,
+    region: &str,
+) -> Result<(), Box<dyn Error>> {
+    let OAuthToken {
+        token,
+        principal_name,
+        lifetime_ms,
+    } = token(region)?;
     let (token, principal) = (CString::new(token)?, CString::new(principal_name)?);
 
     let mut refusal = [0; 256];
@@ -106,7 +133,9 @@ pub(super) fn log_in<C: ClientContext>(client: &Client<C>, region: &str) -> Resu
     }
     // C's `char` is signed on some processors and unsigned on others.
     let refusal = refusal.map(|character| u8::from_ne_bytes(character.to_ne_bytes()));
-    Err(CStr::from_bytes_until_nul(&refusal)?.to_string_lossy().into())
+    Err(CStr::from_bytes_until_nul(&refusal)?
+        .to_string_lossy()
+        .into())
 }
 
 #[cfg(test)]

@@ -31,7 +31,10 @@ impl KafkaPriceLog {
     /// A log on the price topic of `kafka`.
     #[must_use]
     pub fn new(kafka: &Kafka) -> Self {
-        Self { kafka: kafka.clone(), producer: Mutex::new(None) }
+        Self {
+            kafka: kafka.clone(),
+            producer: Mutex::new(None),
+        }
     }
 
     /// The client, created at the first call.
@@ -49,16 +52,24 @@ impl KafkaPriceLog {
         producer: &LoggingProducer,
         event: &PriceEvent,
     ) -> Result<DeliveryFuture, PublishError> {
-        let value = event.encode().map_err(|error| PublishError::Unwritable(error.to_string()))?;
-        let record = FutureRecord::to(&self.kafka.price_topic).key(event.symbol.as_str()).payload(&value);
+        let value = event
+            .encode()
+            .map_err(|error| PublishError::Unwritable(error.to_string()))?;
+        let record = FutureRecord::to(&self.kafka.price_topic)
+            .key(event.symbol.as_str())
+            .payload(&value);
 
-        producer.send_result(record).map_err(|(error, _)| PublishError::NotAcknowledged(error.to_string()))
+        producer
+            .send_result(record)
+            .map_err(|(error, _)| PublishError::NotAcknowledged(error.to_string()))
     }
 }
 
 impl fmt::Debug for KafkaPriceLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KafkaPriceLog").field("kafka", &self.kafka).finish_non_exhaustive()
+        f.debug_struct("KafkaPriceLog")
+            .field("kafka", &self.kafka)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,12 +83,20 @@ impl PriceLog for KafkaPriceLog {
         };
         // All events are queued before the first acknowledgement is awaited, so they share batches
         // and one deadline.
-        let sent: Vec<_> = events.iter().map(|event| self.enqueue(&producer, event)).collect();
+        let sent: Vec<_> = events
+            .iter()
+            .map(|event| self.enqueue(&producer, event))
+            .collect();
 
         let mut results = Vec::with_capacity(sent.len());
         for delivery in sent {
             results.push(match delivery {
-                Ok(delivery) => acknowledged(timeout_at(deadline, delivery).await.ok().and_then(Result::ok)),
+                Ok(delivery) => acknowledged(
+                    timeout_at(deadline, delivery)
+                        .await
+                        .ok()
+                        .and_then(Result::ok),
+                ),
                 Err(error) => Err(error),
             });
         }
@@ -92,10 +111,14 @@ impl PriceLog for KafkaPriceLog {
         let asked = tokio::task::spawn_blocking(move || {
             let metadata = producer.client().fetch_metadata(Some(&topic), timeout);
             let metadata = metadata.map_err(|error| client::unavailable(&error))?;
-            client::existing(&metadata, &topic).map(|_| ()).ok_or(PublishError::NoTopic(topic))
+            client::existing(&metadata, &topic)
+                .map(|_| ())
+                .ok_or(PublishError::NoTopic(topic))
         });
 
-        asked.await.unwrap_or_else(|error| Err(PublishError::Unavailable(error.to_string())))
+        asked
+            .await
+            .unwrap_or_else(|error| Err(PublishError::Unavailable(error.to_string())))
     }
 }
 
@@ -118,7 +141,8 @@ fn new_producer(kafka: &Kafka) -> Result<LoggingProducer, PublishError> {
         .set("queue.buffering.max.kbytes", "32768");
 
     let context = Context::new(&kafka.security);
-    FutureProducer::from_config_and_context(&config, context).map_err(|error| client::unavailable(&error))
+    FutureProducer::from_config_and_context(&config, context)
+        .map_err(|error| client::unavailable(&error))
 }
 
 /// The result of a delivery report; `None` means that none arrived in time.
@@ -126,7 +150,9 @@ fn acknowledged(report: Option<OwnedDeliveryResult>) -> Result<(), PublishError>
     match report {
         Some(Ok(_)) => Ok(()),
         Some(Err((error, _))) => Err(PublishError::NotAcknowledged(
-            error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
+            error
+                .rdkafka_error_code()
+                .map_or_else(|| error.to_string(), |code| code.to_string()),
         )),
         None => Err(PublishError::NotAcknowledged(format!(
             "no answer within {} s",

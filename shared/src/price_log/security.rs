@@ -13,7 +13,10 @@ pub fn apply(security: &KafkaSecurity, config: &mut ClientConfig) {
     };
 
     config
-        .set("security.protocol", if login.is_some() { "SASL_SSL" } else { "SSL" })
+        .set(
+            "security.protocol",
+            if login.is_some() { "SASL_SSL" } else { "SSL" },
+        )
         // Our OpenSSL does not know where a system keeps its certificates; librdkafka probes the
         // usual places.
         .set("ssl.ca.location", ca_location.as_deref().unwrap_or("probe"));
@@ -23,7 +26,11 @@ pub fn apply(security: &KafkaSecurity, config: &mut ClientConfig) {
         Some(Login::Iam { .. }) => {
             config.set("sasl.mechanism", "OAUTHBEARER");
         }
-        Some(Login::Scram { mechanism, username, password }) => {
+        Some(Login::Scram {
+            mechanism,
+            username,
+            password,
+        }) => {
             config
                 .set("sasl.mechanism", mechanism)
                 .set("sasl.username", username)
@@ -37,8 +44,15 @@ pub fn apply(security: &KafkaSecurity, config: &mut ClientConfig) {
 ///
 /// # Errors
 /// When no token could be obtained.
-pub fn log_in<C: ClientContext>(security: &KafkaSecurity, client: &Client<C>) -> Result<(), PublishError> {
-    let KafkaSecurity::Tls(Tls { login: Some(Login::Iam { region }), .. }) = security else {
+pub fn log_in<C: ClientContext>(
+    security: &KafkaSecurity,
+    client: &Client<C>,
+) -> Result<(), PublishError> {
+    let KafkaSecurity::Tls(Tls {
+        login: Some(Login::Iam { region }),
+        ..
+    }) = security
+    else {
         return Ok(());
     };
     iam::log_in(client, region).map_err(|error| PublishError::Unavailable(error.to_string()))
@@ -66,22 +80,37 @@ mod tests {
     fn tls_trusts_the_system_unless_a_file_is_named() {
         let config = applied(None, None);
         assert_eq!(
-            (config.get("security.protocol"), config.get("ssl.ca.location")),
+            (
+                config.get("security.protocol"),
+                config.get("ssl.ca.location")
+            ),
             (Some("SSL"), Some("probe"))
         );
-        assert_eq!(applied(Some("/opt/ca.pem"), None).get("ssl.ca.location"), Some("/opt/ca.pem"));
+        assert_eq!(
+            applied(Some("/opt/ca.pem"), None).get("ssl.ca.location"),
+            Some("/opt/ca.pem")
+        );
     }
 
     #[test]
     fn a_login_goes_over_tls_by_its_own_mechanism() {
-        let iam = applied(None, Some(Login::Iam { region: "eu-west-1".to_owned() }));
+        let iam = applied(
+            None,
+            Some(Login::Iam {
+                region: "eu-west-1".to_owned(),
+            }),
+        );
         assert_eq!(
             (iam.get("security.protocol"), iam.get("sasl.mechanism")),
             (Some("SASL_SSL"), Some("OAUTHBEARER"))
         );
 
         let (username, password) = ("market".to_owned(), "s3cret".to_owned());
-        let scram = Login::Scram { mechanism: "SCRAM-SHA-512".to_owned(), username, password };
+        let scram = Login::Scram {
+            mechanism: "SCRAM-SHA-512".to_owned(),
+            username,
+            password,
+        };
         let scram = applied(None, Some(scram));
         assert_eq!(
             (scram.get("security.protocol"), scram.get("sasl.mechanism")),

@@ -50,8 +50,9 @@ async fn ensure_topics_within(
     kafka: &Kafka,
     topics: &[Topic<'_>],
 ) -> Result<Ensured, PublishError> {
-    let admin = AdminClient::from_config_and_context(&client::config(kafka), Context::new(&kafka.security))
-        .map_err(|error| client::unavailable(&error))?;
+    let admin =
+        AdminClient::from_config_and_context(&client::config(kafka), Context::new(&kafka.security))
+            .map_err(|error| client::unavailable(&error))?;
 
     let (admin, metadata, tells_settings) =
         metadata_of_all_topics(admin, kafka.security.clone(), timeout).await?;
@@ -59,7 +60,8 @@ async fn ensure_topics_within(
 
     let mut ensured = Ensured::default();
     for topic in topics {
-        if client::existing(&metadata, topic.name).is_none() && create(&admin, timeout, topic, copies).await?
+        if client::existing(&metadata, topic.name).is_none()
+            && create(&admin, timeout, topic, copies).await?
         {
             ensured.created.push(topic.name.to_owned());
         }
@@ -88,9 +90,10 @@ async fn create(
     match made {
         Ok(()) => Ok(true),
         Err(RDKafkaErrorCode::TopicAlreadyExists) => Ok(false),
-        Err(code) => {
-            Err(PublishError::Unavailable(format!("it did not make the topic {}: {code}", topic.name)))
-        }
+        Err(code) => Err(PublishError::Unavailable(format!(
+            "it did not make the topic {}: {code}",
+            topic.name
+        ))),
     }
 }
 
@@ -100,11 +103,18 @@ async fn try_create(
     topic: &Topic<'_>,
     settings: &Settings,
 ) -> Result<Result<(), RDKafkaErrorCode>, PublishError> {
-    let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+    let options = AdminOptions::new()
+        .request_timeout(Some(timeout))
+        .operation_timeout(Some(timeout));
 
-    let made = admin.create_topics(&[settings.apply(topic)], &options).await;
+    let made = admin
+        .create_topics(&[settings.apply(topic)], &options)
+        .await;
     let made = made.map_err(|error| client::unavailable(&error))?.pop();
-    Ok(made.unwrap_or(Ok(String::new())).map(|_| ()).map_err(|(_, code)| code))
+    Ok(made
+        .unwrap_or(Ok(String::new()))
+        .map(|_| ())
+        .map_err(|(_, code)| code))
 }
 
 /// Where the topics in `metadata` are weaker than new ones; empty if the brokers do not return
@@ -116,13 +126,22 @@ async fn shortcomings(
 ) -> Vec<String> {
     let copies = |topic: &Topic<'_>| {
         let found = client::existing(metadata, topic.name)?;
-        let copies = found.partitions().iter().map(|partition| partition.replicas().len()).min()?;
+        let copies = found
+            .partitions()
+            .iter()
+            .map(|partition| partition.replicas().len())
+            .min()?;
         i32::try_from(copies).ok()
     };
 
-    let existing: Vec<(&Topic<'_>, i32)> =
-        topics.iter().filter_map(|topic| Some((topic, copies(topic)?))).collect();
-    let asked: Vec<_> = existing.iter().map(|(topic, _)| ResourceSpecifier::Topic(topic.name)).collect();
+    let existing: Vec<(&Topic<'_>, i32)> = topics
+        .iter()
+        .filter_map(|topic| Some((topic, copies(topic)?)))
+        .collect();
+    let asked: Vec<_> = existing
+        .iter()
+        .map(|(topic, _)| ResourceSpecifier::Topic(topic.name))
+        .collect();
     if asked.is_empty() {
         return Vec::new();
     }
@@ -160,7 +179,9 @@ async fn metadata_of_all_topics(
         Ok((admin, metadata, !mock))
     });
 
-    asked.await.unwrap_or_else(|error| Err(PublishError::Unavailable(error.to_string())))
+    asked
+        .await
+        .unwrap_or_else(|error| Err(PublishError::Unavailable(error.to_string())))
 }
 
 #[cfg(test)]
@@ -182,7 +203,12 @@ mod tests {
     }
 
     fn topics(names: [&str; 2]) -> [Topic<'_>; 2] {
-        names.map(|name| Topic { name, partitions: 1, retention_days: 7, bounds_times: true })
+        names.map(|name| Topic {
+            name,
+            partitions: 1,
+            retention_days: 7,
+            bounds_times: true,
+        })
     }
 
     #[tokio::test]
@@ -207,6 +233,9 @@ mod tests {
         cluster.create_topic("price-events", 6, 1).unwrap();
         let topics = topics(["price-events", "missing"]);
         let made = ensure_topics_within(Duration::from_secs(1), &kafka(&cluster), &topics).await;
-        assert!(matches!(made, Err(PublishError::Unavailable(_))), "{made:?}");
+        assert!(
+            matches!(made, Err(PublishError::Unavailable(_))),
+            "{made:?}"
+        );
     }
 }

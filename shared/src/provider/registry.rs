@@ -22,7 +22,10 @@ impl Providers {
     pub fn new(config: &config::Providers) -> Self {
         let yahoo = Yahoo::new(&config.yahoo_base_url, &config.yahoo_user_agent);
         let replay = Replay::new(config.replay_step);
-        Self::of(vec![Arc::new(yahoo), Arc::new(replay)], config.default.clone())
+        Self::of(
+            vec![Arc::new(yahoo), Arc::new(replay)],
+            config.default.clone(),
+        )
     }
 
     /// The given providers, for tests.
@@ -34,7 +37,10 @@ impl Providers {
     /// The provider with this name, if it exists.
     #[must_use]
     pub fn get(&self, name: &ProviderName) -> Option<Arc<dyn Provider>> {
-        self.known.iter().find(|provider| provider.name() == name).map(Arc::clone)
+        self.known
+            .iter()
+            .find(|provider| provider.name() == name)
+            .map(Arc::clone)
     }
 
     /// The names of all providers, the preferred one first.

@@ -51,12 +51,16 @@ impl Replay {
     #[must_use]
     pub fn new(step: Duration) -> Self {
         let step_seconds = i64::try_from(step.as_secs()).unwrap_or(i64::MAX).max(1);
-        Self { name: super::name(super::REPLAY), step_seconds }
+        Self {
+            name: super::name(super::REPLAY),
+            step_seconds,
+        }
     }
 
     fn quote(&self, symbol: &Symbol, row: &Row, step: i64) -> Result<Quote, ProviderError> {
-        let start =
-            step.checked_mul(self.step_seconds).and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+        let start = step
+            .checked_mul(self.step_seconds)
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
 
         let timestamp = start.ok_or_else(|| ProviderError::NoPrice {
             symbol: symbol.clone(),
@@ -91,22 +95,39 @@ impl Provider for Replay {
         for symbol in symbols {
             let Some(row) = tape::row_at(&TAPE, symbol, step) else {
                 let (symbol, provider) = (symbol.clone(), self.name.clone());
-                quotes.push((symbol.clone(), Err(ProviderError::UnknownSymbol { symbol, provider })));
+                quotes.push((
+                    symbol.clone(),
+                    Err(ProviderError::UnknownSymbol { symbol, provider }),
+                ));
                 continue;
             };
 
             let (recorded_at, source_field) = (row.recorded_at, row.source_field);
-            rows.push(PlayedRow { symbol, recorded_at, source_field, price: row.price });
+            rows.push(PlayedRow {
+                symbol,
+                recorded_at,
+                source_field,
+                price: row.price,
+            });
             quotes.push((symbol.clone(), self.quote(symbol, row, step)));
         }
 
-        let played = Played { provider: &self.name, step_seconds: self.step_seconds, step, rows };
+        let played = Played {
+            provider: &self.name,
+            step_seconds: self.step_seconds,
+            step,
+            rows,
+        };
         let body = serde_json::to_string(&played).map_err(|error| ProviderError::Malformed {
             provider: self.name.clone(),
             reason: error.to_string(),
         })?;
 
-        Ok(Answer { received_at: to_microseconds(Utc::now()), body, quotes })
+        Ok(Answer {
+            received_at: to_microseconds(Utc::now()),
+            body,
+            quotes,
+        })
     }
 }
 

@@ -62,10 +62,16 @@ impl Yahoo {
 
     async fn ask(&self, symbols: &[&Symbol]) -> Result<Body, Fault> {
         if let Some(rest) = self.rate_limit.remaining(Instant::now()) {
-            return Err(Fault::RateLimited { retry_after: Some(rest) });
+            return Err(Fault::RateLimited {
+                retry_after: Some(rest),
+            });
         }
         let open = || transport::endpoint(&self.base_url, &self.user_agent, self.timeout);
-        let (base_url, client) = self.endpoint.get_or_init(open).as_ref().map_err(Clone::clone)?;
+        let (base_url, client) = self
+            .endpoint
+            .get_or_init(open)
+            .as_ref()
+            .map_err(Clone::clone)?;
         let response = transport::get(client, address(base_url, symbols)).await?;
         let received_at = to_microseconds(Utc::now());
         let quotes = match answer::read(response.status, &tolerant::readable(&response.body)) {
@@ -73,11 +79,17 @@ impl Yahoo {
             Err(Fault::RateLimited { .. }) => {
                 let wait = rate_limit::wait(response.retry_after.as_deref(), received_at);
                 self.rate_limit.begin(Instant::now(), wait);
-                return Err(Fault::RateLimited { retry_after: Some(wait) });
+                return Err(Fault::RateLimited {
+                    retry_after: Some(wait),
+                });
             }
             Err(fault) => return Err(fault),
         };
-        Ok(Body { received_at, text: response.body, quotes })
+        Ok(Body {
+            received_at,
+            text: response.body,
+            quotes,
+        })
     }
 
     fn error(&self, fault: Fault) -> ProviderError {
@@ -100,19 +112,23 @@ impl Yahoo {
 
         match body.quotes.of_symbols.get(&symbol) {
             Some(Ok(quote)) => Ok(quote.clone()),
-            Some(Err(Trouble::NoPrice(reason))) => {
-                Err(ProviderError::NoPrice { reason: reason.clone(), symbol, provider })
-            }
-            Some(Err(Trouble::Unreadable)) => {
-                Err(ProviderError::Malformed { reason: unreadable(), provider })
-            }
+            Some(Err(Trouble::NoPrice(reason))) => Err(ProviderError::NoPrice {
+                reason: reason.clone(),
+                symbol,
+                provider,
+            }),
+            Some(Err(Trouble::Unreadable)) => Err(ProviderError::Malformed {
+                reason: unreadable(),
+                provider,
+            }),
             Some(Err(Trouble::Contradictory)) => {
                 let reason = format!("two entries for {symbol} differ");
                 Err(ProviderError::Malformed { reason, provider })
             }
-            None if body.quotes.has_nameless => {
-                Err(ProviderError::Malformed { reason: unreadable(), provider })
-            }
+            None if body.quotes.has_nameless => Err(ProviderError::Malformed {
+                reason: unreadable(),
+                provider,
+            }),
             None => Err(ProviderError::UnknownSymbol { symbol, provider }),
         }
     }
@@ -156,7 +172,10 @@ impl Quotes {
     /// Of several entries for one symbol those with a quote count. Where two quotes differ, nothing tells which of them is
     /// true, so neither is taken.
     fn add(&mut self, symbol: &Symbol, quote: Result<Quote, Trouble>) {
-        let known = self.of_symbols.entry(symbol.clone()).or_insert_with(|| quote.clone());
+        let known = self
+            .of_symbols
+            .entry(symbol.clone())
+            .or_insert_with(|| quote.clone());
 
         match (&*known, &quote) {
             (Ok(one), Ok(other)) if one != other => *known = Err(Trouble::Contradictory),
@@ -177,14 +196,30 @@ impl Provider for Yahoo {
     }
 
     async fn fetch(&self, symbols: &[Symbol], _at: Timestamp) -> Result<Answer, ProviderError> {
-        let askable: Vec<&Symbol> = symbols.iter().filter(|symbol| may_exist(symbol.as_str())).collect();
+        let askable: Vec<&Symbol> = symbols
+            .iter()
+            .filter(|symbol| may_exist(symbol.as_str()))
+            .collect();
         let body = if askable.is_empty() {
-            Body { received_at: to_microseconds(Utc::now()), text: String::new(), quotes: Quotes::default() }
+            Body {
+                received_at: to_microseconds(Utc::now()),
+                text: String::new(),
+                quotes: Quotes::default(),
+            }
         } else {
-            self.ask(&askable).await.map_err(|fault| self.error(fault))?
+            self.ask(&askable)
+                .await
+                .map_err(|fault| self.error(fault))?
         };
-        let quotes = symbols.iter().map(|symbol| (symbol.clone(), self.verdict(symbol, &body))).collect();
-        Ok(Answer { received_at: body.received_at, body: body.text, quotes })
+        let quotes = symbols
+            .iter()
+            .map(|symbol| (symbol.clone(), self.verdict(symbol, &body)))
+            .collect();
+        Ok(Answer {
+            received_at: body.received_at,
+            body: body.text,
+            quotes,
+        })
     }
 }
 
@@ -207,10 +242,16 @@ fn address(base_url: &Url, symbols: &[&Symbol]) -> Url {
         };
     }
     if symbols.len() > 1 {
-        let list = symbols.iter().map(|symbol| symbol.as_str()).collect::<Vec<_>>().join(",");
+        let list = symbols
+            .iter()
+            .map(|symbol| symbol.as_str())
+            .collect::<Vec<_>>()
+            .join(",");
         url.query_pairs_mut().append_pair("symbols", &list);
     }
-    url.query_pairs_mut().append_pair("range", "1d").append_pair("interval", "1d");
+    url.query_pairs_mut()
+        .append_pair("range", "1d")
+        .append_pair("interval", "1d");
     url
 }
 

@@ -10,5 +10,7 @@ use crate::market::Timestamp;
 /// # Errors
 /// When Postgres is unavailable.
 pub async fn now(executor: impl PgExecutor<'_>) -> Result<Timestamp, Error> {
-    Ok(sqlx::query_scalar("select clock_timestamp()").fetch_one(executor).await?)
+    Ok(sqlx::query_scalar("select clock_timestamp()")
+        .fetch_one(executor)
+        .await?)
 }

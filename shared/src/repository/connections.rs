@@ -39,8 +39,9 @@ static LAST_STUCK: Mutex<Option<Instant>> = Mutex::new(None);
 /// # Errors
 /// When the URL is not a Postgres URL.
 pub fn connect(url: &str, max_connections: u32) -> Result<PgPool, Error> {
-    let options =
-        PgConnectOptions::from_str(url)?.application_name("market-data").disable_statement_logging();
+    let options = PgConnectOptions::from_str(url)?
+        .application_name("market-data")
+        .disable_statement_logging();
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -62,12 +63,16 @@ async fn test(
     }
 
     let answer = timeout(patience, connection.ping()).await;
-    answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+    answer
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        .map(|()| true)
 }
 
 /// Whether a connection that is outside the pool answers in time.
 pub(super) async fn answers(connection: &mut PgConnection) -> bool {
-    timeout(ANSWER_TIMEOUT, connection.ping()).await.is_ok_and(|answer| answer.is_ok())
+    timeout(ANSWER_TIMEOUT, connection.ping())
+        .await
+        .is_ok_and(|answer| answer.is_ok())
 }
 
 /// Records an error that persists for its connection, of any pool: other connections of the

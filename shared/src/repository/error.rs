@@ -119,14 +119,21 @@ impl Error {
     /// The error with its code; safe to show to clients.
     #[must_use]
     pub fn coded(&self) -> String {
-        self.code().map_or_else(|| self.to_string(), |code| format!("{self} (SQLSTATE {code})"))
+        self.code().map_or_else(
+            || self.to_string(),
+            |code| format!("{self} (SQLSTATE {code})"),
+        )
     }
 
     /// The error for a log: with its code or, if Postgres gave none, with its cause.
     #[must_use]
     pub fn detail(&self) -> String {
         let (Self::Unavailable(cause) | Self::Rejected(cause)) = self;
-        if self.code().is_some() { self.coded() } else { format!("{self}: {cause}") }
+        if self.code().is_some() {
+            self.coded()
+        } else {
+            format!("{self}: {cause}")
+        }
     }
 
     /// An attempt that took longer than its caller waits.
@@ -141,7 +148,11 @@ impl From<sqlx::Error> for Error {
         if sticks(&error) {
             connections::note_stuck();
         }
-        if may_pass(&error) { Self::Unavailable(error) } else { Self::Rejected(error) }
+        if may_pass(&error) {
+            Self::Unavailable(error)
+        } else {
+            Self::Rejected(error)
+        }
     }
 }
 
@@ -169,15 +180,17 @@ fn sticks(error: &sqlx::Error) -> bool {
     match error {
         // The response does not fit the request: the protocol is out of step.
         sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(error) => {
-            error.code().is_none_or(|code| !begins(&code, &DATA) && !begins(&code, &OTHERS_ARE_SOUND))
-        }
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_none_or(|code| !begins(&code, &DATA) && !begins(&code, &OTHERS_ARE_SOUND)),
         _ => false,
     }
 }
 
 fn begins(code: &str, beginnings: &[&str]) -> bool {
-    beginnings.iter().any(|beginning| code.starts_with(beginning))
+    beginnings
+        .iter()
+        .any(|beginning| code.starts_with(beginning))
 }
 
 /// Whether a point's partition was dropped while its batch was written: a check violation in a

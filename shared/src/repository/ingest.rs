@@ -93,7 +93,12 @@ struct Point {
 /// Orders the answers for one quote: the greatest rank wins, in any order of arrival. Price and
 /// unit are part of it because foreign producers may reuse an event id.
 fn rank(event: &PriceEvent) -> (Timestamp, Uuid, Price, Option<&Currency>) {
-    (event.polled_at, event.id, event.price, event.currency.as_ref())
+    (
+        event.polled_at,
+        event.id,
+        event.price,
+        event.currency.as_ref(),
+    )
 }
 
 /// A writer of batches. It remembers the tails of the series that it wrote, so it need not read
@@ -117,7 +122,10 @@ impl Ingest {
     /// A writer that remembers nothing yet.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, memory: Mutex::default() }
+        Self {
+            pool,
+            memory: Mutex::default(),
+        }
     }
 
     /// Stores `events` and `rejected` in one transaction; one batch at a time.
@@ -129,7 +137,11 @@ impl Ingest {
     /// # Errors
     /// When Postgres is unavailable or aborts the transaction. Then nothing was stored or, if only
     /// the answer to COMMIT was lost, everything. In both cases the batch may be stored again.
-    pub async fn store(&self, events: &[PriceEvent], rejected: &[RejectedEvent]) -> Result<Stored, Error> {
+    pub async fn store(
+        &self,
+        events: &[PriceEvent],
+        rejected: &[RejectedEvent],
+    ) -> Result<Stored, Error> {
         let mut memory = self.memory.lock().await;
         // The memory is taken out first: if the batch fails or is cancelled, its outcome is
         // unknown, and the remembered tails may be wrong.
@@ -137,7 +149,10 @@ impl Ingest {
         let mut connection = self.connection(&mut known).await?;
         let stored = store(&mut connection, &mut known.tails, events, rejected).await?;
 
-        *memory = Memory { tails: known.tails, connection: Some((connection, Instant::now())) };
+        *memory = Memory {
+            tails: known.tails,
+            connection: Some((connection, Instant::now())),
+        };
         Ok(stored)
     }
 
@@ -188,13 +203,25 @@ async fn go_on(
     let mut batch = Batch::of(events.iter());
 
     // The memory is checked before tails are taken out of it, so these returns leave it intact.
-    let Some(fences) = tails.fences(&batch.shards()) else { return Ok(None) };
-    let Some(numbers) = tails.units.numbers(batch.currencies()) else { return Ok(None) };
+    let Some(fences) = tails.fences(&batch.shards()) else {
+        return Ok(None);
+    };
+    let Some(numbers) = tails.units.numbers(batch.currencies()) else {
+        return Ok(None);
+    };
 
-    let mut series: Vec<Series> = tails.take(batch.keys()).into_iter().filter_map(Slot::known).collect();
+    let mut series: Vec<Series> = tails
+        .take(batch.keys())
+        .into_iter()
+        .filter_map(Slot::known)
+        .collect();
     let all_known = series.len() == batch.keys().len();
 
-    let answers = if all_known { batch.newest_answers(&mut series) } else { Vec::new() };
+    let answers = if all_known {
+        batch.newest_answers(&mut series)
+    } else {
+        Vec::new()
+    };
     let (late, new) = split(&series, answers);
     if !late.is_empty() || new.is_empty() {
         tails.put_back(series);
@@ -204,7 +231,11 @@ async fn go_on(
     let points = extend(&mut series, &new, &tails.units)?;
     let token = Uuid::new_v4();
 
-    let known = express::Known { fences: &fences, currencies: batch.currencies(), numbers: &numbers };
+    let known = express::Known {
+        fences: &fences,
+        currencies: batch.currencies(),
+        numbers: &numbers,
+    };
     if !express::append(connection, known, token, &points, &series).await? {
         // Not put back: these series already contain the points that were not written.
         return Ok(None);
@@ -212,7 +243,11 @@ async fn go_on(
 
     tails.keep(series, &fences, token);
     let (added, superseded) = (points.len(), events.len() - points.len());
-    Ok(Some(Stored { added, superseded, ..Stored::default() }))
+    Ok(Some(Stored {
+        added,
+        superseded,
+        ..Stored::default()
+    }))
 }
 
 /// Stores any batch, in a transaction of several statements: the five steps of the module's
@@ -223,14 +258,21 @@ async fn merge(
     events: &[PriceEvent],
     rejected: &[RejectedEvent],
 ) -> Result<Stored, Error> {
-    let mut stored = Stored { rejected: rejected.len(), ..Stored::default() };
+    let mut stored = Stored {
+        rejected: rejected.len(),
+        ..Stored::default()
+    };
     let mut batch = Batch::of(events.iter());
 
     // 1. Lock the fences first: the statements after this one see what their last holder committed.
     let mut transaction = connection.begin_with(BEGIN).await?;
     let token = Uuid::new_v4();
     let passage = fence::pass(&mut transaction, &batch.shards(), batch.currencies(), token).await?;
-    let Passage { fences, points_from, units } = passage;
+    let Passage {
+        fences,
+        points_from,
+        units,
+    } = passage;
 
     // 2. Get the tails: keep those still valid, and read the others. Expired events leave the batch
     //    first, so that a series with no other event is not created.
@@ -280,6 +322,9 @@ fn extend(series: &mut [Series], new: &Indexed<'_>, units: &Units) -> Result<Vec
 /// Splits the events into those at or before their series' newest point, and those after it.
 fn split<'a>(series: &[Series], answers: Indexed<'a>) -> (Indexed<'a>, Indexed<'a>) {
     answers.into_iter().partition(|(index, event)| {
-        series[*index].newest.as_ref().is_some_and(|newest| event.timestamp <= newest.quoted_at)
+        series[*index]
+            .newest
+            .as_ref()
+            .is_some_and(|newest| event.timestamp <= newest.quoted_at)
     })
 }

@@ -57,7 +57,10 @@ fn read(bytes: &[u8]) -> Option<ExactDecimal> {
     let mut next = || fields.next();
     let count = u16::from_be_bytes(next()?);
     let weight = i32::from(i16::from_be_bytes(next()?));
-    let (sign, scale) = (u16::from_be_bytes(next()?), u32::from(u16::from_be_bytes(next()?)));
+    let (sign, scale) = (
+        u16::from_be_bytes(next()?),
+        u32::from(u16::from_be_bytes(next()?)),
+    );
 
     if sign != POSITIVE {
         return None;
@@ -65,13 +68,19 @@ fn read(bytes: &[u8]) -> Option<ExactDecimal> {
 
     let mut mantissa = 0_u128;
     for _ in 0..count {
-        mantissa = mantissa.checked_mul(BASE)?.checked_add(u128::from(u16::from_be_bytes(next()?)))?;
+        mantissa = mantissa
+            .checked_mul(BASE)?
+            .checked_add(u128::from(u16::from_be_bytes(next()?)))?;
     }
 
     // The last group sent has this power of ten; the number is converted to exactly `scale` places.
     let exponent = (weight - i32::from(count) + 1) * GROUP.cast_signed() + scale.cast_signed();
     let factor = 10_u128.checked_pow(exponent.unsigned_abs())?;
-    let mantissa = if exponent >= 0 { mantissa.checked_mul(factor)? } else { mantissa / factor };
+    let mantissa = if exponent >= 0 {
+        mantissa.checked_mul(factor)?
+    } else {
+        mantissa / factor
+    };
 
     let decimal = ExactDecimal::new(mantissa, scale);
     (decimal.mantissa() < 10_u128.pow(MAX_DIGITS)).then_some(decimal)
@@ -101,7 +110,8 @@ impl Decode<'_, Postgres> for ExactDecimal {
         if value.format() != PgValueFormat::Binary {
             return Err(format!("{} is read in binary form only", Self::type_info().name()).into());
         }
-        read(value.as_bytes()?).ok_or_else(|| "a stored number is negative, or has too many digits".into())
+        read(value.as_bytes()?)
+            .ok_or_else(|| "a stored number is negative, or has too many digits".into())
     }
 }
 
@@ -112,7 +122,15 @@ mod tests {
     #[test]
     fn what_is_written_is_read_with_every_digit() {
         for scale in 0..24 {
-            for mantissa in [0, 1, 9, 10_000, 12_345, 10_001_000, 10_u128.pow(MAX_DIGITS) - 1] {
+            for mantissa in [
+                0,
+                1,
+                9,
+                10_000,
+                12_345,
+                10_001_000,
+                10_u128.pow(MAX_DIGITS) - 1,
+            ] {
                 let decimal = ExactDecimal::new(mantissa, scale);
                 let mut bytes = Vec::new();
                 put(&mut bytes, decimal.mantissa(), decimal.scale());
@@ -141,7 +159,11 @@ mod tests {
         assert_eq!(read(&[]), None);
         assert_eq!(read(&[0, 0, 0, 0, 0xC0, 0, 0, 0]), None, "not a number");
         assert_eq!(read(&[0, 1, 0, 0, 0x40, 0, 0, 0, 0, 5]), None, "negative");
-        assert_eq!(read(&[0, 1, 0, 100, 0, 0, 0, 0, 0, 5]), None, "ten to the power of 400");
+        assert_eq!(
+            read(&[0, 1, 0, 100, 0, 0, 0, 0, 0, 5]),
+            None,
+            "ten to the power of 400"
+        );
         assert_eq!(read(&[0, 2, 0, 0, 0, 0, 0, 0, 0, 5]), None, "cut short");
     }
 }

@@ -35,11 +35,19 @@ pub struct PartitionedTable {
 }
 
 /// The price points, by quote time.
-pub const PRICE_POINTS: PartitionedTable =
-    PartitionedTable { name: "price_points", column: "quoted_at", period: Period::Month, ahead: 3 };
+pub const PRICE_POINTS: PartitionedTable = PartitionedTable {
+    name: "price_points",
+    column: "quoted_at",
+    period: Period::Month,
+    ahead: 3,
+};
 /// The raw responses, by their arrival.
-pub const RAW_RESPONSES: PartitionedTable =
-    PartitionedTable { name: "raw_responses", column: "received_at", period: Period::Day, ahead: 7 };
+pub const RAW_RESPONSES: PartitionedTable = PartitionedTable {
+    name: "raw_responses",
+    column: "received_at",
+    period: Period::Day,
+    ahead: 7,
+};
 
 /// A partition and its bounds.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -99,8 +107,9 @@ pub async fn newest(pool: &PgPool, table: PartitionedTable) -> Result<Option<Tim
     let mut connection = pool.acquire().await?;
     for partition in table.partitions(&mut connection).await?.iter().rev() {
         let newest = format!("select max({}) from {}", table.column, partition.name);
-        let newest: Option<Timestamp> =
-            sqlx::query_scalar(AssertSqlSafe(newest)).fetch_one(&mut *connection).await?;
+        let newest: Option<Timestamp> = sqlx::query_scalar(AssertSqlSafe(newest))
+            .fetch_one(&mut *connection)
+            .await?;
         if newest.is_some() {
             return Ok(newest);
         }
@@ -112,7 +121,11 @@ pub async fn newest(pool: &PgPool, table: PartitionedTable) -> Result<Option<Tim
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
-pub async fn any_before(pool: &PgPool, table: PartitionedTable, cutoff: Timestamp) -> Result<bool, Error> {
+pub async fn any_before(
+    pool: &PgPool,
+    table: PartitionedTable,
+    cutoff: Timestamp,
+) -> Result<bool, Error> {
     let mut connection = pool.acquire().await?;
     Ok(!table.older(&mut connection, cutoff).await?.is_empty())
 }
@@ -124,7 +137,11 @@ impl PartitionedTable {
         self.name
     }
 
-    async fn make_ahead(&self, connection: &mut PgConnection, now: Timestamp) -> Result<usize, Error> {
+    async fn make_ahead(
+        &self,
+        connection: &mut PgConnection,
+        now: Timestamp,
+    ) -> Result<usize, Error> {
         let horizon = self.period.start_after(now, self.ahead + 1);
         if self.uncut(connection, horizon).await?.is_none() {
             return Ok(0);
@@ -132,14 +149,20 @@ impl PartitionedTable {
 
         let mut transaction = self.lock(connection).await?;
         // Read again under the lock: another upkeep may have created the partitions meanwhile.
-        let Some(last) = self.uncut(&mut transaction, horizon).await? else { return Ok(0) };
+        let Some(last) = self.uncut(&mut transaction, horizon).await? else {
+            return Ok(0);
+        };
 
         let made = self.cut(&mut transaction, &last, now, horizon).await?;
         transaction.commit().await?;
         Ok(made)
     }
 
-    async fn drop_before(&self, connection: &mut PgConnection, cutoff: Timestamp) -> Result<usize, Error> {
+    async fn drop_before(
+        &self,
+        connection: &mut PgConnection,
+        cutoff: Timestamp,
+    ) -> Result<usize, Error> {
         if self.older(connection, cutoff).await?.is_empty() {
             return Ok(0);
         }
@@ -189,11 +212,16 @@ impl PartitionedTable {
         horizon: Timestamp,
     ) -> Result<Option<Partition>, Error> {
         let last = self.partitions(connection).await?.pop();
-        Ok(last.filter(|last| last.upper.is_none() && last.lower.is_none_or(|lower| lower < horizon)))
+        Ok(last
+            .filter(|last| last.upper.is_none() && last.lower.is_none_or(|lower| lower < horizon)))
     }
 
     /// The partitions that end at `cutoff` or before; never the last, which has no end.
-    async fn older(&self, connection: &mut PgConnection, cutoff: Timestamp) -> Result<Vec<Partition>, Error> {
+    async fn older(
+        &self,
+        connection: &mut PgConnection,
+        cutoff: Timestamp,
+    ) -> Result<Vec<Partition>, Error> {
         let mut partitions = self.partitions(connection).await?;
         partitions.retain(|partition| partition.upper.is_some_and(|upper| upper <= cutoff));
         Ok(partitions)
@@ -209,27 +237,50 @@ impl PartitionedTable {
         now: Timestamp,
         horizon: Timestamp,
     ) -> Result<usize, Error> {
-        let Self { name: table, column, period, .. } = self;
+        let Self {
+            name: table,
+            column,
+            period,
+            ..
+        } = self;
 
         // Detached first: its bounds overlap those of the new partitions.
-        run(connection, format!("alter table {table} detach partition {}", last.name)).await?;
+        run(
+            connection,
+            format!("alter table {table} detach partition {}", last.name),
+        )
+        .await?;
 
-        let newest = format!("select max({column}) from {} where {column} < $1", last.name);
-        let newest: Option<Timestamp> =
-            sqlx::query_scalar(AssertSqlSafe(newest)).bind(horizon).fetch_one(&mut *connection).await?;
+        let newest = format!(
+            "select max({column}) from {} where {column} < $1",
+            last.name
+        );
+        let newest: Option<Timestamp> = sqlx::query_scalar(AssertSqlSafe(newest))
+            .bind(horizon)
+            .fetch_one(&mut *connection)
+            .await?;
 
         // The very first partition takes everything that is older than the current period.
-        let least = last.lower.map_or(period.start_of(now), |lower| period.start_after(lower, 1));
-        let end = newest.map_or(least, |newest| period.start_after(newest, 1).max(least)).min(horizon);
+        let least = last
+            .lower
+            .map_or(period.start_of(now), |lower| period.start_after(lower, 1));
+        let end = newest
+            .map_or(least, |newest| period.start_after(newest, 1).max(least))
+            .min(horizon);
 
         // Over a gap of more than [`MOST_AT_ONCE`] periods, the last one keeps everything up to the
         // current period.
         let far_back = period.starts(end, horizon).nth(MOST_AT_ONCE).is_some();
-        let end = if far_back { end.max(period.start_of(now)) } else { end };
+        let end = if far_back {
+            end.max(period.start_of(now))
+        } else {
+            end
+        };
 
         let mut made = 0;
         for start in period.starts(end, horizon) {
-            self.create(connection, start, &literal(period.start_after(start, 1))).await?;
+            self.create(connection, start, &literal(period.start_after(start, 1)))
+                .await?;
             made += 1;
         }
         self.create(connection, horizon, "maxvalue").await?;
@@ -245,8 +296,14 @@ impl PartitionedTable {
 
         let lower = last.lower.map_or_else(|| "minvalue".to_owned(), literal);
         let bounds = format!("from ({lower}) to ({})", literal(end));
-        run(connection, format!("alter table {table} attach partition {} for values {bounds}", last.name))
-            .await?;
+        run(
+            connection,
+            format!(
+                "alter table {table} attach partition {} for values {bounds}",
+                last.name
+            ),
+        )
+        .await?;
 
         Ok(made + 1)
     }
@@ -259,7 +316,14 @@ impl PartitionedTable {
     ) -> Result<(), Error> {
         let name = format!("{}_from_{}", self.name, lower.format("%Y%m%d"));
         let bounds = format!("from ({}) to ({upper})", literal(lower));
-        run(connection, format!("create table {name} partition of {} for values {bounds}", self.name)).await
+        run(
+            connection,
+            format!(
+                "create table {name} partition of {} for values {bounds}",
+                self.name
+            ),
+        )
+        .await
     }
 }
 
@@ -270,6 +334,8 @@ fn literal(moment: Timestamp) -> String {
 /// Runs a statement without parameters. It is built from constants, catalog names and formatted
 /// times only, nothing from outside.
 async fn run(connection: &mut PgConnection, statement: String) -> Result<(), Error> {
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await?;
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(connection)
+        .await?;
     Ok(())
 }

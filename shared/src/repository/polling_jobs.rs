@@ -12,7 +12,9 @@ mod creation;
 pub mod removal;
 mod status;
 
-pub use creation::{InsertError, Prepared, activate, exists, insert, is_pending, prepare, withdraw};
+pub use creation::{
+    InsertError, Prepared, activate, exists, insert, is_pending, prepare, withdraw,
+};
 pub use status::JobStatus;
 
 /// Number of stalled jobs that are named; others are only counted.
@@ -71,7 +73,8 @@ impl PollingJob {
     #[must_use]
     pub fn next_tick_at(&self, now: Timestamp) -> Timestamp {
         let next = self.grid().next_after(now);
-        self.backing_off_until.map_or(next, |until| next.max(self.grid().next_from(until)))
+        self.backing_off_until
+            .map_or(next, |until| next.max(self.grid().next_from(until)))
     }
 }
 
@@ -175,7 +178,10 @@ pub async fn list(
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
-pub async fn stalled(executor: impl PgExecutor<'_>, now: Timestamp) -> Result<(u64, Vec<Uuid>), Error> {
+pub async fn stalled(
+    executor: impl PgExecutor<'_>,
+    now: Timestamp,
+) -> Result<(u64, Vec<Uuid>), Error> {
     let (count, first): (i64, Vec<Uuid>) = sqlx::query_as(
         "with stalled as materialized (
              select job_id, overdue_at from polling_job_deadlines where overdue_at < $1
@@ -215,10 +221,12 @@ pub async fn note_firing(
     job_id: Uuid,
     firing: Timestamp,
 ) -> Result<(), Error> {
-    sqlx::query("update polling_jobs set last_firing_at = greatest(last_firing_at, $2) where job_id = $1")
-        .bind(job_id)
-        .bind(firing)
-        .execute(executor)
-        .await?;
+    sqlx::query(
+        "update polling_jobs set last_firing_at = greatest(last_firing_at, $2) where job_id = $1",
+    )
+    .bind(job_id)
+    .bind(firing)
+    .execute(executor)
+    .await?;
     Ok(())
 }

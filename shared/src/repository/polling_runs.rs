@@ -73,7 +73,11 @@ impl Claim {
     /// A new claim. Repeating [`claim`] with it has the effect of one.
     #[must_use]
     pub fn new(job_id: Uuid, tick_time: Timestamp) -> Self {
-        Self { job_id, tick_time, claim_id: Uuid::new_v4() }
+        Self {
+            job_id,
+            tick_time,
+            claim_id: Uuid::new_v4(),
+        }
     }
 }
 
@@ -154,7 +158,9 @@ impl RunStatus {
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
 pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<ClaimOutcome, Error> {
-    let &Claim { job_id, tick_time, .. } = claim;
+    let &Claim {
+        job_id, tick_time, ..
+    } = claim;
     let mut transaction = pool.begin_with(BEGIN).await?;
 
     // The job's row is locked first: what follows then sees what the last claim of this job
@@ -186,7 +192,11 @@ pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<Claim
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
-pub async fn renew(executor: impl PgExecutor<'_>, claim: &Claim, now: Timestamp) -> Result<bool, Error> {
+pub async fn renew(
+    executor: impl PgExecutor<'_>,
+    claim: &Claim,
+    now: Timestamp,
+) -> Result<bool, Error> {
     let renewed = sqlx::query(
         "update polling_runs set lease_until = $4
          where job_id = $1 and tick_time = $2 and claim_id = $3 and status = 'running'
@@ -205,7 +215,12 @@ pub async fn renew(executor: impl PgExecutor<'_>, claim: &Claim, now: Timestamp)
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
-pub async fn finish(pool: &PgPool, claim: &Claim, result: &RunResult, now: Timestamp) -> Result<bool, Error> {
+pub async fn finish(
+    pool: &PgPool,
+    claim: &Claim,
+    result: &RunResult,
+    now: Timestamp,
+) -> Result<bool, Error> {
     let mut transaction = pool.begin_with(BEGIN).await?;
 
     // Locked before its run is written, as in `claim`, so that the count of failures cannot change
@@ -234,7 +249,11 @@ pub async fn finish(pool: &PgPool, claim: &Claim, result: &RunResult, now: Times
     }
 
     let failed = result.status() == RunStatus::Failed;
-    let failures = if failed { job.consecutive_failures.saturating_add(1) } else { 0 };
+    let failures = if failed {
+        job.consecutive_failures.saturating_add(1)
+    } else {
+        0
+    };
 
     // A provider that limits the rate is left alone even if it answered some of the requests.
     let until = (failed || result.retry_after.is_some())
@@ -270,11 +289,13 @@ async fn lock_job(connection: &mut PgConnection, job_id: Uuid) -> Result<Option<
     .bind(job_id)
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|(start_at, interval_seconds, consecutive_failures, backing_off_until)| LockedJob {
-        grid: Grid::new(start_at, interval_seconds.unsigned_abs()),
-        consecutive_failures,
-        backing_off_until,
-    }))
+    Ok(row.map(
+        |(start_at, interval_seconds, consecutive_failures, backing_off_until)| LockedJob {
+            grid: Grid::new(start_at, interval_seconds.unsigned_abs()),
+            consecutive_failures,
+            backing_off_until,
+        },
+    ))
 }
 
 /// The newest tick that any row covers.
@@ -328,7 +349,11 @@ async fn take_over(
     Ok(held_until.map_or(ClaimOutcome::Taken, ClaimOutcome::Held))
 }
 
-async fn close_abandoned(connection: &mut PgConnection, job_id: Uuid, now: Timestamp) -> Result<(), Error> {
+async fn close_abandoned(
+    connection: &mut PgConnection,
+    job_id: Uuid,
+    now: Timestamp,
+) -> Result<(), Error> {
     sqlx::query(
         "update polling_runs set status = 'abandoned', finished_at = $2, lease_until = null,
                 error = 'the poller ended before the run did'
@@ -350,19 +375,23 @@ async fn record_gap(
     newest: Option<Timestamp>,
     tick_time: Timestamp,
 ) -> Result<(), Error> {
-    let skipped = job.backing_off_until.and_then(|until| job.grid.gap(newest, until.min(tick_time)));
+    let skipped = job
+        .backing_off_until
+        .and_then(|until| job.grid.gap(newest, until.min(tick_time)));
     let newest = skipped.map(|gap| job.grid.last_of(gap)).or(newest);
     let missed = job.grid.gap(newest, tick_time);
 
     for (gap, status) in [(skipped, RunStatus::Skipped), (missed, RunStatus::Missed)] {
         let Some(gap) = gap else { continue };
-        sqlx::query("insert into polling_runs (job_id, tick_time, ticks, status) values ($1, $2, $3, $4)")
-            .bind(job_id)
-            .bind(gap.first)
-            .bind(gap.ticks)
-            .bind(status.as_str())
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(
+            "insert into polling_runs (job_id, tick_time, ticks, status) values ($1, $2, $3, $4)",
+        )
+        .bind(job_id)
+        .bind(gap.first)
+        .bind(gap.ticks)
+        .bind(status.as_str())
+        .execute(&mut *connection)
+        .await?;
     }
     Ok(())
 }

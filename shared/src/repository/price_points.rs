@@ -73,7 +73,10 @@ fn read(row: &PgRow) -> Result<PricePoint, Error> {
     Ok(PricePoint {
         timestamp: row.try_get("quoted_at")?,
         price: series::price(row.try_get("price")?)?,
-        currency: row.try_get::<Option<String>, _>("unit")?.map(series::name).transpose()?,
+        currency: row
+            .try_get::<Option<String>, _>("unit")?
+            .map(series::name)
+            .transpose()?,
         moving_average: row.try_get("moving_average")?,
         points: series::points(row.try_get("points")?)?,
         polled_at: row.try_get("polled_at")?,

@@ -26,7 +26,10 @@ pub struct RawResponse<'a> {
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
-pub async fn insert(executor: impl PgExecutor<'_>, response: &RawResponse<'_>) -> Result<(), Error> {
+pub async fn insert(
+    executor: impl PgExecutor<'_>,
+    response: &RawResponse<'_>,
+) -> Result<(), Error> {
     sqlx::query(
         "insert into raw_responses (received_at, raw_response_id, provider, symbols, body)
          values ($1, $2, $3, $4, $5)
@@ -35,7 +38,13 @@ pub async fn insert(executor: impl PgExecutor<'_>, response: &RawResponse<'_>) -
     .bind(to_microseconds(response.received_at))
     .bind(response.raw_response_id)
     .bind(response.provider.as_str())
-    .bind(response.symbols.iter().map(Symbol::as_str).collect::<Vec<_>>())
+    .bind(
+        response
+            .symbols
+            .iter()
+            .map(Symbol::as_str)
+            .collect::<Vec<_>>(),
+    )
     .bind(response.body)
     .execute(executor)
     .await?;

@@ -46,7 +46,12 @@ pub async fn insert(connection: &mut PgConnection, events: &[RejectedEvent]) -> 
 
     let mut rows: Vec<(&RejectedEvent, Vec<u8>)> = events
         .iter()
-        .map(|event| (event, Sha256::digest(event.value.as_deref().unwrap_or(&[])).to_vec()))
+        .map(|event| {
+            (
+                event,
+                Sha256::digest(event.value.as_deref().unwrap_or(&[])).to_vec(),
+            )
+        })
         .collect();
 
     // Rows are written in the order of their identity, so that two writers cannot deadlock.
@@ -111,6 +116,12 @@ pub async fn delete_before(pool: &PgPool, cutoff: Timestamp) -> Result<u64, Erro
 /// A reason as text that Postgres stores, of bounded length: it may quote a record, which may hold
 /// any characters.
 pub(super) fn readable(reason: &str) -> String {
-    let plain = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
+    let plain = |char: char| {
+        if char.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            char
+        }
+    };
     reason.chars().take(LONGEST_REASON).map(plain).collect()
 }

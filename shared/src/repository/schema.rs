@@ -40,7 +40,11 @@ pub async fn migrate(pool: &PgPool) -> Result<i64, SchemaError> {
         migrating.close().await;
     }
 
-    Ok(MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0))
+    Ok(MIGRATOR
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0))
 }
 
 /// A pool of one connection, with the time limits.
@@ -57,10 +61,15 @@ fn limited(options: &PgConnectOptions) -> PgPool {
 /// Whether exactly our migrations are applied. False if that cannot be read: the migrator then
 /// reports why.
 async fn is_current(connection: &mut PgConnection) -> bool {
-    let applied = sqlx::query_as("select version, checksum, success from _sqlx_migrations order by version");
+    let applied =
+        sqlx::query_as("select version, checksum, success from _sqlx_migrations order by version");
     let applied: Result<Vec<(i64, Vec<u8>, bool)>, _> = applied.fetch_all(connection).await;
     let Ok(applied) = applied else { return false };
 
-    let ours = MIGRATOR.iter().map(|migration| (migration.version, migration.checksum.as_ref(), true));
-    ours.eq(applied.iter().map(|(version, checksum, success)| (*version, checksum.as_slice(), *success)))
+    let ours = MIGRATOR
+        .iter()
+        .map(|migration| (migration.version, migration.checksum.as_ref(), true));
+    ours.eq(applied
+        .iter()
+        .map(|(version, checksum, success)| (*version, checksum.as_slice(), *success)))
 }

@@ -120,12 +120,16 @@ pub async fn list(
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
-pub async fn has_provider(executor: impl PgExecutor<'_>, provider: &ProviderName) -> Result<bool, Error> {
-    let exists =
-        sqlx::query_scalar("select exists (select from series where provider = $1 and last_at is not null)")
-            .bind(provider.as_str())
-            .fetch_one(executor)
-            .await?;
+pub async fn has_provider(
+    executor: impl PgExecutor<'_>,
+    provider: &ProviderName,
+) -> Result<bool, Error> {
+    let exists = sqlx::query_scalar(
+        "select exists (select from series where provider = $1 and last_at is not null)",
+    )
+    .bind(provider.as_str())
+    .fetch_one(executor)
+    .await?;
     Ok(exists)
 }
 
@@ -134,7 +138,9 @@ pub async fn has_provider(executor: impl PgExecutor<'_>, provider: &ProviderName
 /// # Errors
 /// When it does not.
 pub async fn check(executor: impl PgExecutor<'_>) -> Result<(), Error> {
-    sqlx::query("select from series limit 1").fetch_optional(executor).await?;
+    sqlx::query("select from series limit 1")
+        .fetch_optional(executor)
+        .await?;
     Ok(())
 }
 
@@ -146,7 +152,10 @@ fn read(row: &PgRow) -> Result<Series, Error> {
         timestamp: row.try_get("last_at")?,
         polled_at: row.try_get("last_polled_at")?,
         price: price(row.try_get("last_price")?)?,
-        currency: row.try_get::<Option<String>, _>("last_currency")?.map(name).transpose()?,
+        currency: row
+            .try_get::<Option<String>, _>("last_currency")?
+            .map(name)
+            .transpose()?,
         moving_average: row.try_get("last_average")?,
         points: points(row.try_get("last_points")?)?,
     })

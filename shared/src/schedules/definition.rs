@@ -29,7 +29,9 @@ fn input(job_id: Uuid) -> String {
 /// between.
 pub(super) fn expression(interval_seconds: u32) -> String {
     match interval_seconds / MINUTE_SECONDS {
-        minutes if minutes > 1 && !tick::is_relayed(interval_seconds) => format!("rate({minutes} minutes)"),
+        minutes if minutes > 1 && !tick::is_relayed(interval_seconds) => {
+            format!("rate({minutes} minutes)")
+        }
         _ => "rate(1 minute)".to_owned(),
     }
 }
@@ -37,7 +39,10 @@ pub(super) fn expression(interval_seconds: u32) -> String {
 fn delivery(interval_seconds: u32) -> RetryPolicy {
     let (least, most) = DELIVERY_AGE;
     let age = i32::try_from(interval_seconds.clamp(least, most)).unwrap_or(i32::MAX);
-    RetryPolicy::builder().maximum_event_age_in_seconds(age).maximum_retry_attempts(DELIVERY_ATTEMPTS).build()
+    RetryPolicy::builder()
+        .maximum_event_age_in_seconds(age)
+        .maximum_retry_attempts(DELIVERY_ATTEMPTS)
+        .build()
 }
 
 /// The function that the schedule invokes, and its input.
@@ -56,14 +61,22 @@ pub(super) fn target(
 
 /// The schedule fires exactly at its instants.
 pub(super) fn window() -> Result<FlexibleTimeWindow, BuildError> {
-    FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build()
+    FlexibleTimeWindow::builder()
+        .mode(FlexibleTimeWindowMode::Off)
+        .build()
 }
 
 /// Whether the list shows that a schedule is disabled or invokes another target. It does not show
 /// most members.
 pub(super) fn visibly_differs(config: &config::Schedules, listed: &ScheduleSummary) -> bool {
-    let state = listed.state.as_ref().is_some_and(|state| *state != ScheduleState::Enabled);
-    let target = listed.target.as_ref().is_some_and(|target| target.arn != config.target_arn);
+    let state = listed
+        .state
+        .as_ref()
+        .is_some_and(|state| *state != ScheduleState::Enabled);
+    let target = listed
+        .target
+        .as_ref()
+        .is_some_and(|target| target.arn != config.target_arn);
     state || target
 }
 
@@ -77,18 +90,33 @@ pub(super) fn differences(
     now: Timestamp,
     found: &GetScheduleOutput,
 ) -> Result<Vec<&'static str>, BuildError> {
-    let (wanted, has) = (target(config, job_id, interval_seconds)?, found.target.as_ref());
+    let (wanted, has) = (
+        target(config, job_id, interval_seconds)?,
+        found.target.as_ref(),
+    );
     let window = Some(window()?);
 
     let members = [
         ("State", found.state == Some(ScheduleState::Enabled)),
-        ("ScheduleExpression", found.schedule_expression == Some(expression(interval_seconds))),
+        (
+            "ScheduleExpression",
+            found.schedule_expression == Some(expression(interval_seconds)),
+        ),
         (
             "ScheduleExpressionTimezone",
-            found.schedule_expression_timezone.as_deref().is_none_or(|zone| zone == TIME_ZONE),
+            found
+                .schedule_expression_timezone
+                .as_deref()
+                .is_none_or(|zone| zone == TIME_ZONE),
         ),
         ("FlexibleTimeWindow", found.flexible_time_window == window),
-        ("StartDate", found.start_date.as_ref().is_some_and(|start| keeps_grid(start, grid, now))),
+        (
+            "StartDate",
+            found
+                .start_date
+                .as_ref()
+                .is_some_and(|start| keeps_grid(start, grid, now)),
+        ),
         ("EndDate", found.end_date.is_none()),
         (
             "ActionAfterCompletion",
@@ -99,12 +127,25 @@ pub(super) fn differences(
         ),
         ("KmsKeyArn", found.kms_key_arn.is_none()),
         ("Target.Arn", has.is_some_and(|has| has.arn == wanted.arn)),
-        ("Target.RoleArn", has.is_some_and(|has| has.role_arn == wanted.role_arn)),
-        ("Target.Input", has.is_some_and(|has| has.input == wanted.input)),
-        ("Target.RetryPolicy", has.is_some_and(|has| has.retry_policy == wanted.retry_policy)),
+        (
+            "Target.RoleArn",
+            has.is_some_and(|has| has.role_arn == wanted.role_arn),
+        ),
+        (
+            "Target.Input",
+            has.is_some_and(|has| has.input == wanted.input),
+        ),
+        (
+            "Target.RetryPolicy",
+            has.is_some_and(|has| has.retry_policy == wanted.retry_policy),
+        ),
     ];
 
-    Ok(members.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect())
+    Ok(members
+        .into_iter()
+        .filter(|(_, same)| !same)
+        .map(|(name, _)| name)
+        .collect())
 }
 
 /// Whether a schedule with this start fires at the instants of the grid, from the next one on.

@@ -18,7 +18,9 @@ fn schedules_at(endpoint: String) -> Schedules {
     let sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("x", "x", None, None, "test")))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "x", "x", None, None, "test",
+        )))
         .endpoint_url(endpoint)
         .build();
 
@@ -53,17 +55,24 @@ fn start() -> Timestamp {
 
 #[tokio::test]
 async fn a_schedule_carries_the_job_and_first_fires_at_its_start() {
-    let server =
-        server_answering("POST", ResponseTemplate::new(200).set_body_json(json!({"ScheduleArn": "arn"})))
-            .await;
+    let server = server_answering(
+        "POST",
+        ResponseTemplate::new(200).set_body_json(json!({"ScheduleArn": "arn"})),
+    )
+    .await;
     schedules(&server).create(JOB, 120, start()).await.unwrap();
 
-    let body: Value = server.received_requests().await.unwrap()[0].body_json().unwrap();
+    let body: Value = server.received_requests().await.unwrap()[0]
+        .body_json()
+        .unwrap();
     assert_eq!(body["GroupName"], "jobs");
     assert_eq!(body["ScheduleExpression"], "rate(2 minutes)");
     assert_eq!(body["StartDate"], 1_780_000_000);
     assert_eq!(body["FlexibleTimeWindow"]["Mode"], "OFF");
-    assert_eq!(body["Target"]["Arn"], "arn:aws:lambda:us-east-1:000000000000:function:poller");
+    assert_eq!(
+        body["Target"]["Arn"],
+        "arn:aws:lambda:us-east-1:000000000000:function:poller"
+    );
 
     let input: Value = serde_json::from_str(body["Target"]["Input"].as_str().unwrap()).unwrap();
     assert_eq!(input["job_id"], JOB.to_string());
@@ -73,7 +82,11 @@ async fn a_schedule_carries_the_job_and_first_fires_at_its_start() {
 #[test]
 fn intervals_that_are_no_whole_minutes_fire_each_minute() {
     for interval in [1, 59, 60, 61, 90, 86_399] {
-        assert_eq!(definition::expression(interval), "rate(1 minute)", "{interval}");
+        assert_eq!(
+            definition::expression(interval),
+            "rate(1 minute)",
+            "{interval}"
+        );
     }
     assert_eq!(definition::expression(86_400), "rate(1440 minutes)");
 }
@@ -89,7 +102,10 @@ async fn deleting_a_schedule_that_does_not_exist_is_success() {
     let server = server_answering("DELETE", refusal(404, "ResourceNotFoundException")).await;
     assert!(schedules(&server).delete(JOB).await.is_ok());
     assert_eq!(
-        server.received_requests().await.unwrap()[0].url.query_pairs().find(|(name, _)| name == "groupName"),
+        server.received_requests().await.unwrap()[0]
+            .url
+            .query_pairs()
+            .find(|(name, _)| name == "groupName"),
         Some(("groupName".into(), "jobs".into()))
     );
 }
@@ -97,9 +113,19 @@ async fn deleting_a_schedule_that_does_not_exist_is_success() {
 #[tokio::test]
 async fn any_other_refusal_is_an_error_that_tells_its_cause_to_the_log_alone() {
     let server = server_answering("POST", refusal(400, "ValidationException")).await;
-    let error = schedules(&server).create(JOB, 60, start()).await.unwrap_err();
-    assert_eq!(error.to_string(), "EventBridge Scheduler did not create the schedule");
-    assert!(error.reason.contains("ValidationException"), "{}", error.reason);
+    let error = schedules(&server)
+        .create(JOB, 60, start())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "EventBridge Scheduler did not create the schedule"
+    );
+    assert!(
+        error.reason.contains("ValidationException"),
+        "{}",
+        error.reason
+    );
 }
 
 #[tokio::test]
@@ -109,7 +135,11 @@ async fn an_endpoint_that_is_not_there_is_an_error() {
     drop(server);
 
     let error = schedules.delete(JOB).await.unwrap_err();
-    assert!(error.reason.contains("Connection refused"), "{}", error.reason);
+    assert!(
+        error.reason.contains("Connection refused"),
+        "{}",
+        error.reason
+    );
 }
 
 #[tokio::test]
@@ -132,7 +162,8 @@ async fn a_call_whose_connection_breaks_is_tried_once_more() {
 async fn every_page_of_schedules_is_listed() {
     let server = MockServer::start().await;
     let page = |name: &str, next: Option<&str>| {
-        ResponseTemplate::new(200).set_body_json(json!({"Schedules": [{"Name": name}], "NextToken": next}))
+        ResponseTemplate::new(200)
+            .set_body_json(json!({"Schedules": [{"Name": name}], "NextToken": next}))
     };
 
     Mock::given(path("/schedules"))
@@ -148,5 +179,11 @@ async fn every_page_of_schedules_is_listed() {
         .await;
 
     let listed = schedules(&server).list().await.unwrap();
-    assert_eq!(listed.iter().map(|schedule| schedule.name.as_str()).collect::<Vec<_>>(), ["first", "second"]);
+    assert_eq!(
+        listed
+            .iter()
+            .map(|schedule| schedule.name.as_str())
+            .collect::<Vec<_>>(),
+        ["first", "second"]
+    );
 }

@@ -38,21 +38,48 @@ fn whole_minutes_fire_at_their_ticks_and_all_other_intervals_each_minute() {
 fn a_gap_counts_the_ticks_strictly_between() {
     let grid = grid(10);
     assert_eq!(grid.gap(Some(at(20)), at(30)), None);
-    assert_eq!(grid.gap(Some(at(20)), at(40)), Some(Gap { first: at(30), ticks: 1 }));
-    assert_eq!(grid.gap(Some(at(20)), at(70)), Some(Gap { first: at(30), ticks: 4 }));
+    assert_eq!(
+        grid.gap(Some(at(20)), at(40)),
+        Some(Gap {
+            first: at(30),
+            ticks: 1
+        })
+    );
+    assert_eq!(
+        grid.gap(Some(at(20)), at(70)),
+        Some(Gap {
+            first: at(30),
+            ticks: 4
+        })
+    );
     assert_eq!(grid.gap(Some(at(40)), at(30)), None);
 }
 
 #[test]
 fn a_gap_that_nothing_came_before_begins_at_the_start() {
     assert_eq!(grid(10).gap(None, at(0)), None);
-    assert_eq!(grid(10).gap(None, at(20)), Some(Gap { first: at(0), ticks: 2 }));
+    assert_eq!(
+        grid(10).gap(None, at(20)),
+        Some(Gap {
+            first: at(0),
+            ticks: 2
+        })
+    );
 }
 
 #[test]
 fn a_gap_may_end_between_two_ticks() {
     let gap = grid(10).gap(Some(at(0)), at(25)).unwrap();
-    assert_eq!((gap, grid(10).last_of(gap)), (Gap { first: at(10), ticks: 2 }, at(20)));
+    assert_eq!(
+        (gap, grid(10).last_of(gap)),
+        (
+            Gap {
+                first: at(10),
+                ticks: 2
+            },
+            at(20)
+        )
+    );
 }
 
 #[test]
@@ -63,8 +90,9 @@ fn a_job_starts_at_the_next_whole_second() {
 
 #[test]
 fn the_back_off_doubles_up_to_five_minutes() {
-    let pauses: Vec<_> =
-        (1..=7).map(|n| (back_off(&grid(10), n, None, at(0)) - at(0)).num_seconds()).collect();
+    let pauses: Vec<_> = (1..=7)
+        .map(|n| (back_off(&grid(10), n, None, at(0)) - at(0)).num_seconds())
+        .collect();
     assert_eq!(pauses, [10, 20, 40, 80, 160, 300, 300]);
     assert_eq!(back_off(&grid(10), u32::MAX, None, at(0)), at(300));
 }

@@ -20,7 +20,12 @@ async fn main() -> Result<(), Error> {
         if event.payload.get().contains(CRASH) {
             std::process::abort();
         }
-        handle(ingest, event.payload.get(), deadline(event.context.deadline)).await
+        handle(
+            ingest,
+            event.payload.get(),
+            deadline(event.context.deadline),
+        )
+        .await
     }))
     .await
 }

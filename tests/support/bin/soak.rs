@@ -67,7 +67,10 @@ async fn soak(length: Duration, seed: u64) -> anyhow::Result<()> {
     let (started, mut totals) = (Instant::now(), Totals::default());
     let mut minutes = interval(BETWEEN_LINES);
     minutes.tick().await;
-    say(&format!("soaking for {} minutes from seed {seed}", length.as_secs() / 60));
+    say(&format!(
+        "soaking for {} minutes from seed {seed}",
+        length.as_secs() / 60
+    ));
     while started.elapsed() < length {
         let seed = seed.wrapping_add(totals.runs);
         let case = case(totals.runs, seed);
@@ -78,25 +81,43 @@ async fn soak(length: Duration, seed: u64) -> anyhow::Result<()> {
                 _ = minutes.tick() => progress(started, &totals, &case, seed),
             }
         };
-        let checked = report.with_context(|| format!("{} (seed {seed}) broke a promise", case.name))?.checked;
+        let checked = report
+            .with_context(|| format!("{} (seed {seed}) broke a promise", case.name))?
+            .checked;
         totals.runs += 1;
         totals.faults += case.faults.len();
         totals.acknowledged += checked.acknowledged;
         totals.points += checked.points;
     }
-    let Totals { runs, faults, acknowledged, points } = totals;
-    say(&format!("held: {runs} runs, {faults} faults, {acknowledged} acknowledged records, {points} points"));
+    let Totals {
+        runs,
+        faults,
+        acknowledged,
+        points,
+    } = totals;
+    say(&format!(
+        "held: {runs} runs, {faults} faults, {acknowledged} acknowledged records, {points} points"
+    ));
     Ok(())
 }
 
 /// Every named case in turn, a mixture after each.
 fn case(number: u64, seed: u64) -> Case {
     let named = usize::try_from(number / 2).unwrap_or_default() % cases::EACH.len();
-    if number.is_multiple_of(2) { cases::EACH[named]() } else { Case::mixed(seed) }
+    if number.is_multiple_of(2) {
+        cases::EACH[named]()
+    } else {
+        Case::mixed(seed)
+    }
 }
 
 fn progress(started: Instant, totals: &Totals, case: &Case, seed: u64) {
-    let Totals { runs, faults, acknowledged, .. } = totals;
+    let Totals {
+        runs,
+        faults,
+        acknowledged,
+        ..
+    } = totals;
     say(&format!(
         "{:>3} min: {runs} runs held, {faults} faults, {acknowledged} records; now {} (seed {seed})",
         started.elapsed().as_secs() / 60,

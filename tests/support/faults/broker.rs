@@ -35,7 +35,11 @@ impl Broker {
         let number = BROKERS.fetch_add(1, Ordering::Relaxed);
         let data = std::env::temp_dir().join(format!("{PREFIX}{}-{number}", std::process::id()));
         let (address, child) = launch(&data)?;
-        Ok(Self { address, child, data })
+        Ok(Self {
+            address,
+            child,
+            data,
+        })
     }
 
     /// Where clients find it.
@@ -53,7 +57,11 @@ impl Broker {
         self.child.wait()?;
         let (address, child) = launch(&self.data)?;
         self.child = child;
-        anyhow::ensure!(address == self.address, "Kafka came back at {address}, not at {}", self.address);
+        anyhow::ensure!(
+            address == self.address,
+            "Kafka came back at {address}, not at {}",
+            self.address
+        );
         Ok(())
     }
 }
@@ -75,6 +83,9 @@ fn launch(data: &Path) -> anyhow::Result<(String, Child)> {
         .context("running tools/kafka/start")?;
     let mut line = String::new();
     BufReader::new(child.stdout.take().context("its standard output")?).read_line(&mut line)?;
-    let address = line.trim().strip_prefix("ready ").context("Kafka did not become ready")?;
+    let address = line
+        .trim()
+        .strip_prefix("ready ")
+        .context("Kafka did not become ready")?;
     Ok((address.to_owned(), child))
 }

@@ -19,7 +19,10 @@ pub fn emulator_killed() -> Case {
 /// Emulator and averager killed.
 #[must_use]
 pub fn both_killed() -> Case {
-    Case::of("averager and emulator killed", vec![Fault::AveragerKilled, Fault::BothKilled])
+    Case::of(
+        "averager and emulator killed",
+        vec![Fault::AveragerKilled, Fault::BothKilled],
+    )
 }
 
 /// Postgres killed.
@@ -37,14 +40,21 @@ pub fn postgres_restarted() -> Case {
 /// Connections to Postgres lost: at any moment, in a transaction, and between COMMIT and its answer.
 #[must_use]
 pub fn connections_cut() -> Case {
-    let faults = [Fault::ConnectionsTerminated, Fault::CutInTransaction, Fault::CommitAnswerLost];
+    let faults = [
+        Fault::ConnectionsTerminated,
+        Fault::CutInTransaction,
+        Fault::CommitAnswerLost,
+    ];
     Case::of("connections cut", [faults, faults].concat())
 }
 
 /// A failover to a server that only reads, and back.
 #[must_use]
 pub fn failed_over_to_reader() -> Case {
-    Case::of("failed over to a reader and back", vec![Fault::FailedOverToReader; 2])
+    Case::of(
+        "failed over to a reader and back",
+        vec![Fault::FailedOverToReader; 2],
+    )
 }
 
 /// Connections that fall silent, with whatever their transactions hold.
@@ -69,27 +79,40 @@ pub fn kafka_killed() -> Case {
 #[must_use]
 pub fn rebalance() -> Case {
     let faults = vec![Fault::EmulatorKilled; 2];
-    Case { groups: &["averager", "averager"], ..Case::of("two emulators, each killed", faults) }
+    Case {
+        groups: &["averager", "averager"],
+        ..Case::of("two emulators, each killed", faults)
+    }
 }
 
 /// Every record delivered to two averagers at once, then the whole topic replayed from its first record.
 #[must_use]
 pub fn delivered_twice() -> Case {
     let faults = vec![Fault::AveragerKilled, Fault::ConnectionsTerminated];
-    Case { groups: &["one", "two"], replay: true, ..Case::of("delivered twice, then replayed", faults) }
+    Case {
+        groups: &["one", "two"],
+        replay: true,
+        ..Case::of("delivered twice, then replayed", faults)
+    }
 }
 
 /// Records that kill the function.
 #[must_use]
 pub fn crashing_records() -> Case {
     let wiring = Wiring { crashing: true };
-    Case { wiring, ..Case::of("records that crash the function", Vec::new()) }
+    Case {
+        wiring,
+        ..Case::of("records that crash the function", Vec::new())
+    }
 }
 
 /// Postgres away for two minutes.
 #[must_use]
 pub fn postgres_away() -> Case {
-    Case::of("Postgres away for two minutes", vec![Fault::PostgresAway(120)])
+    Case::of(
+        "Postgres away for two minutes",
+        vec![Fault::PostgresAway(120)],
+    )
 }
 
 /// A stream that is compressed by gzip.
@@ -117,13 +140,19 @@ pub fn zstd() -> Case {
 }
 
 fn compressed(codec: &'static str) -> Case {
-    Case { codec, ..Case::of(codec, vec![Fault::AveragerKilled]) }
+    Case {
+        codec,
+        ..Case::of(codec, vec![Fault::AveragerKilled])
+    }
 }
 
 /// Events that Postgres refuses for ever, in batches with good ones.
 #[must_use]
 pub fn permanent_errors() -> Case {
-    Case::of("a permanent error in a batch", vec![Fault::RefusedEvents; 3])
+    Case::of(
+        "a permanent error in a batch",
+        vec![Fault::RefusedEvents; 3],
+    )
 }
 
 /// Readers that end, and records that would end them.
@@ -142,14 +171,21 @@ pub fn averager_hangs() -> Case {
 /// A writer that vanishes with locks.
 #[must_use]
 pub fn writer_vanished() -> Case {
-    Case { groups: &["one", "two"], ..Case::of("a vanished writer", vec![Fault::WriterVanished]) }
+    Case {
+        groups: &["one", "two"],
+        ..Case::of("a vanished writer", vec![Fault::WriterVanished])
+    }
 }
 
 /// A database taken back to an earlier state under two writers, then the whole topic replayed.
 #[must_use]
 pub fn database_restored() -> Case {
     let faults = vec![Fault::DatabaseRestored];
-    Case { groups: &["one", "two"], replay: true, ..Case::of("a database restored, then replayed", faults) }
+    Case {
+        groups: &["one", "two"],
+        replay: true,
+        ..Case::of("a database restored, then replayed", faults)
+    }
 }
 
 /// Every case with a fault of its own.

@@ -42,7 +42,9 @@ type Place = (i32, i64);
 pub async fn caught_up(site: &Site<'_>) {
     let groups = site.groups();
     waiting::until("end of the backlog", CATCH_UP, async || {
-        let lags = groups.iter().map(|group| lag(site.ground.bootstrap_servers(), group, &site.topic));
+        let lags = groups
+            .iter()
+            .map(|group| lag(site.ground.bootstrap_servers(), group, &site.topic));
         let behind = tokio::task::block_in_place(|| lags.sum::<anyhow::Result<i64>>());
         (behind.ok()? == 0).then_some(())
     })
@@ -54,7 +56,9 @@ pub async fn caught_up(site: &Site<'_>) {
 /// # Errors
 /// The first promise that is broken, with the records that show it.
 pub async fn check(site: &Site<'_>, acknowledged: &[Acknowledged]) -> anyhow::Result<Checked> {
-    let read = |topic: &str| tokio::task::block_in_place(|| records(site.ground.bootstrap_servers(), topic));
+    let read = |topic: &str| {
+        tokio::task::block_in_place(|| records(site.ground.bootstrap_servers(), topic))
+    };
     let log: BTreeMap<Place, OwnedMessage> = read(&site.topic)?
         .into_iter()
         .map(|record| ((record.partition(), record.offset()), record))
@@ -74,21 +78,34 @@ pub async fn check(site: &Site<'_>, acknowledged: &[Acknowledged]) -> anyhow::Re
     }
     for sent in acknowledged {
         let place = (sent.partition, sent.offset);
-        let record =
-            log.get(&place).with_context(|| format!("Kafka lost {place:?}, which it acknowledged"))?;
-        ensure!(record.payload() == sent.value.as_deref(), "Kafka holds another value at {place:?}");
+        let record = log
+            .get(&place)
+            .with_context(|| format!("Kafka lost {place:?}, which it acknowledged"))?;
+        ensure!(
+            record.payload() == sent.value.as_deref(),
+            "Kafka holds another value at {place:?}"
+        );
         let fate = match (given_up.contains(&place), rejected.contains_key(&place)) {
             (true, _) => Fate::DeadLetter,
             (_, true) => Fate::Rejected,
             _ => Fate::Point,
         };
-        ensure!(fate == sent.fate, "{place:?} became {fate:?}, not {:?}: {:?}", sent.fate, text(record));
+        ensure!(
+            fate == sent.fate,
+            "{place:?} became {fate:?}, not {:?}: {:?}",
+            sent.fate,
+            text(record)
+        );
     }
     same("dead letters", &as_map(dead), &as_map(given_up.clone()))?;
     same("quarantine", &quarantine(site).await?, &rejected)?;
     let points = expected(&events);
     same("points", &stored(&site.pool).await, &points)?;
-    same("newest points of the series", &newest(&site.pool).await, &newest_of(&points))?;
+    same(
+        "newest points of the series",
+        &newest(&site.pool).await,
+        &newest_of(&points),
+    )?;
     Ok(Checked {
         acknowledged: acknowledged.len(),
         points: points.len(),
@@ -102,29 +119,49 @@ pub async fn check(site: &Site<'_>, acknowledged: &[Acknowledged]) -> anyhow::Re
 /// # Errors
 /// When an average is not the mean of stored points, or a point is of no record.
 pub async fn check_averages(site: &Site<'_>) -> anyhow::Result<()> {
-    let log = tokio::task::block_in_place(|| records(site.ground.bootstrap_servers(), &site.topic))?;
+    let log =
+        tokio::task::block_in_place(|| records(site.ground.bootstrap_servers(), &site.topic))?;
     let found = stored(&site.pool).await;
     let stands = |event: &PriceEvent| {
-        let key = (event.symbol.to_string(), event.provider.to_string(), event.timestamp);
-        found
-            .get(&key)
-            .is_some_and(|point| point.polled_at == event.polled_at && point.price == event.price.to_string())
+        let key = (
+            event.symbol.to_string(),
+            event.provider.to_string(),
+            event.timestamp,
+        );
+        found.get(&key).is_some_and(|point| {
+            point.polled_at == event.polled_at && point.price == event.price.to_string()
+        })
     };
-    let events: Vec<_> = log.iter().filter_map(|record| verdict(record).ok()).filter(stands).collect();
+    let events: Vec<_> = log
+        .iter()
+        .filter_map(|record| verdict(record).ok())
+        .filter(stands)
+        .collect();
     let points = expected(&events);
     same("points", &found, &points)?;
-    same("newest points of the series", &newest(&site.pool).await, &newest_of(&points))
+    same(
+        "newest points of the series",
+        &newest(&site.pool).await,
+        &newest_of(&points),
+    )
 }
 
 fn verdict(record: &OwnedMessage) -> anyhow::Result<PriceEvent> {
-    let timestamp = record.timestamp().to_millis().and_then(DateTime::from_timestamp_millis);
+    let timestamp = record
+        .timestamp()
+        .to_millis()
+        .and_then(DateTime::from_timestamp_millis);
     let coordinates = RecordCoordinates {
         topic: record.topic(),
         partition: record.partition(),
         offset: record.offset(),
         timestamp,
     };
-    Ok(PriceEvent::decode(record.payload(), &coordinates, Utc::now())?)
+    Ok(PriceEvent::decode(
+        record.payload(),
+        &coordinates,
+        Utc::now(),
+    )?)
 }
 
 fn text(record: &OwnedMessage) -> String {
@@ -136,13 +173,28 @@ fn dead_letters(letters: &[OwnedMessage]) -> anyhow::Result<BTreeSet<Place>> {
     let mut places = BTreeSet::new();
     for letter in letters {
         let letter: Value = serde_json::from_slice(letter.payload().unwrap_or_default())?;
-        let partitions = letter["payload"]["records"].as_object().context("a letter without records")?;
-        for record in partitions.values().flat_map(|records| records.as_array().into_iter().flatten()) {
-            let partition = record["partition"].as_i64().and_then(|number| i32::try_from(number).ok());
+        let partitions = letter["payload"]["records"]
+            .as_object()
+            .context("a letter without records")?;
+        for record in partitions
+            .values()
+            .flat_map(|records| records.as_array().into_iter().flatten())
+        {
+            let partition = record["partition"]
+                .as_i64()
+                .and_then(|number| i32::try_from(number).ok());
             let offset = record["offset"].as_i64();
-            places.insert(partition.zip(offset).context("a record without its place")?);
-            let value = record["value"].as_str().context("a record without its value")?;
-            STANDARD.decode(value).context("a value that is not base64")?;
+            places.insert(
+                partition
+                    .zip(offset)
+                    .context("a record without its place")?,
+            );
+            let value = record["value"]
+                .as_str()
+                .context("a record without its value")?;
+            STANDARD
+                .decode(value)
+                .context("a value that is not base64")?;
         }
     }
     Ok(places)
@@ -160,8 +212,10 @@ async fn quarantine(site: &Site<'_>) -> anyhow::Result<BTreeMap<Place, Option<Ve
     .fetch_all(&site.pool)
     .await?;
     let count = rows.len();
-    let kept: BTreeMap<_, _> =
-        rows.into_iter().map(|(partition, offset, value)| ((partition, offset), value)).collect();
+    let kept: BTreeMap<_, _> = rows
+        .into_iter()
+        .map(|(partition, offset, value)| ((partition, offset), value))
+        .collect();
     ensure!(kept.len() == count, "a record is twice in quarantine");
     Ok(kept)
 }
@@ -176,10 +230,17 @@ fn same<K: Ord + Debug, V: PartialEq + Debug>(
     found: &BTreeMap<K, V>,
     expected: &BTreeMap<K, V>,
 ) -> anyhow::Result<()> {
-    let missing = expected.iter().filter(|(key, _)| !found.contains_key(key)).map(|entry| ("missing", entry));
-    let unexpected =
-        found.iter().filter(|(key, _)| !expected.contains_key(key)).map(|entry| ("unexpected", entry));
-    let wrong = found.iter().filter(|(key, value)| expected.get(key).is_some_and(|right| right != *value));
+    let missing = expected
+        .iter()
+        .filter(|(key, _)| !found.contains_key(key))
+        .map(|entry| ("missing", entry));
+    let unexpected = found
+        .iter()
+        .filter(|(key, _)| !expected.contains_key(key))
+        .map(|entry| ("unexpected", entry));
+    let wrong = found
+        .iter()
+        .filter(|(key, value)| expected.get(key).is_some_and(|right| right != *value));
     let wrong = wrong.map(|entry| ("wrong", entry));
     let differences: Vec<_> = missing.chain(unexpected).chain(wrong).collect();
     ensure!(

@@ -84,7 +84,12 @@ impl Fault {
     /// # Errors
     /// When something does not come back.
     #[expect(clippy::cognitive_complexity, reason = "a line for each fault")]
-    pub async fn strike(self, site: &mut Site<'_>, number: usize, random: &mut StdRng) -> anyhow::Result<()> {
+    pub async fn strike(
+        self,
+        site: &mut Site<'_>,
+        number: usize,
+        random: &mut StdRng,
+    ) -> anyhow::Result<()> {
         match self {
             Self::AveragerKilled => kill_averager(site, number).await,
             Self::EmulatorKilled => restart_emulator(site, number, random).await,
@@ -95,7 +100,9 @@ impl Fault {
             Self::ConnectionsTerminated => postgres::terminate_connections(site, random).await,
             Self::CutInTransaction => postgres::cut(site, Moment::Begun).await,
             Self::CommitAnswerLost => postgres::cut(site, Moment::Committed).await,
-            Self::PostgresAway(seconds) => postgres::take_away(site, Duration::from_secs(seconds)).await,
+            Self::PostgresAway(seconds) => {
+                postgres::take_away(site, Duration::from_secs(seconds)).await
+            }
             Self::FailedOverToReader => postgres::fail_over(site, random).await,
             Self::ConnectionsSilenced => {
                 site.link.silence();
@@ -131,7 +138,11 @@ async fn stop_averager(site: &Site<'_>, number: usize) -> anyhow::Result<()> {
 }
 
 /// Where there are others in the group, they may or may not take over before it is back.
-async fn restart_emulator(site: &mut Site<'_>, number: usize, random: &mut StdRng) -> anyhow::Result<()> {
+async fn restart_emulator(
+    site: &mut Site<'_>,
+    number: usize,
+    random: &mut StdRng,
+) -> anyhow::Result<()> {
     site.end(number, Signal::SIGKILL).await;
     let longest = if site.stacks() > 1 { 9_000 } else { 500 };
     sleep(Duration::from_millis(random.random_range(0..longest))).await;

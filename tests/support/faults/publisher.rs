@@ -35,7 +35,10 @@ pub struct Publisher {
 
 impl std::fmt::Debug for Publisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Publisher").field("topic", &self.topic).field("sent", &self.sent.len()).finish()
+        f.debug_struct("Publisher")
+            .field("topic", &self.topic)
+            .field("sent", &self.sent.len())
+            .finish()
     }
 }
 
@@ -56,21 +59,31 @@ impl Publisher {
             .set("reconnect.backoff.max.ms", "500")
             .set("log_level", "0")
             .create()?;
-        Ok(Self { producer, topic: topic.to_owned(), sent: Vec::new() })
+        Ok(Self {
+            producer,
+            topic: topic.to_owned(),
+            sent: Vec::new(),
+        })
     }
 
     /// Publishes bursts of the stream until `stop`, or until it is long enough.
     ///
     /// # Errors
     /// When the client refuses a record.
-    pub async fn publish(&mut self, stream: &mut Stream, stop: &CancellationToken) -> anyhow::Result<()> {
+    pub async fn publish(
+        &mut self,
+        stream: &mut Stream,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
         while self.sent.len() < MOST && !stop.is_cancelled() {
             let (count, pause) = stream.burst();
             for _ in 0..count {
                 let record = stream.next().context("the stream has ended")?;
                 self.send(record).await?;
             }
-            let _stopped = stop.run_until_cancelled(tokio::time::sleep(Duration::from_millis(pause))).await;
+            let _stopped = stop
+                .run_until_cancelled(tokio::time::sleep(Duration::from_millis(pause)))
+                .await;
         }
         Ok(())
     }
@@ -103,7 +116,12 @@ impl Publisher {
         for (Record { value, fate, .. }, delivery) in self.sent {
             if let Ok(Ok(delivery)) = delivery.await {
                 let (partition, offset) = (delivery.partition, delivery.offset);
-                acknowledged.push(Acknowledged { partition, offset, value, fate });
+                acknowledged.push(Acknowledged {
+                    partition,
+                    offset,
+                    value,
+                    fate,
+                });
             }
         }
         acknowledged

@@ -35,19 +35,40 @@ impl Case {
     /// Faults on a single stack.
     #[must_use]
     pub fn of(name: &'static str, faults: Vec<Fault>) -> Self {
-        Self { name, faults, groups: &["averager"], wiring: Wiring::default(), replay: false, codec: "none" }
+        Self {
+            name,
+            faults,
+            groups: &["averager"],
+            wiring: Wiring::default(),
+            replay: false,
+            codec: "none",
+        }
     }
 
     /// Three faults that the seed chooses, on one or two stacks.
     #[must_use]
     pub fn mixed(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed ^ 0x6d69_7865_6421);
-        let faults = Fault::MIXED.choose_multiple(&mut random, 3).copied().collect();
-        let groups: &[&str] =
-            if random.random_bool(0.25) { &["averager", "averager"] } else { &["averager"] };
+        let faults = Fault::MIXED
+            .choose_multiple(&mut random, 3)
+            .copied()
+            .collect();
+        let groups: &[&str] = if random.random_bool(0.25) {
+            &["averager", "averager"]
+        } else {
+            &["averager"]
+        };
         let replay = random.random_bool(0.25);
-        let codec = ["none", "gzip", "snappy", "lz4", "zstd"].choose(&mut random).copied().unwrap_or("none");
-        Self { groups, replay, codec, ..Self::of("a mixture", faults) }
+        let codec = ["none", "gzip", "snappy", "lz4", "zstd"]
+            .choose(&mut random)
+            .copied()
+            .unwrap_or("none");
+        Self {
+            groups,
+            replay,
+            codec,
+            ..Self::of("a mixture", faults)
+        }
     }
 
     /// Whether points are lost that only a replay brings back.
@@ -67,7 +88,12 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Checked { acknowledged, points, rejected, dead_letters } = self.checked;
+        let Checked {
+            acknowledged,
+            points,
+            rejected,
+            dead_letters,
+        } = self.checked;
         write!(
             f,
             "{acknowledged} records acknowledged, {points} points, {rejected} in quarantine, \
@@ -110,7 +136,10 @@ pub async fn run(ground: &Ground, case: &Case, seed: u64) -> anyhow::Result<Repo
     }
     let checked = check_replayed(&mut site, case, &acknowledged).await?;
     site.close().await?;
-    Ok(Report { checked, took: started.elapsed() })
+    Ok(Report {
+        checked,
+        took: started.elapsed(),
+    })
 }
 
 /// The check after the replay, where the case has one.
@@ -129,7 +158,8 @@ async fn check_replayed(
 /// Publishes a stream while faults strike; gives what Kafka acknowledged of it.
 async fn publish(site: &mut Site<'_>, case: &Case, seed: u64) -> anyhow::Result<Vec<Acknowledged>> {
     let mut stream = Stream::new(seed);
-    let mut publisher = Publisher::connect(site.ground.bootstrap_servers(), &site.topic, case.codec)?;
+    let mut publisher =
+        Publisher::connect(site.ground.bootstrap_servers(), &site.topic, case.codec)?;
     if case.wiring.crashing {
         publish_crashes(&mut publisher, &mut stream).await?;
         return Ok(publisher.acknowledged().await);

@@ -37,10 +37,16 @@ impl Ground {
     /// When one of them cannot be had.
     pub async fn start() -> anyhow::Result<Self> {
         let kafka = tokio::task::spawn_blocking(Broker::start).await??;
-        let (postgres_url, child, stdin) = tokio::task::spawn_blocking(postgres::start_own).await??;
+        let (postgres_url, child, stdin) =
+            tokio::task::spawn_blocking(postgres::start_own).await??;
         let bootstrap_servers = kafka.bootstrap_servers().to_owned();
         let kafka = Arc::new(Mutex::new(kafka));
-        Ok(Self { kafka, bootstrap_servers, postgres_url, _postgres: (child, stdin) })
+        Ok(Self {
+            kafka,
+            bootstrap_servers,
+            postgres_url,
+            _postgres: (child, stdin),
+        })
     }
 
     /// A connection to Postgres itself.
@@ -106,11 +112,28 @@ impl<'g> Site<'g> {
         let (topic, database) = (format!("faults.{name}"), format!("faults_{name}"));
         let mut connection = ground.postgres().await?;
         let create = AssertSqlSafe(format!("create database {database} template template0"));
-        sqlx::query(create).execute(&mut connection).await.context("creating the run's database")?;
+        sqlx::query(create)
+            .execute(&mut connection)
+            .await
+            .context("creating the run's database")?;
         let url = postgres::with_database(&ground.postgres_url, &database)?;
-        let (link, pool) = (Link::open(&url).await?, shared::repository::connect(&url, 2)?);
-        let data = tempfile::Builder::new().prefix("market-data-faults-").tempdir()?;
-        Ok(Self { ground, topic, link, pool, database, wiring, members: Vec::new(), data })
+        let (link, pool) = (
+            Link::open(&url).await?,
+            shared::repository::connect(&url, 2)?,
+        );
+        let data = tempfile::Builder::new()
+            .prefix("market-data-faults-")
+            .tempdir()?;
+        Ok(Self {
+            ground,
+            topic,
+            link,
+            pool,
+            database,
+            wiring,
+            members: Vec::new(),
+            data,
+        })
     }
 
     /// The dead-letter topic.
@@ -126,9 +149,16 @@ impl<'g> Site<'g> {
     pub async fn add_stack(&mut self, group: &str) -> anyhow::Result<usize> {
         let number = self.members.len();
         let data = self.data.path().join(format!("stack-{number}"));
-        self.members.push(Member { group: format!("{}.{group}", self.topic), data, stack: None });
+        self.members.push(Member {
+            group: format!("{}.{group}", self.topic),
+            data,
+            stack: None,
+        });
         self.start(number).await?;
-        sqlx::raw_sql(REFUSE).execute(&self.pool).await.context("having Postgres refuse a symbol")?;
+        sqlx::raw_sql(REFUSE)
+            .execute(&self.pool)
+            .await
+            .context("having Postgres refuse a symbol")?;
         Ok(number)
     }
 
@@ -141,7 +171,11 @@ impl<'g> Site<'g> {
     /// The consumer groups of the stacks.
     #[must_use]
     pub fn groups(&self) -> Vec<String> {
-        let mut groups: Vec<_> = self.members.iter().map(|member| member.group.clone()).collect();
+        let mut groups: Vec<_> = self
+            .members
+            .iter()
+            .map(|member| member.group.clone())
+            .collect();
         groups.dedup();
         groups
     }
@@ -176,16 +210,28 @@ impl<'g> Site<'g> {
             ("KAFKA_DEAD_LETTER_TOPIC", &dead_letters),
             ("RUST_LOG", &log_filter()),
         ];
-        let flags = ["--template", template.to_str().context("a temporary folder that is not UTF-8")?];
-        let options =
-            Options { data_directory: member.data.clone(), environment: &environment, flags: &flags };
+        let flags = [
+            "--template",
+            template
+                .to_str()
+                .context("a temporary folder that is not UTF-8")?,
+        ];
+        let options = Options {
+            data_directory: member.data.clone(),
+            environment: &environment,
+            flags: &flags,
+        };
         member.stack = Some(Stack::start(options).await?);
         Ok(())
     }
 
     /// Ends the emulator with this number by `signal`.
     pub async fn end(&mut self, number: usize, signal: Signal) {
-        if let Some(stack) = self.members.get_mut(number).and_then(|member| member.stack.take()) {
+        if let Some(stack) = self
+            .members
+            .get_mut(number)
+            .and_then(|member| member.stack.take())
+        {
             stack.stop(signal).await;
         }
     }
@@ -201,9 +247,15 @@ impl<'g> Site<'g> {
         self.pool.close().await;
         let mut connection = self.ground.postgres().await?;
         let drop = AssertSqlSafe(format!("drop database {} with (force)", self.database));
-        sqlx::query(drop).execute(&mut connection).await.context("dropping the run's database")?;
-        topic_content::delete(self.ground.bootstrap_servers(), &[&self.topic, &self.dead_letter_topic()])
+        sqlx::query(drop)
+            .execute(&mut connection)
             .await
+            .context("dropping the run's database")?;
+        topic_content::delete(
+            self.ground.bootstrap_servers(),
+            &[&self.topic, &self.dead_letter_topic()],
+        )
+        .await
     }
 }
 
@@ -211,13 +263,22 @@ impl<'g> Site<'g> {
 fn wired(wiring: Wiring, group: &str) -> anyhow::Result<String> {
     let mut template = std::fs::read_to_string(binaries::workspace().join("template.yaml"))?;
     let mut replace = |from: &str, to: &str| {
-        ensure!(template.matches(from).count() == 1, "the template does not say '{from}' once");
+        ensure!(
+            template.matches(from).count() == 1,
+            "the template does not say '{from}' once"
+        );
         template = template.replace(from, to);
         Ok(())
     };
-    replace("    Default: averager\n", &format!("    Default: {group}\n"))?;
+    replace(
+        "    Default: averager\n",
+        &format!("    Default: {group}\n"),
+    )?;
     if wiring.crashing {
-        replace("CodeUri: functions/averager", "CodeUri: tests/averager-that-crashes")?;
+        replace(
+            "CodeUri: functions/averager",
+            "CodeUri: tests/averager-that-crashes",
+        )?;
         replace("MaximumRetryAttempts: 40", "MaximumRetryAttempts: 2")?;
     }
     Ok(template)

@@ -67,25 +67,39 @@ impl Stream {
     pub fn new(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let symbols = random.random_range(1..=60);
-        Self { random, start: Utc::now(), seconds: vec![0; symbols], count: 0, recent: Vec::new() }
+        Self {
+            random,
+            start: Utc::now(),
+            seconds: vec![0; symbols],
+            count: 0,
+            recent: Vec::new(),
+        }
     }
 
     /// A record that the averager which crashes does not survive.
     #[must_use]
     pub fn crash(&mut self) -> Record {
-        Record { key: Some(CRASH.to_owned()), fate: Fate::DeadLetter, ..self.fresh() }
+        Record {
+            key: Some(CRASH.to_owned()),
+            fate: Fate::DeadLetter,
+            ..self.fresh()
+        }
     }
 
     /// How long a burst of records is, and the pause after it in milliseconds: about 1,000 records a second.
     #[must_use]
     pub fn burst(&mut self) -> (u32, u64) {
-        (self.random.random_range(1..60), self.random.random_range(5..50))
+        (
+            self.random.random_range(1..60),
+            self.random.random_range(5..50),
+        )
     }
 
     /// A new quote, `seconds` after the stream's first.
     fn quote(&mut self, symbol: usize, seconds: i64, micros: i64) -> Record {
-        let quoted_at =
-            self.start - TimeDelta::hours(3) + TimeDelta::seconds(seconds) + TimeDelta::microseconds(micros);
+        let quoted_at = self.start - TimeDelta::hours(3)
+            + TimeDelta::seconds(seconds)
+            + TimeDelta::microseconds(micros);
         let polled_at = self.start + TimeDelta::milliseconds(self.count);
         let price = self.price();
         self.own(format!("S{symbol}"), &price, quoted_at, polled_at)
@@ -108,12 +122,22 @@ impl Stream {
     fn repeated(&mut self) -> Option<Record> {
         let quote = self.recent.choose(&mut self.random)?;
         let (key, value) = (Some(quote.symbol.clone()), Some(quote.value.clone()));
-        Some(Record { key, value, timestamp: None, fate: Fate::Point })
+        Some(Record {
+            key,
+            value,
+            timestamp: None,
+            fate: Fate::Point,
+        })
     }
 
     /// Another answer for a quote, polled before, after or at the very moment of the first.
     fn conflicting(&mut self) -> Option<Record> {
-        let Quote { symbol, quoted_at, polled_at, .. } = self.recent.choose(&mut self.random)?.clone();
+        let Quote {
+            symbol,
+            quoted_at,
+            polled_at,
+            ..
+        } = self.recent.choose(&mut self.random)?.clone();
         let polled_at = polled_at + TimeDelta::milliseconds(self.random.random_range(-3..=3));
         let price = self.price();
         Some(self.own(symbol, &price, quoted_at, polled_at))
@@ -127,20 +151,33 @@ impl Stream {
         quoted_at: DateTime<Utc>,
         polled_at: DateTime<Utc>,
     ) -> Record {
-        let (id, raw) = (Uuid::from_u128(self.random.random()), Uuid::from_u128(self.random.random()));
+        let (id, raw) = (
+            Uuid::from_u128(self.random.random()),
+            Uuid::from_u128(self.random.random()),
+        );
         let (quoted, polled) = (text(quoted_at), text(polled_at));
         let value = format!(
             r#"{{"id":"{id}","symbol":"{symbol}","price":{price},"currency":"USD","timestamp":"{quoted}","source":"made","provider":"made","polled_at":"{polled}","raw_response_id":"{raw}"}}"#
         )
         .into_bytes();
-        let quote = Quote { symbol: symbol.clone(), quoted_at, polled_at, value: value.clone() };
+        let quote = Quote {
+            symbol: symbol.clone(),
+            quoted_at,
+            polled_at,
+            value: value.clone(),
+        };
         if self.recent.len() < REMEMBERED {
             self.recent.push(quote);
         } else {
             let place = self.random.random_range(0..REMEMBERED);
             self.recent[place] = quote;
         }
-        Record { key: Some(symbol), value: Some(value), timestamp: None, fate: Fate::Point }
+        Record {
+            key: Some(symbol),
+            value: Some(value),
+            timestamp: None,
+            fate: Fate::Point,
+        }
     }
 
     /// As others may publish: no id, no poll time, another spelling; at quote times that ours may have too.
@@ -148,24 +185,45 @@ impl Stream {
         let symbol = self.random.random_range(0..self.seconds.len());
         let seconds = self.seconds[symbol] + self.random.random_range(-5..=1);
         let quoted = text(self.start - TimeDelta::hours(3) + TimeDelta::seconds(seconds));
-        let (price, which) =
-            (self.price(), ["source", "provider"][usize::from(self.random.random_bool(0.5))]);
+        let (price, which) = (
+            self.price(),
+            ["source", "provider"][usize::from(self.random.random_bool(0.5))],
+        );
         // Mostly the same series as ours; in lower case another one.
-        let letter = if self.random.random_bool(0.1) { "s" } else { "S" };
+        let letter = if self.random.random_bool(0.1) {
+            "s"
+        } else {
+            "S"
+        };
         let value = format!(
             r#"{{"symbol":"{letter}{symbol}","price":{price},"timestamp":"{quoted}","{which}":"MADE","more":[[1,{{}}],null]}}"#
         );
         let key = self.random.random_bool(0.9).then(|| format!("S{symbol}"));
-        Record { key, value: Some(value.into_bytes()), timestamp: None, fate: Fate::Point }
+        Record {
+            key,
+            value: Some(value.into_bytes()),
+            timestamp: None,
+            fate: Fate::Point,
+        }
     }
 
     fn price(&mut self) -> String {
         match self.random.random_range(0..10) {
-            0 => format!("0.{:015}", self.random.random_range(1..999_999_999_999_999_u64)),
-            1 => format!("{}.000000000000001", self.random.random_range(1..99_999_999_999_u64)),
+            0 => format!(
+                "0.{:015}",
+                self.random.random_range(1..999_999_999_999_999_u64)
+            ),
+            1 => format!(
+                "{}.000000000000001",
+                self.random.random_range(1..99_999_999_999_u64)
+            ),
             2 => format!("{}E-7", self.random.random_range(1..9_999_999)),
             3 => format!("{}.5e3", self.random.random_range(1..99_999)),
-            _ => format!("{}.{:02}", self.random.random_range(1..2_000), self.random.random_range(0..100)),
+            _ => format!(
+                "{}.{:02}",
+                self.random.random_range(1..2_000),
+                self.random.random_range(0..100)
+            ),
         }
     }
 }

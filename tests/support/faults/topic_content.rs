@@ -54,10 +54,14 @@ pub fn records(bootstrap_servers: &str, topic: &str) -> anyhow::Result<Vec<Owned
     missing.retain(|(_, end)| *end > 0);
     let (mut records, deadline) = (Vec::new(), Instant::now() + PATIENCE);
     while !missing.is_empty() {
-        ensure!(Instant::now() < deadline, "the records of {topic} do not come: {missing:?}");
+        ensure!(
+            Instant::now() < deadline,
+            "the records of {topic} do not come: {missing:?}"
+        );
         if let Some(Ok(message)) = client.poll(Duration::from_millis(100)) {
-            missing
-                .retain(|(partition, end)| *partition != message.partition() || message.offset() + 1 < *end);
+            missing.retain(|(partition, end)| {
+                *partition != message.partition() || message.offset() + 1 < *end
+            });
             records.push(message.detach());
         }
     }
@@ -77,8 +81,14 @@ pub fn lag(bootstrap_servers: &str, group: &str, topic: &str) -> anyhow::Result<
     }
     let committed = client.committed_offsets(asked, REQUEST)?;
     let behind = ends.iter().map(|(partition, end)| {
-        let found = committed.find_partition(topic, *partition).map(|element| element.offset());
-        if let Some(Offset::Offset(offset)) = found { end - offset } else { *end }
+        let found = committed
+            .find_partition(topic, *partition)
+            .map(|element| element.offset());
+        if let Some(Offset::Offset(offset)) = found {
+            end - offset
+        } else {
+            *end
+        }
     });
     Ok(behind.sum())
 }
@@ -88,8 +98,15 @@ pub fn lag(bootstrap_servers: &str, group: &str, topic: &str) -> anyhow::Result<
 /// # Errors
 /// When Kafka does not answer.
 pub async fn delete(bootstrap_servers: &str, topics: &[&str]) -> anyhow::Result<()> {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", bootstrap_servers).set("log_level", "0").create()?;
-    admin.delete_topics(topics, &AdminOptions::new().operation_timeout(Some(REQUEST))).await?;
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("log_level", "0")
+        .create()?;
+    admin
+        .delete_topics(
+            topics,
+            &AdminOptions::new().operation_timeout(Some(REQUEST)),
+        )
+        .await?;
     Ok(())
 }

@@ -50,9 +50,14 @@ pub(crate) async fn run(
     progress: &Progress,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let (mut speeds, mut thresholds) = (speed_table(), Table::of_thresholds("The averager's thresholds"));
-    let mut checks =
-        Table::new("The averager's tables", &["symbols", "after", "points", "bytes per point", "averages"]);
+    let (mut speeds, mut thresholds) = (
+        speed_table(),
+        Table::of_thresholds("The averager's thresholds"),
+    );
+    let mut checks = Table::new(
+        "The averager's tables",
+        &["symbols", "after", "points", "bytes per point", "averages"],
+    );
     let mut small = small_batches::table();
     for symbols in SYMBOLS {
         progress.tell(format!("averager: {symbols} symbols: filling the tables"));
@@ -60,14 +65,17 @@ pub(crate) async fn run(
         let mut tables = Tables::fill(server, symbols).await?;
         for delivery in [Delivery::Clean, Delivery::Imperfect] {
             for case in Case::all(symbols, delivery, cli.quick) {
-                let outcome = Outcome::measure(case, server, &mut tables, progress, cli.quick).await?;
+                let outcome =
+                    Outcome::measure(case, server, &mut tables, progress, cli.quick).await?;
                 speeds.row(speed_row(&case, &outcome));
                 hold(&mut thresholds, &case, &outcome);
             }
             if delivery == Delivery::Clean {
                 small_batches::measure(server, &mut tables, symbols, &mut small).await?;
             }
-            progress.tell(format!("averager: {symbols} symbols: checking every average"));
+            progress.tell(format!(
+                "averager: {symbols} symbols: checking every average"
+            ));
             let stored = correctness::check(server, tables.expected_points).await?;
             checks.row(vec![
                 json!(symbols),
@@ -84,7 +92,12 @@ pub(crate) async fn run(
     }
     progress.tell("averager: peak memory at a batch of 10,000");
     let peak = memory::peak(server, binaries).await?;
-    thresholds.at_most("peak memory of the averager at a batch of 10,000, MiB", peak, 64.0, 64.0);
+    thresholds.at_most(
+        "peak memory of the averager at a batch of 10,000, MiB",
+        peak,
+        64.0,
+        64.0,
+    );
     for table in [speeds, small, checks, thresholds] {
         report.add(table);
     }
@@ -148,7 +161,12 @@ fn hold(thresholds: &mut Table, case: &Case, outcome: &Outcome) {
     if case.batch == 100 {
         if case.delivery == Delivery::Clean {
             let slower = median(outcome.ratios(Kind::Unnest, Kind::Averager, Slice::rate));
-            thresholds.at_most(format!("{name}: times UNNEST's wall time"), slower, 2.0, 1.3);
+            thresholds.at_most(
+                format!("{name}: times UNNEST's wall time"),
+                slower,
+                2.0,
+                1.3,
+            );
         }
         return;
     }

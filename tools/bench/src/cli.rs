@@ -30,7 +30,12 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DIR")]
     pub(crate) functions_dir: Option<PathBuf>,
     /// A Postgres to measure on; databases are made and dropped in it [default: one of its own]
-    #[arg(long, env = "BENCH_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        env = "BENCH_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub(crate) database_url: Option<String>,
 }
 

@@ -30,7 +30,10 @@ pub(crate) async fn check(server: &Server, expected: usize) -> anyhow::Result<St
     )
     .fetch_one(&mut connection)
     .await?;
-    ensure!(wrong == 0, "{wrong} of {points} averages are wrong: the figures mean nothing");
+    ensure!(
+        wrong == 0,
+        "{wrong} of {points} averages are wrong: the figures mean nothing"
+    );
     ensure!(
         points == i64::try_from(expected)?,
         "{points} points instead of {expected}: the figures mean nothing"
@@ -40,5 +43,8 @@ pub(crate) async fn check(server: &Server, expected: usize) -> anyhow::Result<St
     )
     .fetch_one(&mut connection)
     .await?;
-    Ok(StoredPoints { points, bytes_per_point: bytes as f64 / points.max(1) as f64 })
+    Ok(StoredPoints {
+        points,
+        bytes_per_point: bytes as f64 / points.max(1) as f64,
+    })
 }

@@ -21,13 +21,20 @@ pub(crate) fn of_this_process() -> Duration {
 
 /// CPU time of a process and everything it started, gone or not.
 pub(crate) fn of_tree(root: u32) -> Duration {
-    tree(root).iter().map(|process| process.with_gone_children).sum()
+    tree(root)
+        .iter()
+        .map(|process| process.with_gone_children)
+        .sum()
 }
 
 /// CPU time of those children of `root`, gone ones excepted, whose command is `name`.
 pub(crate) fn of_children_named(root: u32, name: &str) -> Duration {
     let named = |process: &&Process| command(process.pid).as_deref() == Some(name);
-    tree(root).iter().filter(named).map(|process| process.own).sum()
+    tree(root)
+        .iter()
+        .filter(named)
+        .map(|process| process.own)
+        .sum()
 }
 
 /// Pids of the processes below `root` whose command is `name`.
@@ -57,12 +64,18 @@ pub(crate) fn memory(pid: u32) -> Option<f64> {
 fn mebibytes(pid: u32, field: &str) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-    line.split_whitespace().next()?.parse::<f64>().ok().map(|kibibytes| kibibytes / 1024.0)
+    line.split_whitespace()
+        .next()?
+        .parse::<f64>()
+        .ok()
+        .map(|kibibytes| kibibytes / 1024.0)
 }
 
 /// A process's command, as `ps` shows it without its path.
 pub(crate) fn command(pid: u32) -> Option<String> {
-    fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|name| name.trim_end().to_owned())
+    fs::read_to_string(format!("/proc/{pid}/comm"))
+        .ok()
+        .map(|name| name.trim_end().to_owned())
 }
 
 /// `root` and everything below it.
@@ -78,8 +91,12 @@ fn tree(root: u32) -> Vec<Process> {
 }
 
 fn all() -> Vec<Process> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter_map(read).collect()
 }
 
@@ -91,5 +108,10 @@ fn read(pid: u32) -> Option<Process> {
     let own = ticks(11)? + ticks(12)?;
     let gone = ticks(13)? + ticks(14)?;
     let parent = fields.get(1)?.parse().ok()?;
-    Some(Process { pid, parent, own: TICK * own, with_gone_children: TICK * (own + gone) })
+    Some(Process {
+        pid,
+        parent,
+        own: TICK * own,
+        with_gone_children: TICK * (own + gone),
+    })
 }

@@ -39,18 +39,34 @@ pub(crate) async fn run(
     progress: &Progress,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let (events, rounds) = if cli.quick { (cli.events.min(200_000), 1) } else { (cli.events, 3) };
+    let (events, rounds) = if cli.quick {
+        (cli.events.min(200_000), 1)
+    } else {
+        (cli.events, 3)
+    };
     progress.tell("end to end: starting Kafka");
     let broker = Broker::start().await?;
-    let (mut speeds, mut thresholds) = (speed_table(), Table::of_thresholds("End to end: thresholds"));
+    let (mut speeds, mut thresholds) = (
+        speed_table(),
+        Table::of_thresholds("End to end: thresholds"),
+    );
     let mut memory: f64 = 0.0;
     for symbols in SYMBOLS {
         let mut kept = Rounds::default();
         for round in 1..=rounds {
-            let throughput = throughput::Throughput { broker: &broker, binaries, symbols, events };
-            progress.tell(format!("end to end: {symbols} symbols, round {round} of {rounds}: clean"));
+            let throughput = throughput::Throughput {
+                broker: &broker,
+                binaries,
+                symbols,
+                events,
+            };
+            progress.tell(format!(
+                "end to end: {symbols} symbols, round {round} of {rounds}: clean"
+            ));
             let (limits, clean) = throughput.measure(server, Delivery::Clean).await?;
-            progress.tell(format!("end to end: {symbols} symbols, round {round} of {rounds}: imperfect"));
+            progress.tell(format!(
+                "end to end: {symbols} symbols, round {round} of {rounds}: imperfect"
+            ));
             let (_, imperfect) = throughput.measure(server, Delivery::Imperfect).await?;
             kept.limits.push(limits);
             kept.clean.push(clean);
@@ -71,8 +87,18 @@ pub(crate) async fn run(
 fn hold(thresholds: &mut Table, steady: &Steady, memory: f64) {
     thresholds.at_most("latency p50, ms", steady.p50, 20.0, 10.0);
     thresholds.at_most("latency p99, ms", steady.p99, 60.0, 25.0);
-    thresholds.at_most("first average after kill -9 of the averager, s", steady.after_averager, 2.0, 0.5);
-    thresholds.at_most("first average after kill -9 of the emulator, s", steady.after_emulator, 10.0, 4.0);
+    thresholds.at_most(
+        "first average after kill -9 of the averager, s",
+        steady.after_averager,
+        2.0,
+        0.5,
+    );
+    thresholds.at_most(
+        "first average after kill -9 of the emulator, s",
+        steady.after_emulator,
+        10.0,
+        4.0,
+    );
     thresholds.at_most("peak memory of the emulator, MiB", memory, 150.0, 80.0);
 }
 
@@ -94,7 +120,9 @@ fn speed_table() -> Table {
             "averager MiB",
         ],
     );
-    table.note("Counted from the first committed batch to the last; every average was checked afterwards.");
+    table.note(
+        "Counted from the first committed batch to the last; every average was checked afterwards.",
+    );
     table.note(
         "COPY: binary, of decoded rows, 10,000 at a time, one connection, its own client's CPU included.",
     );
@@ -110,23 +138,45 @@ impl Rounds {
                 limit(|limits| limits.consumer_rate / 1e3),
                 limit(|limits| limits.consumer_cpu),
             ),
-            ("bare COPY", limit(|limits| limits.copy_rate / 1e3), limit(|limits| limits.copy_cpu)),
+            (
+                "bare COPY",
+                limit(|limits| limits.copy_rate / 1e3),
+                limit(|limits| limits.copy_cpu),
+            ),
         ] {
             let mut row = vec![json!(symbols), json!(name), rate, Value::Null, cpu];
             row.resize(12, Value::Null);
             speeds.row(row);
         }
-        for (delivery, runs) in [(Delivery::Clean, &self.clean), (Delivery::Imperfect, &self.imperfect)] {
+        for (delivery, runs) in [
+            (Delivery::Clean, &self.clean),
+            (Delivery::Imperfect, &self.imperfect),
+        ] {
             speeds.row(self.row(symbols, delivery, runs));
         }
         let lowest = if symbols == 200 { 0.35 } else { 0.40 };
         let most = if symbols == 200 { 4.8 } else { 3.8 };
         let name = |what: &str| format!("{symbols} symbols: {what}");
-        thresholds.at_least(name("rate, of bare COPY's"), self.rate_ratio(&self.clean), lowest, 0.55);
-        thresholds.at_most(name("CPU, times bare COPY's"), self.cpu_ratio(&self.clean), most, 2.8);
+        thresholds.at_least(
+            name("rate, of bare COPY's"),
+            self.rate_ratio(&self.clean),
+            lowest,
+            0.55,
+        );
+        thresholds.at_most(
+            name("CPU, times bare COPY's"),
+            self.cpu_ratio(&self.clean),
+            most,
+            2.8,
+        );
         let pairs = self.imperfect.iter().zip(&self.clean);
         let of_clean = median(pairs.map(|(imperfect, clean)| imperfect.rate / clean.rate));
-        thresholds.at_least(name("repeats and late events, of the clean rate"), of_clean, 0.75, 0.9);
+        thresholds.at_least(
+            name("repeats and late events, of the clean rate"),
+            of_clean,
+            0.75,
+            0.9,
+        );
     }
 
     fn row(&self, symbols: usize, delivery: Delivery, runs: &[Run]) -> Vec<Value> {
@@ -148,10 +198,18 @@ impl Rounds {
     }
 
     fn rate_ratio(&self, runs: &[Run]) -> f64 {
-        median(runs.iter().zip(&self.limits).map(|(run, limits)| run.rate / limits.copy_rate))
+        median(
+            runs.iter()
+                .zip(&self.limits)
+                .map(|(run, limits)| run.rate / limits.copy_rate),
+        )
     }
 
     fn cpu_ratio(&self, runs: &[Run]) -> f64 {
-        median(runs.iter().zip(&self.limits).map(|(run, limits)| run.cpu() / limits.copy_cpu))
+        median(
+            runs.iter()
+                .zip(&self.limits)
+                .map(|(run, limits)| run.cpu() / limits.copy_cpu),
+        )
     }
 }

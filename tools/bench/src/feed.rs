@@ -25,8 +25,7 @@ pub(crate) const LATEST_MINUTES: usize = 60;
 const UNTIL_POLLED: TimeDelta = TimeDelta::milliseconds(2114);
 /// Repeats are of one of this many events before.
 const REMEMBERED: usize = 4_096;
-const ARN: &str =
-    "arn:aws:kafka:us-east-1:123456789012:cluster/market-data/00000000-0000-0000-0000-000000000000-0";
+const ARN: &str = "arn:aws:kafka:us-east-1:123456789012:cluster/market-data/00000000-0000-0000-0000-000000000000-0";
 
 /// What the stream is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,9 +100,13 @@ impl Feed {
         (writer, writers): (u32, u32),
         delivery: Delivery,
     ) -> anyhow::Result<Self> {
-        let listed =
-            symbols.iter().map(|symbol| Listed { symbol: symbol.clone(), partition: partition(symbol) });
-        let symbols: Vec<_> = listed.filter(|listed| listed.partition % writers == writer).collect();
+        let listed = symbols.iter().map(|symbol| Listed {
+            symbol: symbol.clone(),
+            partition: partition(symbol),
+        });
+        let symbols: Vec<_> = listed
+            .filter(|listed| listed.partition % writers == writer)
+            .collect();
         Ok(Self {
             next: first_round * symbols.len(),
             random: SmallRng::seed_from_u64(u64::from(writer) ^ ((first_round as u64) << 8)),
@@ -208,7 +211,11 @@ impl Feed {
 }
 
 fn push(json: &mut String, record: &Record, offset: u64) -> std::fmt::Result {
-    let Record { partition, timestamp, .. } = record;
+    let Record {
+        partition,
+        timestamp,
+        ..
+    } = record;
     write!(
         json,
         r#"{{"topic":"price-events","partition":{partition},"offset":{offset},"timestamp":{timestamp},"timestampType":"CREATE_TIME","key":""#
@@ -235,12 +242,18 @@ fn partition(symbol: &Symbol) -> u32 {
     let words = key.chunks_exact(4);
     let rest = words.remainder();
     for word in words {
-        let mixed =
-            word.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte)).wrapping_mul(MULTIPLIER);
+        let mixed = word
+            .iter()
+            .rev()
+            .fold(0, |number, byte| number << 8 | u32::from(*byte))
+            .wrapping_mul(MULTIPLIER);
         hash = hash.wrapping_mul(MULTIPLIER) ^ (mixed ^ (mixed >> 24)).wrapping_mul(MULTIPLIER);
     }
     if !rest.is_empty() {
-        hash ^= rest.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte));
+        hash ^= rest
+            .iter()
+            .rev()
+            .fold(0, |number, byte| number << 8 | u32::from(*byte));
         hash = hash.wrapping_mul(MULTIPLIER);
     }
     hash = (hash ^ (hash >> 13)).wrapping_mul(MULTIPLIER);

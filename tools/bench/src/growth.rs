@@ -45,15 +45,26 @@ pub(crate) async fn run(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     server.new_database().await?;
-    let most = if cli.quick { cli.millions.min(2) } else { cli.millions };
+    let most = if cli.quick {
+        cli.millions.min(2)
+    } else {
+        cli.millions
+    };
     let symbols = feed::symbols(SYMBOLS);
     let start = feed::start_before_now(most * MILLION / SYMBOLS * 2)?;
     let mut feed = Feed::new(&symbols, start, 0, (0, 1), Delivery::Clean)?;
     let mut averaging = Averaging::open(server)?;
     let mut levels = Vec::new();
-    for millions in [1, 2, 5, 10, 20, 50, 100].into_iter().filter(|millions| *millions <= most) {
+    for millions in [1, 2, 5, 10, 20, 50, 100]
+        .into_iter()
+        .filter(|millions| *millions <= most)
+    {
         while feed.distinct() + FILL <= millions * MILLION {
-            progress.tell(format!("growth: {} of {} points", feed.distinct(), most * MILLION));
+            progress.tell(format!(
+                "growth: {} of {} points",
+                feed.distinct(),
+                most * MILLION
+            ));
             averaging.take(&feed.batch(FILL)?).await?;
         }
         progress.tell(format!("growth: measuring at {millions} million points"));
@@ -86,16 +97,29 @@ async fn measure(
     for _ in 0..READS {
         let symbol = &symbols[random.random_range(0..symbols.len())];
         let started = Instant::now();
-        let found = series::of_provider(&mut connection, std::slice::from_ref(symbol), &provider).await?;
+        let found =
+            series::of_provider(&mut connection, std::slice::from_ref(symbol), &provider).await?;
         latest.push(milliseconds(started.elapsed()));
         anyhow::ensure!(found.len() == 1, "{symbol} has no latest price");
         let started = Instant::now();
         let found = series::find(&mut connection, symbol, None, &provider).await?;
         average.push(milliseconds(started.elapsed()));
-        let Some(found) = found else { anyhow::bail!("{symbol} has no average") };
-        history.push(page(&mut connection, found.series_id, price_points::Range::default()).await?);
+        let Some(found) = found else {
+            anyhow::bail!("{symbol} has no average")
+        };
+        history.push(
+            page(
+                &mut connection,
+                found.series_id,
+                price_points::Range::default(),
+            )
+            .await?,
+        );
         let age = (found.timestamp - feed.start()) * random.random_range(0..50) / 100;
-        let before = price_points::Range { from: None, to: Some(found.timestamp - age) };
+        let before = price_points::Range {
+            from: None,
+            to: Some(found.timestamp - age),
+        };
         older.push(page(&mut connection, found.series_id, before).await?);
     }
     Ok(Level {
@@ -115,7 +139,10 @@ async fn page(
 ) -> anyhow::Result<f64> {
     let started = Instant::now();
     let points = price_points::history(connection, series_id, range, PAGE).await?;
-    anyhow::ensure!(points.len() == usize::try_from(PAGE)?, "a page of history is not full");
+    anyhow::ensure!(
+        points.len() == usize::try_from(PAGE)?,
+        "a page of history is not full"
+    );
     Ok(milliseconds(started.elapsed()))
 }
 
@@ -136,7 +163,9 @@ fn table(levels: &[Level]) -> Table {
             "ratio of older page",
         ],
     );
-    let Some(first) = levels.first() else { return table };
+    let Some(first) = levels.first() else {
+        return table;
+    };
     for level in levels {
         let figure = |of: fn(&Level) -> f64| [rounded(of(level)), rounded(of(level) / of(first))];
         let figures: Vec<Value> = [

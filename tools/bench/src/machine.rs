@@ -20,8 +20,11 @@ pub(crate) async fn describe(server: &Server) -> anyhow::Result<Value> {
         "synchronous_commit",
         "jit",
     ] {
-        let value: String =
-            sqlx::query("select current_setting($1)").bind(name).fetch_one(&pool).await?.get(0);
+        let value: String = sqlx::query("select current_setting($1)")
+            .bind(name)
+            .fetch_one(&pool)
+            .await?
+            .get(0);
         postgres.insert(name.to_owned(), value.into());
     }
     Ok(json!({
@@ -38,15 +41,23 @@ pub(crate) async fn describe(server: &Server) -> anyhow::Result<Value> {
 
 /// The load average of the last minute, five and fifteen minutes.
 pub(crate) fn load() -> String {
-    read("/proc/loadavg").split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+    read("/proc/loadavg")
+        .split_whitespace()
+        .take(3)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn read(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 fn field(path: &str, name: &str) -> String {
     let text = read(path);
     let line = text.lines().find(|line| line.starts_with(name));
-    line.and_then(|line| line.split_once(':')).map_or_else(String::new, |(_, value)| value.trim().to_owned())
+    line.and_then(|line| line.split_once(':'))
+        .map_or_else(String::new, |(_, value)| value.trim().to_owned())
 }

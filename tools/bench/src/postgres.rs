@@ -62,11 +62,18 @@ impl Server {
                 sqlx::query(setting).execute(&mut admin).await?;
             }
         }
-        let backend: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut admin).await?;
+        let backend: i32 = sqlx::query_scalar("select pg_backend_pid()")
+            .fetch_one(&mut admin)
+            .await?;
         let backend = u32::try_from(backend)?;
         let is_here = cpu::command(backend).is_some_and(|name| name == "postgres");
         let postmaster = if is_here { cpu::parent(backend) } else { None };
-        let mut server = Self { url: admin_url.clone(), admin_url, postmaster, own };
+        let mut server = Self {
+            url: admin_url.clone(),
+            admin_url,
+            postmaster,
+            own,
+        };
         server.new_database().await?;
         Ok(server)
     }
@@ -76,7 +83,9 @@ impl Server {
         self.drop_database().await?;
         let name = format!("bench_{}", uuid::Uuid::new_v4().simple());
         let mut admin = connection(&self.admin_url).await?;
-        sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut admin).await?;
+        sqlx::query(AssertSqlSafe(format!("create database {name}")))
+            .execute(&mut admin)
+            .await?;
         self.url = with_database(&self.admin_url, &name)?;
         let pool = self.pool(1)?;
         MIGRATOR.run(&pool).await?;
@@ -89,7 +98,10 @@ impl Server {
         if self.url == self.admin_url {
             return Ok(());
         }
-        let name = PgConnectOptions::from_str(&self.url)?.get_database().unwrap_or_default().to_owned();
+        let name = PgConnectOptions::from_str(&self.url)?
+            .get_database()
+            .unwrap_or_default()
+            .to_owned();
         let mut admin = connection(&self.admin_url).await?;
         let drop = format!("drop database if exists {name} with (force)");
         sqlx::query(AssertSqlSafe(drop)).execute(&mut admin).await?;
@@ -99,7 +111,9 @@ impl Server {
     /// Connections to the benchmark's database, apart from those that are measured.
     pub(crate) fn pool(&self, connections: u32) -> anyhow::Result<PgPool> {
         let options = PgConnectOptions::from_str(&self.url)?.disable_statement_logging();
-        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(30));
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(30));
         Ok(pool.connect_lazy_with(options))
     }
 
@@ -125,20 +139,39 @@ impl Server {
 }
 
 async fn connection(url: &str) -> anyhow::Result<PgConnection> {
-    Ok(PgConnectOptions::from_str(url)?.disable_statement_logging().connect().await?)
+    Ok(PgConnectOptions::from_str(url)?
+        .disable_statement_logging()
+        .connect()
+        .await?)
 }
 
 fn with_database(url: &str, name: &str) -> anyhow::Result<String> {
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
-    let server = base.rfind('/').map(|at| &base[..at]).context("the database URL names no database")?;
-    Ok(if query.is_empty() { format!("{server}/{name}") } else { format!("{server}/{name}?{query}") })
+    let server = base
+        .rfind('/')
+        .map(|at| &base[..at])
+        .context("the database URL names no database")?;
+    Ok(if query.is_empty() {
+        format!("{server}/{name}")
+    } else {
+        format!("{server}/{name}?{query}")
+    })
 }
 
 fn start_own(binaries: &Path) -> anyhow::Result<(String, Own)> {
-    let data = tempfile::Builder::new().prefix("market-data-bench-postgres-").tempdir()?;
+    let data = tempfile::Builder::new()
+        .prefix("market-data-bench-postgres-")
+        .tempdir()?;
     open_to_postgres(data.path())?;
     let mut child = Command::new(binaries.join("emulator"))
-        .args(["postgres", "--until-stdin-closes", "--show-passwords", "--output", "json", "--data-dir"])
+        .args([
+            "postgres",
+            "--until-stdin-closes",
+            "--show-passwords",
+            "--output",
+            "json",
+            "--data-dir",
+        ])
         .arg(data.path().join("data"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -149,9 +182,18 @@ fn start_own(binaries: &Path) -> anyhow::Result<(String, Own)> {
     for line in lines.by_ref() {
         let event: Value = serde_json::from_str(&line?).unwrap_or_default();
         if event["event"] == "ready" {
-            let url = event["database_url"].as_str().context("the ready line names no database_url")?;
+            let url = event["database_url"]
+                .as_str()
+                .context("the ready line names no database_url")?;
             std::thread::spawn(move || lines.for_each(drop));
-            return Ok((url.to_owned(), Own { child, stdin, _data: data }));
+            return Ok((
+                url.to_owned(),
+                Own {
+                    child,
+                    stdin,
+                    _data: data,
+                },
+            ));
         }
     }
     anyhow::bail!("the emulator's Postgres ended before it was ready; its messages stand above")

@@ -23,8 +23,11 @@ impl Progress {
         let lines = tokio::spawn(async move {
             loop {
                 let what = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let _nobody_reads =
-                    writeln!(std::io::stderr(), "[{:4} s] {what}", started.elapsed().as_secs());
+                let _nobody_reads = writeln!(
+                    std::io::stderr(),
+                    "[{:4} s] {what}",
+                    started.elapsed().as_secs()
+                );
                 tokio::time::sleep(INTERVAL).await;
             }
         });

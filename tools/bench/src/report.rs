@@ -25,7 +25,12 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(title: impl Into<String>, columns: &[&'static str]) -> Self {
-        Self { title: title.into(), notes: Vec::new(), columns: columns.to_vec(), rows: Vec::new() }
+        Self {
+            title: title.into(),
+            notes: Vec::new(),
+            columns: columns.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
     /// A table of figures beside what they should be.
@@ -43,28 +48,57 @@ impl Table {
     }
 
     /// Holds a figure that should be large against its thresholds.
-    pub(crate) fn at_least(&mut self, case: impl Into<String>, measured: f64, required: f64, aim: f64) {
+    pub(crate) fn at_least(
+        &mut self,
+        case: impl Into<String>,
+        measured: f64,
+        required: f64,
+        aim: f64,
+    ) {
         let verdict = verdict(measured >= required, measured >= aim);
         let limit = |limit: f64| json!(format!("≥ {limit}"));
-        self.row(vec![json!(case.into()), rounded(measured), limit(required), limit(aim), json!(verdict)]);
+        self.row(vec![
+            json!(case.into()),
+            rounded(measured),
+            limit(required),
+            limit(aim),
+            json!(verdict),
+        ]);
     }
 
     /// Holds a figure that should be small against its thresholds.
-    pub(crate) fn at_most(&mut self, case: impl Into<String>, measured: f64, required: f64, aim: f64) {
+    pub(crate) fn at_most(
+        &mut self,
+        case: impl Into<String>,
+        measured: f64,
+        required: f64,
+        aim: f64,
+    ) {
         let verdict = verdict(measured <= required, measured <= aim);
         let limit = |limit: f64| json!(format!("≤ {limit}"));
-        self.row(vec![json!(case.into()), rounded(measured), limit(required), limit(aim), json!(verdict)]);
+        self.row(vec![
+            json!(case.into()),
+            rounded(measured),
+            limit(required),
+            limit(aim),
+            json!(verdict),
+        ]);
     }
 
     fn json(&self) -> Value {
         let object = |row: &Vec<Value>| -> Map<String, Value> {
-            self.columns.iter().map(|name| (*name).to_owned()).zip(row.iter().cloned()).collect()
+            self.columns
+                .iter()
+                .map(|name| (*name).to_owned())
+                .zip(row.iter().cloned())
+                .collect()
         };
         json!({"title": self.title, "notes": self.notes, "rows": self.rows.iter().map(object).collect::<Vec<_>>()})
     }
 
     fn text(&self) -> String {
-        let mut lines: Vec<Vec<String>> = vec![self.columns.iter().map(|name| (*name).to_owned()).collect()];
+        let mut lines: Vec<Vec<String>> =
+            vec![self.columns.iter().map(|name| (*name).to_owned()).collect()];
         lines.extend(self.rows.iter().map(|row| row.iter().map(shown).collect()));
         let width = |column: usize| {
             lines
@@ -80,10 +114,18 @@ impl Table {
             text += &format!("  {note}\n");
         }
         for (number, line) in lines.iter().enumerate() {
-            let cells = line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-                let is_number = number > 0 && self.rows[number - 1][column].is_number();
-                if is_number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-            });
+            let cells = line
+                .iter()
+                .zip(&widths)
+                .enumerate()
+                .map(|(column, (cell, &width))| {
+                    let is_number = number > 0 && self.rows[number - 1][column].is_number();
+                    if is_number {
+                        format!("{cell:>width$}")
+                    } else {
+                        format!("{cell:<width$}")
+                    }
+                });
             text += &format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end());
         }
         text
@@ -106,7 +148,8 @@ pub(crate) fn rounded(value: f64) -> Value {
         size if size >= 0.1 => 100.0,
         _ => 10_000.0,
     };
-    serde_json::Number::from_f64((value * factor).round() / factor).map_or(Value::Null, Value::Number)
+    serde_json::Number::from_f64((value * factor).round() / factor)
+        .map_or(Value::Null, Value::Number)
 }
 
 fn shown(value: &Value) -> String {
@@ -123,7 +166,10 @@ fn shown(value: &Value) -> String {
 
 impl Report {
     pub(crate) fn new(machine: Value) -> Self {
-        Self { machine, tables: Vec::new() }
+        Self {
+            machine,
+            tables: Vec::new(),
+        }
     }
 
     pub(crate) fn add(&mut self, table: Table) {
@@ -137,11 +183,16 @@ impl Report {
 
     pub(crate) fn print(&self, format: Option<OutputFormat>) -> anyhow::Result<()> {
         let mut stdout = std::io::stdout().lock();
-        let usual = if stdout.is_terminal() { OutputFormat::Text } else { OutputFormat::Json };
+        let usual = if stdout.is_terminal() {
+            OutputFormat::Text
+        } else {
+            OutputFormat::Json
+        };
         let text = match format.unwrap_or(usual) {
             OutputFormat::Json => {
                 let tables: Vec<Value> = self.tables.iter().map(Table::json).collect();
-                serde_json::to_string_pretty(&json!({"machine": self.machine, "tables": tables}))? + "\n"
+                serde_json::to_string_pretty(&json!({"machine": self.machine, "tables": tables}))?
+                    + "\n"
             }
             OutputFormat::Text => self.text(),
         };
@@ -153,7 +204,9 @@ impl Report {
         for (name, value) in self.machine.as_object().into_iter().flatten() {
             let value = match value {
                 Value::Object(settings) => {
-                    let settings = settings.iter().map(|(name, value)| format!("{name} {}", shown(value)));
+                    let settings = settings
+                        .iter()
+                        .map(|(name, value)| format!("{name} {}", shown(value)));
                     settings.collect::<Vec<_>>().join(", ")
                 }
                 other => shown(other),

@@ -46,7 +46,10 @@ pub(crate) async fn run(
         progress.tell(format!("start: memory of {}", function.name));
         let memory = memory(function, &mut events).await?;
         let own = &starts[function.name];
-        let (asked, answered) = (ratio(own, &starts["hello"], asked), ratio(own, &starts["hello"], answered));
+        let (asked, answered) = (
+            ratio(own, &starts["hello"], asked),
+            ratio(own, &starts["hello"], answered),
+        );
         figures.row(vec![
             json!(function.name),
             rounded(function.megabytes),
@@ -85,14 +88,26 @@ fn figures_table() -> Table {
 
 /// Holds a function against its thresholds; hello has none.
 fn hold(thresholds: &mut Table, function: &Function, start: f64, memory: [f64; LOOKS.len()]) {
-    let Some(limit) = function.megabytes_limit else { return };
+    let Some(limit) = function.megabytes_limit else {
+        return;
+    };
     let case = |what: &str| format!("{}: {what}", function.name);
     let [_, before, last] = memory;
     let (growth, growth_aim) = GROWTH_LIMITS;
     thresholds.at_most(case("start, of hello's"), start, START_LIMIT, START_LIMIT);
     thresholds.at_most(case("MB"), function.megabytes, limit, limit);
-    thresholds.at_most(case("MiB after 1,000 invocations"), last, MEMORY_LIMIT, MEMORY_LIMIT);
-    thresholds.at_most(case("memory after 1,000, of that after 100"), last / before, growth, growth_aim);
+    thresholds.at_most(
+        case("MiB after 1,000 invocations"),
+        last,
+        MEMORY_LIMIT,
+        MEMORY_LIMIT,
+    );
+    thresholds.at_most(
+        case("memory after 1,000, of that after 100"),
+        last / before,
+        growth,
+        growth_aim,
+    );
 }
 
 /// Starts each function in turn, again and again and each time another one first, so that what else the machine does
@@ -146,5 +161,9 @@ fn answered(start: &Start) -> f64 {
 
 /// The median, over the runs, of one function's figure as a ratio to another's.
 fn ratio(own: &[Start], other: &[Start], figure: impl Fn(&Start) -> f64) -> f64 {
-    median(own.iter().zip(other).map(|(own, other)| figure(own) / figure(other)))
+    median(
+        own.iter()
+            .zip(other)
+            .map(|(own, other)| figure(own) / figure(other)),
+    )
 }

@@ -99,9 +99,17 @@ impl Letter {
     /// # Errors
     /// When it is not an envelope, or contains no value.
     pub fn read(envelope: &[u8]) -> Result<Self, Unsendable> {
-        let envelope: Envelope<'_> = serde_json::from_slice(envelope).map_err(|_| Unsendable::NotALetter)?;
-        let record = envelope.payload.records.into_values().flatten().next().ok_or(Unsendable::NotALetter)?;
-        let bytes = |text: Cow<'_, str>| STANDARD.decode(&*text).map_err(|_| Unsendable::NotALetter);
+        let envelope: Envelope<'_> =
+            serde_json::from_slice(envelope).map_err(|_| Unsendable::NotALetter)?;
+        let record = envelope
+            .payload
+            .records
+            .into_values()
+            .flatten()
+            .next()
+            .ok_or(Unsendable::NotALetter)?;
+        let bytes =
+            |text: Cow<'_, str>| STANDARD.decode(&*text).map_err(|_| Unsendable::NotALetter);
 
         Ok(Self {
             condition: envelope.request_context.condition.into_owned(),
@@ -122,7 +130,10 @@ impl Letter {
     #[must_use]
     pub fn has_reason(&self, reason: &str) -> bool {
         self.condition.eq_ignore_ascii_case(reason)
-            || self.function_error.as_ref().is_some_and(|error| error.eq_ignore_ascii_case(reason))
+            || self
+                .function_error
+                .as_ref()
+                .is_some_and(|error| error.eq_ignore_ascii_case(reason))
     }
 
     /// The value to send: the record's own, unless it is a price event without `id` or `polled_at`.
@@ -131,7 +142,8 @@ impl Letter {
     #[must_use]
     pub fn value_to_send(&self) -> Cow<'_, [u8]> {
         // Kafka represents a missing timestamp as -1.
-        let timestamp = DateTime::from_timestamp_millis(self.timestamp).filter(|_| self.timestamp >= 0);
+        let timestamp =
+            DateTime::from_timestamp_millis(self.timestamp).filter(|_| self.timestamp >= 0);
         let coordinates = RecordCoordinates {
             topic: &self.topic,
             partition: self.partition,
@@ -147,7 +159,9 @@ impl Letter {
             return Cow::Borrowed(&self.value);
         }
 
-        event.encode().map_or(Cow::Borrowed(&self.value), Cow::Owned)
+        event
+            .encode()
+            .map_or(Cow::Borrowed(&self.value), Cow::Owned)
     }
 }
 

@@ -56,15 +56,23 @@ impl Letters {
         // Before any request: this client never asks for a token itself.
         security::log_in(&kafka.security, consumer.client())?;
 
-        Ok(Self { consumer, topic: kafka.dead_letter_topic.clone() })
+        Ok(Self {
+            consumer,
+            topic: kafka.dead_letter_topic.clone(),
+        })
     }
 
     /// The ids of the topic's partitions.
     pub(crate) fn partitions(&self) -> anyhow::Result<Vec<i32>> {
-        let metadata =
-            self.consumer.fetch_metadata(Some(&self.topic), TIMEOUT).context("Kafka does not answer")?;
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(&self.topic), TIMEOUT)
+            .context("Kafka does not answer")?;
 
-        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
+        let topic = metadata
+            .topics()
+            .iter()
+            .find(|topic| topic.name() == self.topic);
         let partitions = topic.map_or(&[][..], MetadataTopic::partitions);
         ensure!(!partitions.is_empty(), "Kafka has no topic {}", self.topic);
         Ok(partitions.iter().map(MetadataPartition::id).collect())
@@ -72,8 +80,11 @@ impl Letters {
 
     /// The part of a partition that is left to do.
     pub(crate) fn range(&self, partition: i32) -> anyhow::Result<Range> {
-        let (low, end) = patiently(|| self.consumer.fetch_watermarks(&self.topic, partition, TIMEOUT))
-            .context("Kafka does not tell what the topic holds")?;
+        let (low, end) = patiently(|| {
+            self.consumer
+                .fetch_watermarks(&self.topic, partition, TIMEOUT)
+        })
+        .context("Kafka does not tell what the topic holds")?;
 
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&self.topic, partition);
@@ -89,7 +100,10 @@ impl Letters {
             _ => None,
         });
 
-        Ok(Range { progress: progress.unwrap_or_else(|| Progress::from(low)), end })
+        Ok(Range {
+            progress: progress.unwrap_or_else(|| Progress::from(low)),
+            end,
+        })
     }
 
     /// Passes every record of the range to `each`, whether done or not, until `each` fails.
@@ -106,7 +120,9 @@ impl Letters {
 
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&self.topic, partition, Offset::Offset(next))?;
-        self.consumer.assign(&assignment).context("cannot read the dead-letter topic")?;
+        self.consumer
+            .assign(&assignment)
+            .context("cannot read the dead-letter topic")?;
 
         loop {
             match self.consumer.poll(TIMEOUT) {

@@ -39,12 +39,19 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
 
     let kafka = config::or_exit(config::Redrive::from_environment()).kafka;
-    let options = Options { kafka, reason: cli.reason, dry_run: cli.dry_run };
+    let options = Options {
+        kafka,
+        reason: cli.reason,
+        dry_run: cli.dry_run,
+    };
 
     let mut stdout = std::io::stdout().lock();
     let terminal = stdout.is_terminal();
-    let mut report: Box<dyn Report> =
-        if terminal { Box::new(Text(&mut stdout)) } else { Box::new(JsonLines(&mut stdout)) };
+    let mut report: Box<dyn Report> = if terminal {
+        Box::new(Text(&mut stdout))
+    } else {
+        Box::new(JsonLines(&mut stdout))
+    };
 
     let result = redrive(&options, &mut *report);
     drop(report);
@@ -61,7 +68,12 @@ fn main() -> ExitCode {
 }
 
 fn summary(outcome: &Outcome, terminal: bool, dry_run: bool) -> String {
-    let Outcome { sent, passed_over, left, sent_before } = outcome;
+    let Outcome {
+        sent,
+        passed_over,
+        left,
+        sent_before,
+    } = outcome;
     if !terminal {
         let mut fields = serde_json::json!(outcome);
         fields["event"] = "done".into();

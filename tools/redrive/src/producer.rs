@@ -43,14 +43,19 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = Box<usize>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, number: Box<usize>) {
-        let delivery = result.as_ref().map_or_else(|(error, _)| failure(error), |_| Delivery::Acknowledged);
+        let delivery = result
+            .as_ref()
+            .map_or_else(|(error, _)| failure(error), |_| Delivery::Acknowledged);
         self.note(*number, delivery);
     }
 }
 
 impl Deliveries {
     fn note(&self, number: usize, delivery: Delivery) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((number, delivery));
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((number, delivery));
     }
 }
 
@@ -73,20 +78,26 @@ impl Producer {
             .set("allow.auto.create.topics", "false")
             // The Java client's choice, so that a key returns to its original partition.
             .set("partitioner", "murmur2_random")
-            .set("message.timeout.ms", ACKNOWLEDGEMENT_TIMEOUT.as_millis().to_string())
+            .set(
+                "message.timeout.ms",
+                ACKNOWLEDGEMENT_TIMEOUT.as_millis().to_string(),
+            )
             // The limit on a record's size is the broker's.
             .set("message.max.bytes", "16000000")
             .create_with_context(Deliveries::default())
             .context("cannot make the Kafka producer")?;
 
         security::log_in(&kafka.security, producer.client())?;
-        Ok(Self { producer, topic: kafka.price_topic.clone() })
+        Ok(Self {
+            producer,
+            topic: kafka.price_topic.clone(),
+        })
     }
 
     /// Queues a record. An error is reported by [`Self::deliveries`].
     pub(crate) fn send(&self, number: usize, key: Option<&[u8]>, value: &[u8]) {
-        let mut record =
-            BaseRecord::<[u8], [u8], _>::with_opaque_to(&self.topic, Box::new(number)).payload(value);
+        let mut record = BaseRecord::<[u8], [u8], _>::with_opaque_to(&self.topic, Box::new(number))
+            .payload(value);
         record.key = key;
 
         if let Err((error, _)) = self.producer.send(record) {
@@ -96,8 +107,15 @@ impl Producer {
 
     /// Waits for all queued records, and returns the result of each.
     pub(crate) fn deliveries(&self) -> anyhow::Result<Vec<(usize, Delivery)>> {
-        self.producer.flush(2 * ACKNOWLEDGEMENT_TIMEOUT).context("Kafka did not acknowledge the records")?;
-        let mut reported = self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.producer
+            .flush(2 * ACKNOWLEDGEMENT_TIMEOUT)
+            .context("Kafka did not acknowledge the records")?;
+        let mut reported = self
+            .producer
+            .context()
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         Ok(std::mem::take(&mut *reported))
     }
 }

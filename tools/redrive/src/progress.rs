@@ -21,7 +21,10 @@ impl Progress {
     /// No offset from `first` on is done.
     #[must_use]
     pub fn from(first: i64) -> Self {
-        Self { next: first, ranges: BTreeMap::new() }
+        Self {
+            next: first,
+            ranges: BTreeMap::new(),
+        }
     }
 
     /// The progress that was committed. Metadata in another format is ignored.
@@ -29,9 +32,16 @@ impl Progress {
     pub fn read(next: i64, metadata: &str) -> Self {
         let mut progress = Self::from(next);
         for range in metadata.split(',') {
-            let ends = range.split_once('-').map(|(first, last)| (first.parse(), last.parse::<i64>()));
-            let Some((Ok(first), Ok(last))) = ends else { continue };
-            let (after, begun) = (progress.ranges.values().max().copied().unwrap_or(next), next < first);
+            let ends = range
+                .split_once('-')
+                .map(|(first, last)| (first.parse(), last.parse::<i64>()));
+            let Some((Ok(first), Ok(last))) = ends else {
+                continue;
+            };
+            let (after, begun) = (
+                progress.ranges.values().max().copied().unwrap_or(next),
+                next < first,
+            );
             if begun && after < first && first <= last && last < i64::MAX {
                 progress.ranges.insert(first, last + 1);
             }
@@ -49,7 +59,12 @@ impl Progress {
     /// Whether the letter at `offset` is done.
     #[must_use]
     pub fn contains(&self, offset: i64) -> bool {
-        offset < self.next || self.ranges.range(..=offset).next_back().is_some_and(|(_, end)| offset < *end)
+        offset < self.next
+            || self
+                .ranges
+                .range(..=offset)
+                .next_back()
+                .is_some_and(|(_, end)| offset < *end)
     }
 
     /// Records that the letter at `offset` is done.
@@ -58,7 +73,11 @@ impl Progress {
             return;
         }
 
-        let joined = self.ranges.range(..=offset).next_back().filter(|(_, end)| **end == offset);
+        let joined = self
+            .ranges
+            .range(..=offset)
+            .next_back()
+            .filter(|(_, end)| **end == offset);
         let start = joined.map_or(offset, |(start, _)| *start);
         let end = self.ranges.remove(&(offset + 1)).unwrap_or(offset + 1);
         self.ranges.insert(start, end);
@@ -105,21 +124,31 @@ mod tests {
     #[test]
     fn what_is_done_without_a_gap_moves_the_offset_and_the_rest_stands_in_ranges() {
         let progress = of(&[10, 12, 14, 13, 11, 20, 17, 18]);
-        assert_eq!((progress.next(), progress.metadata().as_str()), (15, "17-18,20-20"));
-        let held: Vec<i64> = (0..25).filter(|offset| !progress.contains(*offset)).collect();
+        assert_eq!(
+            (progress.next(), progress.metadata().as_str()),
+            (15, "17-18,20-20")
+        );
+        let held: Vec<i64> = (0..25)
+            .filter(|offset| !progress.contains(*offset))
+            .collect();
         assert_eq!(held, [15, 16, 19, 21, 22, 23, 24]);
     }
 
     #[test]
     fn it_reads_back_as_it_was_committed() {
         let progress = of(&[12, 13, 20]);
-        assert_eq!(Progress::read(progress.next(), &progress.metadata()), progress);
+        assert_eq!(
+            Progress::read(progress.next(), &progress.metadata()),
+            progress
+        );
         assert_eq!(Progress::read(10, "not ours, 3-x"), Progress::from(10));
     }
 
     #[test]
     fn metadata_stays_within_kafka_s_limit_by_forgetting_the_latest_ranges() {
-        let progress = of(&(0..2_000).map(|number| 100 + 2 * number).collect::<Vec<_>>());
+        let progress = of(&(0..2_000)
+            .map(|number| 100 + 2 * number)
+            .collect::<Vec<_>>());
 
         let metadata = progress.metadata();
         assert!(metadata.len() <= MAX_METADATA && metadata.len() > MAX_METADATA - 20);

@@ -59,16 +59,32 @@ impl<W: Write> Report for Text<W> {
 
         let place = format!("{}/{}", line.partition, line.offset);
         let about = line.letter.map_or_else(String::new, |letter| {
-            let Letter { condition, topic, partition, offset, .. } = letter;
-            let key = letter.key.as_deref().map_or("(no key)".into(), String::from_utf8_lossy);
-            format!("{} from {topic}-{partition} at {offset}, {condition}", key.escape_debug())
+            let Letter {
+                condition,
+                topic,
+                partition,
+                offset,
+                ..
+            } = letter;
+            let key = letter
+                .key
+                .as_deref()
+                .map_or("(no key)".into(), String::from_utf8_lossy);
+            format!(
+                "{} from {topic}-{partition} at {offset}, {condition}",
+                key.escape_debug()
+            )
         });
         // The run continues even if nothing reads its output any more.
         let _gone = writeln!(self.0, "  {place:<10} {what:<12} {about}");
     }
 
     fn progress(&mut self, outcome: &Outcome) {
-        let _gone = writeln!(self.0, "  sent {} so far, left {}", outcome.sent, outcome.left);
+        let _gone = writeln!(
+            self.0,
+            "  sent {} so far, left {}",
+            outcome.sent, outcome.left
+        );
     }
 }
 

@@ -107,12 +107,27 @@ impl Run<'_> {
         let letter = match Letter::read(payload) {
             Ok(letter) => letter,
             Err(reason) => {
-                return self.leave(&Line { partition, offset, letter: None, action: Action::Left(reason) });
+                return self.leave(&Line {
+                    partition,
+                    offset,
+                    letter: None,
+                    action: Action::Left(reason),
+                });
             }
         };
 
-        let line = |action| Line { partition, offset, letter: Some(&letter), action };
-        if self.options.reason.as_ref().is_some_and(|reason| !letter.has_reason(reason)) {
+        let line = |action| Line {
+            partition,
+            offset,
+            letter: Some(&letter),
+            action,
+        };
+        if self
+            .options
+            .reason
+            .as_ref()
+            .is_some_and(|reason| !letter.has_reason(reason))
+        {
             self.outcome.passed_over += 1;
             self.report.letter(&line(Action::PassedOver));
         } else if letter.topic != self.options.kafka.price_topic {
@@ -127,13 +142,19 @@ impl Run<'_> {
     }
 
     /// Sends the chunk, waits for the acknowledgements, and commits them.
-    fn send(&mut self, partition: i32, chunk: &Chunk, progress: &mut Progress) -> anyhow::Result<()> {
+    fn send(
+        &mut self,
+        partition: i32,
+        chunk: &Chunk,
+        progress: &mut Progress,
+    ) -> anyhow::Result<()> {
         if chunk.letters.is_empty() {
             return Ok(());
         }
 
         for (number, (_, letter)) in chunk.letters.iter().enumerate() {
-            self.producer.send(number, letter.key.as_deref(), &letter.value_to_send());
+            self.producer
+                .send(number, letter.key.as_deref(), &letter.value_to_send());
         }
 
         let mut failure = None;
@@ -141,8 +162,15 @@ impl Run<'_> {
         deliveries.sort_unstable_by_key(|(number, _)| *number);
 
         for (number, delivery) in deliveries {
-            let Some((offset, letter)) = chunk.letters.get(number) else { continue };
-            let line = |action| Line { partition, offset: *offset, letter: Some(letter), action };
+            let Some((offset, letter)) = chunk.letters.get(number) else {
+                continue;
+            };
+            let line = |action| Line {
+                partition,
+                offset: *offset,
+                letter: Some(letter),
+                action,
+            };
             match delivery {
                 Delivery::Acknowledged => {
                     progress.done(*offset);

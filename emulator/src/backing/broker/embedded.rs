@@ -39,8 +39,13 @@ impl Embedded {
                 }
             })
             .context("cannot start the broker's thread")?;
-        let bootstrap_servers = bootstrap_servers.await.context("the broker's thread ended")??;
-        Ok(Self { bootstrap_servers, _running: running })
+        let bootstrap_servers = bootstrap_servers
+            .await
+            .context("the broker's thread ended")??;
+        Ok(Self {
+            bootstrap_servers,
+            _running: running,
+        })
     }
 
     /// Its address, as clients take it.
@@ -73,22 +78,38 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn the_topics_are_there_with_their_partitions_as_soon_as_it_is_started() {
         let topics = vec![
-            Topic { name: "price-events".to_owned(), partitions: 6 },
-            Topic { name: "price-events.dlt".to_owned(), partitions: 1 },
+            Topic {
+                name: "price-events".to_owned(),
+                partitions: 6,
+            },
+            Topic {
+                name: "price-events.dlt".to_owned(),
+                partitions: 1,
+            },
         ];
         let broker = Embedded::start(topics.clone()).await.unwrap();
         assert!(broker.bootstrap_servers().starts_with("127.0.0.1:"));
-        let consumer: BaseConsumer =
-            ClientConfig::new().set("bootstrap.servers", broker.bootstrap_servers()).create().unwrap();
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", broker.bootstrap_servers())
+            .create()
+            .unwrap();
         let metadata = tokio::task::spawn_blocking(move || {
-            consumer.fetch_metadata(None, Duration::from_secs(10)).map(|metadata| {
-                let mut found: Vec<_> =
-                    metadata.topics().iter().map(|t| (t.name().to_owned(), t.partitions().len())).collect();
-                found.sort();
-                found
-            })
+            consumer
+                .fetch_metadata(None, Duration::from_secs(10))
+                .map(|metadata| {
+                    let mut found: Vec<_> = metadata
+                        .topics()
+                        .iter()
+                        .map(|t| (t.name().to_owned(), t.partitions().len()))
+                        .collect();
+                    found.sort();
+                    found
+                })
         });
-        let expected = [("price-events".to_owned(), 6), ("price-events.dlt".to_owned(), 1)];
+        let expected = [
+            ("price-events".to_owned(), 6),
+            ("price-events.dlt".to_owned(), 1),
+        ];
         assert_eq!(metadata.await.unwrap().unwrap(), expected);
     }
 }

@@ -46,10 +46,19 @@ impl Kafka {
         }
         end_leftover(data_directory).await?;
         let data = data(data_directory);
-        let server = Server { script, data: data.clone(), address: OnceLock::new(), stdin: Mutex::default() };
+        let server = Server {
+            script,
+            data: data.clone(),
+            address: OnceLock::new(),
+            stdin: Mutex::default(),
+        };
         let child = server.start().await?;
         let bootstrap_servers = server.address.get().cloned().unwrap_or_default();
-        Ok(Self { bootstrap_servers, data, running: Running::keep(server, child, hurry) })
+        Ok(Self {
+            bootstrap_servers,
+            data,
+            running: Running::keep(server, child, hurry),
+        })
     }
 
     pub(super) fn bootstrap_servers(&self) -> &str {
@@ -88,11 +97,16 @@ struct Server {
 
 impl Service for Server {
     const NAME: &'static str = "Kafka";
-    const ENDING: &'static [(Signal, Duration)] =
-        &[(Signal::SIGTERM, Duration::from_secs(3)), (Signal::SIGKILL, Duration::from_secs(2))];
+    const ENDING: &'static [(Signal, Duration)] = &[
+        (Signal::SIGTERM, Duration::from_secs(3)),
+        (Signal::SIGKILL, Duration::from_secs(2)),
+    ];
 
     async fn start(&self) -> anyhow::Result<Child> {
-        let known = self.address.get().and_then(|address| address.rsplit_once(':'));
+        let known = self
+            .address
+            .get()
+            .and_then(|address| address.rsplit_once(':'));
         let port = known.map_or("0", |(_, port)| port);
         let mut child = Command::new(&self.script)
             .args(["--until-stdin-closes", "--port", port, "--data-dir"])
@@ -105,7 +119,10 @@ impl Service for Server {
             .with_context(|| format!("cannot run {}", self.script.display()))?;
         // Waiting for the child would close it.
         *self.stdin.lock().unwrap_or_else(PoisonError::into_inner) = child.stdin.take();
-        let stdout = child.stdout.take().context("Kafka has no standard output")?;
+        let stdout = child
+            .stdout
+            .take()
+            .context("Kafka has no standard output")?;
         let mut lines = BufReader::new(stdout).lines();
         let ready = async {
             while let Some(line) = lines.next_line().await? {
@@ -115,7 +132,9 @@ impl Service for Server {
             }
             anyhow::bail!("Kafka did not start; its messages stand above")
         };
-        let address = timeout(START, ready).await.context("Kafka was not ready in time")??;
+        let address = timeout(START, ready)
+            .await
+            .context("Kafka was not ready in time")??;
         let _known_already = self.address.set(address);
         Ok(child)
     }
@@ -128,7 +147,8 @@ mod tests {
     #[tokio::test]
     async fn outside_of_the_project_it_is_told_what_is_missing() {
         let elsewhere = tempfile::tempdir().unwrap();
-        let outcome = Kafka::start(elsewhere.path(), elsewhere.path(), CancellationToken::new()).await;
+        let outcome =
+            Kafka::start(elsewhere.path(), elsewhere.path(), CancellationToken::new()).await;
         let error = outcome.unwrap_err();
         assert!(error.is::<Unusable>());
         assert!(error.to_string().contains(SCRIPT), "{error}");

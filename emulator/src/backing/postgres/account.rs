@@ -24,7 +24,9 @@ impl Account {
             return Ok(None);
         }
         // Data that a normal user's emulator made stays that user's.
-        let owner = fs::metadata(inside(data_directory)).ok().map(|home| Uid::from_raw(home.uid()));
+        let owner = fs::metadata(inside(data_directory))
+            .ok()
+            .map(|home| Uid::from_raw(home.uid()));
         if let Some(owner) = owner.filter(|owner| !owner.is_root())
             && let Some(user) = User::from_uid(owner)?
         {
@@ -43,22 +45,28 @@ impl Account {
 
     /// Whether this user may pass through every directory above `path`, and through `path` itself.
     pub(super) fn can_reach(&self, path: &Path) -> bool {
-        path.ancestors().filter_map(|directory| fs::metadata(directory).ok()).all(|directory| {
-            let pass = if directory.uid() == self.uid.as_raw() {
-                0o100
-            } else if directory.gid() == self.gid.as_raw() {
-                0o010
-            } else {
-                0o001
-            };
-            directory.mode() & pass != 0
-        })
+        path.ancestors()
+            .filter_map(|directory| fs::metadata(directory).ok())
+            .all(|directory| {
+                let pass = if directory.uid() == self.uid.as_raw() {
+                    0o100
+                } else if directory.gid() == self.gid.as_raw() {
+                    0o010
+                } else {
+                    0o001
+                };
+                directory.mode() & pass != 0
+            })
     }
 }
 
 impl From<User> for Account {
     fn from(user: User) -> Self {
-        Self { name: user.name, uid: user.uid, gid: user.gid }
+        Self {
+            name: user.name,
+            uid: user.uid,
+            gid: user.gid,
+        }
     }
 }
 
@@ -66,7 +74,10 @@ impl From<User> for Account {
 pub(super) fn home(data_directory: &Path, account: Option<&Account>) -> PathBuf {
     match account {
         Some(account) if !account.can_reach(data_directory) => {
-            let name = Uuid::new_v5(&Uuid::NAMESPACE_URL, data_directory.as_os_str().as_encoded_bytes());
+            let name = Uuid::new_v5(
+                &Uuid::NAMESPACE_URL,
+                data_directory.as_os_str().as_encoded_bytes(),
+            );
             Path::new("/var/lib").join(format!("market-data-{}", name.simple()))
         }
         _ => inside(data_directory),
@@ -98,7 +109,12 @@ pub(super) fn give(path: &Path, account: Option<&Account>) -> std::io::Result<()
 /// A command that runs as that user, in a process group of its own, untouched by this process's environment.
 pub(super) fn command(program: &Path, account: Option<&Account>) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("LC_ALL", "C").current_dir("/").process_group(0).kill_on_drop(true);
+    command
+        .env_clear()
+        .env("LC_ALL", "C")
+        .current_dir("/")
+        .process_group(0)
+        .kill_on_drop(true);
     if let Some(account) = account {
         command.uid(account.uid.as_raw()).gid(account.gid.as_raw());
     }
@@ -110,7 +126,11 @@ mod tests {
     use super::*;
 
     fn stranger() -> Account {
-        Account { name: "stranger".to_owned(), uid: Uid::from_raw(54_321), gid: Gid::from_raw(54_321) }
+        Account {
+            name: "stranger".to_owned(),
+            uid: Uid::from_raw(54_321),
+            gid: Gid::from_raw(54_321),
+        }
     }
 
     #[test]
@@ -125,6 +145,9 @@ mod tests {
 
     #[test]
     fn data_that_the_user_can_reach_stays_in_the_data_directory() {
-        assert_eq!(home(Path::new("/"), Some(&stranger())), Path::new("/postgres"));
+        assert_eq!(
+            home(Path::new("/"), Some(&stranger())),
+            Path::new("/postgres")
+        );
     }
 }

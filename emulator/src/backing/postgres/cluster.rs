@@ -30,7 +30,8 @@ pub(super) struct Identity {
 impl Identity {
     /// What the variables ask for, a password made up where they are silent.
     fn new(wanted: &PostgresIdentity) -> Self {
-        let or = |value: &Option<String>, usual: &str| value.clone().unwrap_or_else(|| usual.to_owned());
+        let or =
+            |value: &Option<String>, usual: &str| value.clone().unwrap_or_else(|| usual.to_owned());
         Self {
             role: or(&wanted.role, USUAL_NAME),
             password: or(&wanted.password, &Uuid::new_v4().simple().to_string()),
@@ -41,11 +42,15 @@ impl Identity {
 
     /// The variable that asks for something else than what the existing cluster has.
     fn conflict(&self, wanted: &PostgresIdentity) -> Option<&'static str> {
-        let differs =
-            |value: &Option<String>, existing: &str| value.as_ref().is_some_and(|value| value != existing);
+        let differs = |value: &Option<String>, existing: &str| {
+            value.as_ref().is_some_and(|value| value != existing)
+        };
         [
             ("POSTGRES_USER", differs(&wanted.role, &self.role)),
-            ("POSTGRES_PASSWORD", differs(&wanted.password, &self.password)),
+            (
+                "POSTGRES_PASSWORD",
+                differs(&wanted.password, &self.password),
+            ),
             ("POSTGRES_DB", differs(&wanted.database, &self.database)),
         ]
         .into_iter()
@@ -54,8 +59,13 @@ impl Identity {
 
     /// Where clients connect, password included.
     pub(super) fn url(&self, port: u16) -> anyhow::Result<Url> {
-        url_at(&format!("127.0.0.1:{port}"), &self.role, Some(&self.password), &self.database)
-            .context("not a URL with a user")
+        url_at(
+            &format!("127.0.0.1:{port}"),
+            &self.role,
+            Some(&self.password),
+            &self.database,
+        )
+        .context("not a URL with a user")
     }
 
     fn load(path: &Path) -> anyhow::Result<Self> {
@@ -85,12 +95,21 @@ impl Cluster {
     /// The cluster that belongs to `data_directory`, whether it exists yet or not.
     pub(super) fn of(data_directory: &Path, account: Option<Account>) -> Self {
         let home = account::home(data_directory, account.as_ref());
-        Self { data: home.join("data"), home, identity: data_directory.join("postgres.json"), account }
+        Self {
+            data: home.join("data"),
+            home,
+            identity: data_directory.join("postgres.json"),
+            account,
+        }
     }
 
     /// The major version that made it; none if it does not exist yet.
     pub(super) fn major(&self) -> Option<u32> {
-        fs::read_to_string(self.data.join("PG_VERSION")).ok()?.trim().parse().ok()
+        fs::read_to_string(self.data.join("PG_VERSION"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     }
 
     /// Deletes it.
@@ -125,7 +144,11 @@ impl Cluster {
 
     /// Notes the port, so that the URL stays the same from start to start.
     pub(super) fn remember_port(&self, identity: &Identity, port: u16) -> anyhow::Result<()> {
-        Identity { port: Some(port), ..identity.clone() }.save(&self.identity)
+        Identity {
+            port: Some(port),
+            ..identity.clone()
+        }
+        .save(&self.identity)
     }
 
     /// Makes the cluster beside its place and moves it there when it is whole.
@@ -140,7 +163,12 @@ impl Cluster {
         write_secret(&password, &identity.password)?;
         account::give(&password, account)?;
         let initdb = account::command(&binaries.directory.join("initdb"), account)
-            .args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--username"])
+            .args([
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--username",
+            ])
             .arg(&identity.role)
             .arg("--pwfile")
             .arg(&password)
@@ -151,28 +179,37 @@ impl Cluster {
             .await;
         fs::remove_file(&password)?;
         succeeded("initdb", &initdb.context("cannot run initdb")?)?;
-        self.create_database(binaries, &new, &identity.database).await?;
+        self.create_database(binaries, &new, &identity.database)
+            .await?;
         fs::rename(&new, &self.data)?;
         Ok(())
     }
 
     /// Makes the database in single-user mode: the fetched PostgreSQL brings no client.
-    async fn create_database(&self, binaries: &Binaries, data: &Path, database: &str) -> anyhow::Result<()> {
+    async fn create_database(
+        &self,
+        binaries: &Binaries,
+        data: &Path,
+        database: &str,
+    ) -> anyhow::Result<()> {
         if database == "postgres" {
             return Ok(());
         }
-        let mut postgres = account::command(&binaries.directory.join("postgres"), self.account.as_ref())
-            .args(["--single", "-c", "exit_on_error=on", "-D"])
-            .arg(data)
-            .arg("postgres")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("cannot run postgres")?;
+        let mut postgres =
+            account::command(&binaries.directory.join("postgres"), self.account.as_ref())
+                .args(["--single", "-c", "exit_on_error=on", "-D"])
+                .arg(data)
+                .arg("postgres")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .context("cannot run postgres")?;
         let mut stdin = postgres.stdin.take().context("no standard input")?;
         let quoted = database.replace('"', "\"\"");
-        stdin.write_all(format!("create database \"{quoted}\"\n").as_bytes()).await?;
+        stdin
+            .write_all(format!("create database \"{quoted}\"\n").as_bytes())
+            .await?;
         drop(stdin);
         succeeded("postgres", &postgres.wait_with_output().await?)
     }
@@ -180,13 +217,22 @@ impl Cluster {
 
 fn succeeded(program: &str, output: &Output) -> anyhow::Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
+    let last = said
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("no message");
     anyhow::ensure!(output.status.success(), "{program} failed: {last}");
     Ok(())
 }
 
 fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
@@ -197,16 +243,24 @@ mod tests {
 
     #[test]
     fn the_url_survives_any_password() {
-        let wanted =
-            PostgresIdentity { password: Some("p@ss/w:rd %".to_owned()), ..PostgresIdentity::default() };
+        let wanted = PostgresIdentity {
+            password: Some("p@ss/w:rd %".to_owned()),
+            ..PostgresIdentity::default()
+        };
         let url = Identity::new(&wanted).url(5432).unwrap();
-        assert_eq!(url.as_str(), "postgres://market:p%40ss%2Fw%3Ard%20%25@127.0.0.1:5432/market");
+        assert_eq!(
+            url.as_str(),
+            "postgres://market:p%40ss%2Fw%3Ard%20%25@127.0.0.1:5432/market"
+        );
     }
 
     #[test]
     fn a_variable_that_contradicts_the_existing_data_is_named() {
         let identity = Identity::new(&PostgresIdentity::default());
-        let wanted = PostgresIdentity { database: Some("other".to_owned()), ..PostgresIdentity::default() };
+        let wanted = PostgresIdentity {
+            database: Some("other".to_owned()),
+            ..PostgresIdentity::default()
+        };
         assert_eq!(identity.conflict(&wanted), Some("POSTGRES_DB"));
         assert_eq!(identity.conflict(&PostgresIdentity::default()), None);
     }

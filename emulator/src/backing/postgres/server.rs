@@ -31,8 +31,10 @@ pub(super) struct Server {
 impl Service for Server {
     const NAME: &'static str = "PostgreSQL";
     /// Connections are cut and the data brought to rest, or left to recovery at the next start.
-    const ENDING: &'static [(Signal, Duration)] =
-        &[(Signal::SIGINT, Duration::from_secs(5)), (Signal::SIGQUIT, Duration::from_secs(2))];
+    const ENDING: &'static [(Signal, Duration)] = &[
+        (Signal::SIGINT, Duration::from_secs(5)),
+        (Signal::SIGQUIT, Duration::from_secs(2)),
+    ];
 
     async fn start(&self) -> anyhow::Result<Child> {
         let mut child = self.spawn()?;
@@ -41,7 +43,10 @@ impl Service for Server {
             if child.try_wait()?.is_some() {
                 anyhow::bail!("PostgreSQL did not start: {}", self.last_words());
             }
-            anyhow::ensure!(Instant::now() < deadline, "PostgreSQL was not ready within {START:?}");
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "PostgreSQL was not ready within {START:?}"
+            );
             sleep(POLL).await;
         }
         Ok(child)
@@ -52,8 +57,10 @@ impl Server {
     fn spawn(&self) -> anyhow::Result<Child> {
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
-        let mut command =
-            account::command(&self.binaries.directory.join("postgres"), self.cluster.account.as_ref());
+        let mut command = account::command(
+            &self.binaries.directory.join("postgres"),
+            self.cluster.account.as_ref(),
+        );
         for setting in [
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
@@ -67,8 +74,14 @@ impl Server {
         ] {
             command.args(["-c", setting]);
         }
-        command.arg("-D").arg(&self.cluster.data).args(["-p", &self.port.to_string()]);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command
+            .arg("-D")
+            .arg(&self.cluster.data)
+            .args(["-p", &self.port.to_string()]);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
         command.spawn().context("cannot run postgres")
     }
 
@@ -77,13 +90,21 @@ impl Server {
         let noted = fs::read_to_string(pid_file(&self.cluster.data)).unwrap_or_default();
         let mut lines = noted.lines();
         lines.next().and_then(|pid| pid.parse().ok()) == child.id()
-            && lines.next_back().is_some_and(|status| status.trim() == "ready")
+            && lines
+                .next_back()
+                .is_some_and(|status| status.trim() == "ready")
     }
 
     fn last_words(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let fatal = log.lines().rev().find(|line| line.contains("FATAL") || line.contains("PANIC"));
-        fatal.or_else(|| log.lines().next_back()).unwrap_or("no message").to_owned()
+        let fatal = log
+            .lines()
+            .rev()
+            .find(|line| line.contains("FATAL") || line.contains("PANIC"));
+        fatal
+            .or_else(|| log.lines().next_back())
+            .unwrap_or("no message")
+            .to_owned()
     }
 }
 
@@ -93,7 +114,8 @@ pub(super) fn pid_file(data: &Path) -> PathBuf {
 
 /// The `preferred` port if it is free on loopback, else one that is.
 pub(super) fn free_port(preferred: Option<u16>) -> std::io::Result<u16> {
-    let bind = |port| TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
+    let bind =
+        |port| TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
     let address = match preferred {
         Some(port) => bind(port).or_else(|_| bind(0)),
         None => bind(0),

@@ -22,7 +22,13 @@ fn data_directory() -> tempfile::TempDir {
 
 fn settings<'a>(directory: &'a Path, environment: &'a Settings) -> PostgresSettings<'a> {
     let announcements = Announcements::silent();
-    PostgresSettings { data_directory: directory, source: None, port: None, environment, announcements }
+    PostgresSettings {
+        data_directory: directory,
+        source: None,
+        port: None,
+        environment,
+        announcements,
+    }
 }
 
 /// This machine's environment, as far as a Postgres of somebody's own is not concerned.
@@ -34,7 +40,9 @@ fn environment() -> Settings {
 
 async fn start(directory: &Path) -> Postgres {
     let hurry = CancellationToken::new();
-    Postgres::start(settings(directory, &environment()), hurry).await.expect("PostgreSQL starts")
+    Postgres::start(settings(directory, &environment()), hurry)
+        .await
+        .expect("PostgreSQL starts")
 }
 
 fn process_id(postgres: &Postgres) -> Option<Pid> {
@@ -84,10 +92,15 @@ async fn a_killed_postgres_is_started_again() {
 async fn a_postgres_that_a_killed_emulator_left_running_is_ended_by_the_next_start() {
     let directory = data_directory();
     let environment = environment();
-    let (server, _) = prepare(settings(directory.path(), &environment)).await.unwrap();
+    let (server, _) = prepare(settings(directory.path(), &environment))
+        .await
+        .unwrap();
     let mut leftover = server.start().await.unwrap();
     let successor = start(directory.path()).await;
-    assert!(leftover.wait().await.unwrap().success(), "it was not shut down, but killed");
+    assert!(
+        leftover.wait().await.unwrap().success(),
+        "it was not shut down, but killed"
+    );
     assert!(takes_connections(successor.url()));
     successor.stop(StopRequest::deadline()).await;
 }
@@ -96,7 +109,9 @@ async fn a_postgres_that_a_killed_emulator_left_running_is_ended_by_the_next_sta
 async fn fresh_data_means_no_data_even_while_a_leftover_runs_on_them() {
     let directory = data_directory();
     let environment = environment();
-    let (server, _) = prepare(settings(directory.path(), &environment)).await.unwrap();
+    let (server, _) = prepare(settings(directory.path(), &environment))
+        .await
+        .unwrap();
     let data = server.cluster.data.clone();
     let mut leftover = server.start().await.unwrap();
     delete(directory.path()).await.unwrap();

@@ -6,7 +6,15 @@ use super::*;
 
 fn message(partition: i32, offset: i64, value: Option<&[u8]>) -> Received<'_> {
     let (key, timestamp) = (Some(&b"AAPL"[..]), Timestamp::CreateTime(1_545_084_650_987));
-    Received { topic: "prices", partition, offset, timestamp, key, value, headers: Vec::new() }
+    Received {
+        topic: "prices",
+        partition,
+        offset,
+        timestamp,
+        key,
+        value,
+        headers: Vec::new(),
+    }
 }
 
 fn head() -> EventHead {
@@ -24,10 +32,23 @@ fn event(batch: &Batch, numbers: &[usize]) -> Value {
 #[test]
 fn the_event_has_the_shape_that_msk_sends() {
     let name = "tête\"".as_bytes();
-    let headers = vec![Header { name, value: Some("é".as_bytes()) }, Header { name, value: None }];
+    let headers = vec![
+        Header {
+            name,
+            value: Some("é".as_bytes()),
+        },
+        Header { name, value: None },
+    ];
     let mut batch = OpenBatch::default();
-    let first = Received { headers, ..message(0, 15, Some(b"{}")) };
-    let tombstone = Received { key: None, timestamp: Timestamp::LogAppendTime(7), ..message(3, 9, None) };
+    let first = Received {
+        headers,
+        ..message(0, 15, Some(b"{}"))
+    };
+    let tombstone = Received {
+        key: None,
+        timestamp: Timestamp::LogAppendTime(7),
+        ..message(3, 9, None)
+    };
     assert!(batch.append(&first, 1) && batch.append(&tombstone, 1));
     let expected = json!({
         "eventSource": "aws:kafka",
@@ -67,13 +88,23 @@ fn whatever_a_producer_sends_becomes_an_event_that_can_be_read() {
     let expected = json!({ "topic": "prices", "partition": 0, "offset": 15, "timestamp": -1,
         "timestampType": "CREATE_TIME", "key": "", "value": "//4=",
         "headers": [{ "pa\u{fffd}s": [-1, 0] }, { "": [] }, { "": [] }, { "\n\u{1b}\\": [] }, { replaced: [] }] });
-    assert_eq!(event(&closed(batch), &[0])["records"]["prices-0"][0], expected);
+    assert_eq!(
+        event(&closed(batch), &[0])["records"]["prices-0"][0],
+        expected
+    );
 }
 
 #[test]
 fn a_record_that_waited_for_room_stands_in_the_event_as_any_other() {
-    let headers = vec![Header { name: b"pa\xeds", value: Some(b"x") }];
-    let record = Received { headers, timestamp: Timestamp::NotAvailable, ..message(0, 15, Some(b"{}")) };
+    let headers = vec![Header {
+        name: b"pa\xeds",
+        value: Some(b"x"),
+    }];
+    let record = Received {
+        headers,
+        timestamp: Timestamp::NotAvailable,
+        ..message(0, 15, Some(b"{}"))
+    };
     let (mut at_once, mut later) = (OpenBatch::default(), OpenBatch::default());
     assert!(at_once.append(&record, 1) && later.append_written(&Written::new(&record, 1)));
     assert_eq!(event(&closed(at_once), &[0]), event(&closed(later), &[0]));
@@ -89,12 +120,21 @@ fn an_event_of_some_records_holds_just_these() {
     let offsets = |numbers: &[usize]| {
         let event = event(&batch, numbers);
         let of = |name: &str| {
-            let records = event["records"][name].as_array().cloned().unwrap_or_default();
-            records.iter().map(|record| record["offset"].as_i64().unwrap()).collect::<Vec<_>>()
+            let records = event["records"][name]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            records
+                .iter()
+                .map(|record| record["offset"].as_i64().unwrap())
+                .collect::<Vec<_>>()
         };
         (of("prices-0"), of("prices-1"))
     };
-    assert_eq!(offsets(&[0, 1, 2, 3, 4, 5]), (vec![10, 11, 12], vec![20, 21, 22]));
+    assert_eq!(
+        offsets(&[0, 1, 2, 3, 4, 5]),
+        (vec![10, 11, 12], vec![20, 21, 22])
+    );
     assert_eq!(offsets(&[0, 2, 5]), (vec![10, 12], vec![22]));
     assert_eq!(offsets(&[4]), (vec![], vec![21]));
     assert_eq!(batch.record(4).map(|(_, record)| record.offset), Some(21));
@@ -104,12 +144,20 @@ fn an_event_of_some_records_holds_just_these() {
 fn a_batch_stays_within_the_largest_payload() {
     let value = vec![b'x'; 1024 * 1024];
     let mut batch = OpenBatch::default();
-    let taken = (0..9).take_while(|offset| batch.append(&message(0, *offset, Some(&value)), 1)).count();
+    let taken = (0..9)
+        .take_while(|offset| batch.append(&message(0, *offset, Some(&value)), 1))
+        .count();
     assert_eq!((taken, batch.len()), (4, 4));
     let batch = closed(batch);
     let numbers: Vec<usize> = (0..4).collect();
     assert!(batch.event(&head(), "prices", &numbers).len() <= LARGEST_PAYLOAD);
-    assert_eq!(event(&batch, &numbers)["records"]["prices-0"].as_array().unwrap().len(), 4);
+    assert_eq!(
+        event(&batch, &numbers)["records"]["prices-0"]
+            .as_array()
+            .unwrap()
+            .len(),
+        4
+    );
 }
 
 #[test]

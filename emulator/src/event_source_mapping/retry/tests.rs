@@ -1,14 +1,24 @@
 use super::*;
 
-const BISECT: RetryLimits = RetryLimits { max_retry_attempts: Some(3), bisect_on_error: true };
-const WHOLE: RetryLimits = RetryLimits { max_retry_attempts: Some(3), bisect_on_error: false };
+const BISECT: RetryLimits = RetryLimits {
+    max_retry_attempts: Some(3),
+    bisect_on_error: true,
+};
+const WHOLE: RetryLimits = RetryLimits {
+    max_retry_attempts: Some(3),
+    bisect_on_error: false,
+};
 
 /// More than any plan here takes.
 const MOST_STEPS: usize = 1_000;
 
 /// Plays a whole batch against a function that fails on any of `poison`; gives what passed, what was given up,
 /// and each invocation's size.
-fn play(count: usize, limits: RetryLimits, poison: &[usize]) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
+fn play(
+    count: usize,
+    limits: RetryLimits,
+    poison: &[usize],
+) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
     let (mut passed, mut given_up, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
     let mut plan = RetryPlan::new(count, limits);
     for _ in 0..MOST_STEPS {
@@ -64,16 +74,31 @@ fn a_split_uses_up_no_attempt() {
 #[test]
 fn without_splitting_the_whole_batch_is_tried_again_and_then_given_up() {
     let (passed, given_up, sizes) = play(3, WHOLE, &[1]);
-    assert_eq!((passed, given_up, sizes), (vec![], vec![0, 1, 2], vec![3; 4]));
+    assert_eq!(
+        (passed, given_up, sizes),
+        (vec![], vec![0, 1, 2], vec![3; 4])
+    );
 }
 
 #[test]
 fn without_a_limit_nothing_is_ever_given_up() {
-    let mut plan = RetryPlan::new(1, RetryLimits { max_retry_attempts: None, bisect_on_error: true });
+    let mut plan = RetryPlan::new(
+        1,
+        RetryLimits {
+            max_retry_attempts: None,
+            bisect_on_error: true,
+        },
+    );
     for _ in 0..100_000 {
         plan.failed();
     }
-    assert_eq!(plan.step(), Step::Invoke { records: &[0], wait: LONGEST_WAIT });
+    assert_eq!(
+        plan.step(),
+        Step::Invoke {
+            records: &[0],
+            wait: LONGEST_WAIT
+        }
+    );
 }
 
 #[test]
@@ -96,10 +121,18 @@ fn while_nothing_succeeds_only_the_first_record_uses_up_attempts() {
 
 #[test]
 fn waits_double_up_to_the_longest() {
-    let mut plan = RetryPlan::new(1, RetryLimits { max_retry_attempts: None, bisect_on_error: false });
+    let mut plan = RetryPlan::new(
+        1,
+        RetryLimits {
+            max_retry_attempts: None,
+            bisect_on_error: false,
+        },
+    );
     let mut waits = Vec::new();
     for _ in 0..9 {
-        let Step::Invoke { wait, .. } = plan.step() else { panic!("given up") };
+        let Step::Invoke { wait, .. } = plan.step() else {
+            panic!("given up")
+        };
         waits.push(wait.as_millis());
         plan.failed();
     }
@@ -112,7 +145,13 @@ fn of_a_batch_that_failed_in_part_only_the_failed_records_are_tried_again() {
     plan.partly_failed(vec![1, 4]);
     assert_eq!(plan.first_unresolved(&(0..6)), Some(1));
     assert_eq!(plan.first_unresolved(&(2..6)), Some(4));
-    assert!(matches!(plan.step(), Step::Invoke { records: [1, 4], .. }));
+    assert!(matches!(
+        plan.step(),
+        Step::Invoke {
+            records: [1, 4],
+            ..
+        }
+    ));
     plan.partly_failed(vec![]);
     assert_eq!(plan.step(), Step::Done);
 }
@@ -123,7 +162,11 @@ fn a_failure_of_all_its_records_is_a_failure_of_the_batch() {
     for _ in 0..4 {
         plan.partly_failed(vec![0]);
     }
-    let given_up = Step::GiveUp { records: &[0], condition: Condition::RetriesExhausted, attempts: 4 };
+    let given_up = Step::GiveUp {
+        records: &[0],
+        condition: Condition::RetriesExhausted,
+        attempts: 4,
+    };
     assert_eq!(plan.step(), given_up);
 }
 
@@ -131,10 +174,20 @@ fn a_failure_of_all_its_records_is_a_failure_of_the_batch() {
 fn records_given_up_come_before_those_that_are_tried() {
     let mut plan = RetryPlan::new(4, BISECT);
     plan.give_up(Condition::RecordAgeExceeded, |record| record < 2);
-    let given_up = Step::GiveUp { records: &[0, 1], condition: Condition::RecordAgeExceeded, attempts: 0 };
+    let given_up = Step::GiveUp {
+        records: &[0, 1],
+        condition: Condition::RecordAgeExceeded,
+        attempts: 0,
+    };
     assert_eq!(plan.step(), given_up);
     plan.resolved();
-    assert!(matches!(plan.step(), Step::Invoke { records: [2, 3], .. }));
+    assert!(matches!(
+        plan.step(),
+        Step::Invoke {
+            records: [2, 3],
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -143,7 +196,11 @@ fn records_given_up_after_failures_tell_how_often_they_were_tried() {
     plan.failed();
     plan.failed();
     plan.give_up(Condition::RecordAgeExceeded, |record| record == 1);
-    let given_up = Step::GiveUp { records: &[1], condition: Condition::RecordAgeExceeded, attempts: 2 };
+    let given_up = Step::GiveUp {
+        records: &[1],
+        condition: Condition::RecordAgeExceeded,
+        attempts: 2,
+    };
     assert_eq!(plan.step(), given_up);
 }
 
@@ -173,7 +230,10 @@ fn a_dead_letter_s_condition_is_lambda_s_word_for_it() {
     for (condition, word) in [
         (Condition::RetriesExhausted, "RetriesExhausted"),
         (Condition::RecordAgeExceeded, "RecordAgeExceeded"),
-        (Condition::MaximumPayloadSizeExceeded, "MaximumPayloadSizeExceeded"),
+        (
+            Condition::MaximumPayloadSizeExceeded,
+            "MaximumPayloadSizeExceeded",
+        ),
     ] {
         assert_eq!(condition.as_str(), word);
     }

@@ -22,11 +22,19 @@ async fn each_partition_of_a_batch_is_committed_to_its_own_end_without_a_complai
     let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&[]));
     produce(&servers, 0, &["a", "b", "c"]).await;
     produce(&servers, 1, &["d", "e"]).await;
-    let of_both = EventSourceMapping { batch_size: 5, batching_window: DEADLINE, ..definition() };
+    let of_both = EventSourceMapping {
+        batch_size: 5,
+        batching_window: DEADLINE,
+        ..definition()
+    };
     let running = Running::start(of_both, &servers, &function).await;
     until_committed(&servers, 0, 3).await;
     until_committed(&servers, 1, 2).await;
-    assert_eq!(function.calls(|_| true).await.len(), 1, "one batch holds both");
+    assert_eq!(
+        function.calls(|_| true).await.len(),
+        1,
+        "one batch holds both"
+    );
     let status = Arc::clone(&running.status);
     running.stop().await;
     assert_eq!(status.report().last_kafka_error, None);
@@ -37,7 +45,11 @@ async fn a_batch_goes_as_soon_as_it_has_its_size_and_never_above_it() {
     let broker = broker();
     let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&[]));
     produce(&servers, 0, &["a", "b", "c", "d", "e"]).await;
-    let sized = EventSourceMapping { batch_size: 2, batching_window: DEADLINE, ..definition() };
+    let sized = EventSourceMapping {
+        batch_size: 2,
+        batching_window: DEADLINE,
+        ..definition()
+    };
     let running = Running::start(sized, &servers, &function).await;
     let calls = function.calls(|calls| calls.len() == 2).await;
     assert_eq!(calls, [["a", "b"], ["c", "d"]]);
@@ -49,7 +61,10 @@ async fn a_batch_goes_as_soon_as_it_has_its_size_and_never_above_it() {
 async fn a_batching_window_that_ends_sends_what_there_is() {
     let broker = broker();
     let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&[]));
-    let window = EventSourceMapping { batching_window: Duration::from_millis(300), ..definition() };
+    let window = EventSourceMapping {
+        batching_window: Duration::from_millis(300),
+        ..definition()
+    };
     let running = Running::start(window, &servers, &function).await;
     produce(&servers, 0, &["a"]).await;
     assert_eq!(function.calls(|calls| !calls.is_empty()).await, [["a"]]);
@@ -94,7 +109,11 @@ async fn partitions_of_different_lanes_are_handed_over_at_the_same_time() {
     let running = Running::start_with(definition(), two_at_a_time(&servers), &function).await;
     let mut calls = function.calls(|calls| calls.len() == 2).await;
     calls.sort();
-    assert_eq!(calls, [["a"], ["b"]], "both are under way, and neither was let through");
+    assert_eq!(
+        calls,
+        [["a"], ["b"]],
+        "both are under way, and neither was let through"
+    );
     function.gate.add_permits(100);
     until_committed(&servers, 0, 1).await;
     until_committed(&servers, 1, 1).await;

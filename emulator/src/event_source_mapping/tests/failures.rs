@@ -9,8 +9,16 @@ async fn a_failed_batch_is_tried_again_with_the_same_records() {
     let broker = broker();
     let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&["b"]));
     produce(&servers, 0, &["a", "b"]).await;
-    let unsplit = EventSourceMapping { bisect_on_error: false, max_retry_attempts: None, ..definition() };
-    let whole = EventSourceMapping { batch_size: 2, batching_window: DEADLINE, ..unsplit };
+    let unsplit = EventSourceMapping {
+        bisect_on_error: false,
+        max_retry_attempts: None,
+        ..definition()
+    };
+    let whole = EventSourceMapping {
+        batch_size: 2,
+        batching_window: DEADLINE,
+        ..unsplit
+    };
     let running = Running::start(whole, &servers, &function).await;
     let calls = function.calls(|calls| calls.len() == 3).await;
     assert_eq!(calls, [["a", "b"], ["a", "b"], ["a", "b"]]);
@@ -25,7 +33,11 @@ async fn a_poison_record_becomes_a_dead_letter_and_its_neighbours_pass() {
     let broker = broker();
     let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&["c"]));
     produce(&servers, 0, &["a", "b", "c", "d", "e", "f"]).await;
-    let six = EventSourceMapping { batch_size: 6, batching_window: DEADLINE, ..definition() };
+    let six = EventSourceMapping {
+        batch_size: 6,
+        batching_window: DEADLINE,
+        ..definition()
+    };
     let running = Running::start(six, &servers, &function).await;
     until_committed(&servers, 0, 6).await;
     let passed: Vec<String> = function
@@ -53,7 +65,10 @@ async fn records_older_than_allowed_become_dead_letters_untried() {
     let broker = broker();
     let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&[]));
     produce(&servers, 0, &["a"]).await;
-    let fresh_only = EventSourceMapping { max_record_age: Some(Duration::ZERO), ..definition() };
+    let fresh_only = EventSourceMapping {
+        max_record_age: Some(Duration::ZERO),
+        ..definition()
+    };
     let running = Running::start(fresh_only, &servers, &function).await;
     let (_, letter) = dead_letters(&servers, 1).await.remove(0);
     assert_eq!(letter["requestContext"]["condition"], "RecordAgeExceeded");
@@ -84,7 +99,11 @@ struct PanickingInvoker {
 }
 
 impl Invoker for PanickingInvoker {
-    fn invoke<'a>(&'a self, name: &'a str, payload: Bytes) -> BoxFuture<'a, Result<Outcome, InvokeError>> {
+    fn invoke<'a>(
+        &'a self,
+        name: &'a str,
+        payload: Bytes,
+    ) -> BoxFuture<'a, Result<Outcome, InvokeError>> {
         let left = self.panics.lock().unwrap().checked_sub(1);
         if let Some(left) = left {
             *self.panics.lock().unwrap() = left;
@@ -99,10 +118,23 @@ async fn a_reader_that_panicked_is_started_again_and_says_so_and_no_record_is_lo
     let broker = broker();
     let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&[]));
     produce(&servers, 0, &["a", "b"]).await;
-    let invoker = Arc::new(PanickingInvoker { panics: Mutex::new(1), function: Arc::clone(&function) });
-    let (stop, status) = (CancellationToken::new(), Arc::new(Status::new(&definition())));
+    let invoker = Arc::new(PanickingInvoker {
+        panics: Mutex::new(1),
+        function: Arc::clone(&function),
+    });
+    let (stop, status) = (
+        CancellationToken::new(),
+        Arc::new(Status::new(&definition())),
+    );
     let (ready, _reads) = oneshot::channel();
-    let run = run(definition(), reader(&servers), invoker, ready, Arc::clone(&status), stop.clone());
+    let run = run(
+        definition(),
+        reader(&servers),
+        invoker,
+        ready,
+        Arc::clone(&status),
+        stop.clone(),
+    );
     let task = tokio::spawn(run);
     until_committed(&servers, 0, 2).await;
     assert_eq!(function.calls(|_| true).await.concat(), ["a", "b"]);
@@ -111,7 +143,10 @@ async fn a_reader_that_panicked_is_started_again_and_says_so_and_no_record_is_lo
     let reason = reader.last_end.unwrap().reason;
     assert!(reason.contains("as told"), "{reason}");
     stop.cancel();
-    tokio::time::timeout(DEADLINE, task).await.expect("the mapping did not stop").unwrap();
+    tokio::time::timeout(DEADLINE, task)
+        .await
+        .expect("the mapping did not stop")
+        .unwrap();
 }
 
 #[tokio::test]
@@ -122,9 +157,18 @@ async fn a_batch_that_hangs_shows_with_its_partition_and_the_lag_that_grows_behi
     let running = Running::start(definition(), &servers, &function).await;
     function.calls(|calls| !calls.is_empty()).await;
     produce(&servers, 1, &["b", "c"]).await;
-    until("a lag of three", async || running.status.report().lag() == 3).await;
+    until("a lag of three", async || {
+        running.status.report().lag() == 3
+    })
+    .await;
     let report = running.status.report();
-    assert_eq!((report.in_flight[0].partitions.as_slice(), report.in_flight[0].records), (&[1][..], 1));
+    assert_eq!(
+        (
+            report.in_flight[0].partitions.as_slice(),
+            report.in_flight[0].records
+        ),
+        (&[1][..], 1)
+    );
     assert!(report.oldest_record().is_some());
     function.gate.add_permits(100);
     until("no lag", async || running.status.report().lag() == 0).await;
@@ -137,12 +181,23 @@ async fn a_dead_letter_that_is_too_large_even_without_its_value_holds_up_nothing
     let broker = broker();
     let (servers, function) = (broker.bootstrap_servers(), FakeFunction::open(&["a"]));
     // Each byte takes five in the event: more than a function takes, and than the producer sends.
-    let header = Header { key: "large", value: Some(&vec![0x80; 900_000]) };
-    let headers = (0..4).fold(OwnedHeaders::new(), |headers, _| headers.insert(header.clone()));
-    let config =
-        ClientConfig::new().set("bootstrap.servers", &servers).set("message.max.bytes", "8000000").clone();
+    let header = Header {
+        key: "large",
+        value: Some(&vec![0x80; 900_000]),
+    };
+    let headers = (0..4).fold(OwnedHeaders::new(), |headers, _| {
+        headers.insert(header.clone())
+    });
+    let config = ClientConfig::new()
+        .set("bootstrap.servers", &servers)
+        .set("message.max.bytes", "8000000")
+        .clone();
     let producer: FutureProducer = config.create().unwrap();
-    let record = FutureRecord::to(TOPIC).partition(0).key("AAPL").payload("a").headers(headers);
+    let record = FutureRecord::to(TOPIC)
+        .partition(0)
+        .key("AAPL")
+        .payload("a")
+        .headers(headers);
     producer.send(record, Timeout::Never).await.unwrap();
     let running = Running::start(definition(), &servers, &function).await;
     until_committed(&servers, 0, 1).await;

@@ -66,8 +66,10 @@ async fn a_batch_in_flight_does_not_commit_partitions_that_were_taken_away() {
         let taken = other.assignment().unwrap().elements()[0].partition();
         (other, taken)
     });
-    let (other, taken) =
-        tokio::time::timeout(DEADLINE, taken).await.expect("no partition was taken").unwrap();
+    let (other, taken) = tokio::time::timeout(DEADLINE, taken)
+        .await
+        .expect("no partition was taken")
+        .unwrap();
     function.gate.add_permits(100);
     until_committed(&servers, 1 - taken, 1).await;
     assert_eq!(committed(&servers, taken).await, None);
@@ -115,7 +117,10 @@ async fn a_partition_that_was_paused_when_it_was_taken_away_is_read_on_when_it_c
         // It leaves, and all partitions come back.
         drop(other);
     });
-    tokio::time::timeout(DEADLINE, other).await.expect("no partition was given away").unwrap();
+    tokio::time::timeout(DEADLINE, other)
+        .await
+        .expect("no partition was given away")
+        .unwrap();
     until("all partitions again", async || {
         let assignment = gathering.consumer.context();
         assignment.epoch(0).is_some() && assignment.epoch(1).is_some()

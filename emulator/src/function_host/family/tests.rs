@@ -52,7 +52,11 @@ fn what_an_ended_process_started_is_ended_in_whatever_group_session_or_environme
 
 #[test]
 fn strangers_are_left_alone() {
-    let mut stranger = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
+    let mut stranger = Command::new("sleep")
+        .arg("600")
+        .process_group(0)
+        .spawn()
+        .unwrap();
     let mut of_our_group = Command::new("sleep").arg("600").spawn().unwrap();
     // A stranger who came by the number of a process that has ended.
     assert_eq!(end(stranger.id(), &mark(), BTreeSet::new()), 0);

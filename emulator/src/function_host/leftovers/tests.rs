@@ -5,7 +5,11 @@ use std::process::{Child, Command};
 use super::{ProcessFile, end_leftovers};
 
 fn sleeper() -> (Child, PathBuf) {
-    let child = Command::new("sleep").arg("600").process_group(0).spawn().expect("sleep runs");
+    let child = Command::new("sleep")
+        .arg("600")
+        .process_group(0)
+        .spawn()
+        .expect("sleep runs");
     // The name of the program shows only once the child has become it.
     let exe = format!("/proc/{}/exe", child.id());
     let own = std::env::current_exe().expect("this program has a name");
@@ -18,7 +22,9 @@ fn sleeper() -> (Child, PathBuf) {
 }
 
 fn files(directory: &Path) -> usize {
-    std::fs::read_dir(directory).expect("the directory is there").count()
+    std::fs::read_dir(directory)
+        .expect("the directory is there")
+        .count()
 }
 
 #[test]
@@ -26,7 +32,14 @@ fn a_process_that_a_file_names_is_ended_and_the_file_removed() {
     let directory = tempfile::tempdir().unwrap();
     let (mut child, program) = sleeper();
     std::mem::forget(
-        ProcessFile::write(directory.path(), "market-data-api", child.id(), &program, "M=1").unwrap(),
+        ProcessFile::write(
+            directory.path(),
+            "market-data-api",
+            child.id(),
+            &program,
+            "M=1",
+        )
+        .unwrap(),
     );
     let ended = end_leftovers(directory.path());
     assert_eq!(ended, [format!("market-data-api (process {})", child.id())]);
@@ -41,7 +54,9 @@ fn a_stranger_with_the_same_process_id_is_left_alone() {
     let pid = child.id();
     let other_time = format!("{pid}\n1\n{}\n", program.display());
     std::fs::write(directory.path().join(format!("a-{pid}.pid")), other_time).unwrap();
-    std::mem::forget(ProcessFile::write(directory.path(), "b", pid, Path::new("/bin/other"), "M=2").unwrap());
+    std::mem::forget(
+        ProcessFile::write(directory.path(), "b", pid, Path::new("/bin/other"), "M=2").unwrap(),
+    );
     std::fs::write(directory.path().join("c-1.pid"), "no process file").unwrap();
     assert!(end_leftovers(directory.path()).is_empty());
     assert_eq!(child.try_wait().unwrap(), None);
@@ -53,8 +68,14 @@ fn a_stranger_with_the_same_process_id_is_left_alone() {
 #[test]
 fn a_file_goes_when_its_process_was_seen_to_end() {
     let directory = tempfile::tempdir().unwrap();
-    let file =
-        ProcessFile::write(directory.path(), "a", std::process::id(), Path::new("/bin/a"), "M=3").unwrap();
+    let file = ProcessFile::write(
+        directory.path(),
+        "a",
+        std::process::id(),
+        Path::new("/bin/a"),
+        "M=3",
+    )
+    .unwrap();
     assert_eq!(files(directory.path()), 1);
     drop(file);
     assert_eq!(files(directory.path()), 0);
@@ -66,9 +87,15 @@ fn what_an_ended_process_started_is_ended_too() {
     let (mut leader, program) = sleeper();
     let mark = format!("LEFTOVER_TEST={}", uuid::Uuid::new_v4());
     let (name, value) = mark.split_once('=').unwrap();
-    let mut child =
-        Command::new("sleep").arg("600").env(name, value).process_group(0).spawn().expect("sleep runs");
-    std::mem::forget(ProcessFile::write(directory.path(), "api", leader.id(), &program, &mark).unwrap());
+    let mut child = Command::new("sleep")
+        .arg("600")
+        .env(name, value)
+        .process_group(0)
+        .spawn()
+        .expect("sleep runs");
+    std::mem::forget(
+        ProcessFile::write(directory.path(), "api", leader.id(), &program, &mark).unwrap(),
+    );
     leader.kill().unwrap();
     leader.wait().unwrap();
     let ended = end_leftovers(directory.path());

@@ -65,11 +65,18 @@ impl State {
     fn take_idle(&mut self) -> Option<(InstanceId, oneshot::Sender<Assignment>)> {
         let mut stopped = Vec::new();
         let taken = loop {
-            let Some(id) = self.idle.pop() else { break None };
-            let Some(instance) = self.instances.get_mut(&id) else { continue };
+            let Some(id) = self.idle.pop() else {
+                break None;
+            };
+            let Some(instance) = self.instances.get_mut(&id) else {
+                continue;
+            };
             // A process may ask for work before whoever started it has noted its id.
             let life = instance.pid.map_or(Life::Runs, liveness::of);
-            match (std::mem::replace(&mut instance.phase, Phase::Answered), life) {
+            match (
+                std::mem::replace(&mut instance.phase, Phase::Answered),
+                life,
+            ) {
                 (Phase::Idle(next), Life::Runs) if !next.is_closed() => break Some((id, next)),
                 // It hung up, and may ask again.
                 (Phase::Idle(_), Life::Runs) => {}
@@ -99,7 +106,14 @@ impl State {
             deadline: SystemTime::now() + function.timeout,
         };
         if next.send(assignment).is_ok() {
-            self.set_phase(id, Phase::Running(Running { request, fetched: false, watchdog }));
+            self.set_phase(
+                id,
+                Phase::Running(Running {
+                    request,
+                    fetched: false,
+                    watchdog,
+                }),
+            );
         } else {
             watchdog.abort();
             self.waiting.push_front(Waiting::Request(request));
@@ -108,7 +122,11 @@ impl State {
 
     /// How many instances to start for those who wait, beside the ones that are about to ask for work.
     pub(super) fn missing(&self, limit: usize) -> usize {
-        let coming = self.instances.values().filter(|instance| instance.is_coming()).count();
+        let coming = self
+            .instances
+            .values()
+            .filter(|instance| instance.is_coming())
+            .count();
         let room = limit.saturating_sub(self.instances.len());
         self.waiting.len().saturating_sub(coming).min(room)
     }
@@ -157,7 +175,11 @@ impl State {
 
     /// The instance took its request.
     pub(in crate::function_host) fn fetched(&mut self, id: InstanceId) {
-        if let Some(Instance { phase: Phase::Running(running), .. }) = self.instances.get_mut(&id) {
+        if let Some(Instance {
+            phase: Phase::Running(running),
+            ..
+        }) = self.instances.get_mut(&id)
+        {
             running.fetched = true;
         }
     }
@@ -178,7 +200,9 @@ impl State {
 
     /// The answer to a request; false if the instance does not have it.
     pub(super) fn answer(&mut self, id: InstanceId, request_id: &str, outcome: Outcome) -> bool {
-        let Some(running) = self.take_running(id, request_id) else { return false };
+        let Some(running) = self.take_running(id, request_id) else {
+            return false;
+        };
         // The caller may have gone.
         let _ = running.request.answer.send(Ok(outcome));
         if self.stopping {
@@ -190,7 +214,10 @@ impl State {
     /// The time of a request is up.
     pub(super) fn time_out(&mut self, id: InstanceId, request_id: &str, error: FunctionError) {
         if let Some(running) = self.take_running(id, request_id) {
-            let _ = running.request.answer.send(Ok(Outcome::FunctionError(error)));
+            let _ = running
+                .request
+                .answer
+                .send(Ok(Outcome::FunctionError(error)));
             self.end(id, Order::Kill);
         }
     }
@@ -213,24 +240,33 @@ impl State {
     /// Removes a request that still waits; false if an instance has it.
     pub(super) fn withdraw(&mut self, request_id: &str) -> bool {
         let before = self.waiting.len();
-        self.waiting
-            .retain(|waiting| !matches!(waiting, Waiting::Request(request) if request.id == request_id));
+        self.waiting.retain(
+            |waiting| !matches!(waiting, Waiting::Request(request) if request.id == request_id),
+        );
         self.waiting.len() < before
     }
 
     /// The instance is gone: what it was at fails, or goes to another.
     pub(super) fn remove(&mut self, id: InstanceId, ending: &Ending) {
         self.idle.retain(|other| *other != id);
-        let Some(instance) = self.instances.remove(&id) else { return };
+        let Some(instance) = self.instances.remove(&id) else {
+            return;
+        };
         match instance.phase {
             Phase::Starting if !matches!(ending, Ending::Cancelled) => {
                 self.failed_starts = self.failed_starts.saturating_add(1);
                 if let Some(first) = self.waiting.pop_front() {
-                    let error = instance.init_error.unwrap_or_else(|| ending.error(&first.request_id()));
+                    let error = instance
+                        .init_error
+                        .unwrap_or_else(|| ending.error(&first.request_id()));
                     first.fail(error);
                 }
             }
-            Phase::Running(Running { request, fetched, watchdog }) => {
+            Phase::Running(Running {
+                request,
+                fetched,
+                watchdog,
+            }) => {
                 watchdog.abort();
                 if fetched || self.stopping {
                     let error = ending.error(&request.id);
@@ -271,7 +307,10 @@ impl State {
 
     /// The processes that run.
     pub(super) fn process_ids(&self) -> Vec<u32> {
-        self.instances.values().filter_map(|instance| instance.pid).collect()
+        self.instances
+            .values()
+            .filter_map(|instance| instance.pid)
+            .collect()
     }
 
     /// How many instances wait for work.
@@ -299,7 +338,9 @@ impl Ending {
         match self {
             Self::NotStarted(reason) => failure::not_started(request_id, reason),
             Self::Exited(status) => failure::exited(request_id, *status),
-            Self::Cancelled => failure::failure("Runtime.ExitError", "the emulator is stopping".to_owned()),
+            Self::Cancelled => {
+                failure::failure("Runtime.ExitError", "the emulator is stopping".to_owned())
+            }
         }
     }
 }

@@ -8,7 +8,11 @@ use serde_json::json;
 use super::{Harness, PATIENCE, Setup, eventually, gone, within};
 use crate::function_host::liveness::{self, Life};
 
-const STUBBORN: Setup = Setup { binary: "stubborn", concurrency: Some(1), ..super::SETUP };
+const STUBBORN: Setup = Setup {
+    binary: "stubborn",
+    concurrency: Some(1),
+    ..super::SETUP
+};
 
 impl Harness {
     /// A script whose three processes note their ids: one in the function's process group, one in a session of its own,
@@ -26,7 +30,13 @@ impl Harness {
     async fn children(&self) -> Vec<Pid> {
         let mut pids = Vec::new();
         for name in ["grouped", "apart", "bare"] {
-            let read = || std::fs::read_to_string(self.file(name)).ok()?.trim().parse().ok();
+            let read = || {
+                std::fs::read_to_string(self.file(name))
+                    .ok()?
+                    .trim()
+                    .parse()
+                    .ok()
+            };
             eventually(|| read().is_some()).await;
             pids.push(Pid::from_raw(read().expect("it was just read")));
         }
@@ -49,15 +59,23 @@ fn gone_or_dead(pid: Pid) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn they_end_when_it_crashes() {
     let harness = Harness::start(STUBBORN).await;
-    let error = harness.error(json!({ "do": "spawn-and-exit", "script": harness.script() })).await;
+    let error = harness
+        .error(json!({ "do": "spawn-and-exit", "script": harness.script() }))
+        .await;
     assert_eq!(error.error_type, "Runtime.ExitError");
     harness.all_end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn they_end_when_its_time_is_up() {
-    let harness = Harness::start(Setup { timeout: Duration::from_secs(2), ..STUBBORN }).await;
-    let error = harness.error(json!({ "do": "spawn-and-work", "script": harness.script() })).await;
+    let harness = Harness::start(Setup {
+        timeout: Duration::from_secs(2),
+        ..STUBBORN
+    })
+    .await;
+    let error = harness
+        .error(json!({ "do": "spawn-and-work", "script": harness.script() }))
+        .await;
     assert_eq!(error.error_type, "Sandbox.Timedout");
     harness.all_end().await;
 }
@@ -65,7 +83,9 @@ async fn they_end_when_its_time_is_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn they_live_on_after_its_answer_and_end_when_the_host_stops() {
     let harness = Harness::start(STUBBORN).await;
-    let pid = harness.answer(json!({ "do": "spawn", "script": harness.script() })).await;
+    let pid = harness
+        .answer(json!({ "do": "spawn", "script": harness.script() }))
+        .await;
     let children = harness.children().await;
     assert_eq!(harness.answer(json!({})).await, pid);
     assert!(!children.iter().any(|child| gone(*child)));

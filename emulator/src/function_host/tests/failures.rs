@@ -26,8 +26,18 @@ async fn a_process_that_exits_while_working_is_an_error_and_is_replaced() {
     let harness = Harness::start(SETUP).await;
     let error = harness.error(json!({ "do": "exit" })).await;
     assert_eq!(error.error_type, "Runtime.ExitError");
-    assert!(error.message.starts_with("RequestId: "), "{}", error.message);
-    assert!(error.message.ends_with("Error: Runtime exited with error: exit status 3"), "{}", error.message);
+    assert!(
+        error.message.starts_with("RequestId: "),
+        "{}",
+        error.message
+    );
+    assert!(
+        error
+            .message
+            .ends_with("Error: Runtime exited with error: exit status 3"),
+        "{}",
+        error.message
+    );
     assert_eq!(harness.answer(json!("next")).await, "next");
 }
 
@@ -39,31 +49,55 @@ async fn a_process_killed_while_working_is_an_error_and_is_replaced() {
     let Outcome::FunctionError(error) = within(request).await.unwrap().unwrap() else {
         panic!("it answered")
     };
-    assert!(error.message.ends_with("Error: Runtime exited with error: signal: killed"), "{}", error.message);
+    assert!(
+        error
+            .message
+            .ends_with("Error: Runtime exited with error: signal: killed"),
+        "{}",
+        error.message
+    );
     assert_eq!(harness.answer(json!("next")).await, "next");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_past_the_timeout_is_an_error_and_its_instance_is_killed() {
-    let harness = Harness::start(Setup { timeout: Duration::from_secs(1), ..SETUP }).await;
+    let harness = Harness::start(Setup {
+        timeout: Duration::from_secs(1),
+        ..SETUP
+    })
+    .await;
     within(harness.host.warm(FUNCTION)).await.unwrap();
     let pid = harness.only_process();
     let error = harness
-        .error(json!({ "do": "wait", "started": harness.file("s"), "until": harness.file("never") }))
+        .error(
+            json!({ "do": "wait", "started": harness.file("s"), "until": harness.file("never") }),
+        )
         .await;
     assert_eq!(error.error_type, "Sandbox.Timedout");
-    assert!(error.message.ends_with("Error: Task timed out after 1.00 seconds"), "{}", error.message);
+    assert!(
+        error
+            .message
+            .ends_with("Error: Task timed out after 1.00 seconds"),
+        "{}",
+        error.message
+    );
     eventually(|| gone(pid)).await;
     assert_eq!(harness.answer(json!("next")).await, "next");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_always_dies_at_its_start_answers_every_request_with_an_error() {
-    let harness = Harness::start(Setup { environment: &[("ECHO_INIT", "exit")], ..SETUP }).await;
+    let harness = Harness::start(Setup {
+        environment: &[("ECHO_INIT", "exit")],
+        ..SETUP
+    })
+    .await;
     for _ in 0..3 {
         let error = harness.error(json!({})).await;
         assert!(
-            error.message.ends_with("Error: Runtime exited with error: exit status 7"),
+            error
+                .message
+                .ends_with("Error: Runtime exited with error: exit status 7"),
             "{}",
             error.message
         );
@@ -73,7 +107,11 @@ async fn a_function_that_always_dies_at_its_start_answers_every_request_with_an_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_binary_that_is_not_there_is_an_error() {
-    let harness = Harness::start(Setup { binary: "nobody-built-this", ..SETUP }).await;
+    let harness = Harness::start(Setup {
+        binary: "nobody-built-this",
+        ..SETUP
+    })
+    .await;
     let error = harness.error(json!({})).await;
     assert_eq!(error.error_type, "Runtime.InvalidEntrypoint");
 }

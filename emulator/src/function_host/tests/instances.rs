@@ -31,7 +31,11 @@ async fn one_request_after_the_other_needs_one_instance() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_at_the_same_time_get_instances_of_their_own_up_to_the_limit() {
-    let harness = Harness::start(Setup { concurrency: Some(2), ..SETUP }).await;
+    let harness = Harness::start(Setup {
+        concurrency: Some(2),
+        ..SETUP
+    })
+    .await;
     let first = harness.waiting("started-1", "release").await;
     let second = harness.waiting("started-2", "release").await;
     assert_eq!(harness.host.instances().len(), 2);
@@ -42,22 +46,35 @@ async fn requests_at_the_same_time_get_instances_of_their_own_up_to_the_limit() 
     std::fs::write(harness.file("release"), "").unwrap();
     within(third).await;
     for request in [first, second] {
-        assert_eq!(within(request).await.unwrap().unwrap(), Outcome::Success(Bytes::from("\"waited\"")));
+        assert_eq!(
+            within(request).await.unwrap().unwrap(),
+            Outcome::Success(Bytes::from("\"waited\""))
+        );
     }
     assert_eq!(harness.host.instances().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reserved_concurrency_of_zero_throttles_everything() {
-    let harness = Harness::start(Setup { concurrency: Some(0), ..SETUP }).await;
-    assert_eq!(harness.invoke(json!({})).await, Err(InvokeError::Throttled(FUNCTION.to_owned())));
+    let harness = Harness::start(Setup {
+        concurrency: Some(0),
+        ..SETUP
+    })
+    .await;
+    assert_eq!(
+        harness.invoke(json!({})).await,
+        Err(InvokeError::Throttled(FUNCTION.to_owned()))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_function_is_named() {
     let harness = Harness::start(SETUP).await;
     let answer = harness.host.invoke("nobody", Bytes::new()).await;
-    assert_eq!(answer, Err(InvokeError::NoSuchFunction("nobody".to_owned())));
+    assert_eq!(
+        answer,
+        Err(InvokeError::NoSuchFunction("nobody".to_owned()))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +100,11 @@ async fn an_instance_killed_while_idle_costs_the_next_request_nothing_but_a_star
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_of_many_requests_are_answered() {
-    let harness = Harness::start(Setup { concurrency: Some(4), ..SETUP }).await;
+    let harness = Harness::start(Setup {
+        concurrency: Some(4),
+        ..SETUP
+    })
+    .await;
     let requests = (0..200).map(|number| harness.answer(json!({ "number": number })));
     let answers = join_all(requests).await;
     for (number, answer) in answers.iter().enumerate() {
@@ -94,13 +115,27 @@ async fn all_of_many_requests_are_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_functions_environment_is_the_templates_below_the_overrides_and_lambdas_own() {
-    let harness = Harness::start(Setup { environment: &[("OVERRIDDEN", "override")], ..SETUP }).await;
-    let read = async |name: &str| harness.answer(json!({ "do": "variable", "name": name })).await;
+    let harness = Harness::start(Setup {
+        environment: &[("OVERRIDDEN", "override")],
+        ..SETUP
+    })
+    .await;
+    let read = async |name: &str| {
+        harness
+            .answer(json!({ "do": "variable", "name": name }))
+            .await
+    };
     assert_eq!(read("DECLARED").await, "template");
     assert_eq!(read("OVERRIDDEN").await, "override");
     assert_eq!(read("AWS_LAMBDA_FUNCTION_NAME").await, FUNCTION);
     assert_eq!(read("AWS_REGION").await, "us-east-1");
-    assert!(read("NO_PROXY").await.as_str().unwrap().contains("127.0.0.1"));
+    assert!(
+        read("NO_PROXY")
+            .await
+            .as_str()
+            .unwrap()
+            .contains("127.0.0.1")
+    );
     // Set by cargo for this test: whatever is not named stays outside.
     assert_eq!(read("CARGO_MANIFEST_DIR").await, json!(null));
 }

@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 use super::{FUNCTION, Harness, Setup, eventually, gone, within};
 use crate::function_host::liveness::{self, Life};
 
-const STUBBORN: Setup = Setup { binary: "stubborn", concurrency: Some(1), ..super::SETUP };
+const STUBBORN: Setup = Setup {
+    binary: "stubborn",
+    concurrency: Some(1),
+    ..super::SETUP
+};
 
 /// Has the function do `what`, and then asks it again: the answer must come from another process.
 async fn is_replaced_after(what: &str) {
@@ -34,7 +38,9 @@ async fn one_that_is_stopped_after_its_answer_is_replaced() {
 async fn one_that_asks_and_hangs_up_is_replaced() {
     let harness = Harness::start(STUBBORN).await;
     let done = harness.file("done");
-    let pid = harness.answer(json!({ "do": "vanish", "done": done })).await;
+    let pid = harness
+        .answer(json!({ "do": "vanish", "done": done }))
+        .await;
     let waits = || harness.host.pools[FUNCTION].state().idle() > 0;
     eventually(|| done.exists() && !waits()).await;
     assert_ne!(harness.answer(json!({})).await, pid);
@@ -54,26 +60,47 @@ async fn one_that_is_stopped_while_it_waits_gets_no_request_and_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_whose_answer_never_ends_is_ended_when_the_functions_time_is_up() {
-    let harness = Harness::start(Setup { timeout: Duration::from_secs(1), ..STUBBORN }).await;
-    assert_eq!(harness.error(json!({ "do": "trickle" })).await.error_type, "Sandbox.Timedout");
+    let harness = Harness::start(Setup {
+        timeout: Duration::from_secs(1),
+        ..STUBBORN
+    })
+    .await;
+    assert_eq!(
+        harness.error(json!({ "do": "trickle" })).await.error_type,
+        "Sandbox.Timedout"
+    );
     assert!(harness.answer(json!({})).await.is_number());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_never_asks_after_its_start_is_an_error_and_is_ended() {
-    let harness = Harness::start(Setup { environment: &[("STUBBORN_INIT", "hang")], ..STUBBORN }).await;
+    let harness = Harness::start(Setup {
+        environment: &[("STUBBORN_INIT", "hang")],
+        ..STUBBORN
+    })
+    .await;
     let request = harness.error(json!({}));
     tokio::pin!(request);
     assert!(futures::poll!(&mut request).is_pending());
     let pid = harness.only_process_soon().await;
     let error = request.await;
-    assert!(error.message.ends_with("Error: Init timed out after 15.00 seconds"), "{}", error.message);
+    assert!(
+        error
+            .message
+            .ends_with("Error: Init timed out after 15.00 seconds"),
+        "{}",
+        error.message
+    );
     eventually(|| gone(pid)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_waits_gets_another_instance_at_once_where_the_concurrency_allows_it() {
-    let harness = Harness::start(Setup { concurrency: Some(2), ..STUBBORN }).await;
+    let harness = Harness::start(Setup {
+        concurrency: Some(2),
+        ..STUBBORN
+    })
+    .await;
     let silent = harness.answer(json!({ "do": "hang" })).await;
     let answer: Value = harness.answer(json!({})).await;
     assert_ne!(answer, silent);

@@ -29,18 +29,28 @@ async fn a_busy_instance_finishes_its_answer_before_it_is_ended() {
     let stop = tokio::spawn(async move { host.stop(PATIENCE).await });
     within(async { while harness.invoke(json!({})).await != Err(InvokeError::Stopping) {} }).await;
     std::fs::write(harness.file("release"), "").unwrap();
-    assert_eq!(within(request).await.unwrap().unwrap(), Outcome::Success(Bytes::from("\"waited\"")));
+    assert_eq!(
+        within(request).await.unwrap().unwrap(),
+        Outcome::Success(Bytes::from("\"waited\""))
+    );
     within(stop).await.unwrap();
     assert!(gone(pid));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_instance_that_handles_sigterm_is_told_at_once() {
-    let harness = Harness::start(Setup { environment: &[("ECHO_HANDLES_SIGTERM", "1")], ..SETUP }).await;
+    let harness = Harness::start(Setup {
+        environment: &[("ECHO_HANDLES_SIGTERM", "1")],
+        ..SETUP
+    })
+    .await;
     let request = harness.waiting("started", "never").await;
     let host = std::sync::Arc::clone(&harness.host);
     let stop = tokio::spawn(async move { host.stop(Duration::from_secs(2)).await });
-    assert_eq!(within(request).await.unwrap().unwrap(), Outcome::Success(Bytes::from("\"terminated\"")));
+    assert_eq!(
+        within(request).await.unwrap().unwrap(),
+        Outcome::Success(Bytes::from("\"terminated\""))
+    );
     within(stop).await.unwrap();
     assert!(harness.host.instances().is_empty());
 }
@@ -52,5 +62,8 @@ async fn what_outlasts_the_grace_is_killed_and_its_caller_told() {
     let pid = harness.only_process();
     within(harness.host.stop(Duration::ZERO)).await;
     assert!(gone(pid));
-    assert!(matches!(within(request).await.unwrap().unwrap(), Outcome::FunctionError(_)));
+    assert!(matches!(
+        within(request).await.unwrap().unwrap(),
+        Outcome::FunctionError(_)
+    ));
 }

@@ -12,7 +12,13 @@ use super::{Fixed, FunctionError, Harness, InvokeError, Outcome, PATIENCE, clien
 async fn status_and_message(answer: Result<Outcome, InvokeError>) -> (u16, Value) {
     let harness = Harness::start(answer, &[]).await;
     let response = harness.get("/").await;
-    (response.status().as_u16(), response.json().await.expect("the gateway's own answers are JSON"))
+    (
+        response.status().as_u16(),
+        response
+            .json()
+            .await
+            .expect("the gateway's own answers are JSON"),
+    )
 }
 
 #[tokio::test]
@@ -30,7 +36,10 @@ async fn status_headers_cookies_and_body_come_from_the_function() {
     assert_eq!(response.status(), 201);
     let headers = response.headers().clone();
     assert_eq!(headers["content-type"], "application/problem+json");
-    assert_eq!((&headers["x-many"], &headers["x-number"]), (&"a,b".parse().unwrap(), &"5".parse().unwrap()));
+    assert_eq!(
+        (&headers["x-many"], &headers["x-number"]),
+        (&"a,b".parse().unwrap(), &"5".parse().unwrap())
+    );
     let cookies: Vec<_> = headers.get_all("set-cookie").iter().collect();
     assert_eq!(cookies, ["a=1; Path=/", "b=2"]);
     assert!(headers.contains_key("apigw-requestid"));
@@ -40,8 +49,12 @@ async fn status_headers_cookies_and_body_come_from_the_function() {
 #[tokio::test]
 async fn a_base64_body_arrives_as_its_bytes() {
     let harness =
-        Harness::answering(json!({ "statusCode": 200, "body": "AP8=", "isBase64Encoded": true })).await;
-    assert_eq!(harness.get("/").await.bytes().await.unwrap(), Bytes::from_static(b"\x00\xff"));
+        Harness::answering(json!({ "statusCode": 200, "body": "AP8=", "isBase64Encoded": true }))
+            .await;
+    assert_eq!(
+        harness.get("/").await.bytes().await.unwrap(),
+        Bytes::from_static(b"\x00\xff")
+    );
 }
 
 #[tokio::test]
@@ -49,7 +62,10 @@ async fn json_without_a_status_is_the_body_itself() {
     let harness = Harness::answering(json!({ "hello": "world" })).await;
     let response = harness.get("/").await;
     assert_eq!(
-        (response.status().as_u16(), &response.headers()["content-type"]),
+        (
+            response.status().as_u16(),
+            &response.headers()["content-type"]
+        ),
         (200, &"application/json".parse().unwrap())
     );
     assert_eq!(response.text().await.unwrap(), "{\"hello\":\"world\"}");
@@ -67,7 +83,11 @@ async fn an_answer_that_is_no_response_is_an_internal_error() {
         json!({ "statusCode": 200, "body": "***", "isBase64Encoded": true }).to_string(),
     ] {
         let got = status_and_message(Ok(Outcome::Success(Bytes::from(answer.clone())))).await;
-        assert_eq!(got, (500, json!({ "message": "Internal Server Error" })), "{answer}");
+        assert_eq!(
+            got,
+            (500, json!({ "message": "Internal Server Error" })),
+            "{answer}"
+        );
     }
 }
 
@@ -84,17 +104,32 @@ async fn a_function_error_is_an_internal_error_that_tells_nothing_of_it() {
 
 #[tokio::test]
 async fn a_function_that_cannot_be_run_now_is_unavailable() {
-    for error in [InvokeError::Throttled("f".to_owned()), InvokeError::Stopping] {
-        assert_eq!(status_and_message(Err(error)).await, (503, json!({ "message": "Service Unavailable" })));
+    for error in [
+        InvokeError::Throttled("f".to_owned()),
+        InvokeError::Stopping,
+    ] {
+        assert_eq!(
+            status_and_message(Err(error)).await,
+            (503, json!({ "message": "Service Unavailable" }))
+        );
     }
-    assert_eq!(status_and_message(Err(InvokeError::NoSuchFunction("f".to_owned()))).await.0, 500);
+    assert_eq!(
+        status_and_message(Err(InvokeError::NoSuchFunction("f".to_owned())))
+            .await
+            .0,
+        500
+    );
 }
 
 #[tokio::test]
 async fn a_stop_finishes_what_is_in_flight_and_takes_nothing_new() {
     let release = Arc::new(Notify::new());
     let answer = Ok(Outcome::Success(Bytes::from_static(b"\"done\"")));
-    let function = Fixed { answer, events: Mutex::default(), release: Some(Arc::clone(&release)) };
+    let function = Fixed {
+        answer,
+        events: Mutex::default(),
+        release: Some(Arc::clone(&release)),
+    };
     let harness = Harness::with(function, &[]).await;
     let request = tokio::spawn(client().get(harness.url("/")).send());
     tokio::time::timeout(PATIENCE, async {
@@ -105,23 +140,39 @@ async fn a_stop_finishes_what_is_in_flight_and_takes_nothing_new() {
     .await
     .unwrap();
     harness.stop.cancel();
-    tokio::time::timeout(PATIENCE, async { while client().get(harness.url("/")).send().await.is_ok() {} })
-        .await
-        .unwrap();
+    tokio::time::timeout(PATIENCE, async {
+        while client().get(harness.url("/")).send().await.is_ok() {}
+    })
+    .await
+    .unwrap();
     assert!(!harness.served.is_finished());
     release.notify_one();
-    assert_eq!(request.await.unwrap().unwrap().text().await.unwrap(), "\"done\"");
-    tokio::time::timeout(PATIENCE, harness.served).await.unwrap().unwrap().unwrap();
+    assert_eq!(
+        request.await.unwrap().unwrap().text().await.unwrap(),
+        "\"done\""
+    );
+    tokio::time::timeout(PATIENCE, harness.served)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]
 async fn a_function_that_takes_longer_than_the_integration_may_is_unavailable() {
     let release = Some(Arc::new(Notify::new()));
-    let function = Fixed { answer: Err(InvokeError::Stopping), events: Mutex::default(), release };
+    let function = Fixed {
+        answer: Err(InvokeError::Stopping),
+        events: Mutex::default(),
+        release,
+    };
     let harness = Harness::within(Duration::from_millis(50), function, &[]).await;
     let response = harness.get("/").await;
     assert_eq!(response.status(), 503);
-    assert_eq!(response.json::<Value>().await.unwrap(), json!({ "message": "Service Unavailable" }));
+    assert_eq!(
+        response.json::<Value>().await.unwrap(),
+        json!({ "message": "Service Unavailable" })
+    );
 }
 
 #[tokio::test]
@@ -133,8 +184,13 @@ async fn a_host_that_is_not_this_machines_is_refused_with_what_to_do() {
         "GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n",
         "GET / HTTP/1.0\r\n",
     ] {
-        let answer = harness.raw(&format!("{head}Connection: close\r\n\r\n")).await;
-        assert!(answer.starts_with("HTTP/1.1 403 ") || answer.starts_with("HTTP/1.0 403 "), "{answer}");
+        let answer = harness
+            .raw(&format!("{head}Connection: close\r\n\r\n"))
+            .await;
+        assert!(
+            answer.starts_with("HTTP/1.1 403 ") || answer.starts_with("HTTP/1.0 403 "),
+            "{answer}"
+        );
         assert!(answer.contains("EMULATOR_ALLOWED_HOSTS"), "{answer}");
     }
     assert!(harness.function.events.lock().unwrap().is_empty());

@@ -10,12 +10,28 @@ async fn a_request_becomes_an_event_of_payload_format_two() {
     let request = "POST /prices/poll?b=2&a=1&a=%C3%BC HTTP/1.1\r\nHost: market.example:8080\r\nUser-Agent: curl\r\n\
         Content-Type: application/json\r\nX-Dup: 1\r\nx-dup: 2\r\nCookie: c1=v1; c2=v2\r\nX-Forwarded-Proto: not a scheme\r\n\
         Content-Length: 8\r\nConnection: close\r\n\r\n{\"a\":\"\u{fc}\"}";
-    harness.raw(&request.replace("Content-Length: 8", "Content-Length: 10")).await;
+    harness
+        .raw(&request.replace("Content-Length: 8", "Content-Length: 10"))
+        .await;
     let mut event = harness.only_event();
     let context = event["requestContext"].as_object_mut().unwrap();
-    assert!(context.remove("time").unwrap().as_str().unwrap().ends_with(" +0000"));
+    assert!(
+        context
+            .remove("time")
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .ends_with(" +0000")
+    );
     assert!(context.remove("timeEpoch").unwrap().as_i64().unwrap() > 1_700_000_000_000);
-    assert!(!context.remove("requestId").unwrap().as_str().unwrap().is_empty());
+    assert!(
+        !context
+            .remove("requestId")
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(
         event,
         json!({
@@ -60,7 +76,13 @@ async fn absent_parts_are_left_out() {
     let harness = Harness::answering(json!({ "statusCode": 200 })).await;
     harness.get("/health").await;
     let event = harness.only_event();
-    for part in ["body", "cookies", "queryStringParameters", "pathParameters", "stageVariables"] {
+    for part in [
+        "body",
+        "cookies",
+        "queryStringParameters",
+        "pathParameters",
+        "stageVariables",
+    ] {
         assert_eq!(event.get(part), None, "{part}");
     }
     assert_eq!(event["rawQueryString"], "");
@@ -69,11 +91,16 @@ async fn absent_parts_are_left_out() {
 #[tokio::test]
 async fn the_query_stays_encoded_and_the_path_arrives_decoded() {
     let harness = Harness::answering(json!({ "statusCode": 200 })).await;
-    harness.get("/prices/%5EGSPC%20%C3%BC/x?symbol=%5EGSPC&plus=a+b").await;
+    harness
+        .get("/prices/%5EGSPC%20%C3%BC/x?symbol=%5EGSPC&plus=a+b")
+        .await;
     let event = harness.only_event();
     assert_eq!(event["rawPath"], "/prices/^GSPC ü/x");
     assert_eq!(event["rawQueryString"], "symbol=%5EGSPC&plus=a+b");
-    assert_eq!(event["queryStringParameters"], json!({ "symbol": "^GSPC", "plus": "a b" }));
+    assert_eq!(
+        event["queryStringParameters"],
+        json!({ "symbol": "^GSPC", "plus": "a b" })
+    );
 }
 
 #[tokio::test]
@@ -81,7 +108,10 @@ async fn a_decoded_question_mark_ends_the_path() {
     let harness = Harness::answering(json!({ "statusCode": 200 })).await;
     harness.get("/a%3Fb?c=d").await;
     let event = harness.only_event();
-    assert_eq!((&event["rawPath"], &event["rawQueryString"]), (&json!("/a"), &json!("c=d")));
+    assert_eq!(
+        (&event["rawPath"], &event["rawQueryString"]),
+        (&json!("/a"), &json!("c=d"))
+    );
 }
 
 #[tokio::test]
@@ -90,11 +120,19 @@ async fn a_body_that_is_not_text_goes_in_base64() {
         ("application/octet-stream", &b"\x00\xff"[..], "AP8=", true),
         ("application/x-www-form-urlencoded", b"a=b", "YT1i", true),
         ("application/json", b"\xff", "/w==", true),
-        ("application/problem+json; charset=utf-8", b"{}", "{}", false),
+        (
+            "application/problem+json; charset=utf-8",
+            b"{}",
+            "{}",
+            false,
+        ),
         ("Text/Plain", b"hi", "hi", false),
     ] {
         let harness = Harness::answering(json!({ "statusCode": 200 })).await;
-        let request = client().post(harness.url("/")).header("content-type", content_type).body(body);
+        let request = client()
+            .post(harness.url("/"))
+            .header("content-type", content_type)
+            .body(body);
         request.send().await.unwrap();
         let event = harness.only_event();
         assert_eq!(
@@ -107,14 +145,21 @@ async fn a_body_that_is_not_text_goes_in_base64() {
 
 #[tokio::test]
 async fn a_named_route_gives_its_key_and_path_parameters() {
-    let harness = Harness::start(Ok(super::Outcome::Success("{}".into())), &[("GET", "/jobs/{id}")]).await;
+    let harness = Harness::start(
+        Ok(super::Outcome::Success("{}".into())),
+        &[("GET", "/jobs/{id}")],
+    )
+    .await;
     assert_eq!(harness.get("/jobs/a%20b").await.status(), 200);
     let event = harness.only_event();
     assert_eq!(event["routeKey"], "GET /jobs/{id}");
     assert_eq!(event["pathParameters"], json!({ "id": "a b" }));
     let nowhere = harness.get("/jobs").await;
     assert_eq!(nowhere.status(), 404);
-    assert_eq!(nowhere.json::<Value>().await.unwrap(), json!({ "message": "Not Found" }));
+    assert_eq!(
+        nowhere.json::<Value>().await.unwrap(),
+        json!({ "message": "Not Found" })
+    );
 }
 
 #[tokio::test]
@@ -129,8 +174,13 @@ async fn what_would_not_make_a_url_is_a_bad_request_and_reaches_no_function() {
         "GET / HTTP/1.1\r\nHost: a/b\r\n",
         "OPTIONS * HTTP/1.1\r\nHost: a\r\n",
     ] {
-        let answer = harness.raw(&format!("{request}Connection: close\r\n\r\n")).await;
-        assert!(answer.starts_with("HTTP/1.1 400 "), "{request:?} gave {answer:?}");
+        let answer = harness
+            .raw(&format!("{request}Connection: close\r\n\r\n"))
+            .await;
+        assert!(
+            answer.starts_with("HTTP/1.1 400 "),
+            "{request:?} gave {answer:?}"
+        );
     }
     assert!(harness.function.events.lock().unwrap().is_empty());
 }
@@ -140,12 +190,19 @@ async fn too_large_a_body_or_head_is_refused() {
     let harness = Harness::answering(json!({ "statusCode": 200 })).await;
     let post = |size: usize| {
         let body = "x".repeat(size);
-        client().post(harness.url("/")).header("content-type", "text/plain").body(body).send()
+        client()
+            .post(harness.url("/"))
+            .header("content-type", "text/plain")
+            .body(body)
+            .send()
     };
     assert_eq!(post(1024 * 1024).await.unwrap().status(), 200);
     let refused = post(7 * 1024 * 1024).await.unwrap();
     assert_eq!(refused.status(), 413);
-    assert_eq!(refused.json::<Value>().await.unwrap(), json!({ "message": "Request Entity Too Large" }));
+    assert_eq!(
+        refused.json::<Value>().await.unwrap(),
+        json!({ "message": "Request Entity Too Large" })
+    );
     let long = format!("/?{}", "q".repeat(11_000));
     assert_eq!(harness.get(&long).await.status(), 431);
 }
@@ -153,12 +210,23 @@ async fn too_large_a_body_or_head_is_refused() {
 #[tokio::test]
 async fn lambda_http_reads_the_same_request_from_the_event() {
     let harness = Harness::answering(json!({ "statusCode": 200 })).await;
-    let body = client().post(harness.url("/a%20%22%25%C3%BC/[b]?symbol=%5EGSPC&x=%22")).body(vec![0, 255]);
+    let body = client()
+        .post(harness.url("/a%20%22%25%C3%BC/[b]?symbol=%5EGSPC&x=%22"))
+        .body(vec![0, 255]);
     body.header("cookie", "c=1").send().await.unwrap();
     let request = lambda_http::request::from_str(&harness.only_event().to_string()).unwrap();
     let uri = request.uri();
-    assert_eq!((uri.path(), uri.query()), ("/a%20%22%%C3%BC/[b]", Some("symbol=%5EGSPC&x=%22")));
+    assert_eq!(
+        (uri.path(), uri.query()),
+        ("/a%20%22%%C3%BC/[b]", Some("symbol=%5EGSPC&x=%22"))
+    );
     assert_eq!(uri.scheme_str(), Some("http"));
-    assert_eq!((request.method().as_str(), request.headers()["cookie"].to_str().unwrap()), ("POST", "c=1"));
+    assert_eq!(
+        (
+            request.method().as_str(),
+            request.headers()["cookie"].to_str().unwrap()
+        ),
+        ("POST", "c=1")
+    );
     assert_eq!(request.body().as_ref(), [0, 255]);
 }

@@ -39,7 +39,10 @@ pub(super) async fn create_group(
     Ok(Json(json!({ "ScheduleGroupArn": arn })))
 }
 
-pub(super) async fn get_group(State(scheduler): State<Arc<Scheduler>>, Path(name): Path<String>) -> Answer {
+pub(super) async fn get_group(
+    State(scheduler): State<Arc<Scheduler>>,
+    Path(name): Path<String>,
+) -> Answer {
     let group = scheduler.get_group(&name)?;
     Ok(Json(shown(&scheduler, &group)))
 }
@@ -58,20 +61,38 @@ pub(super) async fn list_groups(
 ) -> Answer {
     let Query(query) = query.map_err(|error| Refusal::Validation(error.body_text()))?;
     let mut faults = Faults::default();
-    query.name_prefix.iter().for_each(|prefix| faults.name(prefix, "namePrefix"));
+    query
+        .name_prefix
+        .iter()
+        .for_each(|prefix| faults.name(prefix, "namePrefix"));
     let limit = listing::page_limit(query.max_results, &mut faults);
     faults.into_result()?;
-    let after = query.next_token.as_deref().map(listing::position).transpose()?;
+    let after = query
+        .next_token
+        .as_deref()
+        .map(listing::position)
+        .transpose()?;
     let book = scheduler.book();
     let wanted = |group: &&Group| {
-        query.name_prefix.as_ref().is_none_or(|prefix| group.name.starts_with(prefix))
+        query
+            .name_prefix
+            .as_ref()
+            .is_none_or(|prefix| group.name.starts_with(prefix))
             && after.as_ref().is_none_or(|(after, _)| group.name > *after)
     };
-    let mut page: Vec<&Group> = book.groups.values().filter(wanted).take(limit + 1).collect();
+    let mut page: Vec<&Group> = book
+        .groups
+        .values()
+        .filter(wanted)
+        .take(limit + 1)
+        .collect();
     let more = page.len() > limit;
     page.truncate(limit);
     let items: Vec<Value> = page.iter().map(|group| shown(&scheduler, group)).collect();
-    let next = page.last().filter(|_| more).map(|group| listing::token(&(group.name.clone(), String::new())));
+    let next = page
+        .last()
+        .filter(|_| more)
+        .map(|group| listing::token(&(group.name.clone(), String::new())));
     Ok(Json(listing::page_of("ScheduleGroups", &items, next)))
 }
 
@@ -79,7 +100,10 @@ fn shown(scheduler: &Scheduler, group: &Group) -> Value {
     let mut item = json!(group);
     if let Value::Object(members) = &mut item {
         members.remove("ClientToken");
-        members.insert("Arn".to_owned(), scheduler.account.group_arn(&group.name).into());
+        members.insert(
+            "Arn".to_owned(),
+            scheduler.account.group_arn(&group.name).into(),
+        );
         members.insert("LastModificationDate".to_owned(), item_date(group));
         members.insert("State".to_owned(), "ACTIVE".into());
     }

@@ -34,24 +34,47 @@ pub(super) async fn list_schedules(
 ) -> Answer {
     let Query(query) = query.map_err(|error| Refusal::Validation(error.body_text()))?;
     let mut faults = Faults::default();
-    query.name_prefix.iter().for_each(|prefix| faults.name(prefix, "namePrefix"));
-    query.schedule_group.iter().for_each(|group| faults.name(group, "scheduleGroup"));
+    query
+        .name_prefix
+        .iter()
+        .for_each(|prefix| faults.name(prefix, "namePrefix"));
+    query
+        .schedule_group
+        .iter()
+        .for_each(|group| faults.name(group, "scheduleGroup"));
     let limit = page_limit(query.max_results, &mut faults);
     faults.into_result()?;
     let after = query.next_token.as_deref().map(position).transpose()?;
     let book = scheduler.book();
-    query.schedule_group.iter().try_for_each(|group| book.require_group(group))?;
+    query
+        .schedule_group
+        .iter()
+        .try_for_each(|group| book.require_group(group))?;
     let wanted = |schedule: &&Schedule| {
-        query.schedule_group.as_ref().is_none_or(|group| schedule.key.group == *group)
-            && query.name_prefix.as_ref().is_none_or(|prefix| schedule.key.name.starts_with(prefix))
-            && query.state.is_none_or(|state| schedule.definition.state == state)
+        query
+            .schedule_group
+            .as_ref()
+            .is_none_or(|group| schedule.key.group == *group)
+            && query
+                .name_prefix
+                .as_ref()
+                .is_none_or(|prefix| schedule.key.name.starts_with(prefix))
+            && query
+                .state
+                .is_none_or(|state| schedule.definition.state == state)
             && after.as_ref().is_none_or(|after| place(schedule) > *after)
     };
     let mut page: Vec<&Schedule> = book.schedules().filter(wanted).take(limit + 1).collect();
     let more = page.len() > limit;
     page.truncate(limit);
-    let items: Vec<Value> = page.iter().map(|schedule| summary(&scheduler, schedule)).collect();
-    let next = page.last().filter(|_| more).map(|schedule| token(&place(schedule)));
+    let items: Vec<Value> = page
+        .iter()
+        .map(|schedule| summary(&scheduler, schedule))
+        .collect();
+    let next = page
+        .last()
+        .filter(|_| more)
+        .map(|schedule| token(&place(schedule)));
     Ok(Json(page_of("Schedules", &items, next)))
 }
 
@@ -59,10 +82,22 @@ pub(super) async fn list_schedules(
 fn summary(scheduler: &Scheduler, schedule: &Schedule) -> Value {
     let mut item = json!(schedule);
     if let Value::Object(members) = &mut item {
-        let shown = ["CreationDate", "GroupName", "LastModificationDate", "Name", "State"];
+        let shown = [
+            "CreationDate",
+            "GroupName",
+            "LastModificationDate",
+            "Name",
+            "State",
+        ];
         members.retain(|member, _| shown.contains(&member.as_str()));
-        members.insert("Arn".to_owned(), scheduler.account.schedule_arn(&schedule.key).into());
-        members.insert("Target".to_owned(), json!({ "Arn": schedule.definition.target.arn }));
+        members.insert(
+            "Arn".to_owned(),
+            scheduler.account.schedule_arn(&schedule.key).into(),
+        );
+        members.insert(
+            "Target".to_owned(),
+            json!({ "Arn": schedule.definition.target.arn }),
+        );
     }
     item
 }
@@ -74,7 +109,11 @@ fn place(schedule: &Schedule) -> (String, String) {
 
 pub(super) fn page_limit(max_results: Option<usize>, faults: &mut Faults) -> usize {
     let limit = max_results.unwrap_or(LARGEST_PAGE);
-    faults.require((1..=LARGEST_PAGE).contains(&limit), "maxResults", "be between 1 and 100");
+    faults.require(
+        (1..=LARGEST_PAGE).contains(&limit),
+        "maxResults",
+        "be between 1 and 100",
+    );
     limit
 }
 

@@ -59,7 +59,11 @@ pub(super) async fn check(state: &AppState) -> Averaging {
     let last_error = noted.as_ref().and_then(last_error);
     match backlog {
         Ok(backlog) => of_backlog(&backlog, Utc::now(), last_error),
-        Err(detail) => Averaging { check: Check::degraded(Some(detail)), partitions: Vec::new(), last_error },
+        Err(detail) => Averaging {
+            check: Check::degraded(Some(detail)),
+            partitions: Vec::new(),
+            last_error,
+        },
     }
 }
 
@@ -82,15 +86,29 @@ async fn backlog(state: &AppState) -> Result<Vec<PartitionBacklog>, String> {
 
 /// What the averager noted of itself; that Postgres is away shows elsewhere.
 async fn noted(state: &AppState) -> Option<PartState> {
-    timeout(CHECK_TIMEOUT, part_states::get(&state.db, Part::Averager)).await.ok()?.ok()
+    timeout(CHECK_TIMEOUT, part_states::get(&state.db, Part::Averager))
+        .await
+        .ok()?
+        .ok()
 }
 
 fn last_error(noted: &PartState) -> Option<LastError> {
     let recent = noted.since_failure().is_some_and(|age| age < ERROR_AGE);
-    recent.then(|| Some(LastError { at: noted.failed_at?, error: noted.error.clone()? })).flatten()
+    recent
+        .then(|| {
+            Some(LastError {
+                at: noted.failed_at?,
+                error: noted.error.clone()?,
+            })
+        })
+        .flatten()
 }
 
-fn of_backlog(backlog: &[PartitionBacklog], now: Timestamp, last_error: Option<LastError>) -> Averaging {
+fn of_backlog(
+    backlog: &[PartitionBacklog],
+    now: Timestamp,
+    last_error: Option<LastError>,
+) -> Averaging {
     let lag = |of: &PartitionBacklog| {
         let age = of.oldest.map(|oldest| (now - oldest).num_seconds().max(0));
         PartitionLag {
@@ -101,16 +119,35 @@ fn of_backlog(backlog: &[PartitionBacklog], now: Timestamp, last_error: Option<L
     };
     let partitions: Vec<PartitionLag> = backlog.iter().map(lag).collect();
     // What cannot be read is not being averaged either.
-    let is_late = |lag: &&PartitionLag| lag.seconds_behind.is_none_or(|age| age > MOST_BEHIND.num_seconds());
+    let is_late = |lag: &&PartitionLag| {
+        lag.seconds_behind
+            .is_none_or(|age| age > MOST_BEHIND.num_seconds())
+    };
     let late: Vec<String> = partitions.iter().filter(is_late).map(told).collect();
-    let check = if late.is_empty() { Check::ok() } else { Check::degraded(Some(late.join("; "))) };
-    Averaging { check, partitions, last_error }
+    let check = if late.is_empty() {
+        Check::ok()
+    } else {
+        Check::degraded(Some(late.join("; ")))
+    };
+    Averaging {
+        check,
+        partitions,
+        last_error,
+    }
 }
 
 fn told(lag: &PartitionLag) -> String {
-    let PartitionLag { partition, records_behind, seconds_behind } = lag;
+    let PartitionLag {
+        partition,
+        records_behind,
+        seconds_behind,
+    } = lag;
     let age = seconds_behind.map_or("of unknown age".to_owned(), |age| format!("{age} s old"));
-    let records = if *records_behind == 1 { "record" } else { "records" };
+    let records = if *records_behind == 1 {
+        "record"
+    } else {
+        "records"
+    };
     format!("partition {partition} is {records_behind} {records} behind, the oldest {age}")
 }
 
@@ -122,20 +159,46 @@ mod tests {
     fn judged(records: i64, age: Option<i64>) -> Averaging {
         let now = Utc::now();
         let oldest = age.map(|age| now - TimeDelta::seconds(age));
-        let idle = PartitionBacklog { partition: 0, records: 0, oldest: None };
-        of_backlog(&[idle, PartitionBacklog { partition: 1, records, oldest }], now, None)
+        let idle = PartitionBacklog {
+            partition: 0,
+            records: 0,
+            oldest: None,
+        };
+        of_backlog(
+            &[
+                idle,
+                PartitionBacklog {
+                    partition: 1,
+                    records,
+                    oldest,
+                },
+            ],
+            now,
+            None,
+        )
     }
 
     #[test]
     fn records_may_wait_for_a_minute() {
         for (records, age) in [(0, None), (1, Some(0)), (50_000, Some(60)), (3, Some(-5))] {
-            assert_eq!(judged(records, age).check.status, Status::Ok, "{records} {age:?}");
+            assert_eq!(
+                judged(records, age).check.status,
+                Status::Ok,
+                "{records} {age:?}"
+            );
         }
         let late = judged(7, Some(61));
         assert_eq!(late.check.status, Status::Degraded);
         let detail = late.check.detail.unwrap();
-        assert_eq!(detail, "partition 1 is 7 records behind, the oldest 61 s old");
-        assert_eq!(judged(7, None).check.status, Status::Degraded, "a record that cannot be read is stuck");
+        assert_eq!(
+            detail,
+            "partition 1 is 7 records behind, the oldest 61 s old"
+        );
+        assert_eq!(
+            judged(7, None).check.status,
+            Status::Degraded,
+            "a record that cannot be read is stuck"
+        );
     }
 
     #[test]
@@ -143,11 +206,21 @@ mod tests {
         let read_at = Utc::now();
         let noted = |minutes| {
             let failed_at = Some(read_at - TimeDelta::minutes(minutes));
-            last_error(&PartState { read_at, succeeded_at: None, failed_at, error: Some("x".to_owned()) })
+            last_error(&PartState {
+                read_at,
+                succeeded_at: None,
+                failed_at,
+                error: Some("x".to_owned()),
+            })
         };
         assert!(noted(59).is_some());
         assert!(noted(61).is_none());
-        let never = PartState { read_at, succeeded_at: None, failed_at: None, error: None };
+        let never = PartState {
+            read_at,
+            succeeded_at: None,
+            failed_at: None,
+            error: None,
+        };
         assert!(last_error(&never).is_none());
     }
 }

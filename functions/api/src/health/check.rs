@@ -28,17 +28,26 @@ pub(crate) enum Status {
 
 impl Check {
     pub(super) fn ok() -> Self {
-        Self { status: Status::Ok, detail: None }
+        Self {
+            status: Status::Ok,
+            detail: None,
+        }
     }
 
     pub(super) fn degraded(detail: Option<String>) -> Self {
-        Self { status: Status::Degraded, detail }
+        Self {
+            status: Status::Degraded,
+            detail,
+        }
     }
 
     pub(super) fn of<E: Into<String>>(result: Result<(), E>) -> Self {
         match result {
             Ok(()) => Self::ok(),
-            Err(detail) => Self { status: Status::Unavailable, detail: Some(detail.into()) },
+            Err(detail) => Self {
+                status: Status::Unavailable,
+                detail: Some(detail.into()),
+            },
         }
     }
 }

@@ -24,15 +24,33 @@ pub(super) struct Jobs {
 
 pub(super) async fn check(state: &AppState) -> Jobs {
     match timeout(CHECK_TIMEOUT, polling_jobs::stalled(&state.db, Utc::now())).await {
-        Ok(Ok((0, job_ids))) => Jobs { check: Check::ok(), stalled: Some(0), job_ids },
+        Ok(Ok((0, job_ids))) => Jobs {
+            check: Check::ok(),
+            stalled: Some(0),
+            job_ids,
+        },
         Ok(Ok((stalled, job_ids))) => {
-            let jobs = if stalled == 1 { "1 job is" } else { &format!("{stalled} jobs are") };
+            let jobs = if stalled == 1 {
+                "1 job is"
+            } else {
+                &format!("{stalled} jobs are")
+            };
             let check = Check::degraded(Some(format!("{jobs} overdue, and not being polled")));
-            Jobs { check, stalled: Some(stalled), job_ids }
+            Jobs {
+                check,
+                stalled: Some(stalled),
+                job_ids,
+            }
         }
         Ok(Err(_)) | Err(_) => {
-            let check = Check::degraded(Some("Postgres does not tell which jobs are overdue".to_owned()));
-            Jobs { check, stalled: None, job_ids: Vec::new() }
+            let check = Check::degraded(Some(
+                "Postgres does not tell which jobs are overdue".to_owned(),
+            ));
+            Jobs {
+                check,
+                stalled: None,
+                job_ids: Vec::new(),
+            }
         }
     }
 }

@@ -13,9 +13,16 @@ use crate::state::AppState;
 const PROBE_AGE: Duration = Duration::from_secs(30);
 
 pub(super) async fn check(state: &AppState) -> BTreeMap<String, Check> {
-    let known = state.providers.names().filter_map(|name| state.providers.get(name));
-    let checks = known
-        .map(|provider| async move { (provider.name().to_string(), probe(state, provider.as_ref()).await) });
+    let known = state
+        .providers
+        .names()
+        .filter_map(|name| state.providers.get(name));
+    let checks = known.map(|provider| async move {
+        (
+            provider.name().to_string(),
+            probe(state, provider.as_ref()).await,
+        )
+    });
 
     join_all(checks).await.into_iter().collect()
 }

@@ -25,10 +25,16 @@ pub(super) struct Upkeep {
 
 pub(super) async fn check(state: &AppState) -> Upkeep {
     match timeout(CHECK_TIMEOUT, part_states::get(&state.db, Part::Upkeep)).await {
-        Ok(Ok(noted)) => Upkeep { check: judge(&noted), last_success_at: noted.succeeded_at },
+        Ok(Ok(noted)) => Upkeep {
+            check: judge(&noted),
+            last_success_at: noted.succeeded_at,
+        },
         Ok(Err(_)) | Err(_) => {
             let detail = "Postgres does not tell when it last succeeded".to_owned();
-            Upkeep { check: Check::degraded(Some(detail)), last_success_at: None }
+            Upkeep {
+                check: Check::degraded(Some(detail)),
+                last_success_at: None,
+            }
         }
     }
 }
@@ -39,7 +45,9 @@ fn judge(noted: &PartState) -> Check {
         Some(since) => format!("has not succeeded for {} minutes", since.num_minutes()),
         None => "has not succeeded yet".to_owned(),
     };
-    let failed_since = noted.failed_at.is_some_and(|failed| noted.succeeded_at.is_none_or(|ok| ok < failed));
+    let failed_since = noted
+        .failed_at
+        .is_some_and(|failed| noted.succeeded_at.is_none_or(|ok| ok < failed));
     let tasks = noted.error.as_deref().filter(|_| failed_since);
     let failed = tasks.map_or_else(String::new, |tasks| {
         format!("; these tasks failed last, for reasons that its log tells: {tasks}")
@@ -68,14 +76,27 @@ mod tests {
     #[test]
     fn upkeep_is_degraded_once_it_has_not_succeeded_for_half_an_hour() {
         for (succeeded, failed) in [(0, None), (30, None), (29, Some(1)), (1, Some(20))] {
-            assert_eq!(judged(Some(succeeded), failed).status, Status::Ok, "{succeeded} {failed:?}");
+            assert_eq!(
+                judged(Some(succeeded), failed).status,
+                Status::Ok,
+                "{succeeded} {failed:?}"
+            );
         }
         let late = judged(Some(31), None);
-        assert_eq!(late.detail.as_deref(), Some("has not succeeded for 31 minutes"));
+        assert_eq!(
+            late.detail.as_deref(),
+            Some("has not succeeded for 31 minutes")
+        );
         let failing = judged(Some(45), Some(5));
         assert_eq!(failing.status, Status::Degraded);
         assert!(failing.detail.unwrap().ends_with("log tells: topics"));
-        assert_eq!(judged(Some(45), Some(50)).detail.as_deref(), Some("has not succeeded for 45 minutes"));
-        assert_eq!(judged(None, None).detail.as_deref(), Some("has not succeeded yet"));
+        assert_eq!(
+            judged(Some(45), Some(50)).detail.as_deref(),
+            Some("has not succeeded for 45 minutes")
+        );
+        assert_eq!(
+            judged(None, None).detail.as_deref(),
+            Some("has not succeeded yet")
+        );
     }
 }

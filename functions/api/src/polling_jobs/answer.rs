@@ -24,7 +24,11 @@ impl AcceptedJob {
     /// The job of that id, which polls what was asked for.
     pub(super) fn of(job_id: Uuid, job: NewJob) -> Self {
         let config = JobConfig::of(job.symbols, job.interval_seconds, job.provider);
-        Self { job_id, status: "accepted", config }
+        Self {
+            job_id,
+            status: "accepted",
+            config,
+        }
     }
 }
 
@@ -44,7 +48,11 @@ pub(crate) struct JobConfig {
 
 impl JobConfig {
     fn of(symbols: Vec<Symbol>, interval: u32, provider: ProviderName) -> Self {
-        Self { symbols, interval, provider }
+        Self {
+            symbols,
+            interval,
+            provider,
+        }
     }
 }
 
@@ -97,8 +105,20 @@ pub(crate) struct LastRun {
 
 impl From<polling_runs::LastRun> for LastRun {
     fn from(run: polling_runs::LastRun) -> Self {
-        let polling_runs::LastRun { tick_time, status, published, failed, error } = run;
-        Self { tick_time, status, published, failed, error }
+        let polling_runs::LastRun {
+            tick_time,
+            status,
+            published,
+            failed,
+            error,
+        } = run;
+        Self {
+            tick_time,
+            status,
+            published,
+            failed,
+            error,
+        }
     }
 }
 

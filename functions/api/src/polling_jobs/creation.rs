@@ -26,17 +26,30 @@ pub(super) async fn create(
     deadline: Deadline,
 ) -> Result<Uuid, Problem> {
     let prepared = polling_jobs::prepare(&state.db, job, key, state.max_relay_jobs);
-    let Prepared { job_id, start_at, pending } = deadline.postgres(prepared).await?;
+    let Prepared {
+        job_id,
+        start_at,
+        pending,
+    } = deadline.postgres(prepared).await?;
     if !pending {
         return Ok(job_id);
     }
-    let schedule = Box::pin(state.schedules.create(job_id, job.interval_seconds, start_at));
-    let scheduled = deadline.leaving(LAST_STEP_TIME).schedules("create the schedule", schedule).await;
+    let schedule = Box::pin(
+        state
+            .schedules
+            .create(job_id, job.interval_seconds, start_at),
+    );
+    let scheduled = deadline
+        .leaving(LAST_STEP_TIME)
+        .schedules("create the schedule", schedule)
+        .await;
     match scheduled {
         Ok(()) => activate(state, job_id, deadline).await?,
         Err(error) => {
             let problem = schedules_away(job_id, &error);
-            take_back(state, job_id, deadline).await.map_err(|_| problem)?;
+            take_back(state, job_id, deadline)
+                .await
+                .map_err(|_| problem)?;
         }
     }
     Ok(job_id)
@@ -65,9 +78,14 @@ async fn activate(state: &AppState, job_id: Uuid, deadline: Deadline) -> Result<
 
 /// Takes back a job that has got no schedule. Fine if the same request, sent again, has meanwhile made it.
 async fn take_back(state: &AppState, job_id: Uuid, deadline: Deadline) -> Result<(), Problem> {
-    if deadline.postgres(polling_jobs::withdraw(&state.db, job_id)).await? {
+    if deadline
+        .postgres(polling_jobs::withdraw(&state.db, job_id))
+        .await?
+    {
         return Err(Problem::schedules_away());
     }
-    let made = deadline.postgres(polling_jobs::get(&state.db, job_id)).await?;
+    let made = deadline
+        .postgres(polling_jobs::get(&state.db, job_id))
+        .await?;
     made.map(|_| ()).ok_or_else(Problem::schedules_away)
 }

@@ -13,16 +13,22 @@ const MAX_LENGTH: usize = 255;
 pub(super) fn read(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let fault = |message: &str| {
         let location = "header.Idempotency-Key".to_owned();
-        Err(Problem::invalid(vec![Fault { location, message: message.to_owned() }]))
+        Err(Problem::invalid(vec![Fault {
+            location,
+            message: message.to_owned(),
+        }]))
     };
     let mut values = headers.get_all(NAME).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
     if values.next().is_some() {
         return fault("is given twice");
     }
     match value.to_str() {
         Ok(key)
-            if (1..=MAX_LENGTH).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) =>
+            if (1..=MAX_LENGTH).contains(&key.len())
+                && key.bytes().all(|byte| byte.is_ascii_graphic()) =>
         {
             Ok(Some(key))
         }

@@ -25,7 +25,10 @@ const FIELDS: [&str; 3] = ["symbols", "interval", "provider"];
 /// What to poll. Other fields are faults, and so is one given twice.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"symbols": ["AAPL", "MSFT"], "interval": 60, "provider": "replay"}))]
-#[expect(dead_code, reason = "the contract's side of the body, which `read` reads")]
+#[expect(
+    dead_code,
+    reason = "the contract's side of the body, which `read` reads"
+)]
 pub(crate) struct PollRequest {
     /// 1 to 500 different symbols, as the provider spells them; case does not matter.
     #[schema(value_type = Vec<SymbolText>, min_items = 1, max_items = 500)]
@@ -48,8 +51,18 @@ pub(super) struct Accepted {
 
 impl Accepted {
     pub(super) fn into_job(self, job_id: Uuid, created_at: Timestamp) -> NewJob {
-        let Self { symbols, interval, provider } = self;
-        NewJob { job_id, symbols, provider, interval_seconds: interval, created_at }
+        let Self {
+            symbols,
+            interval,
+            provider,
+        } = self;
+        NewJob {
+            job_id,
+            symbols,
+            provider,
+            interval_seconds: interval,
+            created_at,
+        }
     }
 }
 
@@ -63,7 +76,11 @@ pub(super) fn read(state: &AppState, body: &[u8]) -> Result<Accepted, Problem> {
     let mut faults = unknown_fields(&fields);
     faults.extend(repeated_fields(body));
     let symbols = symbols(fields.get("symbols"), &mut faults);
-    let interval = interval(present(&fields, "interval"), state.polling_interval, &mut faults);
+    let interval = interval(
+        present(&fields, "interval"),
+        state.polling_interval,
+        &mut faults,
+    );
     let name = match provider_name(present(&fields, "provider")) {
         Ok(name) => name,
         Err(message) => {
@@ -72,10 +89,14 @@ pub(super) fn read(state: &AppState, body: &[u8]) -> Result<Accepted, Problem> {
         }
     };
     match state.provider(name.as_ref()) {
-        Ok(provider) if faults.is_empty() => {
-            Ok(Accepted { symbols, interval, provider: provider.name().clone() })
+        Ok(provider) if faults.is_empty() => Ok(Accepted {
+            symbols,
+            interval,
+            provider: provider.name().clone(),
+        }),
+        Err(message) if faults.is_empty() => {
+            Err(Problem::unknown_provider(fault("body.provider", &message)))
         }
-        Err(message) if faults.is_empty() => Err(Problem::unknown_provider(fault("body.provider", &message))),
         Err(message) => {
             faults.push(fault("body.provider", &message));
             Err(Problem::invalid(faults))
@@ -85,7 +106,10 @@ pub(super) fn read(state: &AppState, body: &[u8]) -> Result<Accepted, Problem> {
 }
 
 fn fault(location: &str, message: &str) -> Fault {
-    Fault { location: location.to_owned(), message: message.to_owned() }
+    Fault {
+        location: location.to_owned(),
+        message: message.to_owned(),
+    }
 }
 
 /// A field that is there; many clients write `null` for one that they leave out.
@@ -94,9 +118,13 @@ fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> 
 }
 
 fn unknown_fields(fields: &Map<String, Value>) -> Vec<Fault> {
-    let unknown = fields.keys().filter(|name| !FIELDS.contains(&name.as_str()));
+    let unknown = fields
+        .keys()
+        .filter(|name| !FIELDS.contains(&name.as_str()));
     let message = format!("is not a field here; these are: {}", FIELDS.join(", "));
-    unknown.map(|name| fault(&format!("body.{name}"), &message)).collect()
+    unknown
+        .map(|name| fault(&format!("body.{name}"), &message))
+        .collect()
 }
 
 /// Known fields that are given more than once, of which only the last would count.
@@ -104,7 +132,9 @@ fn repeated_fields(body: &[u8]) -> Vec<Fault> {
     let Names(names) = serde_json::from_slice(body).unwrap_or_default();
     let times = |field: &str| names.iter().filter(|name| *name == field).count();
     let repeated = FIELDS.iter().filter(|field| times(field) > 1);
-    repeated.map(|field| fault(&format!("body.{field}"), "is given twice")).collect()
+    repeated
+        .map(|field| fault(&format!("body.{field}"), "is given twice"))
+        .collect()
 }
 
 /// The names of an object's fields as they stand there, each as often as it is given.
@@ -148,15 +178,24 @@ fn symbols(value: Option<&Value>, faults: &mut Vec<Fault>) -> Vec<Symbol> {
 
 fn interval(value: Option<&Value>, default: u32, faults: &mut Vec<Fault>) -> u32 {
     let Some(value) = value else { return default };
-    let seconds = value.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
-    seconds.filter(|seconds| (1..=MAX_INTERVAL).contains(seconds)).unwrap_or_else(|| {
-        faults.push(fault("body.interval", &format!("must be a whole number from 1 to {MAX_INTERVAL}")));
-        default
-    })
+    let seconds = value
+        .as_u64()
+        .and_then(|seconds| u32::try_from(seconds).ok());
+    seconds
+        .filter(|seconds| (1..=MAX_INTERVAL).contains(seconds))
+        .unwrap_or_else(|| {
+            faults.push(fault(
+                "body.interval",
+                &format!("must be a whole number from 1 to {MAX_INTERVAL}"),
+            ));
+            default
+        })
 }
 
 fn provider_name(value: Option<&Value>) -> Result<Option<ProviderName>, String> {
     let Some(value) = value else { return Ok(None) };
     let text = value.as_str().ok_or("must be a string")?;
-    text.parse().map(Some).map_err(|error: shared::market::NameError| error.to_string())
+    text.parse()
+        .map(Some)
+        .map_err(|error: shared::market::NameError| error.to_string())
 }

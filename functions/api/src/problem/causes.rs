@@ -9,7 +9,11 @@ use super::{MAX_BODY_BYTES, Problem, StatusCode};
 impl From<repository::Error> for Problem {
     fn from(error: repository::Error) -> Self {
         tracing::error!(%error, code = error.code().as_deref(), "a read or write in Postgres failed");
-        if error.is_transient() { Self::postgres_away() } else { Self::internal() }
+        if error.is_transient() {
+            Self::postgres_away()
+        } else {
+            Self::internal()
+        }
     }
 }
 
@@ -17,20 +21,36 @@ impl From<ProviderError> for Problem {
     fn from(error: ProviderError) -> Self {
         let detail = error.to_string();
         match error {
-            ProviderError::UnknownSymbol { .. } => {
-                Self::new(StatusCode::NOT_FOUND, "/docs#unknown-symbol", "Unknown symbol", detail)
-            }
-            ProviderError::NoPrice { .. } => {
-                Self::new(StatusCode::BAD_GATEWAY, "/docs#no-price", "No usable price", detail)
-            }
+            ProviderError::UnknownSymbol { .. } => Self::new(
+                StatusCode::NOT_FOUND,
+                "/docs#unknown-symbol",
+                "Unknown symbol",
+                detail,
+            ),
+            ProviderError::NoPrice { .. } => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "/docs#no-price",
+                "No usable price",
+                detail,
+            ),
             ProviderError::RateLimited { retry_after, .. } => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
-                Self::new(status, "/docs#provider-limits", "The provider limits us", detail)
-                    .after(retry_after)
+                Self::new(
+                    status,
+                    "/docs#provider-limits",
+                    "The provider limits us",
+                    detail,
+                )
+                .after(retry_after)
             }
             ProviderError::TimedOut { .. } => {
                 let status = StatusCode::GATEWAY_TIMEOUT;
-                Self::new(status, "/docs#provider-timeout", "The provider is too slow", detail)
+                Self::new(
+                    status,
+                    "/docs#provider-timeout",
+                    "The provider is too slow",
+                    detail,
+                )
             }
             ProviderError::Unavailable { .. } => Self::new(
                 StatusCode::BAD_GATEWAY,

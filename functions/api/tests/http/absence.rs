@@ -36,7 +36,10 @@ async fn health_names_what_is_away_and_asks_a_provider_once_in_a_while() {
         assert_eq!(health["status"], "unavailable");
         assert_eq!(health["checks"]["postgres"]["status"], "unavailable");
         assert_eq!(health["checks"]["kafka"]["status"], "ok");
-        assert_eq!(health["checks"]["providers"]["replay"]["status"], "unavailable");
+        assert_eq!(
+            health["checks"]["providers"]["replay"]["status"],
+            "unavailable"
+        );
     }
     assert_eq!(api.asked(), 2, "once for each provider");
 }

@@ -7,9 +7,19 @@ use crate::fixture::Fixture;
 
 #[tokio::test]
 async fn all_faults_of_a_query_are_named_with_their_places() {
-    let answered = Fixture::new().get("/prices/latest?symbol=A%20B&max_age=-1&provider=&colour=red").await;
+    let answered = Fixture::new()
+        .get("/prices/latest?symbol=A%20B&max_age=-1&provider=&colour=red")
+        .await;
     assert_eq!(answered.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(answered.places(), ["query.colour", "query.symbol", "query.max_age", "query.provider"]);
+    assert_eq!(
+        answered.places(),
+        [
+            "query.colour",
+            "query.symbol",
+            "query.max_age",
+            "query.provider"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -30,8 +40,14 @@ async fn each_malformed_query_is_a_fault_in_its_place() {
         ("/prices/history?symbol=A&limit=0", "query.limit"),
         ("/prices/history?symbol=A&limit=1001", "query.limit"),
         ("/prices/history?symbol=A&from=2024-03-20", "query.from"),
-        ("/prices/history?symbol=A&to=2024-03-20T10:30:00", "query.to"),
-        ("/prices/history?symbol=A&from=2024-03-20T10:30:00Z&to=2024-03-20T10:30:00Z", "query.to"),
+        (
+            "/prices/history?symbol=A&to=2024-03-20T10:30:00",
+            "query.to",
+        ),
+        (
+            "/prices/history?symbol=A&from=2024-03-20T10:30:00Z&to=2024-03-20T10:30:00Z",
+            "query.to",
+        ),
         ("/prices/history?symbol=A&cursor=nonsense", "query.cursor"),
         ("/symbols?cursor=%00", "query.cursor"),
         ("/prices/poll?limit=many", "query.limit"),
@@ -43,25 +59,39 @@ async fn each_malformed_query_is_a_fault_in_its_place() {
         assert_eq!(answered.places(), [place], "{path}");
     }
     let too_many = vec!["A"; 101].join(",");
-    assert_eq!(api.get(&format!("/prices/latest?symbols={too_many}")).await.places(), ["query.symbols"]);
+    assert_eq!(
+        api.get(&format!("/prices/latest?symbols={too_many}"))
+            .await
+            .places(),
+        ["query.symbols"]
+    );
     assert_eq!(api.asked(), 0);
 }
 
 #[tokio::test]
 async fn an_unknown_provider_is_a_400_that_lists_the_known_ones() {
     let api = Fixture::new();
-    let asked = api.get("/prices/latest?symbol=AAPL&provider=bloomberg").await;
-    let polled = api.poll(r#"{"symbols":["AAPL"],"provider":"bloomberg"}"#).await;
+    let asked = api
+        .get("/prices/latest?symbol=AAPL&provider=bloomberg")
+        .await;
+    let polled = api
+        .poll(r#"{"symbols":["AAPL"],"provider":"bloomberg"}"#)
+        .await;
     for answered in [asked, polled] {
         assert_eq!(answered.status, StatusCode::BAD_REQUEST);
         let detail = answered.json()["detail"].as_str().unwrap().to_owned();
-        assert!(detail.contains("bloomberg") && detail.contains("yahoo, replay"), "{detail}");
+        assert!(
+            detail.contains("bloomberg") && detail.contains("yahoo, replay"),
+            "{detail}"
+        );
     }
 }
 
 #[tokio::test]
 async fn an_unknown_provider_among_other_faults_is_one_of_them() {
-    let answered = Fixture::new().get("/prices/latest?provider=bloomberg").await;
+    let answered = Fixture::new()
+        .get("/prices/latest?provider=bloomberg")
+        .await;
     assert_eq!(answered.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(answered.places(), ["query.symbol", "query.provider"]);
 }
@@ -69,7 +99,14 @@ async fn an_unknown_provider_among_other_faults_is_one_of_them() {
 #[tokio::test]
 async fn broken_json_is_a_400() {
     let api = Fixture::new();
-    for body in ["", "{", "{\"symbols\":[}", "nonsense", "\u{feff}{}", &"[".repeat(10_000)] {
+    for body in [
+        "",
+        "{",
+        "{\"symbols\":[}",
+        "nonsense",
+        "\u{feff}{}",
+        &"[".repeat(10_000),
+    ] {
         let answered = api.poll(body).await;
         assert_eq!(answered.status, StatusCode::BAD_REQUEST, "{body}");
         assert_eq!(answered.json()["type"], "/docs#broken-json");
@@ -78,7 +115,8 @@ async fn broken_json_is_a_400() {
 
 #[tokio::test]
 async fn all_faults_of_a_body_are_named_with_their_places() {
-    let body = json!({"symbols": ["AAPL", "aapl", "", 7], "interval": 0, "provider": 3, "colour": "red"});
+    let body =
+        json!({"symbols": ["AAPL", "aapl", "", 7], "interval": 0, "provider": 3, "colour": "red"});
     let answered = Fixture::new().poll(&body.to_string()).await;
     assert_eq!(answered.status, StatusCode::UNPROCESSABLE_ENTITY);
     let mut places = answered.places();
@@ -98,7 +136,10 @@ async fn all_faults_of_a_body_are_named_with_their_places() {
 async fn a_field_given_twice_is_a_fault_in_its_place() {
     for (field, body) in [
         ("symbols", r#"{"symbols": ["AAPL"], "symbols": ["MSFT"]}"#),
-        ("interval", r#"{"symbols": ["AAPL"], "interval": 60, "\u0069nterval": 60}"#),
+        (
+            "interval",
+            r#"{"symbols": ["AAPL"], "interval": 60, "\u0069nterval": 60}"#,
+        ),
     ] {
         let answered = Fixture::new().poll(body).await;
         assert_eq!(answered.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
@@ -122,8 +163,14 @@ async fn each_malformed_body_is_a_fault_in_its_place() {
         (json!({"symbols": ["A B"]}), "body.symbols[0]"),
         (json!({"symbols": ["A"], "interval": -5}), "body.interval"),
         (json!({"symbols": ["A"], "interval": 1.5}), "body.interval"),
-        (json!({"symbols": ["A"], "interval": 86_401}), "body.interval"),
-        (json!({"symbols": ["A"], "interval": u64::MAX}), "body.interval"),
+        (
+            json!({"symbols": ["A"], "interval": 86_401}),
+            "body.interval",
+        ),
+        (
+            json!({"symbols": ["A"], "interval": u64::MAX}),
+            "body.interval",
+        ),
         (json!({"symbols": ["A"], "interval": "60"}), "body.interval"),
         (json!({"symbols": ["A"], "provider": ""}), "body.provider"),
         (json!({"symbols": ["A"], "intervall": 60}), "body.intervall"),

@@ -25,9 +25,16 @@ async fn every_path_of_the_router_is_in_the_contract_and_the_other_way_round() {
         .filter(|text| text.starts_with('/') && !text.contains('*') && *text != "/")
         .collect();
     let contract = contract(&api).await;
-    let documented: BTreeSet<&str> =
-        contract["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert!(routed.contains("/prices/latest"), "the router no longer shows its paths: {debug}");
+    let documented: BTreeSet<&str> = contract["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert!(
+        routed.contains("/prices/latest"),
+        "the router no longer shows its paths: {debug}"
+    );
     assert_eq!(routed, documented);
 }
 
@@ -35,12 +42,25 @@ async fn every_path_of_the_router_is_in_the_contract_and_the_other_way_round() {
 async fn every_method_of_a_path_is_in_the_contract_and_the_other_way_round() {
     let api = Fixture::new();
     for (path, operations) in contract(&api).await["paths"].as_object().unwrap() {
-        let mut documented: Vec<String> =
-            operations.as_object().unwrap().keys().map(|m| m.to_uppercase()).collect();
-        let refused = api.send("PATCH", &path.replace("{job_id}", "x").replace("{file}", "x"), "").await;
+        let mut documented: Vec<String> = operations
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|m| m.to_uppercase())
+            .collect();
+        let refused = api
+            .send(
+                "PATCH",
+                &path.replace("{job_id}", "x").replace("{file}", "x"),
+                "",
+            )
+            .await;
         assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
-        let mut routed: Vec<String> =
-            refused.header("allow").split(',').map(|m| m.trim().to_owned()).collect();
+        let mut routed: Vec<String> = refused
+            .header("allow")
+            .split(',')
+            .map(|m| m.trim().to_owned())
+            .collect();
         routed.retain(|method| method != "HEAD");
         documented.sort();
         routed.sort();
@@ -55,15 +75,23 @@ async fn every_operation_lists_its_problems_and_every_reference_resolves() {
     for (path, operations) in contract["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let responses = operation["responses"].as_object().unwrap();
-            let problem = &responses["500"]["content"]["application/problem+json"]["schema"]["$ref"];
+            let problem =
+                &responses["500"]["content"]["application/problem+json"]["schema"]["$ref"];
             assert_eq!(problem, "#/components/schemas/Problem", "{method} {path}");
             for response in responses.values() {
-                assert!(response["description"].is_string(), "{method} {path}: {response}");
+                assert!(
+                    response["description"].is_string(),
+                    "{method} {path}: {response}"
+                );
             }
         }
     }
     let text = contract.to_string();
-    for reference in text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+    for reference in text
+        .split("\"$ref\":\"#")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+    {
         assert!(contract.pointer(reference).is_some(), "{reference}");
     }
 }
@@ -73,32 +101,51 @@ async fn the_page_loads_only_files_that_are_served_here() {
     let api = Fixture::new();
     let page = api.get("/docs").await;
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
-    assert!(page.header("content-security-policy").contains("default-src 'none'"));
+    assert!(
+        page.header("content-security-policy")
+            .contains("default-src 'none'")
+    );
     let page = String::from_utf8(page.body).unwrap();
     let mut links = Vec::new();
     for attribute in ["src=\"", "href=\""] {
-        links.extend(page.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()));
+        links.extend(
+            page.split(attribute)
+                .skip(1)
+                .filter_map(|rest| rest.split('"').next()),
+        );
     }
     links.retain(|link| !link.starts_with("data:"));
     assert_eq!(links.len(), 4);
     for link in links {
-        assert_eq!(api.get(&format!("/{link}")).await.status, StatusCode::OK, "{link}");
+        assert_eq!(
+            api.get(&format!("/{link}")).await.status,
+            StatusCode::OK,
+            "{link}"
+        );
     }
     let styles = String::from_utf8(api.get("/docs/swagger-ui.css").await.body).unwrap();
-    assert!(!styles.contains("@import") && !styles.contains("url(http") && !styles.contains("url(//"));
+    assert!(
+        !styles.contains("@import") && !styles.contains("url(http") && !styles.contains("url(//")
+    );
 }
 
 #[tokio::test]
 async fn the_page_s_large_files_are_compressed_for_those_who_take_it() {
     let api = Fixture::new();
     let ask = async |accepted: &str| {
-        let request = Request::builder().uri("/docs/swagger-ui.css").header("accept-encoding", accepted);
+        let request = Request::builder()
+            .uri("/docs/swagger-ui.css")
+            .header("accept-encoding", accepted);
         api.answer(request.body(Body::empty()).unwrap()).await
     };
     let plain = api.get("/docs/swagger-ui.css").await;
     for refused in ["br", "gzip;q=0", "identity, gzip; q=0.0"] {
         let answered = ask(refused).await;
-        assert_eq!((answered.header("content-encoding"), &answered.body), ("", &plain.body), "{refused}");
+        assert_eq!(
+            (answered.header("content-encoding"), &answered.body),
+            ("", &plain.body),
+            "{refused}"
+        );
     }
     for accepted in ["gzip", "br, GZIP;q=0.5", "deflate, gzip"] {
         let answered = ask(accepted).await;

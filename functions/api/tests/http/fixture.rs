@@ -40,7 +40,10 @@ impl Provider for Silent {
     async fn fetch(&self, _: &[Symbol], _: Timestamp) -> Result<Answer, ProviderError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         assert!(!self.panics, "told to panic");
-        Err(ProviderError::Unavailable { provider: self.name.clone(), reason: "told to fail".to_owned() })
+        Err(ProviderError::Unavailable {
+            provider: self.name.clone(),
+            reason: "told to fail".to_owned(),
+        })
     }
 }
 
@@ -65,7 +68,9 @@ impl Answered {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// The places of the faults that the problem names.
@@ -74,7 +79,10 @@ impl Answered {
         let problem = self.json();
         assert_eq!(problem["status"], self.status.as_u16());
         let faults = problem["errors"].as_array().cloned().unwrap_or_default();
-        faults.iter().map(|fault| fault["location"].as_str().unwrap().to_owned()).collect()
+        faults
+            .iter()
+            .map(|fault| fault["location"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 
@@ -91,10 +99,16 @@ impl Fixture {
     fn with_providers(panics: bool) -> Self {
         let asked = Arc::new(AtomicUsize::new(0));
         let provider = |name: &str| -> Arc<dyn Provider> {
-            Arc::new(Silent { name: name.parse().unwrap(), asked: Arc::clone(&asked), panics })
+            Arc::new(Silent {
+                name: name.parse().unwrap(),
+                asked: Arc::clone(&asked),
+                panics,
+            })
         };
         let log = Arc::new(MemoryPriceLog::new());
-        let sdk = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+        let sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .build();
         let schedules = config::Schedules {
             group: "test".to_owned(),
             target_arn: "arn:aws:lambda:eu-central-1:000000000000:function:poller".to_owned(),
@@ -102,8 +116,13 @@ impl Fixture {
         };
         let pool = PgPoolOptions::new().acquire_timeout(Duration::from_millis(200));
         let state = AppState {
-            db: pool.connect_lazy("postgres://nobody:secret@127.0.0.1:1/nothing").unwrap(),
-            providers: Providers::of(vec![provider("yahoo"), provider("replay")], "yahoo".parse().unwrap()),
+            db: pool
+                .connect_lazy("postgres://nobody:secret@127.0.0.1:1/nothing")
+                .unwrap(),
+            providers: Providers::of(
+                vec![provider("yahoo"), provider("replay")],
+                "yahoo".parse().unwrap(),
+            ),
             log: Arc::<MemoryPriceLog>::clone(&log),
             backlog: Arc::<MemoryPriceLog>::clone(&log),
             schedules: Schedules::new(&sdk, &schedules),
@@ -113,7 +132,11 @@ impl Fixture {
             asking_time: api::ASKING_TIME,
             observed: Observed::default(),
         };
-        Self { router: api::router(state), log, asked }
+        Self {
+            router: api::router(state),
+            log,
+            asked,
+        }
     }
 
     /// How often any provider was asked.
@@ -122,7 +145,10 @@ impl Fixture {
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answered {
-        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json");
         self.answer(request.body(body.into()).unwrap()).await
     }
 
@@ -130,7 +156,11 @@ impl Fixture {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 10_000_000).await.unwrap().to_vec();
-        Answered { status: parts.status, headers: parts.headers, body }
+        Answered {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answered {

@@ -4,7 +4,10 @@
 mod absence;
 mod bad_input;
 mod contract;
-#[expect(clippy::unwrap_used, reason = "a fixture that cannot be made fails its test")]
+#[expect(
+    clippy::unwrap_used,
+    reason = "a fixture that cannot be made fails its test"
+)]
 mod fixture;
 mod foreign;
 mod routing;

@@ -23,13 +23,18 @@ impl Environment<'_> {
 
         match protocol.as_str() {
             "SSL" | "SASL_SSL" if !speaks_tls => {
-                self.faults.push(format!("KAFKA_SECURITY_PROTOCOL asks for TLS, {REMEDY}"));
+                self.faults
+                    .push(format!("KAFKA_SECURITY_PROTOCOL asks for TLS, {REMEDY}"));
                 KafkaSecurity::Plaintext
             }
-            "SSL" => KafkaSecurity::Tls(Tls { ca_location: self.ca_location(), login: None }),
-            "SASL_SSL" => {
-                KafkaSecurity::Tls(Tls { ca_location: self.ca_location(), login: Some(self.login()) })
-            }
+            "SSL" => KafkaSecurity::Tls(Tls {
+                ca_location: self.ca_location(),
+                login: None,
+            }),
+            "SASL_SSL" => KafkaSecurity::Tls(Tls {
+                ca_location: self.ca_location(),
+                login: Some(self.login()),
+            }),
             _ => KafkaSecurity::Plaintext,
         }
     }
@@ -37,14 +42,17 @@ impl Environment<'_> {
     fn ca_location(&mut self) -> Option<String> {
         let location = self.value("KAFKA_SSL_CA_LOCATION")?;
         if !Path::new(&location).is_file() {
-            self.faults.push("KAFKA_SSL_CA_LOCATION is not a file that is there".to_owned());
+            self.faults
+                .push("KAFKA_SSL_CA_LOCATION is not a file that is there".to_owned());
         }
         Some(location)
     }
 
     fn login(&mut self) -> Login {
         let expected = format!("one of {}", MECHANISMS.join(", "));
-        let mechanism = self.required("KAFKA_SASL_MECHANISM", &expected, |text| MECHANISMS.contains(&text));
+        let mechanism = self.required("KAFKA_SASL_MECHANISM", &expected, |text| {
+            MECHANISMS.contains(&text)
+        });
 
         if mechanism.starts_with("SCRAM") {
             let not_empty = |text: &str| !text.is_empty();
@@ -55,9 +63,16 @@ impl Environment<'_> {
             };
         }
 
-        let is_region = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let is_region = |text: &str| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
         let region = if mechanism == IAM {
-            self.required("AWS_REGION", "the region of the cluster, such as eu-west-1", is_region)
+            self.required(
+                "AWS_REGION",
+                "the region of the cluster, such as eu-west-1",
+                is_region,
+            )
         } else {
             String::new()
         };
@@ -69,10 +84,17 @@ impl Environment<'_> {
     /// a connection without TLS, as Postgres defines them.
     pub(super) fn check_postgres_security(&mut self, url: &str, speaks_tls: bool) {
         let mode = PgConnectOptions::from_str(url).map(|options| options.get_ssl_mode());
-        let insists = |mode| matches!(mode, PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+        let insists = |mode| {
+            matches!(
+                mode,
+                PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull
+            )
+        };
 
         if !speaks_tls && mode.is_ok_and(insists) {
-            self.faults.push(format!("DATABASE_URL asks for TLS by its sslmode, {REMEDY}"));
+            self.faults.push(format!(
+                "DATABASE_URL asks for TLS by its sslmode, {REMEDY}"
+            ));
         }
     }
 }

@@ -9,7 +9,10 @@ fn address(session_token: Option<&str>) -> String {
     let credentials = Credentials::new("AKIDEXAMPLE", "s3cret/key", session_token, None, "test");
 
     let token = signed("eu-west-1", credentials, SystemTime::UNIX_EPOCH + NOW).unwrap();
-    assert_eq!(token.lifetime_ms, i64::try_from((NOW.as_secs() + 900) * 1_000).unwrap());
+    assert_eq!(
+        token.lifetime_ms,
+        i64::try_from((NOW.as_secs() + 900) * 1_000).unwrap()
+    );
     String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token.token).unwrap()).unwrap()
 }
 
@@ -22,7 +25,13 @@ fn a_token_is_the_one_of_aws_s_own_signer() {
         &X-Amz-Credential=AKIDEXAMPLE%2F20251126%2Feu-west-1%2Fkafka-cluster%2Faws4_request\
         &X-Amz-Date=20251126T000000Z&X-Amz-Expires=900&X-Amz-SignedHeaders=host\
         &X-Amz-Signature=f34ea8db808a0bb30a980587cecd9bec5a3e5bd31d993fcfba2e1ea96ac1fc8b";
-    assert_eq!(address(None), format!("{own}&User-Agent=market-data%2F{}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        address(None),
+        format!(
+            "{own}&User-Agent=market-data%2F{}",
+            env!("CARGO_PKG_VERSION")
+        )
+    );
 }
 
 #[test]

@@ -44,16 +44,27 @@ fn event(symbol: &str, price: &str) -> PriceEvent {
 /// The first `count` records of the topic, from all partitions.
 fn read(bootstrap_servers: &str, count: usize) -> Vec<OwnedMessage> {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap_servers).set("group.id", "test").set("fetch.wait.max.ms", "20");
+    config
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("group.id", "test")
+        .set("fetch.wait.max.ms", "20");
     let consumer: BaseConsumer = config.create().unwrap();
 
     let mut partitions = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
-        partitions.add_partition_offset(TOPIC, partition, Offset::Beginning).unwrap();
+        partitions
+            .add_partition_offset(TOPIC, partition, Offset::Beginning)
+            .unwrap();
     }
     consumer.assign(&partitions).unwrap();
 
-    let next = || consumer.poll(Duration::from_secs(10)).expect("a record within 10 s").unwrap().detach();
+    let next = || {
+        consumer
+            .poll(Duration::from_secs(10))
+            .expect("a record within 10 s")
+            .unwrap()
+            .detach()
+    };
     std::iter::repeat_with(next).take(count).collect()
 }
 
@@ -70,7 +81,10 @@ fn java_murmur2(key: &[u8]) -> u32 {
     }
 
     if !rest.is_empty() {
-        let tail = rest.iter().rev().fold(0, |tail, byte| (tail << 8) | u32::from(*byte));
+        let tail = rest
+            .iter()
+            .rev()
+            .fold(0, |tail, byte| (tail << 8) | u32::from(*byte));
         hash = (hash ^ tail).wrapping_mul(M);
     }
 
@@ -80,8 +94,15 @@ fn java_murmur2(key: &[u8]) -> u32 {
 
 #[tokio::test]
 async fn appended_events_are_on_the_topic_keyed_by_symbol_where_the_java_client_would_put_them() {
-    assert_eq!(java_murmur2(b"foobar").cast_signed(), -790_332_482, "the published value");
-    let (cluster, symbols) = (cluster(), ["AAPL", "BRK-B", "^GSPC", "EURUSD=X", "M&M.NS", "A"]);
+    assert_eq!(
+        java_murmur2(b"foobar").cast_signed(),
+        -790_332_482,
+        "the published value"
+    );
+    let (cluster, symbols) = (
+        cluster(),
+        ["AAPL", "BRK-B", "^GSPC", "EURUSD=X", "M&M.NS", "A"],
+    );
 
     let events = symbols.map(|symbol| event(symbol, "150.250000000000001"));
     let results = log_at(cluster.bootstrap_servers()).append(&events).await;
@@ -91,12 +112,23 @@ async fn appended_events_are_on_the_topic_keyed_by_symbol_where_the_java_client_
     for record in read(&cluster.bootstrap_servers(), events.len()) {
         let key = record.key().unwrap();
         let partition = (java_murmur2(key) & 0x7fff_ffff) % PARTITIONS.cast_unsigned();
-        assert_eq!(record.partition().cast_unsigned(), partition, "{}", String::from_utf8_lossy(key));
+        assert_eq!(
+            record.partition().cast_unsigned(),
+            partition,
+            "{}",
+            String::from_utf8_lossy(key)
+        );
 
-        let timestamp =
-            crate::market::Timestamp::from_timestamp_millis(record.timestamp().to_millis().unwrap());
+        let timestamp = crate::market::Timestamp::from_timestamp_millis(
+            record.timestamp().to_millis().unwrap(),
+        );
         let (partition, offset) = (record.partition(), record.offset());
-        let place = RecordCoordinates { topic: TOPIC, partition, offset, timestamp };
+        let place = RecordCoordinates {
+            topic: TOPIC,
+            partition,
+            offset,
+            timestamp,
+        };
 
         found.push(PriceEvent::decode(record.payload(), &place, chrono::Utc::now()).unwrap());
         assert_eq!(found.last().unwrap().symbol.as_str().as_bytes(), key);
@@ -108,11 +140,20 @@ async fn appended_events_are_on_the_topic_keyed_by_symbol_where_the_java_client_
 
 #[test]
 fn the_client_knows_every_codec_that_brokers_do() {
-    let features = ClientConfig::new().create_native_config().unwrap().get("builtin.features").unwrap();
+    let features = ClientConfig::new()
+        .create_native_config()
+        .unwrap()
+        .get("builtin.features")
+        .unwrap();
     for codec in ["gzip", "snappy", "lz4", "zstd"] {
-        assert!(features.split(',').any(|feature| feature == codec), "{codec} is not among {features}");
+        assert!(
+            features.split(',').any(|feature| feature == codec),
+            "{codec} is not among {features}"
+        );
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", "127.0.0.1:1").set("compression.type", codec);
+        config
+            .set("bootstrap.servers", "127.0.0.1:1")
+            .set("compression.type", codec);
         assert!(config.create::<BaseProducer>().is_ok(), "{codec}");
     }
 }
@@ -120,14 +161,19 @@ fn the_client_knows_every_codec_that_brokers_do() {
 #[tokio::test]
 async fn a_symbols_events_keep_their_order() {
     let cluster = cluster();
-    let events: Vec<_> = (1..=500).map(|price| event("AAPL", &price.to_string())).collect();
+    let events: Vec<_> = (1..=500)
+        .map(|price| event("AAPL", &price.to_string()))
+        .collect();
     let results = log_at(cluster.bootstrap_servers()).append(&events).await;
     assert!(results.iter().all(Result::is_ok));
 
-    let ids = read(&cluster.bootstrap_servers(), events.len()).into_iter().map(|record| {
-        let value: serde_json::Value = serde_json::from_slice(record.payload().unwrap()).unwrap();
-        value["id"].as_str().unwrap().parse::<Uuid>().unwrap()
-    });
+    let ids = read(&cluster.bootstrap_servers(), events.len())
+        .into_iter()
+        .map(|record| {
+            let value: serde_json::Value =
+                serde_json::from_slice(record.payload().unwrap()).unwrap();
+            value["id"].as_str().unwrap().parse::<Uuid>().unwrap()
+        });
 
     assert!(ids.eq(events.iter().map(|event| event.id)));
 }
@@ -137,9 +183,15 @@ async fn an_event_that_the_broker_refuses_fails_and_its_successor_passes() {
     let cluster = cluster();
     let log = log_at(cluster.bootstrap_servers());
 
-    cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE],
+    );
     let refused = log.append(&[event("AAPL", "1")]).await;
-    assert!(matches!(refused[..], [Err(PublishError::NotAcknowledged(_))]), "{refused:?}");
+    assert!(
+        matches!(refused[..], [Err(PublishError::NotAcknowledged(_))]),
+        "{refused:?}"
+    );
 
     assert_eq!(log.append(&[event("AAPL", "2")]).await, [Ok(())]);
 }
@@ -152,7 +204,11 @@ async fn appending_fails_while_the_broker_is_away_and_works_once_it_is_back() {
 
     cluster.broker_down(1).unwrap();
     let away = log.append(&[event("AAPL", "2"), event("MSFT", "2")]).await;
-    assert!(away.iter().all(|result| matches!(result, Err(PublishError::NotAcknowledged(_)))), "{away:?}");
+    assert!(
+        away.iter()
+            .all(|result| matches!(result, Err(PublishError::NotAcknowledged(_)))),
+        "{away:?}"
+    );
     assert!(log.check(Duration::from_millis(300)).await.is_err());
 
     cluster.broker_up(1).unwrap();
@@ -168,7 +224,10 @@ async fn a_broker_without_the_topic_fails_the_check_and_gets_no_topic_by_it() {
     let cluster = MockCluster::new(1).unwrap();
     let log = log_at(cluster.bootstrap_servers());
     for _ in 0..2 {
-        assert_eq!(log.check(Duration::from_secs(5)).await, Err(PublishError::NoTopic(TOPIC.to_owned())));
+        assert_eq!(
+            log.check(Duration::from_secs(5)).await,
+            Err(PublishError::NoTopic(TOPIC.to_owned()))
+        );
     }
 }
 

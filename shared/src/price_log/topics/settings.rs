@@ -49,15 +49,22 @@ impl Settings {
 
     /// The settings without those that brokers before 3.6 do not know.
     pub(super) fn for_older_brokers(self) -> Self {
-        Self { ahead: None, ..self }
+        Self {
+            ahead: None,
+            ..self
+        }
     }
 
     /// The definition of the topic to create.
     pub(super) fn apply<'a>(&'a self, topic: &Topic<'a>) -> NewTopic<'a> {
-        let new = NewTopic::new(topic.name, topic.partitions, TopicReplication::Fixed(self.copies))
-            .set(MIN_IN_SYNC, &self.min_in_sync)
-            .set(RETENTION, &self.retention)
-            .set("compression.type", "producer");
+        let new = NewTopic::new(
+            topic.name,
+            topic.partitions,
+            TopicReplication::Fixed(self.copies),
+        )
+        .set(MIN_IN_SYNC, &self.min_in_sync)
+        .set(RETENTION, &self.retention)
+        .set("compression.type", "producer");
 
         match &self.ahead {
             Some(ahead) => new.set(AHEAD, ahead),
@@ -104,7 +111,12 @@ mod tests {
 
     use super::*;
 
-    const PRICES: Topic<'_> = Topic { name: "prices", partitions: 6, retention_days: 7, bounds_times: true };
+    const PRICES: Topic<'_> = Topic {
+        name: "prices",
+        partitions: 6,
+        retention_days: 7,
+        bounds_times: true,
+    };
 
     fn with(entries: &[(&str, &str)]) -> ConfigResource {
         let entry = |(name, value): &(&str, &str)| ConfigEntry {
@@ -116,7 +128,10 @@ mod tests {
             is_sensitive: false,
         };
         let specifier = OwnedResourceSpecifier::Topic("prices".to_owned());
-        ConfigResource { specifier, entries: entries.iter().map(entry).collect() }
+        ConfigResource {
+            specifier,
+            entries: entries.iter().map(entry).collect(),
+        }
     }
 
     #[test]
@@ -129,7 +144,17 @@ mod tests {
             ("604800000", Some("300000"))
         );
         assert_eq!(settings(3).for_older_brokers().ahead, None);
-        assert_eq!(Settings::new(&Topic { bounds_times: false, ..PRICES }, 1).ahead, None);
+        assert_eq!(
+            Settings::new(
+                &Topic {
+                    bounds_times: false,
+                    ..PRICES
+                },
+                1
+            )
+            .ahead,
+            None
+        );
     }
 
     #[test]
@@ -148,13 +173,26 @@ mod tests {
                 "message.timestamp.after.max.ms of prices is 9223372036854775807, not 300000",
             ]
         );
-        assert_eq!(shortcomings(&PRICES, 1, &with(&default[..1])), [""; 0], "there is but one copy");
+        assert_eq!(
+            shortcomings(&PRICES, 1, &with(&default[..1])),
+            [""; 0],
+            "there is but one copy"
+        );
 
-        let stronger = [(MIN_IN_SYNC, "3"), (RETENTION, "-1"), (AHEAD, "1000"), (TIME_KIND, "CreateTime")];
+        let stronger = [
+            (MIN_IN_SYNC, "3"),
+            (RETENTION, "-1"),
+            (AHEAD, "1000"),
+            (TIME_KIND, "CreateTime"),
+        ];
         assert_eq!(shortcomings(&PRICES, 3, &with(&stronger)), [""; 0]);
 
         let by_the_broker = [(AHEAD, "9223372036854775807"), (TIME_KIND, "LogAppendTime")];
         assert_eq!(shortcomings(&PRICES, 3, &with(&by_the_broker)), [""; 0]);
-        assert_eq!(shortcomings(&PRICES, 3, &with(&[])), [""; 0], "an older broker");
+        assert_eq!(
+            shortcomings(&PRICES, 3, &with(&[])),
+            [""; 0],
+            "an older broker"
+        );
     }
 }

@@ -43,7 +43,8 @@ fn parse(csv: &'static str) -> Result<Tape, String> {
 
     let mut tape = Tape::new();
     for (index, line) in lines {
-        let (symbol, row) = row(line).ok_or_else(|| format!("line {} is not a recorded price", index + 1))?;
+        let (symbol, row) =
+            row(line).ok_or_else(|| format!("line {} is not a recorded price", index + 1))?;
         tape.entry(symbol).or_default().push(row);
     }
 
@@ -52,9 +53,19 @@ fn parse(csv: &'static str) -> Result<Tape, String> {
 
 fn row(line: &'static str) -> Option<(Symbol, Row)> {
     let columns: Vec<&'static str> = line.split(',').collect();
-    let [symbol, recorded_at, price, currency, source_field] = columns[..] else { return None };
+    let [symbol, recorded_at, price, currency, source_field] = columns[..] else {
+        return None;
+    };
     let (price, currency) = (price.parse().ok()?, currency.parse().ok()?);
-    Some((symbol.parse().ok()?, Row { recorded_at, price, currency, source_field }))
+    Some((
+        symbol.parse().ok()?,
+        Row {
+            recorded_at,
+            price,
+            currency,
+            source_field,
+        },
+    ))
 }
 
 #[cfg(test)]
@@ -71,17 +82,33 @@ mod tests {
 
         for (symbol, rows) in &tape {
             assert_eq!(rows.len(), 392, "{symbol}");
-            let times: Vec<Timestamp> = rows.iter().map(|row| row.recorded_at.parse().unwrap()).collect();
-            assert!(times.is_sorted_by(|earlier, later| earlier < later), "{symbol}");
-            assert!(rows.iter().all(|row| row.currency.as_str() == "USD"), "{symbol}");
+            let times: Vec<Timestamp> = rows
+                .iter()
+                .map(|row| row.recorded_at.parse().unwrap())
+                .collect();
+            assert!(
+                times.is_sorted_by(|earlier, later| earlier < later),
+                "{symbol}"
+            );
+            assert!(
+                rows.iter().all(|row| row.currency.as_str() == "USD"),
+                "{symbol}"
+            );
         }
     }
 
     #[test]
     fn a_damaged_tape_is_refused_by_line() {
-        assert_eq!(parse("symbol,price\n").unwrap_err(), format!("line 1 is not {HEADER}"));
+        assert_eq!(
+            parse("symbol,price\n").unwrap_err(),
+            format!("line 1 is not {HEADER}")
+        );
 
-        let damaged = "symbol,timestamp,price,currency,source_field\nIBM,2012-05-18T13:30:00Z,-1,USD,open\n";
-        assert_eq!(parse(damaged).unwrap_err(), "line 2 is not a recorded price");
+        let damaged =
+            "symbol,timestamp,price,currency,source_field\nIBM,2012-05-18T13:30:00Z,-1,USD,open\n";
+        assert_eq!(
+            parse(damaged).unwrap_err(),
+            "line 2 is not a recorded price"
+        );
     }
 }

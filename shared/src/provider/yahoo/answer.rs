@@ -57,19 +57,40 @@ pub(super) fn read(status: StatusCode, body: &str) -> Result<Vec<Entry<'_>>, Fau
     }
     let document: Document<'_> = match serde_json::from_str(body) {
         Ok(document) => document,
-        Err(_) if status.is_success() => return Err(Fault::Malformed("JSON of another shape".to_owned())),
-        Err(_) => return Err(Fault::Unavailable(format!("HTTP status {}", status.as_u16()))),
+        Err(_) if status.is_success() => {
+            return Err(Fault::Malformed("JSON of another shape".to_owned()));
+        }
+        Err(_) => {
+            return Err(Fault::Unavailable(format!(
+                "HTTP status {}",
+                status.as_u16()
+            )));
+        }
     };
     match document {
-        Document { chart: Some(chart), .. } => {
-            Ok(chart.open(status)?.into_iter().map(Entry::of_chart).collect())
-        }
-        Document { spark: Some(spark), .. } => {
-            Ok(spark.open(status)?.into_iter().map(Entry::of_spark).collect())
-        }
-        Document { finance: Some(finance), .. } => finance.open(status).map(|_| Vec::new()),
+        Document {
+            chart: Some(chart), ..
+        } => Ok(chart
+            .open(status)?
+            .into_iter()
+            .map(Entry::of_chart)
+            .collect()),
+        Document {
+            spark: Some(spark), ..
+        } => Ok(spark
+            .open(status)?
+            .into_iter()
+            .map(Entry::of_spark)
+            .collect()),
+        Document {
+            finance: Some(finance),
+            ..
+        } => finance.open(status).map(|_| Vec::new()),
         _ if status.is_success() => Err(Fault::Malformed("JSON of another shape".to_owned())),
-        _ => Err(Fault::Unavailable(format!("HTTP status {}", status.as_u16()))),
+        _ => Err(Fault::Unavailable(format!(
+            "HTTP status {}",
+            status.as_u16()
+        ))),
     }
 }
 
@@ -88,14 +109,20 @@ impl<'a> Envelope<'a> {
         match code.as_deref() {
             Some("Not Found") => Ok(Vec::new()),
             Some("Too Many Requests") => Err(Fault::RateLimited { retry_after: None }),
-            Some("Unauthorized" | "Forbidden") => Err(Fault::Unavailable("it denies us access".to_owned())),
-            Some(_) => {
-                Err(Fault::Unavailable(format!("an error of its own, HTTP status {}", status.as_u16())))
+            Some("Unauthorized" | "Forbidden") => {
+                Err(Fault::Unavailable("it denies us access".to_owned()))
             }
-            None if !status.is_success() => {
-                Err(Fault::Unavailable(format!("HTTP status {}", status.as_u16())))
-            }
-            None => self.result.ok_or_else(|| Fault::Malformed("neither result nor error".to_owned())),
+            Some(_) => Err(Fault::Unavailable(format!(
+                "an error of its own, HTTP status {}",
+                status.as_u16()
+            ))),
+            None if !status.is_success() => Err(Fault::Unavailable(format!(
+                "HTTP status {}",
+                status.as_u16()
+            ))),
+            None => self
+                .result
+                .ok_or_else(|| Fault::Malformed("neither result nor error".to_owned())),
         }
     }
 }

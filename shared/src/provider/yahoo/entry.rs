@@ -97,7 +97,12 @@ impl<'a> Entry<'a> {
 
         let price = meta.price().map_err(Trouble::NoPrice)?;
         let timestamp = meta.market_time(received_at).map_err(Trouble::NoPrice)?;
-        Ok(Quote { symbol: symbol.clone(), price, currency: meta.currency(), timestamp })
+        Ok(Quote {
+            symbol: symbol.clone(),
+            price,
+            currency: meta.currency(),
+            timestamp,
+        })
     }
 }
 
@@ -108,7 +113,10 @@ fn meta(chart: &RawValue) -> Option<Meta<'_>> {
 /// Whether the chart of `named` is the one of `asked`. Yahoo's charts of currency pairs leave out a leading US dollar:
 /// that of `USDEUR=X` calls itself `EUR=X`.
 pub(super) fn is_chart_of(named: &Symbol, asked: &Symbol) -> bool {
-    let pair = |name: &str| name.strip_suffix("=X").is_some_and(|currencies| currencies.len() == 3);
+    let pair = |name: &str| {
+        name.strip_suffix("=X")
+            .is_some_and(|currencies| currencies.len() == 3)
+    };
     let named = named.as_str();
 
     asked.as_str() == named || (pair(named) && asked.as_str().strip_prefix("USD") == Some(named))
@@ -132,11 +140,19 @@ impl Meta<'_> {
     }
 
     fn market_time(&self, received_at: Timestamp) -> Result<Timestamp, String> {
-        let text = self.regular_market_time.ok_or("it has no market time")?.get();
-        let time = text.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-        let plausible =
-            |time: &Timestamp| *time > DateTime::UNIX_EPOCH && *time <= received_at + CLOCK_TOLERANCE;
-        time.filter(plausible).ok_or_else(|| "its market time is not in the past".to_owned())
+        let text = self
+            .regular_market_time
+            .ok_or("it has no market time")?
+            .get();
+        let time = text
+            .parse()
+            .ok()
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+        let plausible = |time: &Timestamp| {
+            *time > DateTime::UNIX_EPOCH && *time <= received_at + CLOCK_TOLERANCE
+        };
+        time.filter(plausible)
+            .ok_or_else(|| "its market time is not in the past".to_owned())
     }
 
     fn currency(&self) -> Option<Currency> {

@@ -22,7 +22,9 @@ impl RateLimit {
     /// How long the limit lasts on, if there is one at `now`.
     pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
         let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        until?.checked_duration_since(now).filter(|rest| !rest.is_zero())
+        until?
+            .checked_duration_since(now)
+            .filter(|rest| !rest.is_zero())
     }
 
     /// Notes that Yahoo limits us from `now` on.
@@ -33,7 +35,9 @@ impl RateLimit {
 
 /// What a `Retry-After` header asks for, in seconds or as a date, within reason.
 pub(super) fn wait(retry_after: Option<&str>, now: Timestamp) -> Duration {
-    let Some(text) = retry_after.map(str::trim) else { return UNTOLD };
+    let Some(text) = retry_after.map(str::trim) else {
+        return UNTOLD;
+    };
     let seconds = || text.parse().ok().map(Duration::from_secs);
     let until_date = || {
         let date = DateTime::parse_from_rfc2822(text).ok()?.with_timezone(&Utc);
@@ -52,7 +56,10 @@ mod tests {
         let (limit, start) = (RateLimit::default(), Instant::now());
         assert_eq!(limit.remaining(start), None);
         limit.begin(start, Duration::from_secs(60));
-        assert_eq!(limit.remaining(start + Duration::from_secs(59)), Some(Duration::from_secs(1)));
+        assert_eq!(
+            limit.remaining(start + Duration::from_secs(59)),
+            Some(Duration::from_secs(1))
+        );
         assert_eq!(limit.remaining(start + Duration::from_secs(60)), None);
     }
 
@@ -69,7 +76,11 @@ mod tests {
             (Some("soon"), 900),
             (Some("-5"), 900),
         ] {
-            assert_eq!(wait(header, now), Duration::from_secs(seconds), "{header:?}");
+            assert_eq!(
+                wait(header, now),
+                Duration::from_secs(seconds),
+                "{header:?}"
+            );
         }
     }
 }

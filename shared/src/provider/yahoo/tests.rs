@@ -29,13 +29,19 @@ fn chart(meta: &str) -> String {
 
 fn spark(metas: &[(&str, String)]) -> String {
     let entry = |(symbol, meta): &(&str, String)| {
-        format!(r#"{{"symbol":"{symbol}","response":[{{"meta":{meta},"indicators":{{"quote":[{{}}]}}}}]}}"#)
+        format!(
+            r#"{{"symbol":"{symbol}","response":[{{"meta":{meta},"indicators":{{"quote":[{{}}]}}}}]}}"#
+        )
     };
     let entries: Vec<String> = metas.iter().map(entry).collect();
-    format!(r#"{{"spark":{{"result":[{}],"error":null}}}}"#, entries.join(","))
+    format!(
+        r#"{{"spark":{{"result":[{}],"error":null}}}}"#,
+        entries.join(",")
+    )
 }
 
-const KO: &str = r#""currency":"USD","regularMarketPrice":71.123456789012345,"regularMarketTime":1767623701"#;
+const KO: &str =
+    r#""currency":"USD","regularMarketPrice":71.123456789012345,"regularMarketTime":1767623701"#;
 
 fn json_body(body: impl Into<String>) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_raw(body.into(), "application/json")
@@ -53,15 +59,26 @@ fn client_of(server: &MockServer) -> Yahoo {
 }
 
 async fn ask(yahoo: &Yahoo, symbols: &[&str]) -> Result<Answer, ProviderError> {
-    let symbols: Vec<Symbol> = symbols.iter().map(|symbol| symbol.parse().unwrap()).collect();
+    let symbols: Vec<Symbol> = symbols
+        .iter()
+        .map(|symbol| symbol.parse().unwrap())
+        .collect();
     yahoo.fetch(&symbols, Utc::now()).await
 }
 
 /// What the body says of one symbol, as `price currency` or as an error's text.
 async fn one(symbol: &str, body: String) -> String {
     let server = answering(json_body(body)).await;
-    match ask(&client_of(&server), &[symbol]).await.unwrap().quotes.remove(0).1 {
-        Ok(Quote { price, currency, .. }) => {
+    match ask(&client_of(&server), &[symbol])
+        .await
+        .unwrap()
+        .quotes
+        .remove(0)
+        .1
+    {
+        Ok(Quote {
+            price, currency, ..
+        }) => {
             format!("{price} {}", currency.map_or("?".to_owned(), String::from))
         }
         Err(error) => error.to_string(),
@@ -84,16 +101,22 @@ async fn one_symbol_is_asked_for_by_its_chart_and_keeps_every_digit() {
     let answer = ask(&client_of(&server), &["KO"]).await.unwrap();
     let quote = answer.quotes[0].1.clone().unwrap();
     assert_eq!(quote.price.to_string(), "71.123456789012345");
-    assert_eq!(quote.timestamp, "2026-01-05T14:35:01Z".parse::<Timestamp>().unwrap());
+    assert_eq!(
+        quote.timestamp,
+        "2026-01-05T14:35:01Z".parse::<Timestamp>().unwrap()
+    );
     assert_eq!(quote.currency.unwrap().as_str(), "USD");
     assert_eq!(answer.body, chart(&meta("KO", KO)), "the body as it came");
-    assert!(answer.received_at >= before && answer.received_at == to_microseconds(answer.received_at));
+    assert!(
+        answer.received_at >= before && answer.received_at == to_microseconds(answer.received_at)
+    );
 }
 
 #[tokio::test]
 async fn several_symbols_are_asked_for_in_one_request_and_come_in_the_order_asked() {
     let server = MockServer::start().await;
-    let quote = |price: &str| format!(r#""regularMarketPrice":{price},"regularMarketTime":1767623701"#);
+    let quote =
+        |price: &str| format!(r#""regularMarketPrice":{price},"regularMarketTime":1767623701"#);
     let metas = [("PEP", "144.1"), ("SURPRISE", "9"), ("KO", "71.12")];
     let body = spark(&metas.map(|(symbol, price)| (symbol, meta(symbol, &quote(price)))));
     Mock::given(path("/v7/finance/spark"))
@@ -102,7 +125,9 @@ async fn several_symbols_are_asked_for_in_one_request_and_come_in_the_order_aske
         .expect(1)
         .mount(&server)
         .await;
-    let answer = ask(&client_of(&server), &["KO", "NOSUCH", "PEP"]).await.unwrap();
+    let answer = ask(&client_of(&server), &["KO", "NOSUCH", "PEP"])
+        .await
+        .unwrap();
     let told: Vec<String> = answer
         .quotes
         .iter()
@@ -111,7 +136,14 @@ async fn several_symbols_are_asked_for_in_one_request_and_come_in_the_order_aske
             Err(error) => error.to_string(),
         })
         .collect();
-    assert_eq!(told, ["KO 71.12", "yahoo does not know the symbol NOSUCH", "PEP 144.1"]);
+    assert_eq!(
+        told,
+        [
+            "KO 71.12",
+            "yahoo does not know the symbol NOSUCH",
+            "PEP 144.1"
+        ]
+    );
 }
 
 #[test]
@@ -121,20 +153,23 @@ fn twenty_symbols_go_into_one_request_and_no_more_which_yahoo_would_refuse() {
 
 #[tokio::test]
 async fn a_symbol_that_the_chart_does_not_know_is_unknown() {
-    let body =
-        json!({"chart": {"result": null, "error": {"code": "Not Found", "description": "nothing here"}}});
+    let body = json!({"chart": {"result": null, "error": {"code": "Not Found", "description": "nothing here"}}});
     let server = answering(ResponseTemplate::new(404).set_body_json(body)).await;
     let answer = ask(&client_of(&server), &["NOSUCH"]).await.unwrap();
     let symbol: Symbol = "NOSUCH".parse().unwrap();
-    let unknown = ProviderError::UnknownSymbol { symbol: symbol.clone(), provider: "yahoo".parse().unwrap() };
+    let unknown = ProviderError::UnknownSymbol {
+        symbol: symbol.clone(),
+        provider: "yahoo".parse().unwrap(),
+    };
     assert_eq!(answer.quotes, [(symbol, Err(unknown))]);
 }
 
 #[tokio::test]
 async fn pence_stay_pence_and_a_currency_may_be_missing() {
     let priced = |currency: &str| {
-        let quote =
-            format!(r#""currency":{currency},"regularMarketPrice":305.30,"regularMarketTime":1767623701"#);
+        let quote = format!(
+            r#""currency":{currency},"regularMarketPrice":305.30,"regularMarketTime":1767623701"#
+        );
         chart(&meta("VOD.L", &quote))
     };
     assert_eq!(one("VOD.L", priced(r#""GBp""#)).await, "305.3 GBp");
@@ -160,25 +195,51 @@ async fn what_is_no_price_is_never_made_one() {
         ("0", "its price is not greater than zero"),
         ("-3.5", "its price is not greater than zero"),
         ("null", "it has none"),
-        ("1e300", "its price has more than 11 digits before the point, 20 after it or 26 in all"),
+        (
+            "1e300",
+            "its price has more than 11 digits before the point, 20 after it or 26 in all",
+        ),
     ] {
         let quote = format!(r#""regularMarketPrice":{price},"regularMarketTime":1767623701"#);
         let told = one("KO", chart(&meta("KO", &quote))).await;
-        assert_eq!(told, format!("yahoo has no usable price for KO: {reason}"), "{price}");
+        assert_eq!(
+            told,
+            format!("yahoo has no usable price for KO: {reason}"),
+            "{price}"
+        );
     }
-    let missing = chart(&meta("KO", r#""currency":"USD","regularMarketTime":1767623701"#));
-    assert_eq!(one("KO", missing).await, "yahoo has no usable price for KO: it has none");
+    let missing = chart(&meta(
+        "KO",
+        r#""currency":"USD","regularMarketTime":1767623701"#,
+    ));
+    assert_eq!(
+        one("KO", missing).await,
+        "yahoo has no usable price for KO: it has none"
+    );
 }
 
 #[tokio::test]
 async fn a_price_without_a_past_market_time_is_not_used() {
-    for time in ["4102444800", "0", "-1", "1767623701.5", r#""1767623701""#, "99999999999999999999"] {
+    for time in [
+        "4102444800",
+        "0",
+        "-1",
+        "1767623701.5",
+        r#""1767623701""#,
+        "99999999999999999999",
+    ] {
         let quote = format!(r#""regularMarketPrice":71,"regularMarketTime":{time}"#);
         let told = one("KO", chart(&meta("KO", &quote))).await;
-        assert_eq!(told, "yahoo has no usable price for KO: its market time is not in the past", "{time}");
+        assert_eq!(
+            told, "yahoo has no usable price for KO: its market time is not in the past",
+            "{time}"
+        );
     }
     let missing = chart(&meta("KO", r#""regularMarketPrice":71"#));
-    assert_eq!(one("KO", missing).await, "yahoo has no usable price for KO: it has no market time");
+    assert_eq!(
+        one("KO", missing).await,
+        "yahoo has no usable price for KO: it has no market time"
+    );
 }
 
 #[tokio::test]
@@ -187,7 +248,11 @@ async fn one_symbol_without_a_price_does_not_touch_its_neighbours() {
     let body = spark(&[("PAD", meta("PAD", odd)), ("KO", meta("KO", KO))]);
     let server = answering(json_body(body)).await;
     let answer = ask(&client_of(&server), &["PAD", "KO"]).await.unwrap();
-    assert!(matches!(answer.quotes[0].1, Err(ProviderError::NoPrice { .. })), "{:?}", answer.quotes);
+    assert!(
+        matches!(answer.quotes[0].1, Err(ProviderError::NoPrice { .. })),
+        "{:?}",
+        answer.quotes
+    );
     assert!(answer.quotes[1].1.is_ok(), "{:?}", answer.quotes);
 }
 
@@ -199,18 +264,34 @@ async fn symbols_with_special_characters_arrive_as_they_are() {
     ask(&client_of(&server), &["^GSPC"]).await.unwrap();
     ask(&client_of(&server), &["M&M.NS"]).await.unwrap();
     let requests = server.received_requests().await.unwrap();
-    let list = requests[0].url.query_pairs().find(|(name, _)| name == "symbols").unwrap().1;
+    let list = requests[0]
+        .url
+        .query_pairs()
+        .find(|(name, _)| name == "symbols")
+        .unwrap()
+        .1;
     assert_eq!(list, symbols.join(","));
-    assert!(matches!(requests[1].url.path(), "/v8/finance/chart/^GSPC" | "/v8/finance/chart/%5EGSPC"));
+    assert!(matches!(
+        requests[1].url.path(),
+        "/v8/finance/chart/^GSPC" | "/v8/finance/chart/%5EGSPC"
+    ));
     assert_eq!(requests[2].url.path(), "/v8/finance/chart/M&M.NS");
 }
 
 #[tokio::test]
 async fn symbols_that_would_change_the_request_are_unknown_without_asking() {
     let server = MockServer::start().await;
-    let answer = ask(&client_of(&server), &[".", "..", "A/B", "KO,PEP", "KO?X=1", "%2E", "^"]).await.unwrap();
+    let answer = ask(
+        &client_of(&server),
+        &[".", "..", "A/B", "KO,PEP", "KO?X=1", "%2E", "^"],
+    )
+    .await
+    .unwrap();
     for (symbol, quote) in &answer.quotes {
-        assert!(matches!(quote, Err(ProviderError::UnknownSymbol { .. })), "{symbol}: {quote:?}");
+        assert!(
+            matches!(quote, Err(ProviderError::UnknownSymbol { .. })),
+            "{symbol}: {quote:?}"
+        );
     }
     assert_eq!((answer.quotes.len(), answer.body.as_str()), (7, ""));
     assert!(server.received_requests().await.unwrap().is_empty());
@@ -221,7 +302,10 @@ async fn a_base_url_may_have_a_path_of_its_own() {
     let server = answering(json_body(spark(&[]))).await;
     let yahoo = Yahoo::new(&format!("{}/proxy/", server.uri()), USER_AGENT);
     ask(&yahoo, &["KO"]).await.unwrap();
-    assert_eq!(server.received_requests().await.unwrap()[0].url.path(), "/proxy/v8/finance/chart/KO");
+    assert_eq!(
+        server.received_requests().await.unwrap()[0].url.path(),
+        "/proxy/v8/finance/chart/KO"
+    );
 }
 
 #[tokio::test]

@@ -70,16 +70,24 @@ fn entries(list: &str) -> Vec<&str> {
 #[derive(Clone, Copy)]
 enum First<'a> {
     /// It is JSON.
-    Json { entry: &'a str, next: Option<&'a str> },
+    Json {
+        entry: &'a str,
+        next: Option<&'a str>,
+    },
     /// It is not, but it is one object by its brackets.
-    Bracketed { entry: &'a str, next: Option<&'a str> },
+    Bracketed {
+        entry: &'a str,
+        next: Option<&'a str>,
+    },
     /// Nothing tells where it ends.
     Endless,
 }
 
 impl<'a> First<'a> {
     fn of(list: &'a str) -> Self {
-        let Some((entry, after)) = split_value(list) else { return Self::Endless };
+        let Some((entry, after)) = split_value(list) else {
+            return Self::Endless;
+        };
         let after = after.trim_start();
         let next = after.strip_prefix(',');
         if next.is_none() && !after.is_empty() {
@@ -111,16 +119,22 @@ impl<'a> First<'a> {
             Self::Endless => list,
         };
         let after_commas = within.match_indices(',').map(|(at, _)| &list[at + 1..]);
-        let objects = after_commas.filter(|rest| rest.trim_start().starts_with('{')).take(*tries);
+        let objects = after_commas
+            .filter(|rest| rest.trim_start().starts_with('{'))
+            .take(*tries);
 
-        let mut sound = objects.inspect(|_| *tries -= 1).filter(|rest| is_sound(rest));
+        let mut sound = objects
+            .inspect(|_| *tries -= 1)
+            .filter(|rest| is_sound(rest));
         sound.next()
     }
 }
 
 /// Whether a list begins with JSON and its brackets match to its end.
 fn is_sound(list: &str) -> bool {
-    let First::Json { next: mut rest, .. } = First::of(list) else { return false };
+    let First::Json { next: mut rest, .. } = First::of(list) else {
+        return false;
+    };
 
     while let Some(list) = rest {
         let first = First::of(list);

@@ -25,8 +25,13 @@ pub(super) struct Response {
 }
 
 /// The address and a client for it that gives each request `timeout`, reading included.
-pub(super) fn endpoint(base_url: &str, user_agent: &str, timeout: Duration) -> Result<(Url, Client), Fault> {
-    let url = Url::parse(base_url).map_err(|_| Fault::Unavailable("its address is not a URL".to_owned()))?;
+pub(super) fn endpoint(
+    base_url: &str,
+    user_agent: &str,
+    timeout: Duration,
+) -> Result<(Url, Client), Fault> {
+    let url = Url::parse(base_url)
+        .map_err(|_| Fault::Unavailable("its address is not a URL".to_owned()))?;
     let mut client = Client::builder()
         .user_agent(user_agent)
         .timeout(timeout)
@@ -39,7 +44,9 @@ pub(super) fn endpoint(base_url: &str, user_agent: &str, timeout: Duration) -> R
         Ok(client) => Ok((url, client)),
         Err(error) => {
             tracing::warn!(error = &error as &dyn Error, "no HTTP client for Yahoo");
-            Err(Fault::Unavailable("the HTTP client could not be set up".to_owned()))
+            Err(Fault::Unavailable(
+                "the HTTP client could not be set up".to_owned(),
+            ))
         }
     }
 }
@@ -47,15 +54,24 @@ pub(super) fn endpoint(base_url: &str, user_agent: &str, timeout: Duration) -> R
 /// Follows redirections within one host only: elsewhere wait pages that ask for consent.
 fn stay_at_home(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let from = attempt.previous();
-    let at_home = from.last().is_some_and(|from| from.origin() == attempt.url().origin());
-    if at_home && from.len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
+    let at_home = from
+        .last()
+        .is_some_and(|from| from.origin() == attempt.url().origin());
+    if at_home && from.len() <= MAX_REDIRECTS {
+        attempt.follow()
+    } else {
+        attempt.stop()
+    }
 }
 
 /// Asks for `url` and reads the whole answer.
 pub(super) async fn get(client: &Client, url: Url) -> Result<Response, Fault> {
     let mut response = client.get(url).send().await.map_err(fault)?;
     let status = response.status();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok());
     let retry_after = retry_after.map(str::to_owned);
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(fault)? {
@@ -64,7 +80,11 @@ pub(super) async fn get(client: &Client, url: Url) -> Result<Response, Fault> {
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Response { status, retry_after, body: tolerant::text(&body) })
+    Ok(Response {
+        status,
+        retry_after,
+        body: tolerant::text(&body),
+    })
 }
 
 fn fault(error: reqwest::Error) -> Fault {

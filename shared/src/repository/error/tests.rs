@@ -48,16 +48,16 @@ fn coded(code: &'static str) -> sqlx::Error {
 #[test]
 fn what_may_pass_is_waited_for_and_nothing_else() {
     for code in [
-        "08006", "08P01", "25006", "25P03", "26000", "28P01", "3D000", "3F000", "40001", "40P01", "42501",
-        "42703", "42883", "42P01", "42P05", "42P10", "53100", "53300", "55P03", "57014", "57P01", "57P03",
-        "58030",
+        "08006", "08P01", "25006", "25P03", "26000", "28P01", "3D000", "3F000", "40001", "40P01",
+        "42501", "42703", "42883", "42P01", "42P05", "42P10", "53100", "53300", "55P03", "57014",
+        "57P01", "57P03", "58030",
     ] {
         assert!(Error::from(coded(code)).is_transient(), "{code}");
     }
 
     for code in [
-        "0A000", "21000", "22003", "22008", "22021", "23502", "23505", "23514", "25001", "25P02", "42601",
-        "42804", "54000", "P0001", "XX000", "XX001",
+        "0A000", "21000", "22003", "22008", "22021", "23502", "23505", "23514", "25001", "25P02",
+        "42601", "42804", "54000", "P0001", "XX000", "XX001",
     ] {
         assert!(!Error::from(coded(code)).is_transient(), "{code}");
     }
@@ -65,7 +65,9 @@ fn what_may_pass_is_waited_for_and_nothing_else() {
 
 #[test]
 fn only_what_the_rows_bring_is_the_rows_fault() {
-    for code in ["21000", "22008", "23505", "23514", "27000", "44000", "54000", "P0001"] {
+    for code in [
+        "21000", "22008", "23505", "23514", "27000", "44000", "54000", "P0001",
+    ] {
         assert!(Error::from(coded(code)).concerns_data(), "{code}");
     }
 
@@ -76,13 +78,16 @@ fn only_what_the_rows_bring_is_the_rows_fault() {
 
 #[test]
 fn sessions_are_given_up_for_their_own_faults_and_not_for_those_of_data_server_or_login() {
-    for code in ["0A000", "25006", "26000", "3F000", "42501", "42703", "42P01", "42P05", "XX000"] {
+    for code in [
+        "0A000", "25006", "26000", "3F000", "42501", "42703", "42P01", "42P05", "XX000",
+    ] {
         assert!(sticks(&coded(code)), "{code}");
     }
 
-    for code in
-        ["08006", "21000", "22003", "23505", "28P01", "3D000", "40P01", "53300", "55P03", "57014", "57P01"]
-    {
+    for code in [
+        "08006", "21000", "22003", "23505", "28P01", "3D000", "40P01", "53300", "55P03", "57014",
+        "57P01",
+    ] {
         assert!(!sticks(&coded(code)), "{code}");
     }
 }
@@ -90,7 +95,10 @@ fn sessions_are_given_up_for_their_own_faults_and_not_for_those_of_data_server_o
 #[test]
 fn an_error_shows_its_code_and_neither_its_message_nor_the_statement() {
     let error = Error::from(coded("23514"));
-    assert_eq!(error.coded(), "Postgres refused the statement (SQLSTATE 23514)");
+    assert_eq!(
+        error.coded(),
+        "Postgres refused the statement (SQLSTATE 23514)"
+    );
     assert_eq!(error.detail(), error.coded());
 
     let away = Error::from(sqlx::Error::PoolClosed);

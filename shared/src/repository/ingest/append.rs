@@ -46,7 +46,9 @@ async fn insert(
     points: &[Point],
     statement: &'static str,
 ) -> Result<(), Error> {
-    bind(sqlx::query(statement), points).execute(connection).await?;
+    bind(sqlx::query(statement), points)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -56,12 +58,47 @@ pub(super) fn bind<'q>(
     points: &[Point],
 ) -> Query<'q, Postgres, PgArguments> {
     query
-        .bind(points.iter().map(|point| point.quoted_at).collect::<Vec<_>>())
-        .bind(points.iter().map(|point| point.polled_at).collect::<Vec<_>>())
-        .bind(points.iter().map(|point| point.event_id).collect::<Vec<_>>())
-        .bind(points.iter().map(|point| point.series_id).collect::<Vec<_>>())
-        .bind(points.iter().map(|point| i16::from(point.average.points)).collect::<Vec<_>>())
-        .bind(points.iter().map(|point| point.price.value()).collect::<Vec<_>>())
-        .bind(points.iter().map(|point| point.average.value).collect::<Vec<_>>())
+        .bind(
+            points
+                .iter()
+                .map(|point| point.quoted_at)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            points
+                .iter()
+                .map(|point| point.polled_at)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            points
+                .iter()
+                .map(|point| point.event_id)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            points
+                .iter()
+                .map(|point| point.series_id)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            points
+                .iter()
+                .map(|point| i16::from(point.average.points))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            points
+                .iter()
+                .map(|point| point.price.value())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            points
+                .iter()
+                .map(|point| point.average.value)
+                .collect::<Vec<_>>(),
+        )
         .bind(points.iter().map(|point| point.unit_id).collect::<Vec<_>>())
 }

@@ -24,10 +24,12 @@ impl<'a> Batch<'a> {
 
         let events = events
             .map(|event| {
-                let index = *indices.entry((&event.symbol, &event.provider)).or_insert_with(|| {
-                    keys.push(Key::new(&event.symbol, &event.provider));
-                    keys.len() - 1
-                });
+                let index = *indices
+                    .entry((&event.symbol, &event.provider))
+                    .or_insert_with(|| {
+                        keys.push(Key::new(&event.symbol, &event.provider));
+                        keys.len() - 1
+                    });
                 // Neighbours mostly have the same unit: comparing is cheaper than hashing.
                 if last != Some(&event.currency) {
                     currencies.extend(event.currency.clone());
@@ -37,7 +39,11 @@ impl<'a> Batch<'a> {
             })
             .collect();
 
-        Self { keys, currencies: currencies.into_iter().collect(), events }
+        Self {
+            keys,
+            currencies: currencies.into_iter().collect(),
+            events,
+        }
     }
 
     pub(super) fn keys(&self) -> &[Key<'a>] {
@@ -50,7 +56,12 @@ impl<'a> Batch<'a> {
 
     /// The fences of all series, in locking order.
     pub(super) fn shards(&self) -> Vec<i32> {
-        self.keys.iter().map(|key| key.shard).collect::<BTreeSet<_>>().into_iter().collect()
+        self.keys
+            .iter()
+            .map(|key| key.shard)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     }
 
     /// Removes the events of quotes before `oldest`, whose partitions were dropped, and the series
@@ -63,7 +74,11 @@ impl<'a> Batch<'a> {
         let expired = before - self.events.len();
 
         if expired > 0 {
-            *self = Self::of(std::mem::take(&mut self.events).into_iter().map(|(_, event)| event));
+            *self = Self::of(
+                std::mem::take(&mut self.events)
+                    .into_iter()
+                    .map(|(_, event)| event),
+            );
         }
         expired
     }
@@ -88,7 +103,9 @@ impl<'a> Batch<'a> {
 
         // The greatest rank comes first, and `dedup_by` keeps the first.
         events.sort_unstable_by(|(a, left), (b, right)| {
-            (a, left.timestamp).cmp(&(b, right.timestamp)).then_with(|| rank(right).cmp(&rank(left)))
+            (a, left.timestamp)
+                .cmp(&(b, right.timestamp))
+                .then_with(|| rank(right).cmp(&rank(left)))
         });
         events.dedup_by(|(a, left), (b, right)| a == b && left.timestamp == right.timestamp);
         events

@@ -34,26 +34,36 @@ impl Beyond {
     /// is computed reaches that far.
     pub(super) fn of(series: &Series, rows: &Neighbourhood) -> Self {
         let unit_id = rows.values().next().map(|row| row.unit_id);
-        let run: Vec<&Row> =
-            rows.values().take_while(|row| Some(row.unit_id) == unit_id).take(WINDOW).collect();
+        let run: Vec<&Row> = rows
+            .values()
+            .take_while(|row| Some(row.unit_id) == unit_id)
+            .take(WINDOW)
+            .collect();
 
         let mut sums = [None; WINDOW];
         let (mut visible, mut places) = (ExactDecimal::ZERO, 0);
 
         for (row, number) in run.iter().zip(1..) {
-            let Some(sum) = visible.checked_add(row.price.into()) else { break };
+            let Some(sum) = visible.checked_add(row.price.into()) else {
+                break;
+            };
             visible = sum;
             places = places.max(row.price.value().scale());
 
-            let gone =
-                |average: MovingAverage| Some((usize::from(average.points).checked_sub(number)?, average));
+            let gone = |average: MovingAverage| {
+                Some((usize::from(average.points).checked_sub(number)?, average))
+            };
             if let Some((gone, average)) = row.average.and_then(gone)
                 && let Some(known) = sums.get_mut(gone)
             {
                 // Several averages may give the same sum. Those of three points are rounded, so any
                 // other one takes precedence.
                 let told = average.sum(places).checked_sub(visible);
-                *known = if average.points == 3 { known.or(told) } else { told };
+                *known = if average.points == 3 {
+                    known.or(told)
+                } else {
+                    told
+                };
             }
         }
 
@@ -61,7 +71,11 @@ impl Beyond {
         let reaches_newest = run.len() == rows.len()
             && rows.last_key_value().map(|(at, _)| *at)
                 == series.newest.as_ref().map(|newest| newest.quoted_at);
-        let gone = if reaches_newest { series.tail.len().saturating_sub(run.len()) } else { 0 };
+        let gone = if reaches_newest {
+            series.tail.len().saturating_sub(run.len())
+        } else {
+            0
+        };
         let prices = series.tail[..gone].to_vec();
 
         // Prices of the tail are exact, so their sums replace those of the averages.
@@ -72,27 +86,46 @@ impl Beyond {
         }
 
         sums[0] = Some(ExactDecimal::ZERO);
-        Self { unit_id, sums, prices }
+        Self {
+            unit_id,
+            sums,
+            prices,
+        }
     }
 
     /// The average of the row at `index`: over the preceding rows with its unit, without a break,
     /// and over what is known from before the first row.
     pub(super) fn average(&self, rows: &[&Row], index: usize) -> Option<MovingAverage> {
         let unit_id = rows.get(index)?.unit_id;
-        let run = rows[..=index].iter().rev().take_while(|row| row.unit_id == unit_id).take(WINDOW).count();
+        let run = rows[..=index]
+            .iter()
+            .rev()
+            .take_while(|row| row.unit_id == unit_id)
+            .take(WINDOW)
+            .count();
         let first = index + 1 - run;
 
         let prices: Vec<Price> = rows[first..=index].iter().map(|row| row.price).collect();
-        let room = if first == 0 && self.unit_id == Some(unit_id) { WINDOW - run } else { 0 };
+        let room = if first == 0 && self.unit_id == Some(unit_id) {
+            WINDOW - run
+        } else {
+            0
+        };
 
-        let (gone, sum) = (0..=room).rev().find_map(|gone| Some((gone, self.sums[gone]?)))?;
+        let (gone, sum) = (0..=room)
+            .rev()
+            .find_map(|gone| Some((gone, self.sums[gone]?)))?;
         average_after(sum, gone, &prices)
     }
 
     /// The tail of a series whose newest row is the last one of `rows`.
     pub(super) fn tail(&self, rows: &Neighbourhood) -> Vec<Price> {
         let unit_id = rows.values().next_back().map(|row| row.unit_id);
-        let run = rows.values().rev().take_while(|row| Some(row.unit_id) == unit_id).map(|row| row.price);
+        let run = rows
+            .values()
+            .rev()
+            .take_while(|row| Some(row.unit_id) == unit_id)
+            .map(|row| row.price);
         let mut tail: Vec<Price> = run.take(WINDOW - 1).collect();
 
         if tail.len() == rows.len() && unit_id == self.unit_id {

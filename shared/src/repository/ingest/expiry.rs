@@ -59,7 +59,10 @@ async fn expired_series(pool: &PgPool, after: i32) -> Result<Vec<(i32, String)>,
 async fn remove_batch(pool: &PgPool, expired: &[(i32, String)]) -> Result<u64, Error> {
     // The fence is known only for symbols spelled as writers spell them; other rows are left alone.
     let known = |(id, text): &(i32, String)| {
-        let symbol = text.parse::<Symbol>().ok().filter(|symbol| symbol.as_str() == text)?;
+        let symbol = text
+            .parse::<Symbol>()
+            .ok()
+            .filter(|symbol| symbol.as_str() == text)?;
         Some((*id, shard::of(&symbol)))
     };
     let (ids, shards): (Vec<i32>, BTreeSet<i32>) = expired.iter().filter_map(known).unzip();

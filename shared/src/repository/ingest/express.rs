@@ -71,18 +71,40 @@ pub(super) async fn append(
     let changed = series::changed(series);
     let query = sqlx::query(APPEND)
         .bind(known.fences.keys().copied().collect::<Vec<_>>())
-        .bind(known.fences.values().map(|mark| mark.version).collect::<Vec<_>>())
-        .bind(known.fences.values().map(|mark| mark.token).collect::<Vec<_>>())
+        .bind(
+            known
+                .fences
+                .values()
+                .map(|mark| mark.version)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            known
+                .fences
+                .values()
+                .map(|mark| mark.token)
+                .collect::<Vec<_>>(),
+        )
         .bind(token)
         .bind(points.iter().map(|point| point.quoted_at).min())
         .bind(known.numbers)
-        .bind(known.currencies.iter().map(Currency::as_str).collect::<Vec<_>>());
+        .bind(
+            known
+                .currencies
+                .iter()
+                .map(Currency::as_str)
+                .collect::<Vec<_>>(),
+        );
 
-    let written = series::bind(append::bind(query, points), &changed).execute(connection).await?;
+    let written = series::bind(append::bind(query, points), &changed)
+        .execute(connection)
+        .await?;
 
     match written.rows_affected() {
         0 => Ok(false),
         rows if rows == changed.len() as u64 => Ok(true),
-        _ => Err(Error::Rejected(sqlx::Error::decode("series that are remembered are gone"))),
+        _ => Err(Error::Rejected(sqlx::Error::decode(
+            "series that are remembered are gone",
+        ))),
     }
 }

@@ -88,18 +88,36 @@ pub(super) async fn pass(
     let mut fences = Fences::new();
     let mut numbers = Vec::new();
     for row in rows {
-        fences.insert(row.shard_id, Mark { version: row.version, token: row.token });
+        fences.insert(
+            row.shard_id,
+            Mark {
+                version: row.version,
+                token: row.token,
+            },
+        );
         numbers = row.numbers.unwrap_or(numbers);
     }
 
     // Units are locked after the fences, as in every transaction.
     let units = units::complete(connection, currencies, numbers).await?;
-    Ok(Passage { fences, points_from, units })
+    Ok(Passage {
+        fences,
+        points_from,
+        units,
+    })
 }
 
 /// The marks after a batch with this token has passed fences that had the marks `fences`.
 pub(super) fn passed(fences: &Fences, token: Uuid) -> impl Iterator<Item = (i32, Mark)> {
-    fences.iter().map(move |(shard, mark)| (*shard, Mark { version: mark.version + 1, token }))
+    fences.iter().map(move |(shard, mark)| {
+        (
+            *shard,
+            Mark {
+                version: mark.version + 1,
+                token,
+            },
+        )
+    })
 }
 
 #[cfg(test)]
@@ -109,8 +127,41 @@ mod tests {
     #[test]
     fn a_batch_leaves_the_next_version_and_its_own_token_at_each_fence() {
         let (another, own) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let found = [(3, Mark { version: 7, token: another }), (5, Mark { version: 0, token: another })];
+        let found = [
+            (
+                3,
+                Mark {
+                    version: 7,
+                    token: another,
+                },
+            ),
+            (
+                5,
+                Mark {
+                    version: 0,
+                    token: another,
+                },
+            ),
+        ];
         let left: Vec<(i32, Mark)> = passed(&Fences::from(found), own).collect();
-        assert_eq!(left, [(3, Mark { version: 8, token: own }), (5, Mark { version: 1, token: own })]);
+        assert_eq!(
+            left,
+            [
+                (
+                    3,
+                    Mark {
+                        version: 8,
+                        token: own
+                    }
+                ),
+                (
+                    5,
+                    Mark {
+                        version: 1,
+                        token: own
+                    }
+                )
+            ]
+        );
     }
 }

@@ -121,8 +121,13 @@ async fn read(
     let mut neighbourhoods = BTreeMap::<i32, Neighbourhood>::new();
     for row in rows {
         let (series_id, quoted_at) = (row.series_id, row.quoted_at);
-        let decoded = row.decode().map_err(|fault| Error::Rejected(sqlx::Error::decode(fault)))?;
-        neighbourhoods.entry(series_id).or_default().insert(quoted_at, decoded);
+        let decoded = row
+            .decode()
+            .map_err(|fault| Error::Rejected(sqlx::Error::decode(fault)))?;
+        neighbourhoods
+            .entry(series_id)
+            .or_default()
+            .insert(quoted_at, decoded);
     }
 
     Ok(neighbourhoods)
@@ -130,7 +135,10 @@ async fn read(
 
 impl NeighbourRow {
     fn decode(self) -> Result<Row, Box<dyn std::error::Error + Send + Sync>> {
-        let average = MovingAverage { value: self.moving_average, points: u8::try_from(self.points)? };
+        let average = MovingAverage {
+            value: self.moving_average,
+            points: u8::try_from(self.points)?,
+        };
         Ok(Row {
             polled_at: self.polled_at,
             event_id: self.event_id,
@@ -170,7 +178,12 @@ fn apply<'a>(
             }
             Entry::Occupied(mut entry) => {
                 let stands = entry.get();
-                let answer = (stands.polled_at, stands.event_id, stands.price, stands.currency.as_ref());
+                let answer = (
+                    stands.polled_at,
+                    stands.event_id,
+                    stands.price,
+                    stands.currency.as_ref(),
+                );
                 if rank(event) <= answer {
                     continue;
                 }
@@ -226,7 +239,11 @@ fn repaired_points(
 /// A late point can change the tail only if the newest point is among the rows. Otherwise four
 /// stored successors of each late point lie between it and the tail.
 fn move_tail(series: &mut Series, rows: &Neighbourhood, beyond: &Beyond) {
-    if series.newest.as_ref().is_some_and(|newest| rows.contains_key(&newest.quoted_at)) {
+    if series
+        .newest
+        .as_ref()
+        .is_some_and(|newest| rows.contains_key(&newest.quoted_at))
+    {
         series.tail = beyond.tail(rows);
         series.changed = true;
     }
@@ -234,14 +251,23 @@ fn move_tail(series: &mut Series, rows: &Neighbourhood, beyond: &Beyond) {
 
 /// Brings the series' newest point up to date, if it is among those written.
 fn renew_newest(series: &mut Series, rows: &Neighbourhood, repaired: &[Point]) {
-    let Some(newest) = &mut series.newest else { return };
-    let Some(point) = repaired.iter().find(|point| point.quoted_at == newest.quoted_at) else { return };
+    let Some(newest) = &mut series.newest else {
+        return;
+    };
+    let Some(point) = repaired
+        .iter()
+        .find(|point| point.quoted_at == newest.quoted_at)
+    else {
+        return;
+    };
 
     *newest = Newest {
         quoted_at: point.quoted_at,
         polled_at: point.polled_at,
         average: point.average,
-        currency: rows.get(&point.quoted_at).and_then(|row| row.currency.clone()),
+        currency: rows
+            .get(&point.quoted_at)
+            .and_then(|row| row.currency.clone()),
     };
     series.changed = true;
 }

@@ -25,7 +25,11 @@ pub(super) struct Key<'a> {
 
 impl<'a> Key<'a> {
     pub(super) fn new(symbol: &'a Symbol, provider: &'a ProviderName) -> Self {
-        Self { symbol, provider, shard: shard::of(symbol) }
+        Self {
+            symbol,
+            provider,
+            shard: shard::of(symbol),
+        }
     }
 }
 
@@ -60,12 +64,19 @@ impl Series {
     /// Adds a point after the newest one and moves the tail. A different unit starts a new tail.
     pub(super) fn extend(&mut self, event: &PriceEvent, unit_id: i16) -> Point {
         let mut window = std::mem::take(&mut self.tail);
-        if self.newest.as_ref().is_some_and(|newest| newest.currency != event.currency) {
+        if self
+            .newest
+            .as_ref()
+            .is_some_and(|newest| newest.currency != event.currency)
+        {
             window.clear();
         }
 
         window.push(event.price);
-        let average = average(&window).unwrap_or(MovingAverage { value: event.price.into(), points: 1 });
+        let average = average(&window).unwrap_or(MovingAverage {
+            value: event.price.into(),
+            points: 1,
+        });
 
         if window.len() == WINDOW {
             window.remove(0);
@@ -102,9 +113,9 @@ pub(super) async fn read_or_insert(
     read(connection, slots, INSERT).await?;
 
     match slots.iter().find(|slot| matches!(slot, Slot::Unknown(_))) {
-        Some(slot) => {
-            Err(Error::Rejected(sqlx::Error::decode(format!("{slot:?} can be neither read nor made"))))
-        }
+        Some(slot) => Err(Error::Rejected(sqlx::Error::decode(format!(
+            "{slot:?} can be neither read nor made"
+        )))),
         None => Ok(()),
     }
 }
@@ -129,7 +140,10 @@ async fn read(
 ) -> Result<(), Error> {
     let unknown = |slot: &Slot<'_>| match slot {
         Slot::Known(_) => None,
-        Slot::Unknown(key) => Some((key.symbol.as_str().to_owned(), key.provider.as_str().to_owned())),
+        Slot::Unknown(key) => Some((
+            key.symbol.as_str().to_owned(),
+            key.provider.as_str().to_owned(),
+        )),
     };
     let names: Vec<(String, String)> = slots.iter().filter_map(unknown).collect();
     if names.is_empty() {
@@ -137,12 +151,17 @@ async fn read(
     }
 
     let (symbols, providers): (Vec<_>, Vec<_>) = names.into_iter().unzip();
-    let rows: Vec<SeriesRow> =
-        sqlx::query_as(statement).bind(symbols).bind(providers).fetch_all(connection).await?;
+    let rows: Vec<SeriesRow> = sqlx::query_as(statement)
+        .bind(symbols)
+        .bind(providers)
+        .fetch_all(connection)
+        .await?;
 
     let mut found = HashMap::with_capacity(rows.len());
     for row in rows {
-        let series = row.into_series().map_err(|fault| Error::Rejected(sqlx::Error::decode(fault)))?;
+        let series = row
+            .into_series()
+            .map_err(|fault| Error::Rejected(sqlx::Error::decode(fault)))?;
         found.insert((series.symbol.clone(), series.provider.clone()), series);
     }
 
@@ -176,13 +195,30 @@ struct SeriesRow {
 
 impl SeriesRow {
     fn into_series(self) -> Result<Series, Box<dyn std::error::Error + Send + Sync>> {
-        let before = [self.price_before_3, self.price_before_2, self.price_before_1, self.last_price];
-        let tail = before.into_iter().flatten().map(Price::try_from).collect::<Result<Vec<_>, _>>()?;
-        let newest = match (self.last_at, self.last_polled_at, self.last_average, self.last_points) {
+        let before = [
+            self.price_before_3,
+            self.price_before_2,
+            self.price_before_1,
+            self.last_price,
+        ];
+        let tail = before
+            .into_iter()
+            .flatten()
+            .map(Price::try_from)
+            .collect::<Result<Vec<_>, _>>()?;
+        let newest = match (
+            self.last_at,
+            self.last_polled_at,
+            self.last_average,
+            self.last_points,
+        ) {
             (Some(quoted_at), Some(polled_at), Some(value), Some(points)) => Some(Newest {
                 quoted_at,
                 polled_at,
-                average: MovingAverage { value, points: u8::try_from(points)? },
+                average: MovingAverage {
+                    value,
+                    points: u8::try_from(points)?,
+                },
                 currency: self.last_currency.map(Currency::try_from).transpose()?,
             }),
             _ => None,
@@ -190,8 +226,21 @@ impl SeriesRow {
 
         let symbol: Symbol = self.symbol.parse()?;
         let (shard, provider) = (shard::of(&symbol), self.provider.parse()?);
-        let Self { series_id, old_unit_id, .. } = self;
-        Ok(Series { series_id, symbol, provider, shard, newest, tail, old_unit_id, changed: false })
+        let Self {
+            series_id,
+            old_unit_id,
+            ..
+        } = self;
+        Ok(Series {
+            series_id,
+            symbol,
+            provider,
+            shard,
+            newest,
+            tail,
+            old_unit_id,
+            changed: false,
+        })
     }
 }
 
@@ -220,7 +269,9 @@ pub(super) async fn update(connection: &mut PgConnection, series: &[Series]) -> 
     .await?;
 
     if updated.rows_affected() != changed.len() as u64 {
-        return Err(Error::Rejected(sqlx::Error::decode("series that were just read are gone")));
+        return Err(Error::Rejected(sqlx::Error::decode(
+            "series that were just read are gone",
+        )));
     }
     Ok(())
 }
@@ -228,7 +279,9 @@ pub(super) async fn update(connection: &mut PgConnection, series: &[Series]) -> 
 /// The series that must be written back, each with its newest point.
 pub(super) fn changed(series: &[Series]) -> Vec<(&Series, &Newest)> {
     let changed = series.iter().filter(|series| series.changed);
-    changed.filter_map(|series| Some((series, series.newest.as_ref()?))).collect()
+    changed
+        .filter_map(|series| Some((series, series.newest.as_ref()?)))
+        .collect()
 }
 
 /// Binds the columns of the series to a statement, as ten arrays.
@@ -237,19 +290,55 @@ pub(super) fn bind<'q>(
     changed: &[(&Series, &Newest)],
 ) -> Query<'q, Postgres, PgArguments> {
     let tail = |from_end: usize| -> Vec<Option<Decimal>> {
-        let price = |series: &Series| Some(series.tail[series.tail.len().checked_sub(from_end)?].value());
+        let price =
+            |series: &Series| Some(series.tail[series.tail.len().checked_sub(from_end)?].value());
         changed.iter().map(|(series, _)| price(series)).collect()
     };
-    let currency = |newest: &Newest| newest.currency.as_ref().map(|currency| currency.as_str().to_owned());
+    let currency = |newest: &Newest| {
+        newest
+            .currency
+            .as_ref()
+            .map(|currency| currency.as_str().to_owned())
+    };
 
     query
-        .bind(changed.iter().map(|(series, _)| series.series_id).collect::<Vec<_>>())
-        .bind(changed.iter().map(|(_, newest)| newest.quoted_at).collect::<Vec<_>>())
-        .bind(changed.iter().map(|(_, newest)| newest.polled_at).collect::<Vec<_>>())
+        .bind(
+            changed
+                .iter()
+                .map(|(series, _)| series.series_id)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            changed
+                .iter()
+                .map(|(_, newest)| newest.quoted_at)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            changed
+                .iter()
+                .map(|(_, newest)| newest.polled_at)
+                .collect::<Vec<_>>(),
+        )
         .bind(tail(1))
-        .bind(changed.iter().map(|(_, newest)| newest.average.value).collect::<Vec<_>>())
-        .bind(changed.iter().map(|(_, newest)| i16::from(newest.average.points)).collect::<Vec<_>>())
-        .bind(changed.iter().map(|(_, newest)| currency(newest)).collect::<Vec<_>>())
+        .bind(
+            changed
+                .iter()
+                .map(|(_, newest)| newest.average.value)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            changed
+                .iter()
+                .map(|(_, newest)| i16::from(newest.average.points))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            changed
+                .iter()
+                .map(|(_, newest)| currency(newest))
+                .collect::<Vec<_>>(),
+        )
         .bind(tail(4))
         .bind(tail(3))
         .bind(tail(2))

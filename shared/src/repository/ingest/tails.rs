@@ -27,9 +27,14 @@ pub(super) struct Tails {
 impl Tails {
     /// Forgets the series behind fences that another writer has passed.
     pub(super) fn forget_unless(&mut self, fences: &Fences) {
-        let passed =
-            |(shard, mark): &(&i32, &Mark)| self.fences.get(shard).is_some_and(|known| known != *mark);
-        let stale: BTreeSet<i32> = fences.iter().filter(passed).map(|(shard, _)| *shard).collect();
+        let passed = |(shard, mark): &(&i32, &Mark)| {
+            self.fences.get(shard).is_some_and(|known| known != *mark)
+        };
+        let stale: BTreeSet<i32> = fences
+            .iter()
+            .filter(passed)
+            .map(|(shard, _)| *shard)
+            .collect();
         if stale.is_empty() {
             return;
         }
@@ -44,7 +49,10 @@ impl Tails {
     /// The marks that this writer left at the fences of `shards`; `None` unless it has passed all
     /// of them.
     pub(super) fn fences(&self, shards: &[i32]) -> Option<Fences> {
-        shards.iter().map(|shard| Some((*shard, *self.fences.get(shard)?))).collect()
+        shards
+            .iter()
+            .map(|shard| Some((*shard, *self.fences.get(shard)?)))
+            .collect()
     }
 
     /// Takes the series of `keys` out of the memory, in their order. A series that is not
@@ -52,7 +60,10 @@ impl Tails {
     pub(super) fn take<'a>(&mut self, keys: &[Key<'a>]) -> Vec<Slot<'a>> {
         keys.iter()
             .map(|key| {
-                let known = self.series.get_mut(key.provider).and_then(|series| series.remove(key.symbol));
+                let known = self
+                    .series
+                    .get_mut(key.provider)
+                    .and_then(|series| series.remove(key.symbol));
                 self.count -= usize::from(known.is_some());
                 known.map_or(Slot::Unknown(*key), Slot::Known)
             })
@@ -66,7 +77,10 @@ impl Tails {
             *self = Self::default();
         }
 
-        self.put_back(stored.into_iter().map(|series| Series { changed: false, ..series }));
+        self.put_back(stored.into_iter().map(|series| Series {
+            changed: false,
+            ..series
+        }));
         self.fences.extend(fence::passed(fences, token));
     }
 

@@ -27,7 +27,10 @@ impl Units {
 
     /// The numbers of these units, if all of them are known.
     pub(super) fn numbers(&self, currencies: &[Currency]) -> Option<Vec<i16>> {
-        currencies.iter().map(|currency| self.number(Some(currency))).collect()
+        currencies
+            .iter()
+            .map(|currency| self.number(Some(currency)))
+            .collect()
     }
 
     /// Takes over what another map knows.
@@ -61,10 +64,16 @@ pub(super) async fn complete(
 
     if !missing.is_empty() {
         let made = make(connection, &missing).await?;
-        let missing = currencies.iter().filter(|currency| !units.0.contains_key(*currency)).cloned();
-        let made: Vec<_> =
-            missing.filter_map(|name| Some((made.get(name.as_str()).copied()?, name))).collect();
-        units.0.extend(made.into_iter().map(|(number, name)| (name, number)));
+        let missing = currencies
+            .iter()
+            .filter(|currency| !units.0.contains_key(*currency))
+            .cloned();
+        let made: Vec<_> = missing
+            .filter_map(|name| Some((made.get(name.as_str()).copied()?, name)))
+            .collect();
+        units
+            .0
+            .extend(made.into_iter().map(|(number, name)| (name, number)));
     }
 
     Ok(units)
@@ -75,9 +84,14 @@ pub(super) async fn complete(
 ///
 /// No deadlock is possible: a writer that waits here holds only fences, and the holder of the lock
 /// needs no more fences.
-async fn make(connection: &mut PgConnection, names: &[String]) -> Result<HashMap<String, i16>, Error> {
+async fn make(
+    connection: &mut PgConnection,
+    names: &[String],
+) -> Result<HashMap<String, i16>, Error> {
     // A statement of its own, so that the next one sees what the last holder of the lock committed.
-    sqlx::query("lock table units in share row exclusive mode").execute(&mut *connection).await?;
+    sqlx::query("lock table units in share row exclusive mode")
+        .execute(&mut *connection)
+        .await?;
 
     sqlx::query(
         "insert into units (unit_id, unit)
@@ -89,10 +103,11 @@ async fn make(connection: &mut PgConnection, names: &[String]) -> Result<HashMap
     .execute(&mut *connection)
     .await?;
 
-    let made: Vec<(String, i16)> = sqlx::query_as("select unit, unit_id from units where unit = any($1)")
-        .bind(names)
-        .fetch_all(connection)
-        .await?;
+    let made: Vec<(String, i16)> =
+        sqlx::query_as("select unit, unit_id from units where unit = any($1)")
+            .bind(names)
+            .fetch_all(connection)
+            .await?;
 
     Ok(made.into_iter().collect())
 }

@@ -63,20 +63,35 @@ impl PartitionedTable {
         connection: &'c mut PgConnection,
     ) -> Result<Transaction<'c, Postgres>, Error> {
         let mut transaction = connection.begin_with(BEGIN).await?;
-        run(&mut transaction, format!("set local lock_timeout = {}", LOCK_TIMEOUT.as_millis())).await?;
-        run(&mut transaction, format!("lock table only {} in access exclusive mode", self.name)).await?;
+        run(
+            &mut transaction,
+            format!("set local lock_timeout = {}", LOCK_TIMEOUT.as_millis()),
+        )
+        .await?;
+        run(
+            &mut transaction,
+            format!("lock table only {} in access exclusive mode", self.name),
+        )
+        .await?;
         Ok(transaction)
     }
 
     /// Adds the holders of the lock to the error of a change that did not get it. The change's
     /// transaction must be over.
-    pub(super) async fn explain(&self, connection: &mut PgConnection, error: Error) -> PartitionError {
+    pub(super) async fn explain(
+        &self,
+        connection: &mut PgConnection,
+        error: Error,
+    ) -> PartitionError {
         if !error.is_lock_timeout() {
             return error.into();
         }
 
         match self.holders(connection).await {
-            Ok(holders) => PartitionError::Busy { table: self.name, holders: told(&holders) },
+            Ok(holders) => PartitionError::Busy {
+                table: self.name,
+                holders: told(&holders),
+            },
             Err(error) => error.into(),
         }
     }
@@ -112,10 +127,19 @@ fn told(holders: &[Holder]) -> String {
         return "somebody who has left it since".to_owned();
     }
 
-    let each = |Holder { pid, name, state, seconds }: &Holder| {
-        let since =
-            seconds.map_or_else(String::new, |seconds| format!(", in a transaction for {seconds:.0} s"));
-        format!("process {pid} ({name}, {}{since})", state.as_deref().unwrap_or("at work"))
+    let each = |Holder {
+                    pid,
+                    name,
+                    state,
+                    seconds,
+                }: &Holder| {
+        let since = seconds.map_or_else(String::new, |seconds| {
+            format!(", in a transaction for {seconds:.0} s")
+        });
+        format!(
+            "process {pid} ({name}, {}{since})",
+            state.as_deref().unwrap_or("at work")
+        )
     };
 
     holders.iter().map(each).collect::<Vec<_>>().join(" and ")

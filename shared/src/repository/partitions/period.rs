@@ -37,8 +37,13 @@ impl Period {
     }
 
     /// The starts of the periods from `first`, which must be one, up to `end`, excluded.
-    pub(super) fn starts(self, first: Timestamp, end: Timestamp) -> impl Iterator<Item = Timestamp> {
-        let next = move |start: &Timestamp| Some(self.start_after(*start, 1)).filter(|next| next > start);
+    pub(super) fn starts(
+        self,
+        first: Timestamp,
+        end: Timestamp,
+    ) -> impl Iterator<Item = Timestamp> {
+        let next =
+            move |start: &Timestamp| Some(self.start_after(*start, 1)).filter(|next| next > start);
         iter::successors(Some(first), next).take_while(move |start| *start < end)
     }
 }
@@ -64,8 +69,17 @@ mod tests {
 
     #[test]
     fn later_periods_follow_the_calendar_from_any_moment_of_a_period() {
-        assert_eq!(Period::Month.start_after(at("2024-01-31T12:00:00Z"), 1), at("2024-02-01T00:00:00Z"));
-        assert_eq!(Period::Month.start_after(at("2024-11-30T12:00:00Z"), 3), at("2025-02-01T00:00:00Z"));
-        assert_eq!(Period::Day.start_after(at("2024-02-28T00:00:00Z"), 2), at("2024-03-01T00:00:00Z"));
+        assert_eq!(
+            Period::Month.start_after(at("2024-01-31T12:00:00Z"), 1),
+            at("2024-02-01T00:00:00Z")
+        );
+        assert_eq!(
+            Period::Month.start_after(at("2024-11-30T12:00:00Z"), 3),
+            at("2025-02-01T00:00:00Z")
+        );
+        assert_eq!(
+            Period::Day.start_after(at("2024-02-28T00:00:00Z"), 2),
+            at("2024-03-01T00:00:00Z")
+        );
     }
 }

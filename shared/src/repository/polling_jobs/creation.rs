@@ -31,7 +31,9 @@ pub struct Prepared {
 pub enum InsertError {
     /// The limit on jobs whose interval is not a multiple of a minute is reached: each of them
     /// keeps a poller busy.
-    #[error("there are already {limit} polling jobs whose interval is not a multiple of 60 seconds")]
+    #[error(
+        "there are already {limit} polling jobs whose interval is not a multiple of 60 seconds"
+    )]
     TooManyRelayJobs {
         /// The limit.
         limit: u32,
@@ -100,7 +102,11 @@ pub async fn prepare(
     .await?;
 
     transaction.commit().await?;
-    Ok(Prepared { job_id: job.job_id, start_at, pending: true })
+    Ok(Prepared {
+        job_id: job.job_id,
+        start_at,
+        pending: true,
+    })
 }
 
 /// Makes a prepared job visible and polled; returns whether it exists. Repeating it changes
@@ -109,11 +115,12 @@ pub async fn prepare(
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
 pub async fn activate(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<bool, Error> {
-    let activated =
-        sqlx::query("update polling_jobs set pending_since = null where job_id = $1 and deleted_at is null")
-            .bind(job_id)
-            .execute(executor)
-            .await?;
+    let activated = sqlx::query(
+        "update polling_jobs set pending_since = null where job_id = $1 and deleted_at is null",
+    )
+    .bind(job_id)
+    .execute(executor)
+    .await?;
     Ok(activated.rows_affected() > 0)
 }
 
@@ -141,10 +148,16 @@ pub async fn withdraw(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<boo
 ///
 /// # Errors
 /// As [`prepare`].
-pub async fn insert(pool: &PgPool, job: &NewJob, max_relay_jobs: u32) -> Result<PollingJob, InsertError> {
+pub async fn insert(
+    pool: &PgPool,
+    job: &NewJob,
+    max_relay_jobs: u32,
+) -> Result<PollingJob, InsertError> {
     prepare(pool, job, None, max_relay_jobs).await?;
     activate(pool, job.job_id).await?;
-    Ok(get(pool, job.job_id).await?.ok_or(sqlx::Error::RowNotFound)?)
+    Ok(get(pool, job.job_id)
+        .await?
+        .ok_or(sqlx::Error::RowNotFound)?)
 }
 
 /// Whether a job exists or is being created.
@@ -153,7 +166,10 @@ pub async fn insert(pool: &PgPool, job: &NewJob, max_relay_jobs: u32) -> Result<
 /// When Postgres is unavailable or refuses the statement.
 pub async fn exists(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<bool, Error> {
     let query = "select exists (select from polling_jobs where job_id = $1 and deleted_at is null)";
-    Ok(sqlx::query_scalar(query).bind(job_id).fetch_one(executor).await?)
+    Ok(sqlx::query_scalar(query)
+        .bind(job_id)
+        .fetch_one(executor)
+        .await?)
 }
 
 /// Whether a job is being created: prepared in the last ten seconds, which is longer than a request
@@ -165,7 +181,10 @@ pub async fn is_pending(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<b
     let query = "select exists (select from polling_jobs
                                 where job_id = $1 and deleted_at is null
                                   and pending_since > now() - interval '10 seconds')";
-    Ok(sqlx::query_scalar(query).bind(job_id).fetch_one(executor).await?)
+    Ok(sqlx::query_scalar(query)
+        .bind(job_id)
+        .fetch_one(executor)
+        .await?)
 }
 
 /// Records the key with its request, unless it belongs to a request of the last 24 hours. Waits for
@@ -214,14 +233,21 @@ async fn same_request(
         return Err(InsertError::KeyOfAnotherRequest { job_id });
     }
 
-    Ok(Prepared { job_id, start_at: start_at.unwrap_or(job.created_at), pending })
+    Ok(Prepared {
+        job_id,
+        start_at: start_at.unwrap_or(job.created_at),
+        pending,
+    })
 }
 
 /// Fails if the limit is reached. Pending jobs count only for as long as a request may take: one
 /// that was left behind must not use up the limit.
 async fn check_limit(connection: &mut PgConnection, limit: u32) -> Result<(), InsertError> {
     // A statement of its own, so that the count sees what the last holder of the lock committed.
-    sqlx::query("select pg_advisory_xact_lock($1)").bind(RELAY_LIMIT_LOCK).execute(&mut *connection).await?;
+    sqlx::query("select pg_advisory_xact_lock($1)")
+        .bind(RELAY_LIMIT_LOCK)
+        .execute(&mut *connection)
+        .await?;
 
     let relay_jobs: i64 = sqlx::query_scalar(
         "select count(*) from polling_jobs
@@ -231,7 +257,11 @@ async fn check_limit(connection: &mut PgConnection, limit: u32) -> Result<(), In
     .fetch_one(connection)
     .await?;
 
-    if relay_jobs >= i64::from(limit) { Err(InsertError::TooManyRelayJobs { limit }) } else { Ok(()) }
+    if relay_jobs >= i64::from(limit) {
+        Err(InsertError::TooManyRelayJobs { limit })
+    } else {
+        Ok(())
+    }
 }
 
 fn names(job: &NewJob) -> Vec<&str> {

@@ -41,10 +41,11 @@ pub async fn remove_marked(pool: &PgPool) -> Result<Removed, Error> {
     .fetch_one(pool)
     .await?;
 
-    let keys = sqlx::query("delete from polling_job_keys where created_at < now() - interval '24 hours'")
-        .execute(pool)
-        .await?
-        .rows_affected();
+    let keys =
+        sqlx::query("delete from polling_job_keys where created_at < now() - interval '24 hours'")
+            .execute(pool)
+            .await?
+            .rows_affected();
 
     // Runs before jobs: a job is deleted only once none of its runs is left, which may take several
     // calls.
@@ -58,7 +59,12 @@ pub async fn remove_marked(pool: &PgPool) -> Result<Removed, Error> {
     .await?
     .rows_affected();
 
-    Ok(Removed { jobs, runs, pending: pending.unsigned_abs(), keys })
+    Ok(Removed {
+        jobs,
+        runs,
+        pending: pending.unsigned_abs(),
+        keys,
+    })
 }
 
 async fn remove_runs(pool: &PgPool) -> Result<u64, Error> {

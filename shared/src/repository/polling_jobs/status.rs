@@ -49,7 +49,9 @@ impl PollingJob {
     /// works.
     fn reason_of_stalling(&self, now: Timestamp) -> String {
         let overdue = format!("a run was due by {}", time_text(self.overdue_at));
-        let fired = self.last_firing_at.filter(|firing| *firing >= now - self.longest_silence());
+        let fired = self
+            .last_firing_at
+            .filter(|firing| *firing >= now - self.longest_silence());
 
         match (fired, self.last_firing_at) {
             (Some(firing), _) => format!(

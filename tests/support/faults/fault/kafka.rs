@@ -27,7 +27,10 @@ pub(super) async fn restart(site: &Site<'_>, signal: Signal) -> anyhow::Result<(
 /// Joins the group under the emulator's own name, which Kafka takes for the emulator's next life, and leaves.
 pub(super) async fn shut_out(site: &Site<'_>, number: usize) -> anyhow::Result<()> {
     let (group, member) = site.membership(number).context("no such stack")?;
-    let (servers, topic) = (site.ground.bootstrap_servers().to_owned(), site.topic.clone());
+    let (servers, topic) = (
+        site.ground.bootstrap_servers().to_owned(),
+        site.topic.clone(),
+    );
     let joining = move || {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", servers)
@@ -54,7 +57,11 @@ pub(super) async fn send_odd_records(site: &Site<'_>, random: &mut StdRng) -> an
     let _kafka = site.ground.kafka.lock().await;
     let odd: [Vec<RawHeader>; 4] = [
         vec![(b"pa\xeds".to_vec(), Some(b"x".to_vec()))],
-        vec![(vec![0xff; 300], None), (Vec::new(), Some(Vec::new())), (Vec::new(), None)],
+        vec![
+            (vec![0xff; 300], None),
+            (Vec::new(), Some(Vec::new())),
+            (Vec::new(), None),
+        ],
         vec![(b"large".to_vec(), Some(vec![0x80; 100_000]))],
         Vec::new(),
     ];
@@ -64,18 +71,41 @@ pub(super) async fn send_odd_records(site: &Site<'_>, random: &mut StdRng) -> an
         random.random_range(1..1_000),
         now.to_rfc3339_opts(SecondsFormat::Micros, true)
     );
-    let keys = [None, Some(Vec::new()), Some(b"\xff\xfe".to_vec()), Some(b"ODD".to_vec())];
+    let keys = [
+        None,
+        Some(Vec::new()),
+        Some(b"\xff\xfe".to_vec()),
+        Some(b"ODD".to_vec()),
+    ];
     let records = odd.into_iter().zip(keys).map(|(headers, key)| {
         let value = random.random_bool(0.8).then(|| event.clone().into_bytes());
-        RawRecord { key, value, headers }
+        RawRecord {
+            key,
+            value,
+            headers,
+        }
     });
-    let batch = RawBatch { timestamp: now.timestamp_millis(), codec: 0, records: records.collect() };
+    let batch = RawBatch {
+        timestamp: now.timestamp_millis(),
+        codec: 0,
+        records: records.collect(),
+    };
     let partition = random.random_range(0..PARTITIONS);
-    send(site.ground.bootstrap_servers(), &site.topic, partition, &batch).await.map(drop)
+    send(
+        site.ground.bootstrap_servers(),
+        &site.topic,
+        partition,
+        &batch,
+    )
+    .await
+    .map(drop)
 }
 
 /// Events that Postgres refuses for ever, each alone or several in a row, and good ones around them.
-pub(super) async fn send_refused_events(site: &Site<'_>, random: &mut StdRng) -> anyhow::Result<()> {
+pub(super) async fn send_refused_events(
+    site: &Site<'_>,
+    random: &mut StdRng,
+) -> anyhow::Result<()> {
     let _kafka = site.ground.kafka.lock().await;
     let now = Utc::now();
     let mut refused = false;
@@ -88,9 +118,23 @@ pub(super) async fn send_refused_events(site: &Site<'_>, random: &mut StdRng) ->
             random.random_range(1..1_000),
             quoted_at.to_rfc3339_opts(SecondsFormat::Micros, true)
         );
-        RawRecord { value: Some(event.into_bytes()), ..RawRecord::default() }
+        RawRecord {
+            value: Some(event.into_bytes()),
+            ..RawRecord::default()
+        }
     });
-    let batch = RawBatch { timestamp: now.timestamp_millis(), codec: 0, records: records.collect() };
+    let batch = RawBatch {
+        timestamp: now.timestamp_millis(),
+        codec: 0,
+        records: records.collect(),
+    };
     let partition = random.random_range(0..PARTITIONS);
-    send(site.ground.bootstrap_servers(), &site.topic, partition, &batch).await.map(drop)
+    send(
+        site.ground.bootstrap_servers(),
+        &site.topic,
+        partition,
+        &batch,
+    )
+    .await
+    .map(drop)
 }

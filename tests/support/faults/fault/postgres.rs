@@ -34,9 +34,13 @@ pub(super) async fn take_away(site: &mut Site<'_>, length: Duration) -> anyhow::
 /// Postgres's keeper starts it again.
 pub(super) async fn signal(site: &Site<'_>, signal: Signal) -> anyhow::Result<()> {
     let mut connection = site.ground.postgres().await?;
-    let backend: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await?;
+    let backend: i32 = sqlx::query_scalar("select pg_backend_pid()")
+        .fetch_one(&mut connection)
+        .await?;
     let stat = std::fs::read_to_string(format!("/proc/{backend}/stat"))?;
-    let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
+    let parent = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_whitespace().nth(1));
     let postmaster = parent.context("the postmaster's pid")?.parse()?;
     processes::signal(postmaster, signal);
     let back = async || {
@@ -47,10 +51,16 @@ pub(super) async fn signal(site: &Site<'_>, signal: Signal) -> anyhow::Result<()
     Ok(())
 }
 
-pub(super) async fn terminate_connections(site: &Site<'_>, random: &mut StdRng) -> anyhow::Result<()> {
+pub(super) async fn terminate_connections(
+    site: &Site<'_>,
+    random: &mut StdRng,
+) -> anyhow::Result<()> {
     let mut connection = site.ground.postgres().await?;
     for _ in 0..random.random_range(3..15) {
-        sqlx::query(TERMINATE).bind(&site.database).execute(&mut connection).await?;
+        sqlx::query(TERMINATE)
+            .bind(&site.database)
+            .execute(&mut connection)
+            .await?;
         sleep(Duration::from_millis(random.random_range(1..60))).await;
     }
     Ok(())
@@ -59,10 +69,23 @@ pub(super) async fn terminate_connections(site: &Site<'_>, random: &mut StdRng) 
 /// The old writer is gone, and clients find one that only reads until the new one takes over.
 pub(super) async fn fail_over(site: &Site<'_>, random: &mut StdRng) -> anyhow::Result<()> {
     let mut connection = site.ground.postgres().await?;
-    alter(&mut connection, &site.database, "set default_transaction_read_only = on").await?;
-    sqlx::query(TERMINATE).bind(&site.database).execute(&mut connection).await?;
+    alter(
+        &mut connection,
+        &site.database,
+        "set default_transaction_read_only = on",
+    )
+    .await?;
+    sqlx::query(TERMINATE)
+        .bind(&site.database)
+        .execute(&mut connection)
+        .await?;
     sleep(Duration::from_millis(random.random_range(1_000..5_000))).await;
-    alter(&mut connection, &site.database, "reset default_transaction_read_only").await
+    alter(
+        &mut connection,
+        &site.database,
+        "reset default_transaction_read_only",
+    )
+    .await
 }
 
 async fn alter(connection: &mut PgConnection, database: &str, change: &str) -> anyhow::Result<()> {
@@ -77,12 +100,17 @@ pub(super) async fn silence_writer(site: &Site<'_>) -> anyhow::Result<()> {
     let mut connection = site.pool.acquire().await?;
     let mut lock = connection.begin().await?;
     sqlx::query("lock table series").execute(&mut *lock).await?;
-    let waiting = "select exists (select from pg_locks where not granted and relation = 'series'::regclass)
+    let waiting =
+        "select exists (select from pg_locks where not granted and relation = 'series'::regclass)
                       and not exists (select from pg_stat_activity
                                       where datname = current_database() and state = 'active'
                                         and wait_event = 'ClientRead')";
     waiting::until("writer that waits", PATIENCE, async || {
-        sqlx::query_scalar(waiting).fetch_one(&mut *lock).await.unwrap_or(false).then_some(())
+        sqlx::query_scalar(waiting)
+            .fetch_one(&mut *lock)
+            .await
+            .unwrap_or(false)
+            .then_some(())
     })
     .await;
     site.link.silence_for_good();
@@ -124,7 +152,9 @@ async fn put_back(site: &mut Site<'_>, backup: &str) -> anyhow::Result<()> {
     site.link.mend().await?;
 
     let drop = AssertSqlSafe(format!("drop database {backup} with (force)"));
-    sqlx::query(drop).execute(&mut site.ground.postgres().await?).await?;
+    sqlx::query(drop)
+        .execute(&mut site.ground.postgres().await?)
+        .await?;
     Ok(())
 }
 
@@ -138,7 +168,11 @@ async fn set_fence_counts(site: &Site<'_>, counts: (Vec<i32>, Vec<i64>)) -> anyh
     let set = "update ingest_fences fence set version = passed.version
                from unnest($1::int4[], $2::int8[]) as passed(shard_id, version)
                where fence.shard_id = passed.shard_id";
-    sqlx::query(set).bind(counts.0).bind(counts.1).execute(&site.pool).await?;
+    sqlx::query(set)
+        .bind(counts.0)
+        .bind(counts.1)
+        .execute(&site.pool)
+        .await?;
     Ok(())
 }
 
@@ -146,14 +180,21 @@ async fn set_fence_counts(site: &Site<'_>, counts: (Vec<i32>, Vec<i64>)) -> anyh
 async fn copy(site: &Site<'_>, from: &str, to: &str) -> anyhow::Result<()> {
     let mut connection = site.ground.postgres().await?;
     for database in [from, to] {
-        sqlx::query(TERMINATE).bind(database).execute(&mut connection).await?;
+        sqlx::query(TERMINATE)
+            .bind(database)
+            .execute(&mut connection)
+            .await?;
     }
     let copied = async || {
         let drop = AssertSqlSafe(format!("drop database if exists {to} with (force)"));
         let create = AssertSqlSafe(format!("create database {to} template {from}"));
         let mut connection = site.ground.postgres().await.ok()?;
         sqlx::query(drop).execute(&mut connection).await.ok()?;
-        sqlx::query(create).execute(&mut connection).await.ok().map(|_| ())
+        sqlx::query(create)
+            .execute(&mut connection)
+            .await
+            .ok()
+            .map(|_| ())
     };
     // Connections that were just ended may still be there for a moment.
     waiting::until("copy of the database", PATIENCE, copied).await;

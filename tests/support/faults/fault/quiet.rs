@@ -23,7 +23,9 @@ pub(super) struct Quiet {
 impl Quiet {
     /// Symbols without a quote as yet.
     pub(super) fn new() -> Self {
-        Self { start: Utc::now() - TimeDelta::hours(1) }
+        Self {
+            start: Utc::now() - TimeDelta::hours(1),
+        }
     }
 
     /// Publishes the quote of this number of each symbol, in a batch for each partition, and waits until those are points.
@@ -35,22 +37,38 @@ impl Quiet {
             let event = format!(
                 r#"{{"symbol":"QUIET{symbol}","price":{price},"timestamp":"{text}","source":"made"}}"#
             );
-            RawRecord { value: Some(event.into_bytes()), ..RawRecord::default() }
+            RawRecord {
+                value: Some(event.into_bytes()),
+                ..RawRecord::default()
+            }
         };
         {
             let _kafka = site.ground.kafka.lock().await;
             for partition in 0..PARTITIONS {
                 let symbols = (0..SYMBOLS).filter(|symbol| symbol % PARTITIONS == partition);
                 let records = symbols.map(record).collect();
-                let batch = RawBatch { timestamp: Utc::now().timestamp_millis(), codec: 0, records };
-                send(site.ground.bootstrap_servers(), &site.topic, partition, &batch).await?;
+                let batch = RawBatch {
+                    timestamp: Utc::now().timestamp_millis(),
+                    codec: 0,
+                    records,
+                };
+                send(
+                    site.ground.bootstrap_servers(),
+                    &site.topic,
+                    partition,
+                    &batch,
+                )
+                .await?;
             }
         }
 
         let stored = async || {
             let count = "select count(*) from series where symbol like 'QUIET%' and last_at = $1";
-            let count: i64 =
-                sqlx::query_scalar(count).bind(quoted_at).fetch_one(&site.pool).await.unwrap_or_default();
+            let count: i64 = sqlx::query_scalar(count)
+                .bind(quoted_at)
+                .fetch_one(&site.pool)
+                .await
+                .unwrap_or_default();
             (count == i64::from(SYMBOLS)).then_some(())
         };
         waiting::until("points of quiet symbols", PATIENCE, stored).await;

@@ -76,14 +76,24 @@ impl Stream {
             Some(2) => (Some(nested()), None),
             Some(other) => (Some(VALUES[other - 3].to_vec()), None),
         };
-        Record { key: Some("S1".to_owned()), value, timestamp, fate: Fate::Rejected }
+        Record {
+            key: Some("S1".to_owned()),
+            value,
+            timestamp,
+            fate: Fate::Rejected,
+        }
     }
 }
 
 /// A good event but for one field.
 fn spoiled((field, value): Change) -> Vec<u8> {
     let quoted = format!("\"{}\"", text(Utc::now() - TimeDelta::hours(1)));
-    let good = [("symbol", "\"S1\""), ("price", "1.5"), ("timestamp", &quoted), ("source", "\"made\"")];
+    let good = [
+        ("symbol", "\"S1\""),
+        ("price", "1.5"),
+        ("timestamp", &quoted),
+        ("source", "\"made\""),
+    ];
     let kept = good.iter().filter(|(name, _)| *name != field).copied();
     let fields: Vec<String> = kept
         .chain(value.map(|value| (field, value)))

@@ -26,7 +26,10 @@ impl Contender for Averaging {
     async fn take(&mut self, event: &str) -> anyhow::Result<()> {
         let give_up_at = Instant::now() + Duration::from_secs(60);
         let summary = handle(&self.0, event, give_up_at).await?;
-        anyhow::ensure!(summary.rejected == 0, "the benchmark made an event that is rejected");
+        anyhow::ensure!(
+            summary.rejected == 0,
+            "the benchmark made an event that is rejected"
+        );
         Ok(())
     }
 }

@@ -14,8 +14,17 @@ pub(super) struct Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { symbols, batch, delivery, connections } = self;
-        write!(f, "{symbols} symbols, batch {batch}, {}, {connections} conn.", delivery.describe())
+        let Self {
+            symbols,
+            batch,
+            delivery,
+            connections,
+        } = self;
+        write!(
+            f,
+            "{symbols} symbols, batch {batch}, {}, {connections} conn.",
+            delivery.describe()
+        )
     }
 }
 
@@ -27,7 +36,12 @@ impl Case {
             for batch in [100, 1_000, 10_000] {
                 let held = delivery == Delivery::Clean || symbols == 5_000 && batch > 100;
                 if held || !quick {
-                    cases.push(Self { symbols, batch, delivery, connections });
+                    cases.push(Self {
+                        symbols,
+                        batch,
+                        delivery,
+                        connections,
+                    });
                 }
             }
         }

@@ -14,6 +14,9 @@ pub(crate) trait Contender: Send {
 /// The events of a batch, as the averager decodes them.
 pub(super) fn decode(event: &str) -> anyhow::Result<Vec<PriceEvent>> {
     let batch = batch::decode(event, chrono::Utc::now())?;
-    anyhow::ensure!(batch.rejected.is_empty(), "the benchmark made an event that is rejected");
+    anyhow::ensure!(
+        batch.rejected.is_empty(),
+        "the benchmark made an event that is rejected"
+    );
     Ok(batch.events)
 }

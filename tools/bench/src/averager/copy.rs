@@ -35,7 +35,11 @@ impl Copy {
                  from stdin (format binary)",
             )
             .await?;
-        Ok(Self { client, statement, ids: tables.ids() })
+        Ok(Self {
+            client,
+            statement,
+            ids: tables.ids(),
+        })
     }
 }
 
@@ -83,7 +87,10 @@ fn micros(time: Timestamp) -> i64 {
 /// A positive price of up to four decimals: base-10,000 digits, of which only the last is behind the point.
 fn put_numeric(data: &mut BytesMut, value: Decimal) -> anyhow::Result<()> {
     let scale = value.scale();
-    anyhow::ensure!(scale <= 4, "the benchmark's prices have four decimals at most");
+    anyhow::ensure!(
+        scale <= 4,
+        "the benchmark's prices have four decimals at most"
+    );
     let scaled = u64::try_from(value.mantissa())? * 10_u64.pow(4 - scale);
     let (mut whole, fraction) = (scaled / 10_000, scaled % 10_000);
     let mut digits = [0; 6];
@@ -94,7 +101,11 @@ fn put_numeric(data: &mut BytesMut, value: Decimal) -> anyhow::Result<()> {
         digits[first] = u16::try_from(whole % 10_000)?;
         whole /= 10_000;
     }
-    let last = if fraction == 0 { digits.len() - 1 } else { digits.len() };
+    let last = if fraction == 0 {
+        digits.len() - 1
+    } else {
+        digits.len()
+    };
     let sent = digits.get(first..last).unwrap_or_default();
     data.put_i32(i32::try_from(8 + 2 * sent.len())?);
     data.put_i16(i16::try_from(sent.len())?);

@@ -16,7 +16,10 @@ pub(super) struct Unnest {
 
 impl Unnest {
     pub(super) async fn open(server: &Server, tables: &Tables) -> anyhow::Result<Self> {
-        Ok(Self { connection: server.connection().await?, ids: tables.ids() })
+        Ok(Self {
+            connection: server.connection().await?,
+            ids: tables.ids(),
+        })
     }
 }
 
@@ -24,7 +27,10 @@ impl Unnest {
 impl Contender for Unnest {
     async fn take(&mut self, event: &str) -> anyhow::Result<()> {
         let events = decode(event)?;
-        let ids = events.iter().map(|event| self.ids.of(event)).collect::<anyhow::Result<Vec<_>>>()?;
+        let ids = events
+            .iter()
+            .map(|event| self.ids.of(event))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let prices: Vec<_> = events.iter().map(|event| event.price.value()).collect();
         sqlx::query(
             "insert into bench_unnest (quoted_at, polled_at, event_id, series_id, points, price, moving_average, unit_id)

@@ -18,7 +18,13 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 5] = [Self::Decode, Self::Copy, Self::Unnest, Self::Averager, Self::Naive];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Decode,
+        Self::Copy,
+        Self::Unnest,
+        Self::Averager,
+        Self::Naive,
+    ];
 
     /// Whether it stands a quote that comes again.
     pub(super) fn takes_repeats(self) -> bool {

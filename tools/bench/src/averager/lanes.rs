@@ -57,13 +57,25 @@ impl Lanes {
         server: &Server,
         tables: &Tables,
     ) -> anyhow::Result<Self> {
-        let delivery = if kind.takes_repeats() { case.delivery } else { Delivery::Clean };
+        let delivery = if kind.takes_repeats() {
+            case.delivery
+        } else {
+            Delivery::Clean
+        };
         let mut lanes = Vec::new();
         for writer in 0..case.connections {
             let feed = tables.feed(kind, (writer, case.connections), delivery)?;
             lanes.push((feed, open(kind, server, tables).await?));
         }
-        Ok(Self { kind, batch: if kind == Kind::Naive { NAIVE_BATCH } else { case.batch }, lanes })
+        Ok(Self {
+            kind,
+            batch: if kind == Kind::Naive {
+                NAIVE_BATCH
+            } else {
+                case.batch
+            },
+            lanes,
+        })
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -71,7 +83,11 @@ impl Lanes {
     }
 
     /// Warms up, and finds out how many events take about `seconds`.
-    pub(super) async fn calibrate(&mut self, server: &Server, seconds: f64) -> anyhow::Result<usize> {
+    pub(super) async fn calibrate(
+        &mut self,
+        server: &Server,
+        seconds: f64,
+    ) -> anyhow::Result<usize> {
         let mut few = self.batch * self.lanes.len();
         loop {
             let slice = self.slice(server, few).await?;
@@ -93,7 +109,9 @@ impl Lanes {
         let batches = events.div_ceil(self.batch * self.lanes.len());
         let mut work = Vec::new();
         for (mut feed, contender) in self.lanes.drain(..) {
-            let events = (0..batches).map(|_| feed.batch(self.batch)).collect::<anyhow::Result<Vec<_>>>()?;
+            let events = (0..batches)
+                .map(|_| feed.batch(self.batch))
+                .collect::<anyhow::Result<Vec<_>>>()?;
             work.push((feed, contender, events));
         }
         let lanes = work.len();

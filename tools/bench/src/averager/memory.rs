@@ -28,8 +28,16 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) async fn peak(server: &mut Server, binaries: &Path) -> anyhow::Result<f64> {
     server.new_database().await?;
     let symbols = feed::symbols(SYMBOLS);
-    let mut feed = Feed::new(&symbols, feed::start_before_now(100)?, 0, (0, 1), Delivery::Imperfect)?;
-    let events = (0..BATCHES).map(|_| feed.batch(BATCH)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut feed = Feed::new(
+        &symbols,
+        feed::start_before_now(100)?,
+        0,
+        (0, 1),
+        Delivery::Imperfect,
+    )?;
+    let events = (0..BATCHES)
+        .map(|_| feed.batch(BATCH))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let (answered, mut answers) = mpsc::channel(BATCHES);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -46,10 +54,15 @@ pub(super) async fn peak(server: &mut Server, binaries: &Path) -> anyhow::Result
         .spawn()
         .context("starting the averager")?;
     for _ in 0..BATCHES {
-        let succeeded = timeout(PATIENCE, answers.recv()).await.context("the averager does not answer")?;
+        let succeeded = timeout(PATIENCE, answers.recv())
+            .await
+            .context("the averager does not answer")?;
         anyhow::ensure!(succeeded == Some(true), "the averager failed on a batch");
     }
-    let peak = function.id().and_then(cpu::peak_memory).context("the averager is gone")?;
+    let peak = function
+        .id()
+        .and_then(cpu::peak_memory)
+        .context("the averager is gone")?;
     function.kill().await?;
     api.abort();
     Ok(peak)
@@ -65,10 +78,15 @@ fn runtime_api(mut events: Vec<String>, answered: mpsc::Sender<bool>) -> Router 
             "/2018-06-01/runtime/invocation/next",
             get(async move || {
                 let event = events.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                let Some(event) = event else { return std::future::pending().await };
+                let Some(event) = event else {
+                    return std::future::pending().await;
+                };
                 let deadline = (Utc::now() + PATIENCE).timestamp_millis().to_string();
                 let headers = [
-                    ("Lambda-Runtime-Aws-Request-Id", uuid::Uuid::new_v4().to_string()),
+                    (
+                        "Lambda-Runtime-Aws-Request-Id",
+                        uuid::Uuid::new_v4().to_string(),
+                    ),
                     ("Lambda-Runtime-Deadline-Ms", deadline),
                     (
                         "Lambda-Runtime-Invoked-Function-Arn",
@@ -82,7 +100,10 @@ fn runtime_api(mut events: Vec<String>, answered: mpsc::Sender<bool>) -> Router 
             "/2018-06-01/runtime/invocation/{id}/response",
             post(async move || tell(&answered, true).await),
         )
-        .route("/2018-06-01/runtime/invocation/{id}/error", post(async move || tell(&failed, false).await))
+        .route(
+            "/2018-06-01/runtime/invocation/{id}/error",
+            post(async move || tell(&failed, false).await),
+        )
 }
 
 async fn tell(answered: &mpsc::Sender<bool>, succeeded: bool) -> StatusCode {

@@ -20,7 +20,10 @@ pub(super) struct Naive {
 
 impl Naive {
     pub(super) async fn open(server: &Server, tables: &Tables) -> anyhow::Result<Self> {
-        Ok(Self { connection: server.connection().await?, ids: tables.ids() })
+        Ok(Self {
+            connection: server.connection().await?,
+            ids: tables.ids(),
+        })
     }
 
     async fn store(&mut self, event: &PriceEvent) -> anyhow::Result<()> {
@@ -35,7 +38,9 @@ impl Naive {
         for price in last.into_iter().take(4) {
             window.push(Price::try_from(price)?);
         }
-        let Some(average) = average(&window) else { anyhow::bail!("a window of no prices") };
+        let Some(average) = average(&window) else {
+            anyhow::bail!("a window of no prices")
+        };
         sqlx::query(
             "insert into bench_naive (quoted_at, polled_at, event_id, series_id, points, price, moving_average,
                                       unit_id)

@@ -12,7 +12,11 @@ use super::tables::Tables;
 use crate::postgres::Server;
 
 /// A writer of this kind, with a connection of its own.
-pub(super) async fn open(kind: Kind, server: &Server, tables: &Tables) -> anyhow::Result<Box<dyn Contender>> {
+pub(super) async fn open(
+    kind: Kind,
+    server: &Server,
+    tables: &Tables,
+) -> anyhow::Result<Box<dyn Contender>> {
     Ok(match kind {
         Kind::Decode => Box::new(Decoding),
         Kind::Copy => Box::new(Copy::open(server, tables).await?),

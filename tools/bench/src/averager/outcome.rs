@@ -25,7 +25,9 @@ impl Outcome {
     ) -> anyhow::Result<Self> {
         let (rounds, seconds) = if quick { (3, 0.4) } else { (3, 1.0) };
         // The per-event way does not know of batches; once for each delivery and number of connections is enough.
-        let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Naive || case.batch == 1_000);
+        let kinds = Kind::ALL
+            .into_iter()
+            .filter(|kind| *kind != Kind::Naive || case.batch == 1_000);
         let mut contenders = Vec::new();
         for kind in kinds {
             progress.tell(format!("averager: {case}: warming up {kind}"));
@@ -55,7 +57,10 @@ impl Outcome {
     /// One contender's figure as a ratio to another's, round by round.
     pub(super) fn ratios(&self, kind: Kind, to: Kind, figure: impl Fn(&Slice) -> f64) -> Vec<f64> {
         let slices = |kind| self.0.get(&kind).into_iter().flatten();
-        slices(kind).zip(slices(to)).map(|(one, other)| figure(one) / figure(other)).collect()
+        slices(kind)
+            .zip(slices(to))
+            .map(|(one, other)| figure(one) / figure(other))
+            .collect()
     }
 
     /// How fast `kind` is in wall time: 1 is as fast as `to`.

@@ -16,7 +16,10 @@ const BATCHES: usize = 300;
 const BATCH: usize = 10;
 
 pub(super) fn table() -> Table {
-    Table::new("Batches of 10 over TCP, ms a batch", &["symbols", "contender", "p50", "p99"])
+    Table::new(
+        "Batches of 10 over TCP, ms a batch",
+        &["symbols", "contender", "p50", "p99"],
+    )
 }
 
 pub(super) async fn measure(
@@ -37,7 +40,12 @@ pub(super) async fn measure(
         }
         tables.sent(kind, &feed);
         let figure = |percent| rounded(percentile(times.iter().copied(), percent));
-        table.row(vec![json!(symbols), json!(kind.to_string()), figure(50), figure(99)]);
+        table.row(vec![
+            json!(symbols),
+            json!(kind.to_string()),
+            figure(50),
+            figure(99),
+        ]);
     }
     Ok(())
 }

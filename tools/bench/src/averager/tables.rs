@@ -33,15 +33,20 @@ impl SeriesIds {
 
     /// Some for series that no table has.
     pub(crate) fn numbered(symbols: usize) -> Self {
-        Self(Arc::new(feed::symbols(symbols).into_iter().zip(1..).collect()))
+        Self(Arc::new(
+            feed::symbols(symbols).into_iter().zip(1..).collect(),
+        ))
     }
 
     /// Reads them from the database.
     async fn read(server: &Server) -> anyhow::Result<Self> {
         let mut connection = server.connection().await?;
-        let rows: Vec<(String, i32)> =
-            sqlx::query_as("select symbol, series_id from series").fetch_all(&mut connection).await?;
-        let ids = rows.into_iter().map(|(symbol, id)| Ok((symbol.parse()?, id)));
+        let rows: Vec<(String, i32)> = sqlx::query_as("select symbol, series_id from series")
+            .fetch_all(&mut connection)
+            .await?;
+        let ids = rows
+            .into_iter()
+            .map(|(symbol, id)| Ok((symbol.parse()?, id)));
         Ok(Self(Arc::new(ids.collect::<anyhow::Result<_>>()?)))
     }
 }
@@ -67,11 +72,19 @@ impl Tables {
         let mut averaging = Averaging::open(server)?;
         let expected_points = symbols.len() * FIRST_ROUNDS;
         for begun in (0..expected_points).step_by(BATCH) {
-            averaging.take(&first.batch(BATCH.min(expected_points - begun))?).await?;
+            averaging
+                .take(&first.batch(BATCH.min(expected_points - begun))?)
+                .await?;
         }
         copy(server).await?;
         let next_round = Kind::ALL.map(|kind| (kind, FIRST_ROUNDS)).into();
-        Ok(Self { symbols, start, ids: SeriesIds::read(server).await?, next_round, expected_points })
+        Ok(Self {
+            symbols,
+            start,
+            ids: SeriesIds::read(server).await?,
+            next_round,
+            expected_points,
+        })
     }
 
     pub(super) fn ids(&self) -> SeriesIds {
@@ -79,7 +92,12 @@ impl Tables {
     }
 
     /// The events that a writer of this kind is to get next.
-    pub(super) fn feed(&self, kind: Kind, writer: (u32, u32), delivery: Delivery) -> anyhow::Result<Feed> {
+    pub(super) fn feed(
+        &self,
+        kind: Kind,
+        writer: (u32, u32),
+        delivery: Delivery,
+    ) -> anyhow::Result<Feed> {
         let round = self.next_round.get(&kind).copied().unwrap_or(FIRST_ROUNDS);
         Feed::new(&self.symbols, self.start, round, writer, delivery)
     }
@@ -101,7 +119,9 @@ async fn copy(server: &Server) -> anyhow::Result<()> {
     let mut connection = server.connection().await?;
     for table in COPIES {
         let fill = format!("insert into {table} select * from price_points");
-        sqlx::query(AssertSqlSafe(fill)).execute(&mut connection).await?;
+        sqlx::query(AssertSqlSafe(fill))
+            .execute(&mut connection)
+            .await?;
     }
     sqlx::query(
         "create table bench_naive_latest (series_id int4 primary key, quoted_at timestamptz not null,
@@ -124,13 +144,16 @@ pub(crate) async fn copy_structure(server: &Server, table: &str) -> anyhow::Resu
     )
     .fetch_all(&mut connection)
     .await?;
-    let parent =
-        format!("create table {table} (like price_points including all) partition by range (quoted_at)");
+    let parent = format!(
+        "create table {table} (like price_points including all) partition by range (quoted_at)"
+    );
     let partition = |(name, bounds): &(String, String)| {
         format!("create table {table}_{name} partition of {table} {bounds}")
     };
     for statement in std::iter::once(parent).chain(partitions.iter().map(partition)) {
-        sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;
+        sqlx::query(AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await?;
     }
     Ok(())
 }

@@ -36,7 +36,9 @@ impl Broker {
     }
 
     fn start_and_wait() -> anyhow::Result<Self> {
-        let data = tempfile::Builder::new().prefix("market-data-bench-kafka-").tempdir()?;
+        let data = tempfile::Builder::new()
+            .prefix("market-data-bench-kafka-")
+            .tempdir()?;
         let mut child = Command::new(workspace().join("tools/kafka/start"))
             .args(["--port", "0", "--until-stdin-closes", "--data-dir"])
             .arg(data.path())
@@ -48,7 +50,12 @@ impl Broker {
         let lines = BufReader::new(child.stdout.take().context("its standard output")?).lines();
         for line in lines {
             if let Some(address) = line?.strip_prefix("ready ") {
-                return Ok(Self { bootstrap_servers: address.to_owned(), child, stdin, _data: data });
+                return Ok(Self {
+                    bootstrap_servers: address.to_owned(),
+                    child,
+                    stdin,
+                    _data: data,
+                });
             }
         }
         anyhow::bail!("Kafka ended before it was ready; its messages stand above")
@@ -75,9 +82,15 @@ impl Broker {
     pub(super) async fn new_topic(&self, purpose: &str) -> anyhow::Result<String> {
         let name = format!("{purpose}-{}", uuid::Uuid::new_v4().simple());
         let admin: AdminClient<DefaultClientContext> = self.config().create()?;
-        let topic = NewTopic::new(&name, i32::try_from(PARTITIONS)?, TopicReplication::Fixed(1));
+        let topic = NewTopic::new(
+            &name,
+            i32::try_from(PARTITIONS)?,
+            TopicReplication::Fixed(1),
+        );
         for result in admin.create_topics([&topic], &AdminOptions::new()).await? {
-            result.map_err(|(name, code)| anyhow::anyhow!("the topic {name} could not be made: {code}"))?;
+            result.map_err(|(name, code)| {
+                anyhow::anyhow!("the topic {name} could not be made: {code}")
+            })?;
         }
         Ok(name)
     }
@@ -114,7 +127,10 @@ impl Broker {
     /// Who can tell how far the event source mapping has come.
     pub(super) fn group_progress(&self, topic: &str) -> anyhow::Result<GroupProgress> {
         let consumer = self.config().set("group.id", GROUP).create()?;
-        Ok(GroupProgress { consumer, partitions: partitions(topic, Offset::Invalid)? })
+        Ok(GroupProgress {
+            consumer,
+            partitions: partitions(topic, Offset::Invalid)?,
+        })
     }
 }
 
@@ -168,8 +184,13 @@ pub(super) struct GroupProgress {
 impl GroupProgress {
     /// How many records of the topic are done with.
     pub(super) fn committed(&self) -> anyhow::Result<usize> {
-        let committed = self.consumer.committed_offsets(self.partitions.clone(), PATIENCE)?;
-        let offsets = committed.elements().into_iter().filter_map(|element| element.offset().to_raw());
+        let committed = self
+            .consumer
+            .committed_offsets(self.partitions.clone(), PATIENCE)?;
+        let offsets = committed
+            .elements()
+            .into_iter()
+            .filter_map(|element| element.offset().to_raw());
         let sum: i64 = offsets.filter(|offset| *offset > 0).sum();
         ensure!(sum >= 0, "negative offsets");
         Ok(usize::try_from(sum)?)

@@ -61,9 +61,17 @@ impl Load {
 
     /// The watched events that were produced from `since` on, as far as they are visible.
     pub(super) fn seen_since(&self, since: Instant) -> anyhow::Result<Vec<Seen>> {
-        anyhow::ensure!(self.tasks.iter().all(|task| !task.is_finished()), "the load ended by itself");
+        anyhow::ensure!(
+            self.tasks.iter().all(|task| !task.is_finished()),
+            "the load ended by itself"
+        );
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(watched.seen.iter().filter(|seen| seen.produced >= since).copied().collect())
+        Ok(watched
+            .seen
+            .iter()
+            .filter(|seen| seen.produced >= since)
+            .copied()
+            .collect())
     }
 }
 
@@ -86,7 +94,10 @@ async fn produce(
         let record = feed.record()?;
         if number.is_multiple_of(SAMPLE) {
             let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
-            watched.waiting.entry(record.key.clone()).or_insert((record.quoted_at, Instant::now()));
+            watched
+                .waiting
+                .entry(record.key.clone())
+                .or_insert((record.quoted_at, Instant::now()));
         }
         producer.send(&topic, &record)?;
     }
@@ -98,7 +109,11 @@ async fn watch(mut connection: PgConnection, watched: Arc<Mutex<Watched>>) -> an
         sleep(PACE).await;
         let (symbols, times): (Vec<String>, Vec<Timestamp>) = {
             let watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
-            watched.waiting.iter().map(|(symbol, (quoted_at, _))| (symbol.clone(), *quoted_at)).unzip()
+            watched
+                .waiting
+                .iter()
+                .map(|(symbol, (quoted_at, _))| (symbol.clone(), *quoted_at))
+                .unzip()
         };
         let visible: Vec<String> = sqlx::query_scalar(
             "select s.symbol from unnest($1::text[], $2::timestamptz[]) as w(symbol, quoted_at)
@@ -113,7 +128,10 @@ async fn watch(mut connection: PgConnection, watched: Arc<Mutex<Watched>>) -> an
         let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
         for symbol in visible {
             if let Some((_, produced)) = watched.waiting.remove(&symbol) {
-                watched.seen.push(Seen { produced, visible: now });
+                watched.seen.push(Seen {
+                    produced,
+                    visible: now,
+                });
             }
         }
     }

@@ -51,7 +51,9 @@ impl Stack {
         broker: &Broker,
         topic: &str,
     ) -> anyhow::Result<Self> {
-        let data = tempfile::Builder::new().prefix("market-data-bench-stack-").tempdir()?;
+        let data = tempfile::Builder::new()
+            .prefix("market-data-bench-stack-")
+            .tempdir()?;
         let mut stack = Self {
             binaries: binaries.to_owned(),
             database_url: server.url.clone(),
@@ -66,9 +68,19 @@ impl Stack {
 
     /// Starts the emulator; it reads the topic as soon as it can.
     pub(super) fn spawn(&mut self) -> anyhow::Result<()> {
-        let log = File::options().create(true).append(true).open(self.data.path().join("log"))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.data.path().join("log"))?;
         let mut child = Command::new(self.binaries.join("emulator"))
-            .args(["--output", "json", "--port", "0", "--until-stdin-closes", "--bin-dir"])
+            .args([
+                "--output",
+                "json",
+                "--port",
+                "0",
+                "--until-stdin-closes",
+                "--bin-dir",
+            ])
             .arg(&self.binaries)
             .arg("--data-dir")
             .arg(self.data.path().join("data"))
@@ -118,7 +130,10 @@ impl Stack {
     /// CPU time of the averagers, and of everything else of the stack.
     pub(super) fn cpu(&self) -> (Duration, Duration) {
         let averagers = cpu::of_children_named(self.emulator(), AVERAGER);
-        (averagers, cpu::of_tree(self.emulator()).saturating_sub(averagers))
+        (
+            averagers,
+            cpu::of_tree(self.emulator()).saturating_sub(averagers),
+        )
     }
 
     /// Ends the emulator as `kill -9` does.
@@ -131,7 +146,9 @@ impl Stack {
 
     /// Ends the stack cleanly.
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
-        let Some((mut child, stdin)) = self.emulator.take() else { return Ok(()) };
+        let Some((mut child, stdin)) = self.emulator.take() else {
+            return Ok(());
+        };
         drop(stdin);
         tokio::task::spawn_blocking(move || child.wait()).await??;
         Ok(())

@@ -52,15 +52,26 @@ pub(super) async fn measure(
     let topic = broker.new_topic("price-events").await?;
     let mut stack = Stack::start(binaries, server, broker, &topic).await?;
     let symbols = feed::symbols(SYMBOLS);
-    let feed = Feed::new(&symbols, feed::start_before_now(10_000)?, 0, (0, 1), Delivery::Clean)?;
+    let feed = Feed::new(
+        &symbols,
+        feed::start_before_now(10_000)?,
+        0,
+        (0, 1),
+        Delivery::Clean,
+    )?;
     let load = Load::start(broker, server, topic, feed).await?;
     sleep(WARM_UP).await;
-    progress.tell(format!("end to end: latency at 1,000 events/s for {seconds} s"));
+    progress.tell(format!(
+        "end to end: latency at 1,000 events/s for {seconds} s"
+    ));
     let started = Instant::now();
     sleep(Duration::from_secs(seconds)).await;
     let seen = load.seen_since(started)?;
     ensure!(!seen.is_empty(), "no average became visible");
-    let latencies: Vec<f64> = seen.iter().map(|seen| milliseconds(seen.visible - seen.produced)).collect();
+    let latencies: Vec<f64> = seen
+        .iter()
+        .map(|seen| milliseconds(seen.visible - seen.produced))
+        .collect();
     let (mut averager, mut emulator) = (Vec::new(), Vec::new());
     for _ in 0..kills {
         progress.tell("end to end: kill -9 of the averager");
@@ -95,7 +106,8 @@ async fn after_kill_of_averager(stack: &Stack, load: &Load) -> anyhow::Result<f6
     ensure!(!averagers.is_empty(), "no averager runs");
     let killed = Instant::now();
     for averager in averagers {
-        kill(Pid::from_raw(i32::try_from(averager)?), Signal::SIGKILL).context("killing the averager")?;
+        kill(Pid::from_raw(i32::try_from(averager)?), Signal::SIGKILL)
+            .context("killing the averager")?;
     }
     first_average_after(load, killed).await
 }
@@ -108,7 +120,10 @@ async fn first_average_after(load: &Load, killed: Instant) -> anyhow::Result<f64
         if let Some(first) = seen.iter().map(|seen| seen.visible).min() {
             return Ok((first - killed).as_secs_f64());
         }
-        ensure!(Instant::now() < deadline, "no new average within {PATIENCE:?} of a kill");
+        ensure!(
+            Instant::now() < deadline,
+            "no new average within {PATIENCE:?} of a kill"
+        );
         sleep(BETWEEN_LOOKS).await;
     }
 }
@@ -126,13 +141,35 @@ impl Steady {
         let none = serde_json::Value::Null;
         let latency = format!("latency over {} s, ms", self.seconds);
         let (p50, p99) = (rounded(self.p50), rounded(self.p99));
-        table.row(vec![json!(latency), json!(self.samples), p50, p99, none.clone(), none.clone()]);
+        table.row(vec![
+            json!(latency),
+            json!(self.samples),
+            p50,
+            p99,
+            none.clone(),
+            none.clone(),
+        ]);
         for (name, median, worst) in [
-            ("kill -9 of the averager, s", self.after_averager, self.worst_after_averager),
-            ("kill -9 of the emulator, s", self.after_emulator, self.worst_after_emulator),
+            (
+                "kill -9 of the averager, s",
+                self.after_averager,
+                self.worst_after_averager,
+            ),
+            (
+                "kill -9 of the emulator, s",
+                self.after_emulator,
+                self.worst_after_emulator,
+            ),
         ] {
             let (median, worst) = (rounded(median), rounded(worst));
-            table.row(vec![json!(name), json!(self.kills), none.clone(), none.clone(), median, worst]);
+            table.row(vec![
+                json!(name),
+                json!(self.kills),
+                none.clone(),
+                none.clone(),
+                median,
+                worst,
+            ]);
         }
         table
     }

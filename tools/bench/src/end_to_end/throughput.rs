@@ -106,17 +106,23 @@ impl Throughput<'_> {
         producer.flush()
     }
 
-    async fn limits(&self, server: &Server, topic: &str, records: &[Record]) -> anyhow::Result<Limits> {
+    async fn limits(
+        &self,
+        server: &Server,
+        topic: &str,
+        records: &[Record],
+    ) -> anyhow::Result<Limits> {
         let (client, broker) = (cpu::of_this_process(), self.broker.cpu());
         let consumed = self.broker.consume(topic, self.events)?;
-        let consumer_cpu =
-            cpu::of_this_process().saturating_sub(client) + self.broker.cpu().saturating_sub(broker);
+        let consumer_cpu = cpu::of_this_process().saturating_sub(client)
+            + self.broker.cpu().saturating_sub(broker);
         let events = decode(records)?;
         let ids = SeriesIds::numbered(self.symbols);
         copy_structure(server, "bench_copy").await?;
         let (client, database) = (cpu::of_this_process(), server.cpu());
         let copied = copy(server, &events, &ids).await?;
-        let copy_cpu = cpu::of_this_process().saturating_sub(client) + server.cpu().saturating_sub(database);
+        let copy_cpu =
+            cpu::of_this_process().saturating_sub(client) + server.cpu().saturating_sub(database);
         Ok(Limits {
             consumer_rate: self.rate(consumed),
             consumer_cpu: per_million(consumer_cpu, self.events),
@@ -138,9 +144,18 @@ impl Throughput<'_> {
         wait_for(&progress, self.events).await?;
         let (took, after) = (started.elapsed(), self.used(server, &stack));
         let counted = self.events - first;
-        ensure!(counted > self.events / 4, "most of the topic was stored before it could be measured");
-        let spent = |of: fn(&Used) -> Duration| per_million(of(&after).saturating_sub(of(&before)), counted);
-        let memory = |pids: &[u32]| pids.iter().filter_map(|pid| cpu::peak_memory(*pid)).fold(0.0, f64::max);
+        ensure!(
+            counted > self.events / 4,
+            "most of the topic was stored before it could be measured"
+        );
+        let spent = |of: fn(&Used) -> Duration| {
+            per_million(of(&after).saturating_sub(of(&before)), counted)
+        };
+        let memory = |pids: &[u32]| {
+            pids.iter()
+                .filter_map(|pid| cpu::peak_memory(*pid))
+                .fold(0.0, f64::max)
+        };
         let run = Run {
             rate: counted as f64 / took.as_secs_f64(),
             averager_cpu: spent(|used| used.averager),
@@ -156,7 +171,12 @@ impl Throughput<'_> {
 
     fn used(&self, server: &Server, stack: &Stack) -> Used {
         let (averager, emulator) = stack.cpu();
-        Used { averager, emulator, postgres: server.cpu(), broker: self.broker.cpu() }
+        Used {
+            averager,
+            emulator,
+            postgres: server.cpu(),
+            broker: self.broker.cpu(),
+        }
     }
 }
 
@@ -171,7 +191,10 @@ async fn wait_for(progress: &GroupProgress, count: usize) -> anyhow::Result<usiz
         if committed > before {
             (before, moved) = (committed, Instant::now());
         }
-        ensure!(moved.elapsed() < PATIENCE, "{committed} of {count} records are committed, and no more");
+        ensure!(
+            moved.elapsed() < PATIENCE,
+            "{committed} of {count} records are committed, and no more"
+        );
         sleep(BETWEEN_LOOKS).await;
     }
 }
@@ -183,8 +206,17 @@ fn per_million(cpu: Duration, events: usize) -> f64 {
 fn decode(records: &[Record]) -> anyhow::Result<Vec<PriceEvent>> {
     let decoded = records.iter().map(|record| {
         let timestamp = chrono::DateTime::from_timestamp_millis(record.timestamp);
-        let coordinates = RecordCoordinates { topic: "bench", partition: 0, offset: 0, timestamp };
-        Ok(PriceEvent::decode(Some(&record.value), &coordinates, chrono::Utc::now())?)
+        let coordinates = RecordCoordinates {
+            topic: "bench",
+            partition: 0,
+            offset: 0,
+            timestamp,
+        };
+        Ok(PriceEvent::decode(
+            Some(&record.value),
+            &coordinates,
+            chrono::Utc::now(),
+        )?)
     });
     decoded.collect()
 }

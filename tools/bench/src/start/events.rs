@@ -34,7 +34,9 @@ pub(super) struct Events {
 
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Events").field("job_id", &self.job_id).finish_non_exhaustive()
+        f.debug_struct("Events")
+            .field("job_id", &self.job_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -51,7 +53,9 @@ impl Events {
             interval_seconds: INTERVAL,
             created_at: Utc::now() - JOB_AGE,
         };
-        let job = polling_jobs::insert(&server.pool(1)?, &job, 0).await.context("making the job")?;
+        let job = polling_jobs::insert(&server.pool(1)?, &job, 0)
+            .await
+            .context("making the job")?;
         Ok(Self {
             kafka,
             database_url: server.url.clone(),

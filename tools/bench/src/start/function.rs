@@ -51,19 +51,34 @@ pub(super) struct Start {
 
 impl Function {
     pub(super) fn all(directory: &Path) -> anyhow::Result<Vec<Self>> {
-        FUNCTIONS.into_iter().map(|(name, limit)| Self::find(directory, name, limit)).collect()
+        FUNCTIONS
+            .into_iter()
+            .map(|(name, limit)| Self::find(directory, name, limit))
+            .collect()
     }
 
     /// Looks where cargo puts programs, and where cargo-lambda does.
-    fn find(directory: &Path, name: &'static str, megabytes_limit: Option<f64>) -> anyhow::Result<Self> {
+    fn find(
+        directory: &Path,
+        name: &'static str,
+        megabytes_limit: Option<f64>,
+    ) -> anyhow::Result<Self> {
         let candidates = [name.to_owned(), format!("{name}/bootstrap")];
         let mut paths = candidates.iter().map(|candidate| directory.join(candidate));
         let path = paths.find(|path| path.is_file()).with_context(|| {
-            format!("no {name} in {}; the README tells how to build it", directory.display())
+            format!(
+                "no {name} in {}; the README tells how to build it",
+                directory.display()
+            )
         })?;
         #[expect(clippy::cast_precision_loss, reason = "a file's size")]
         let megabytes = path.metadata()?.len() as f64 / 1e6;
-        Ok(Self { name, megabytes, megabytes_limit, path })
+        Ok(Self {
+            name,
+            megabytes,
+            megabytes_limit,
+            path,
+        })
     }
 }
 
@@ -76,7 +91,10 @@ impl Instance {
             .env_clear()
             .envs(events.environment())
             .env("AWS_LAMBDA_RUNTIME_API", api.address.to_string())
-            .env("AWS_ENDPOINT_URL_SCHEDULER", format!("http://{}", api.address))
+            .env(
+                "AWS_ENDPOINT_URL_SCHEDULER",
+                format!("http://{}", api.address),
+            )
             .env("AWS_LAMBDA_FUNCTION_NAME", function.name)
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
@@ -84,8 +102,15 @@ impl Instance {
             .stdout(Stdio::null())
             .kill_on_drop(true);
         let started = Instant::now();
-        let child = command.spawn().with_context(|| format!("starting {}", function.path.display()))?;
-        Ok(Self { name: function.name, started, child, api })
+        let child = command
+            .spawn()
+            .with_context(|| format!("starting {}", function.path.display()))?;
+        Ok(Self {
+            name: function.name,
+            started,
+            child,
+            api,
+        })
     }
 
     /// Hands out `event`; tells when it was asked for and when answered, counted from the start of the process.
@@ -93,13 +118,19 @@ impl Instance {
         self.api.hand_out(event);
         let asked = match self.next().await? {
             (at, Seen::AskedForWork) => at - self.started,
-            (_, Seen::Answered(answer)) => anyhow::bail!("{} answered unasked: {answer:?}", self.name),
+            (_, Seen::Answered(answer)) => {
+                anyhow::bail!("{} answered unasked: {answer:?}", self.name)
+            }
         };
         match self.next().await? {
             (at, Seen::Answered(Ok(answer))) => {
-                let failed = answer.contains(r#""statusCode":"#) && !answer.contains(r#""statusCode":200"#);
+                let failed =
+                    answer.contains(r#""statusCode":"#) && !answer.contains(r#""statusCode":200"#);
                 ensure!(!failed, "{} answered {answer}", self.name);
-                Ok(Start { asked, answered: at - self.started })
+                Ok(Start {
+                    asked,
+                    answered: at - self.started,
+                })
             }
             (_, other) => anyhow::bail!("{} did not answer: {other:?}", self.name),
         }
@@ -107,12 +138,17 @@ impl Instance {
 
     async fn next(&mut self) -> anyhow::Result<(Instant, Seen)> {
         let seen = timeout(PATIENCE, self.api.seen()).await;
-        seen.ok().flatten().with_context(|| format!("nothing came from {} for {PATIENCE:?}", self.name))
+        seen.ok()
+            .flatten()
+            .with_context(|| format!("nothing came from {} for {PATIENCE:?}", self.name))
     }
 
     /// Resident memory in MiB.
     pub(super) fn memory(&self) -> anyhow::Result<f64> {
-        self.child.id().and_then(cpu::memory).with_context(|| format!("{} is gone", self.name))
+        self.child
+            .id()
+            .and_then(cpu::memory)
+            .with_context(|| format!("{} is gone", self.name))
     }
 
     pub(super) async fn kill(mut self) -> anyhow::Result<()> {

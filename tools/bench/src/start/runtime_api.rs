@@ -46,12 +46,20 @@ impl RuntimeApi {
         let address = listener.local_addr()?;
         let (events, queue) = mpsc::unbounded_channel();
         let (noted, seen) = mpsc::unbounded_channel();
-        let desk = Arc::new(Desk { events: Mutex::new(queue), seen: noted });
+        let desk = Arc::new(Desk {
+            events: Mutex::new(queue),
+            seen: noted,
+        });
         let server = tokio::spawn(async move {
             // Ends with the benchmark, or by `drop`.
             let _ended = axum::serve(listener, router(desk)).await;
         });
-        Ok(Self { address, events, seen, server })
+        Ok(Self {
+            address,
+            events,
+            seen,
+            server,
+        })
     }
 
     pub(super) fn hand_out(&self, event: String) {
@@ -73,13 +81,21 @@ impl Drop for RuntimeApi {
 fn router(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/2018-06-01/runtime/invocation/next", get(next))
-        .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+        .route(
+            "/2018-06-01/runtime/invocation/{id}/response",
+            post(response),
+        )
         .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
         .route("/2018-06-01/runtime/init/error", post(error))
         .route("/2020-01-01/extension/register", post(register))
-        .route("/2020-01-01/extension/event/next", get(std::future::pending::<()>))
+        .route(
+            "/2020-01-01/extension/event/next",
+            get(std::future::pending::<()>),
+        )
         .fallback(async || {
-            axum::Json(json!({ "Schedules": [], "ScheduleArn": "arn:aws:scheduler:::schedule/a/b" }))
+            axum::Json(
+                json!({ "Schedules": [], "ScheduleArn": "arn:aws:scheduler:::schedule/a/b" }),
+            )
         })
         .with_state(desk)
 }
@@ -94,16 +110,31 @@ impl Desk {
 async fn register() -> Response {
     let function =
         json!({ "functionName": "measured", "functionVersion": "$LATEST", "handler": "bootstrap" });
-    ([("lambda-extension-identifier", "measured")], axum::Json(function)).into_response()
+    (
+        [("lambda-extension-identifier", "measured")],
+        axum::Json(function),
+    )
+        .into_response()
 }
 
 async fn next(State(desk): State<Arc<Desk>>) -> Response {
     desk.note(Seen::AskedForWork);
-    let Some(event) = desk.events.lock().await.recv().await else { return std::future::pending().await };
+    let Some(event) = desk.events.lock().await.recv().await else {
+        return std::future::pending().await;
+    };
     let headers = [
-        ("lambda-runtime-aws-request-id", uuid::Uuid::new_v4().to_string()),
-        ("lambda-runtime-deadline-ms", (Utc::now() + DEADLINE).timestamp_millis().to_string()),
-        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:1:function:measured".to_owned()),
+        (
+            "lambda-runtime-aws-request-id",
+            uuid::Uuid::new_v4().to_string(),
+        ),
+        (
+            "lambda-runtime-deadline-ms",
+            (Utc::now() + DEADLINE).timestamp_millis().to_string(),
+        ),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:1:function:measured".to_owned(),
+        ),
     ];
     (headers, event).into_response()
 }

@@ -1,7 +1,6 @@
 use super::*;
 
-const BARE: &str =
-    r#"{"symbol":"AAPL","price":150.250,"timestamp":"2024-03-20T10:30:00Z","source":"yahoo","note":1}"#;
+const BARE: &str = r#"{"symbol":"AAPL","price":150.250,"timestamp":"2024-03-20T10:30:00Z","source":"yahoo","note":1}"#;
 const WHOLE: &str = r#"{"id":"7f3c1c0e-8f0a-4a52-9c4f-0f6a3c2b1d00","symbol":"AAPL","price":150.250,
     "timestamp":"2024-03-20T10:30:00Z","source":"yahoo","polled_at":"2024-03-20T10:30:02Z"}"#;
 
@@ -23,7 +22,10 @@ fn letter(value: &str) -> Letter {
 #[test]
 fn an_envelope_gives_the_record_and_why_it_was_given_up() {
     let letter = letter(BARE);
-    assert_eq!((letter.topic.as_str(), letter.partition, letter.offset), ("price-events", 3, 41));
+    assert_eq!(
+        (letter.topic.as_str(), letter.partition, letter.offset),
+        ("price-events", 3, 41)
+    );
     assert_eq!(letter.key.as_deref(), Some(b"AAPL".as_slice()));
     assert!(letter.has_reason("retriesexhausted") && letter.has_reason("Unhandled"));
     assert!(!letter.has_reason("RecordAgeExceeded"));
@@ -48,20 +50,35 @@ fn an_absent_identity_is_filled_in_as_the_averager_would_have_derived_it() {
     let sent = letter.value_to_send();
 
     let first = PriceEvent::decode(Some(BARE.as_bytes()), &original, Utc::now()).unwrap();
-    assert_eq!(PriceEvent::decode(Some(&sent), &elsewhere, Utc::now()).unwrap(), first);
+    assert_eq!(
+        PriceEvent::decode(Some(&sent), &elsewhere, Utc::now()).unwrap(),
+        first
+    );
 }
 
 #[test]
 fn a_value_with_its_identity_or_one_that_does_not_parse_is_sent_byte_for_byte() {
-    for value in [WHOLE, "nonsense", "{\"symbol\":", r#"{"symbol":"AAPL","price":-1}"#] {
+    for value in [
+        WHOLE,
+        "nonsense",
+        "{\"symbol\":",
+        r#"{"symbol":"AAPL","price":-1}"#,
+    ] {
         assert_eq!(*letter(value).value_to_send(), *value.as_bytes(), "{value}");
     }
 }
 
 #[test]
 fn a_letter_without_value_or_of_another_kind_cannot_be_sent() {
-    assert_eq!(Letter::read(envelope("null").as_bytes()), Err(Unsendable::NoValue));
+    assert_eq!(
+        Letter::read(envelope("null").as_bytes()),
+        Err(Unsendable::NoValue)
+    );
     for other in ["", "{}", "null", BARE, &envelope("\"%%%\"")] {
-        assert_eq!(Letter::read(other.as_bytes()), Err(Unsendable::NotALetter), "{other}");
+        assert_eq!(
+            Letter::read(other.as_bytes()),
+            Err(Unsendable::NotALetter),
+            "{other}"
+        );
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::State;
 use crate::function_host::failure;
-use crate::function_host::instance::{Assignment, Instance, InstanceId, Order, Phase, Running, Waiting};
+use crate::function_host::instance::{
+    Assignment, Instance, InstanceId, Order, Phase, Running, Waiting,
+};
 use crate::function_host::liveness::{self, Life};
 
 /// How often to look at each instance.
@@ -31,7 +33,11 @@ pub(in crate::function_host::pool) enum Verdict {
     /// It takes long, so those who wait may need another.
     Late,
     /// It was told to end, for this reason, having worked on this request last.
-    Overdue { reason: &'static str, request_id: Option<String>, pid: Option<u32> },
+    Overdue {
+        reason: &'static str,
+        request_id: Option<String>,
+        pid: Option<u32>,
+    },
     /// There is no such instance.
     Gone,
 }
@@ -53,10 +59,17 @@ impl Instance {
         }
         let stopped = self.pid.map(liveness::of) == Some(Life::Stopped);
         match self.phase {
-            Phase::Starting => Some(("it was started and does not ask for a request", START_OVERDUE)),
-            Phase::Answered if stopped => Some(("it is stopped by a signal after its answer", OVERDUE)),
+            Phase::Starting => Some((
+                "it was started and does not ask for a request",
+                START_OVERDUE,
+            )),
+            Phase::Answered if stopped => {
+                Some(("it is stopped by a signal after its answer", OVERDUE))
+            }
             Phase::Answered => Some(("it answered and does not ask for another request", OVERDUE)),
-            Phase::Idle(_) if stopped => Some(("it is stopped by a signal while it waits", OVERDUE)),
+            Phase::Idle(_) if stopped => {
+                Some(("it is stopped by a signal while it waits", OVERDUE))
+            }
             Phase::Ending => Some(("it was told to end and does not", OVERDUE)),
             Phase::Idle(_) | Phase::Running(_) => None,
         }
@@ -66,14 +79,20 @@ impl Instance {
 impl State {
     /// Looks at an instance, which is to happen every [`LOOK_EVERY`], and orders it to end when its time is up.
     pub(in crate::function_host::pool) fn look_at(&mut self, id: InstanceId) -> Verdict {
-        let Some(instance) = self.instances.get_mut(&id) else { return Verdict::Gone };
+        let Some(instance) = self.instances.get_mut(&id) else {
+            return Verdict::Gone;
+        };
         let Some((reason, limit)) = instance.silence() else {
             instance.silent_looks = 0;
             return Verdict::Fine;
         };
         instance.silent_looks = instance.silent_looks.saturating_add(1);
         if instance.silent_looks < limit {
-            return if instance.silent_looks == LATE { Verdict::Late } else { Verdict::Fine };
+            return if instance.silent_looks == LATE {
+                Verdict::Late
+            } else {
+                Verdict::Fine
+            };
         }
         // Counted on: a process that cannot even be killed is told again, and told of, at the same pace.
         instance.silent_looks = 0;
@@ -87,12 +106,18 @@ impl State {
         instance.order(Order::Kill);
         let (request_id, pid) = (instance.last_request.clone(), instance.pid);
         self.idle.retain(|other| *other != id);
-        Verdict::Overdue { reason, request_id, pid }
+        Verdict::Overdue {
+            reason,
+            request_id,
+            pid,
+        }
     }
 
     /// The instance hung up while it waited for work.
     pub(in crate::function_host) fn hung_up(&mut self, id: InstanceId) {
-        let Some(instance) = self.instances.get_mut(&id) else { return };
+        let Some(instance) = self.instances.get_mut(&id) else {
+            return;
+        };
         // It may have asked again meanwhile.
         if matches!(&instance.phase, Phase::Idle(next) if next.is_closed()) {
             instance.phase = Phase::Answered;
@@ -102,9 +127,13 @@ impl State {
 
     /// The instance hung up before it took this work, so another may have it.
     pub(in crate::function_host) fn give_back(&mut self, id: InstanceId, work: &Assignment) {
-        let Some(instance) = self.instances.get_mut(&id) else { return };
+        let Some(instance) = self.instances.get_mut(&id) else {
+            return;
+        };
         match std::mem::replace(&mut instance.phase, Phase::Answered) {
-            Phase::Running(Running { request, watchdog, .. }) if request.id == work.request_id => {
+            Phase::Running(Running {
+                request, watchdog, ..
+            }) if request.id == work.request_id => {
                 watchdog.abort();
                 self.waiting.push_front(Waiting::Request(request));
             }

@@ -50,7 +50,9 @@ impl State {
             payload: Bytes::from_static(b"{}"),
             answer,
         }));
-        self.match_up(&function(), |_, _| tokio::spawn(std::future::pending::<()>()).abort_handle());
+        self.match_up(&function(), |_, _| {
+            tokio::spawn(std::future::pending::<()>()).abort_handle()
+        });
         answered
     }
 }
@@ -95,8 +97,13 @@ async fn a_request_whose_instance_died_after_taking_it_fails_since_it_may_have_d
     let mut answered = state.request("r");
     state.fetched(id);
     state.remove(id, &killed());
-    let Ok(Ok(Outcome::FunctionError(error))) = answered.try_recv() else { panic!("no function error") };
-    assert_eq!(error.message, "RequestId: r Error: Runtime exited with error: signal: killed");
+    let Ok(Ok(Outcome::FunctionError(error))) = answered.try_recv() else {
+        panic!("no function error")
+    };
+    assert_eq!(
+        error.message,
+        "RequestId: r Error: Runtime exited with error: signal: killed"
+    );
 }
 
 #[tokio::test]
@@ -164,14 +171,22 @@ async fn an_instance_that_does_not_ask_again_is_counted_on_no_more_and_then_ende
     assert_eq!(looks(&mut state, id), (2, Verdict::Late));
     assert_eq!((state.missing(64), *orders.borrow()), (1, Order::Run));
     let (further, verdict) = looks(&mut state, id);
-    let Verdict::Overdue { request_id, .. } = verdict else { panic!("{verdict:?}") };
-    assert_eq!((further, request_id.as_deref(), *orders.borrow()), (9, Some("1"), Order::Kill));
+    let Verdict::Overdue { request_id, .. } = verdict else {
+        panic!("{verdict:?}")
+    };
+    assert_eq!(
+        (further, request_id.as_deref(), *orders.borrow()),
+        (9, Some("1"), Order::Kill)
+    );
     // It asks after all, too late.
     let mut work = state.park(id).expect("it is there");
     state.match_up(&function(), |_, _| unreachable!("it gets no request"));
     assert!(work.try_recv().is_err());
     state.remove(id, &killed());
-    assert_eq!((state.missing(1), second.try_recv()), (1, Err(TryRecvError::Empty)));
+    assert_eq!(
+        (state.missing(1), second.try_recv()),
+        (1, Err(TryRecvError::Empty))
+    );
 }
 
 #[tokio::test]

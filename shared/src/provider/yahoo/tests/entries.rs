@@ -4,11 +4,19 @@ const EUR: &str = r#""currency":"EUR","regularMarketPrice":0.8571,"regularMarket
 
 #[tokio::test]
 async fn the_chart_of_a_dollar_pair_is_the_asked_symbol_s_though_it_leaves_out_the_dollar() {
-    for (asked, named) in [("USDEUR=X", "EUR=X"), ("EUR=X", "EUR=X"), ("USDEUR=X", "eur=x")] {
+    for (asked, named) in [
+        ("USDEUR=X", "EUR=X"),
+        ("EUR=X", "EUR=X"),
+        ("USDEUR=X", "eur=x"),
+    ] {
         let server = answering(json_body(chart(&meta(named, EUR)))).await;
         let answer = ask(&client_of(&server), &[asked]).await.unwrap();
         let quote = answer.quotes[0].1.clone().unwrap();
-        assert_eq!((quote.symbol.as_str(), quote.price.to_string().as_str()), (asked, "0.8571"), "{named}");
+        assert_eq!(
+            (quote.symbol.as_str(), quote.price.to_string().as_str()),
+            (asked, "0.8571"),
+            "{named}"
+        );
     }
 }
 
@@ -24,17 +32,28 @@ async fn a_chart_of_any_other_name_is_not_the_asked_symbol_s() {
         ("USDEUR=X", "X"),
     ] {
         let told = one(asked, chart(&meta(named, EUR))).await;
-        assert_eq!(told, format!("yahoo does not know the symbol {asked}"), "{named}");
+        assert_eq!(
+            told,
+            format!("yahoo does not know the symbol {asked}"),
+            "{named}"
+        );
     }
 }
 
 #[tokio::test]
 async fn in_a_list_each_entry_keeps_its_own_name() {
-    let body = spark(&[("EUR=X", meta("EUR=X", EUR)), ("USDEUR=X", meta("EUR=X", EUR))]);
+    let body = spark(&[
+        ("EUR=X", meta("EUR=X", EUR)),
+        ("USDEUR=X", meta("EUR=X", EUR)),
+    ]);
     let server = answering(json_body(body)).await;
     let answer = ask(&client_of(&server), &["USDEUR=X", "KO"]).await.unwrap();
     assert!(answer.quotes[0].1.is_ok(), "{:?}", answer.quotes);
-    assert!(matches!(answer.quotes[1].1, Err(ProviderError::UnknownSymbol { .. })), "{:?}", answer.quotes);
+    assert!(
+        matches!(answer.quotes[1].1, Err(ProviderError::UnknownSymbol { .. })),
+        "{:?}",
+        answer.quotes
+    );
 }
 
 /// The outcomes for `PAD`, whose entry is `entry`, and for its neighbours `KO` and `PEP`.
@@ -44,9 +63,14 @@ async fn beside(entry: &str) -> [Result<Quote, ProviderError>; 3] {
         format!(r#"{{"symbol":"{symbol}","response":[{{"meta":{meta}}}]}}"#)
     };
     let entries = [neighbour("KO"), entry.to_owned(), neighbour("PEP")].join(",");
-    let server = answering(json_body(format!(r#"{{"spark":{{"result":[{entries}],"error":null}}}}"#))).await;
+    let server = answering(json_body(format!(
+        r#"{{"spark":{{"result":[{entries}],"error":null}}}}"#
+    )))
+    .await;
 
-    let answer = ask(&client_of(&server), &["PAD", "KO", "PEP"]).await.expect("an answer");
+    let answer = ask(&client_of(&server), &["PAD", "KO", "PEP"])
+        .await
+        .expect("an answer");
     let mut outcomes = answer.quotes.into_iter().map(|(_, outcome)| outcome);
     [(); 3].map(|()| outcomes.next().expect("an outcome for each"))
 }
@@ -71,7 +95,10 @@ async fn an_entry_that_cannot_be_read_is_told_of_its_symbol_and_costs_its_neighb
         r#"{"symbol":"PAD","symbol":"PAD","response":[{"meta":{}}]}"#,
     ] {
         let [pad, ko, pep] = beside(entry).await;
-        assert!(matches!(pad, Err(ProviderError::Malformed { .. })), "{entry}: {pad:?}");
+        assert!(
+            matches!(pad, Err(ProviderError::Malformed { .. })),
+            "{entry}: {pad:?}"
+        );
         assert!(ko.is_ok() && pep.is_ok(), "{entry}: {ko:?} {pep:?}");
     }
 }
@@ -88,7 +115,10 @@ async fn fields_of_an_odd_kind_leave_a_symbol_without_price_and_its_neighbours_w
     ] {
         let entry = format!(r#"{{"symbol":"PAD","response":[{{"meta":{{{field}}}}}]}}"#);
         let [pad, ko, pep] = beside(&entry).await;
-        assert!(matches!(pad, Err(ProviderError::NoPrice { .. })), "{entry}: {pad:?}");
+        assert!(
+            matches!(pad, Err(ProviderError::NoPrice { .. })),
+            "{entry}: {pad:?}"
+        );
         assert!(ko.is_ok() && pep.is_ok(), "{entry}: {ko:?} {pep:?}");
     }
 }
@@ -97,7 +127,10 @@ async fn fields_of_an_odd_kind_leave_a_symbol_without_price_and_its_neighbours_w
 async fn a_chart_of_another_symbol_gives_an_entry_no_price_whatever_that_symbol_is() {
     let of = |symbol: &str, named: &str, price: &str| {
         let quote = format!(r#""regularMarketPrice":{price},"regularMarketTime":1767623701"#);
-        format!(r#"{{"symbol":"{symbol}","response":[{{"meta":{}}}]}}"#, meta(named, &quote))
+        format!(
+            r#"{{"symbol":"{symbol}","response":[{{"meta":{}}}]}}"#,
+            meta(named, &quote)
+        )
     };
     for (entry, pad_is_malformed) in [
         (of("PAD", "PEP", "9"), true),
@@ -107,10 +140,18 @@ async fn a_chart_of_another_symbol_gives_an_entry_no_price_whatever_that_symbol_
         (of("KO", "PAD", "9"), false),
     ] {
         let [pad, ko, pep] = beside(&entry).await;
-        assert_eq!(matches!(pad, Err(ProviderError::Malformed { .. })), pad_is_malformed, "{entry}: {pad:?}");
+        assert_eq!(
+            matches!(pad, Err(ProviderError::Malformed { .. })),
+            pad_is_malformed,
+            "{entry}: {pad:?}"
+        );
         assert!(pad.is_err(), "{entry}: {pad:?}");
         for neighbour in [ko, pep] {
-            assert_eq!(neighbour.unwrap().price.to_string(), "71.123456789012345", "{entry}");
+            assert_eq!(
+                neighbour.unwrap().price.to_string(),
+                "71.123456789012345",
+                "{entry}"
+            );
         }
     }
 }
@@ -127,7 +168,10 @@ async fn priced(prices: &[&str]) -> String {
 
     let answer = ask(&client_of(&server), &["KO", "PEP"]).await.unwrap();
     assert!(answer.quotes[1].1.is_ok(), "{:?}", answer.quotes);
-    answer.quotes[0].1.as_ref().map_or_else(ToString::to_string, |quote| quote.price.to_string())
+    answer.quotes[0]
+        .1
+        .as_ref()
+        .map_or_else(ToString::to_string, |quote| quote.price.to_string())
 }
 
 #[tokio::test]
@@ -135,21 +179,40 @@ async fn of_several_entries_for_a_symbol_no_quote_is_chosen_where_two_differ() {
     assert_eq!(priced(&["null", "71"]).await, "71");
     assert_eq!(priced(&["71", "null"]).await, "71");
     assert_eq!(priced(&["71", "71.0"]).await, "71");
-    for differing in [&["71", "72"][..], &["72", "71", "72"], &["71", "null", "72"], &["71", "72", "null"]] {
+    for differing in [
+        &["71", "72"][..],
+        &["72", "71", "72"],
+        &["71", "null", "72"],
+        &["71", "72", "null"],
+    ] {
         let told = priced(differing).await;
-        assert_eq!(told, "yahoo gave an answer we cannot read: two entries for KO differ", "{differing:?}");
+        assert_eq!(
+            told, "yahoo gave an answer we cannot read: two entries for KO differ",
+            "{differing:?}"
+        );
     }
 }
 
 #[test]
 fn a_market_time_up_to_five_minutes_ahead_of_our_clock_is_a_time() {
     let received_at: Timestamp = "2026-01-05T10:30:00Z".parse().unwrap();
-    for (ahead, is_a_time) in [(-1, true), (0, true), (1, true), (299, true), (300, true), (301, false)] {
+    for (ahead, is_a_time) in [
+        (-1, true),
+        (0, true),
+        (1, true),
+        (299, true),
+        (300, true),
+        (301, false),
+    ] {
         let time = received_at.timestamp() + ahead;
         let quote = format!(r#""regularMarketPrice":71,"regularMarketTime":{time}"#);
         let chart = format!(r#"{{"meta":{}}}"#, meta("KO", &quote));
         let entry = Entry::of_chart(serde_json::from_str(&chart).unwrap());
         let quote = entry.quote(&"KO".parse().unwrap(), received_at);
-        assert_eq!(quote.map(|quote| quote.timestamp.timestamp()).ok(), is_a_time.then_some(time), "{ahead}");
+        assert_eq!(
+            quote.map(|quote| quote.timestamp.timestamp()).ok(),
+            is_a_time.then_some(time),
+            "{ahead}"
+        );
     }
 }

@@ -13,11 +13,17 @@ fn status(code: u16, body: &str) -> ResponseTemplate {
 }
 
 fn unavailable(reason: &str) -> ProviderError {
-    ProviderError::Unavailable { provider: "yahoo".parse().unwrap(), reason: reason.to_owned() }
+    ProviderError::Unavailable {
+        provider: "yahoo".parse().unwrap(),
+        reason: reason.to_owned(),
+    }
 }
 
 fn malformed(reason: &str) -> ProviderError {
-    ProviderError::Malformed { provider: "yahoo".parse().unwrap(), reason: reason.to_owned() }
+    ProviderError::Malformed {
+        provider: "yahoo".parse().unwrap(),
+        reason: reason.to_owned(),
+    }
 }
 
 #[tokio::test]
@@ -26,7 +32,9 @@ async fn after_too_many_requests_yahoo_is_left_alone() {
     let yahoo = client_of(&server);
     for _ in 0..3 {
         let error = ask(&yahoo, &["KO"]).await.unwrap_err();
-        let ProviderError::RateLimited { retry_after, .. } = error else { panic!("{error:?}") };
+        let ProviderError::RateLimited { retry_after, .. } = error else {
+            panic!("{error:?}")
+        };
         assert!(retry_after <= Duration::from_secs(900) && retry_after > Duration::from_secs(800));
     }
     assert_eq!(server.received_requests().await.unwrap().len(), 1);
@@ -36,30 +44,54 @@ async fn after_too_many_requests_yahoo_is_left_alone() {
 async fn a_limit_lasts_as_long_as_yahoo_says() {
     let error = error_from(status(429, "").insert_header("Retry-After", "77")).await;
     let provider = "yahoo".parse().unwrap();
-    assert_eq!(error, ProviderError::RateLimited { provider, retry_after: Duration::from_secs(77) });
+    assert_eq!(
+        error,
+        ProviderError::RateLimited {
+            provider,
+            retry_after: Duration::from_secs(77)
+        }
+    );
 }
 
 #[tokio::test]
 async fn a_limit_is_known_by_its_words_where_the_status_hides_it() {
-    let in_json = json!({"finance": {"result": null, "error": {"code": "Too Many Requests"}}}).to_string();
-    for answer in [status(200, "Too Many Requests\r\n"), status(999, "<html>"), status(400, &in_json)] {
+    let in_json =
+        json!({"finance": {"result": null, "error": {"code": "Too Many Requests"}}}).to_string();
+    for answer in [
+        status(200, "Too Many Requests\r\n"),
+        status(999, "<html>"),
+        status(400, &in_json),
+    ] {
         let error = error_from(answer).await;
-        assert!(matches!(error, ProviderError::RateLimited { .. }), "{error:?}");
+        assert!(
+            matches!(error, ProviderError::RateLimited { .. }),
+            "{error:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn yahoos_own_errors_make_it_unavailable() {
-    let error = |code: &str| json!({"finance": {"result": null, "error": {"code": code}}}).to_string();
+    let error =
+        |code: &str| json!({"finance": {"result": null, "error": {"code": code}}}).to_string();
     for (answer, reason) in [
         (status(500, ""), "HTTP status 500"),
         (status(503, "<html>be right back</html>"), "HTTP status 503"),
         (status(502, "{}"), "HTTP status 502"),
         (status(502, "{\"chart\":"), "HTTP status 502"),
-        (status(200, "<!DOCTYPE html><title>be right back</title>"), "a web page instead of data"),
+        (
+            status(200, "<!DOCTYPE html><title>be right back</title>"),
+            "a web page instead of data",
+        ),
         (status(401, &error("Unauthorized")), "it denies us access"),
-        (status(400, &error("Bad Request")), "an error of its own, HTTP status 400"),
-        (status(200, &error("<script>")), "an error of its own, HTTP status 200"),
+        (
+            status(400, &error("Bad Request")),
+            "an error of its own, HTTP status 400",
+        ),
+        (
+            status(200, &error("<script>")),
+            "an error of its own, HTTP status 200",
+        ),
     ] {
         assert_eq!(error_from(answer).await, unavailable(reason));
     }
@@ -68,23 +100,45 @@ async fn yahoos_own_errors_make_it_unavailable() {
 #[tokio::test]
 async fn what_is_not_yahoos_format_is_malformed() {
     for (body, reason) in [
-        (r#"{"chart":{"result":[{"meta":{"sym"#, "JSON of another shape"),
-        (r#"{"chart":{"result":"KO","error":null}}"#, "JSON of another shape"),
+        (
+            r#"{"chart":{"result":[{"meta":{"sym"#,
+            "JSON of another shape",
+        ),
+        (
+            r#"{"chart":{"result":"KO","error":null}}"#,
+            "JSON of another shape",
+        ),
         (r#"{"quotes":[]}"#, "JSON of another shape"),
-        (r#"{"spark":{"result":null,"error":null}}"#, "neither result nor error"),
+        (
+            r#"{"spark":{"result":null,"error":null}}"#,
+            "neither result nor error",
+        ),
     ] {
-        assert_eq!(error_from(json_body(body)).await, malformed(reason), "{body}");
+        assert_eq!(
+            error_from(json_body(body)).await,
+            malformed(reason),
+            "{body}"
+        );
     }
     let odd_bytes = ResponseTemplate::new(200).set_body_raw(vec![b'{', 0xff], "application/json");
-    assert_eq!(error_from(odd_bytes).await, malformed("JSON of another shape"));
+    assert_eq!(
+        error_from(odd_bytes).await,
+        malformed("JSON of another shape")
+    );
 }
 
 #[tokio::test]
 async fn a_body_of_four_megabytes_is_read_and_a_longer_one_cut_off() {
     let quotes = chart(&meta("KO", KO));
     let padding = " ".repeat(4 * 1024 * 1024 - quotes.len());
-    assert_eq!(one("KO", format!("{quotes}{padding}")).await, "71.123456789012345 USD");
-    assert_eq!(error_from(json_body(format!("{quotes}{padding} "))).await, malformed("more than 4 MB"));
+    assert_eq!(
+        one("KO", format!("{quotes}{padding}")).await,
+        "71.123456789012345 USD"
+    );
+    assert_eq!(
+        error_from(json_body(format!("{quotes}{padding} "))).await,
+        malformed("more than 4 MB")
+    );
 }
 
 #[tokio::test]
@@ -92,7 +146,10 @@ async fn a_slow_answer_times_out() {
     let server = answering(json_body(spark(&[])).set_delay(Duration::from_secs(60))).await;
     let yahoo = Yahoo::with_timeout(&server.uri(), USER_AGENT, Duration::from_millis(200));
     let provider = "yahoo".parse().unwrap();
-    assert_eq!(ask(&yahoo, &["KO"]).await.unwrap_err(), ProviderError::TimedOut { provider });
+    assert_eq!(
+        ask(&yahoo, &["KO"]).await.unwrap_err(),
+        ProviderError::TimedOut { provider }
+    );
 }
 
 #[tokio::test]
@@ -101,7 +158,10 @@ async fn nobody_listening_makes_yahoo_unavailable() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let yahoo = Yahoo::new(&format!("http://{address}"), USER_AGENT);
-    assert_eq!(ask(&yahoo, &["KO"]).await.unwrap_err(), unavailable("no connection to it"));
+    assert_eq!(
+        ask(&yahoo, &["KO"]).await.unwrap_err(),
+        unavailable("no connection to it")
+    );
     assert_eq!(yahoo.probe().await, Err(unavailable("no connection to it")));
 }
 
@@ -112,10 +172,16 @@ async fn an_answer_that_breaks_off_makes_yahoo_unavailable() {
     let server = tokio::spawn(async move {
         let (mut connection, _) = listener.accept().await.unwrap();
         assert!(connection.read(&mut [0; 4096]).await.unwrap() > 0);
-        connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"chart\"").await.unwrap();
+        connection
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"chart\"")
+            .await
+            .unwrap();
     });
     let yahoo = Yahoo::new(&format!("http://{address}"), USER_AGENT);
-    assert_eq!(ask(&yahoo, &["KO"]).await.unwrap_err(), unavailable("the connection broke off"));
+    assert_eq!(
+        ask(&yahoo, &["KO"]).await.unwrap_err(),
+        unavailable("the connection broke off")
+    );
     server.await.unwrap();
 }
 
@@ -131,9 +197,22 @@ async fn redirections_to_other_hosts_are_not_followed() {
 async fn redirections_within_the_host_are_followed_but_not_for_ever() {
     let server = MockServer::start().await;
     let moved = ResponseTemplate::new(302).insert_header("Location", "/moved");
-    Mock::given(path("/v8/finance/chart/KO")).respond_with(moved).mount(&server).await;
-    Mock::given(path("/moved")).respond_with(json_body(chart(&meta("KO", KO)))).mount(&server).await;
-    assert!(ask(&client_of(&server), &["KO"]).await.unwrap().quotes[0].1.is_ok());
+    Mock::given(path("/v8/finance/chart/KO"))
+        .respond_with(moved)
+        .mount(&server)
+        .await;
+    Mock::given(path("/moved"))
+        .respond_with(json_body(chart(&meta("KO", KO))))
+        .mount(&server)
+        .await;
+    assert!(
+        ask(&client_of(&server), &["KO"]).await.unwrap().quotes[0]
+            .1
+            .is_ok()
+    );
     let circle = ResponseTemplate::new(302).insert_header("Location", "/again");
-    assert_eq!(error_from(circle).await, unavailable("it sends us elsewhere"));
+    assert_eq!(
+        error_from(circle).await,
+        unavailable("it sends us elsewhere")
+    );
 }

@@ -36,7 +36,11 @@ fn entry(symbol: &str, price: &str) -> Vec<u8> {
     let quote = format!(
         r#""shortName":"\"{symbol}\", Inc. [{{","currency":"USD","regularMarketPrice":{price},"regularMarketTime":1767623701"#
     );
-    format!(r#"{{"symbol":"{symbol}","response":[{{"meta":{}}}]}}"#, meta(symbol, &quote)).into_bytes()
+    format!(
+        r#"{{"symbol":"{symbol}","response":[{{"meta":{}}}]}}"#,
+        meta(symbol, &quote)
+    )
+    .into_bytes()
 }
 
 #[derive(Clone, Debug)]
@@ -63,19 +67,31 @@ impl Mutation {
             }
             Self::Value(position, value) => {
                 let start = at(position);
-                let Some(colon) = entry[start..].iter().position(|byte| *byte == b':') else { return };
+                let Some(colon) = entry[start..].iter().position(|byte| *byte == b':') else {
+                    return;
+                };
                 let value_start = start + colon + 1;
                 let ends = |byte: &u8| b",}]".contains(byte);
-                let value_end =
-                    entry[value_start..].iter().position(ends).map_or(length, |end| value_start + end);
-                entry.splice(value_start..value_end, ODD_VALUES[value % ODD_VALUES.len()].iter().copied());
+                let value_end = entry[value_start..]
+                    .iter()
+                    .position(ends)
+                    .map_or(length, |end| value_start + end);
+                entry.splice(
+                    value_start..value_end,
+                    ODD_VALUES[value % ODD_VALUES.len()].iter().copied(),
+                );
             }
         }
     }
 }
 
 fn mutation() -> impl Strategy<Value = Mutation> {
-    let byte = || prop_oneof![any::<u8>(), prop::sample::select(&b"\"\\{}[]:,0123456789.-eN \0"[..])];
+    let byte = || {
+        prop_oneof![
+            any::<u8>(),
+            prop::sample::select(&b"\"\\{}[]:,0123456789.-eN \0"[..])
+        ]
+    };
     prop_oneof![
         (any::<usize>(), byte()).prop_map(|(at, byte)| Mutation::Replace(at, byte)),
         (any::<usize>(), byte()).prop_map(|(at, byte)| Mutation::Insert(at, byte)),
@@ -90,9 +106,17 @@ fn outcomes(body: &[u8]) -> Result<[Result<Quote, ProviderError>; 3], Fault> {
     let received_at = to_microseconds(Utc::now());
     let text = tolerant::text(body);
     let entries = tolerant::readable(&text);
-    let quotes = Quotes::of(&answer::read(StatusCode::OK, &entries)?, &symbols.each_ref(), received_at);
+    let quotes = Quotes::of(
+        &answer::read(StatusCode::OK, &entries)?,
+        &symbols.each_ref(),
+        received_at,
+    );
 
-    let body = Body { received_at, text, quotes };
+    let body = Body {
+        received_at,
+        text,
+        quotes,
+    };
     let yahoo = Yahoo::new("http://127.0.0.1", USER_AGENT);
     Ok(symbols.map(|symbol| yahoo.verdict(&symbol, &body)))
 }
@@ -100,8 +124,12 @@ fn outcomes(body: &[u8]) -> Result<[Result<Quote, ProviderError>; 3], Fault> {
 /// Whether one of the numbers in the entry is the price.
 fn has_number(entry: &[u8], price: Price) -> bool {
     let in_number = |byte: &u8| b"0123456789.eE+-".contains(byte);
-    let numbers = entry.split(|byte| !in_number(byte)).map(String::from_utf8_lossy);
-    numbers.filter_map(|number| number.parse().ok()).any(|number: Price| number == price)
+    let numbers = entry
+        .split(|byte| !in_number(byte))
+        .map(String::from_utf8_lossy);
+    numbers
+        .filter_map(|number| number.parse().ok())
+        .any(|number: Price| number == price)
 }
 
 fn verify(place: usize, mutations: &[Mutation]) -> Result<(), TestCaseError> {
@@ -111,18 +139,33 @@ fn verify(place: usize, mutations: &[Mutation]) -> Result<(), TestCaseError> {
     }
     let mut entries = vec![entry("KO", KO_PRICE), entry("PEP", PEP_PRICE)];
     entries.insert(place, pad.clone());
-    let body = [&br#"{"spark":{"result":["#[..], &entries.join(&b','), br#"],"error":null}}"#].concat();
+    let body = [
+        &br#"{"spark":{"result":["#[..],
+        &entries.join(&b','),
+        br#"],"error":null}}"#,
+    ]
+    .concat();
 
     let outcomes = outcomes(&body);
     let garbled = pad.escape_ascii();
     prop_assert!(outcomes.is_ok(), "{outcomes:?} {garbled}");
     let [ko, of_pad, pep] = outcomes.unwrap_or_else(|_| unreachable!("it was looked at"));
     for (neighbour, price) in [(ko, KO_PRICE), (pep, PEP_PRICE)] {
-        let told = neighbour.map(|quote| (quote.price.to_string(), quote.currency.map(String::from)));
-        prop_assert_eq!(told, Ok((price.to_owned(), Some("USD".to_owned()))), "{}", garbled);
+        let told =
+            neighbour.map(|quote| (quote.price.to_string(), quote.currency.map(String::from)));
+        prop_assert_eq!(
+            told,
+            Ok((price.to_owned(), Some("USD".to_owned()))),
+            "{}",
+            garbled
+        );
     }
     if let Ok(quote) = of_pad {
-        prop_assert!(has_number(&pad, quote.price), "{} is not in {garbled}", quote.price);
+        prop_assert!(
+            has_number(&pad, quote.price),
+            "{} is not in {garbled}",
+            quote.price
+        );
     }
     Ok(())
 }
@@ -139,7 +182,9 @@ fn a_garbled_entry_changes_no_neighbour_s_quote_and_gives_no_price_that_is_not_i
     };
 
     let garbled = (0..3_usize, prop::collection::vec(mutation(), 1..6));
-    TestRunner::new(config).run(&garbled, |(place, mutations)| verify(place, &mutations)).unwrap();
+    TestRunner::new(config)
+        .run(&garbled, |(place, mutations)| verify(place, &mutations))
+        .unwrap();
 }
 
 #[expect(
@@ -147,6 +192,8 @@ fn a_garbled_entry_changes_no_neighbour_s_quote_and_gives_no_price_that_is_not_i
     reason = "proptest's own variable, so that a failed seed can be repeated"
 )]
 fn seed() -> u64 {
-    let asked = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok());
+    let asked = std::env::var("PROPTEST_RNG_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
     asked.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0)
 }
