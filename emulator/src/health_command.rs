@@ -80,73 +80,82 @@ async fn ask(gateway: &str) -> anyhow::Result<Value> {
 
 fn in_words(api: Option<&Value>, mappings: &[Report], now: DateTime<Utc>) -> String {
     let mut words = String::new();
-    if let Some(status) = api.and_then(|api| api["status"].as_str()) {
-        let _infallible = writeln!(words, "The API says: {status}.");
-    }
-    for (part, check) in api
-        .and_then(|api| api["checks"].as_object())
-        .into_iter()
-        .flatten()
-    {
-        let (Some(status), Some(detail)) = (check["status"].as_str(), check["detail"].as_str())
-        else {
-            continue;
-        };
-        let _infallible = writeln!(words, "  {part} is {status}: {detail}.");
-    }
+    api_in_words(&mut words, api);
+
     for mapping in mappings {
-        let Report {
-            function,
-            topic,
-            group,
-            reader,
-            partitions,
-            ..
-        } = mapping;
-        let verb = if reader.down_since.is_some() {
-            "is not being read"
-        } else {
-            "is read"
-        };
-        let _infallible = writeln!(
-            words,
-            "{topic} {verb} for {function} (group {group}): {} partitions here, {} records behind.",
-            partitions.len(),
-            mapping.lag()
-        );
-        if let Some(oldest) = mapping.oldest_record() {
-            let seconds = (now - oldest).num_seconds();
-            let _infallible = writeln!(words, "  The oldest record at work is {seconds} s old.");
-        }
-        for partition in partitions.iter().filter(|partition| partition.lag > 0) {
-            let _infallible = writeln!(
-                words,
-                "  Partition {}: {} behind, committed {} of {}.",
-                partition.partition, partition.lag, partition.committed, partition.high_watermark
-            );
-        }
-        if reader.restarts > 0 {
-            let _infallible = writeln!(
-                words,
-                "  The reader was started again {} times.",
-                reader.restarts
-            );
-        }
-        let last = [
-            ("The reader last ended", &reader.last_end),
-            ("Records last failed", &mapping.last_failure),
-            ("Kafka last failed", &mapping.last_kafka_error),
-        ];
-        for (what, trouble) in last {
-            let Some(trouble) = trouble else { continue };
-            let seconds = (now - trouble.at).num_seconds();
-            let of = trouble
-                .partition
-                .map_or(String::new(), |number| format!(", in partition {number}"));
-            let _infallible = writeln!(words, "  {what} {seconds} s ago{of}: {}.", trouble.reason);
-        }
+        mapping_in_words(&mut words, mapping, now);
+        last_errors_in_words(&mut words, mapping, now);
     }
     words
+}
+
+fn api_in_words(words: &mut String, api: Option<&Value>) {
+    let Some(api) = api else { return };
+    if let Some(status) = api["status"].as_str() {
+        let _infallible = writeln!(words, "The API says: {status}.");
+    }
+
+    for (part, check) in api["checks"].as_object().into_iter().flatten() {
+        if let (Some(status), Some(detail)) = (check["status"].as_str(), check["detail"].as_str()) {
+            let _infallible = writeln!(words, "  {part} is {status}: {detail}.");
+        }
+    }
+}
+
+fn mapping_in_words(words: &mut String, mapping: &Report, now: DateTime<Utc>) {
+    let Report {
+        function,
+        topic,
+        group,
+        reader,
+        partitions,
+        ..
+    } = mapping;
+    let verb = if reader.down_since.is_some() {
+        "is not being read"
+    } else {
+        "is read"
+    };
+    let _infallible = writeln!(
+        words,
+        "{topic} {verb} for {function} (group {group}): {} partitions here, {} records behind.",
+        partitions.len(),
+        mapping.lag()
+    );
+
+    if let Some(oldest) = mapping.oldest_record() {
+        let seconds = (now - oldest).num_seconds();
+        let _infallible = writeln!(words, "  The oldest record at work is {seconds} s old.");
+    }
+    for partition in partitions.iter().filter(|partition| partition.lag > 0) {
+        let _infallible = writeln!(
+            words,
+            "  Partition {}: {} behind, committed {} of {}.",
+            partition.partition, partition.lag, partition.committed, partition.high_watermark
+        );
+    }
+
+    if reader.restarts > 0 {
+        let restarts = reader.restarts;
+        let _infallible = writeln!(words, "  The reader was restarted {restarts} times.");
+    }
+}
+
+fn last_errors_in_words(words: &mut String, mapping: &Report, now: DateTime<Utc>) {
+    let last = [
+        ("The reader last ended", &mapping.reader.last_end),
+        ("Records last failed", &mapping.last_failure),
+        ("Kafka last failed", &mapping.last_kafka_error),
+    ];
+
+    for (what, error) in last {
+        let Some(error) = error else { continue };
+        let seconds = (now - error.at).num_seconds();
+        let of = error
+            .partition
+            .map_or(String::new(), |number| format!(", in partition {number}"));
+        let _infallible = writeln!(words, "  {what} {seconds} s ago{of}: {}.", error.reason);
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +192,7 @@ The API says: degraded.
 price-events is read for averager (group averager): 2 partitions here, 8 records behind.
   The oldest record at work is 10 s old.
   Partition 3: 8 behind, committed 17 of 25.
-  The reader was started again 2 times.
+  The reader was restarted 2 times.
   The reader last ended 60 s ago: a panic.
   Records last failed 5 s ago, in partition 3: Unhandled.
 ";

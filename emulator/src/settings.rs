@@ -78,6 +78,48 @@ impl std::fmt::Debug for PostgresIdentity {
     }
 }
 
+/// What a value is expected to be, in words, and whether it is.
+type Rule = (&'static str, &'static str, fn(&str) -> bool);
+
+/// The variables whose values are checked before anything starts.
+const RULES: [Rule; 9] = [
+    ("KAFKA_PRICE_TOPIC", TOPIC, is_topic),
+    ("KAFKA_DEAD_LETTER_TOPIC", TOPIC, is_topic),
+    (
+        "POLLING_INTERVAL",
+        "a whole number of seconds from 1 to 86400",
+        is_interval,
+    ),
+    (
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "brokers as host:port,host:port",
+        are_brokers,
+    ),
+    (
+        "KAFKA_SECURITY_PROTOCOL",
+        "PLAINTEXT: the emulator speaks no TLS",
+        is_plaintext,
+    ),
+    (
+        "AWS_ENDPOINT_URL_SCHEDULER",
+        "a URL such as http://127.0.0.1:4566",
+        is_http_url,
+    ),
+    (
+        "POSTGRES_USER",
+        "a role name of 1 to 63 bytes, not starting with pg_",
+        is_role,
+    ),
+    (
+        "POSTGRES_DB",
+        "a database name of 1 to 63 bytes",
+        is_postgres_name,
+    ),
+    ("POSTGRES_PASSWORD", "a password on one line", is_one_line),
+];
+/// What a topic's name must be.
+const TOPIC: &str = "a topic name: letters, digits, '.', '_' and '-'";
+
 impl Settings {
     /// Reads the process's environment. Variables that are not UTF-8 count as not set.
     pub(crate) fn from_environment() -> Result<Self, InvalidVariable> {
@@ -94,60 +136,11 @@ impl Settings {
         let cache_directory = get("XDG_CACHE_HOME")
             .map(std::path::PathBuf::from)
             .or_else(|| Some(std::path::PathBuf::from(get("HOME")?).join(".cache")));
-        check(
-            &variables,
-            "KAFKA_PRICE_TOPIC",
-            "a topic name: letters, digits, '.', '_' and '-'",
-            is_topic,
-        )?;
-        check(
-            &variables,
-            "KAFKA_DEAD_LETTER_TOPIC",
-            "a topic name: letters, digits, '.', '_' and '-'",
-            is_topic,
-        )?;
-        check(
-            &variables,
-            "POLLING_INTERVAL",
-            "a whole number of seconds from 1 to 86400",
-            is_interval,
-        )?;
-        check(
-            &variables,
-            "KAFKA_BOOTSTRAP_SERVERS",
-            "brokers as host:port,host:port",
-            are_brokers,
-        )?;
-        check(
-            &variables,
-            "KAFKA_SECURITY_PROTOCOL",
-            "PLAINTEXT: the emulator speaks no TLS",
-            is_plaintext,
-        )?;
-        check(
-            &variables,
-            "AWS_ENDPOINT_URL_SCHEDULER",
-            "a URL such as http://127.0.0.1:4566",
-            is_http_url,
-        )?;
-        check(
-            &variables,
-            "POSTGRES_USER",
-            "a role name of 1 to 63 bytes, not starting with pg_",
-            is_role,
-        )?;
-        check(
-            &variables,
-            "POSTGRES_DB",
-            "a database name of 1 to 63 bytes",
-            is_postgres_name,
-        )?;
-        check(
-            &variables,
-            "POSTGRES_PASSWORD",
-            "a password on one line",
-            is_one_line,
-        )?;
+
+        for (variable, expected, is_valid) in RULES {
+            check(&variables, variable, expected, is_valid)?;
+        }
+
         Ok(Self {
             database_url: match database_url(get("DATABASE_URL").as_deref())? {
                 Some(url) => Some(url),

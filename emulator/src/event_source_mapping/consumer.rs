@@ -197,9 +197,9 @@ impl ClientContext for Assignment {
     /// of a batch.
     fn error(&self, error: KafkaError, reason: &str) {
         if reason.is_empty() {
-            self.complain(&error)
+            self.complain(&error);
         } else {
-            self.complain_of(&error, reason)
+            self.complain_of(&error, reason);
         }
     }
 }

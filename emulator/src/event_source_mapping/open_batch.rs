@@ -68,7 +68,7 @@ impl OpenBatch {
     pub(super) fn append_written(&mut self, record: &Written) -> bool {
         let at = (record.offset, record.timestamp);
         self.append_with(record.partition, record.epoch, at, |json| {
-            json.push_str(&record.json)
+            json.push_str(&record.json);
         })
     }
 

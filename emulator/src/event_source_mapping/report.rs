@@ -125,71 +125,93 @@ impl Partition {
 impl Report {
     /// Why events are not being averaged, in words; nothing while they are.
     pub(crate) fn troubles(&self, now: DateTime<Utc>) -> Vec<String> {
-        let Self {
-            function,
-            topic,
-            reader,
-            ..
-        } = self;
-        let mut troubles = Vec::new();
         let long =
             |since: DateTime<Utc>| (now - since > PATIENCE).then(|| (now - since).num_seconds());
-        let turn = reader.last_turn.and_then(long);
-        if let Some(seconds) = reader.down_since.and_then(long) {
-            let end = reader
-                .last_end
+
+        let reader = self.reader_trouble(long);
+        let in_flight = self
+            .in_flight
+            .iter()
+            .filter_map(|batch| self.batch_trouble(batch, long));
+        let partitions = self
+            .partitions
+            .iter()
+            .filter_map(|partition| self.partition_trouble(partition, long));
+
+        reader
+            .into_iter()
+            .chain(in_flight)
+            .chain(partitions)
+            .collect()
+    }
+
+    fn reader_trouble(&self, long: impl Fn(DateTime<Utc>) -> Option<i64>) -> Option<String> {
+        let Self { topic, reader, .. } = self;
+        let because = |error: &Option<Trouble>| {
+            error
                 .as_ref()
-                .map_or(String::new(), |end| format!(": {}", end.reason));
-            troubles.push(format!("{topic} has not been read for {seconds} s{end}"));
-        } else if let Some(seconds) = turn {
-            troubles.push(format!(
+                .map_or(String::new(), |error| format!(": {}", error.reason))
+        };
+
+        if let Some(seconds) = reader.down_since.and_then(&long) {
+            let end = because(&reader.last_end);
+            return Some(format!("{topic} has not been read for {seconds} s{end}"));
+        }
+        if let Some(seconds) = reader.last_turn.and_then(&long) {
+            return Some(format!(
                 "the thread that reads {topic} has stood still for {seconds} s"
             ));
-        } else if let Some(seconds) = reader.unanswered_since.and_then(long) {
-            let error = self
-                .last_kafka_error
-                .as_ref()
-                .map_or(String::new(), |error| format!(": {}", error.reason));
-            troubles.push(format!("Kafka has not answered for {seconds} s{error}"));
         }
-        for InFlight {
+        let seconds = reader.unanswered_since.and_then(&long)?;
+        let error = because(&self.last_kafka_error);
+        Some(format!("Kafka has not answered for {seconds} s{error}"))
+    }
+
+    fn batch_trouble(
+        &self,
+        batch: &InFlight,
+        long: impl Fn(DateTime<Utc>) -> Option<i64>,
+    ) -> Option<String> {
+        let InFlight {
             since,
             partitions,
             records,
             ..
-        } in &self.in_flight
-        {
-            let Some(seconds) = long(*since) else {
-                continue;
-            };
-            let failure = self
-                .last_failure
-                .as_ref()
-                .filter(|failure| failure.at >= *since);
-            let failure = failure.map_or(String::new(), |failure| format!(": {}", failure.reason));
-            troubles.push(format!(
-                "{function} has not processed {records} records of partitions {partitions:?} for {seconds} s{failure}"
-            ));
-        }
-        for Partition {
+        } = batch;
+        let seconds = long(*since)?;
+
+        let failure = self
+            .last_failure
+            .as_ref()
+            .filter(|failure| failure.at >= *since);
+        let failure = failure.map_or(String::new(), |failure| format!(": {}", failure.reason));
+        let function = &self.function;
+        Some(format!(
+            "{function} has not processed {records} records of partitions {partitions:?} for {seconds} s{failure}"
+        ))
+    }
+
+    fn partition_trouble(
+        &self,
+        of: &Partition,
+        long: impl Fn(DateTime<Utc>) -> Option<i64>,
+    ) -> Option<String> {
+        let Partition {
             partition,
             position,
             high_watermark,
             standing_since,
             error,
             ..
-        } in &self.partitions
-        {
-            let (Some(seconds), Some(error)) = (standing_since.and_then(long), error) else {
-                continue;
-            };
-            troubles.push(format!(
-                "partition {partition} of {topic} has not been read beyond offset {position} of {high_watermark} for \
-                 {seconds} s: {}",
-                error.reason
-            ));
-        }
-        troubles
+        } = of;
+        let seconds = standing_since.and_then(long)?;
+        let reason = &error.as_ref()?.reason;
+
+        let topic = &self.topic;
+        Some(format!(
+            "partition {partition} of {topic} has not been read beyond offset {position} of {high_watermark} for \
+             {seconds} s: {reason}"
+        ))
     }
 
     /// Records that are not resolved, in all partitions that are held.

@@ -177,46 +177,12 @@ impl Stack {
         addresses: &Addresses,
         functions: &Functions,
     ) {
+        self.tell_services(addresses);
+        self.tell_functions(template, addresses, functions);
+
         let tell = |part: &str, address: &str, detail: &str| {
-            self.announcements.started(part, address, detail)
+            self.announcements.started(part, address, detail);
         };
-        let own = self.postgres.as_ref().map(postgres::Postgres::describe);
-        let database = postgres::masked(&addresses.database_url);
-        tell(
-            "postgres",
-            &database,
-            own.as_deref()
-                .unwrap_or("yours, from DATABASE_URL or POSTGRES_HOST"),
-        );
-        let broker = self.broker.as_ref().map(Broker::describe);
-        let broker = broker
-            .as_deref()
-            .unwrap_or("yours, from KAFKA_BOOTSTRAP_SERVERS");
-        tell("broker", &addresses.bootstrap_servers, broker);
-        let names: Vec<_> = template
-            .functions
-            .iter()
-            .map(|function| function.binary.as_str())
-            .collect();
-        let names = names.join(", ");
-        if let Functions::Elsewhere(host) = functions {
-            tell(
-                "functions",
-                host.url(),
-                &format!("{names}: yours, from --functions"),
-            );
-            tell(
-                "invoke api",
-                &addresses.invoke_api,
-                "Lambda's Invoke API, passing on to them",
-            );
-        } else {
-            tell(
-                "functions",
-                &addresses.invoke_api,
-                &format!("{names}: Lambda's Invoke API"),
-            );
-        }
         if let Some(scheduler) = &addresses.scheduler {
             tell("scheduler", scheduler, "EventBridge Scheduler's API");
         }
@@ -239,6 +205,46 @@ impl Stack {
         }
         if let Some(gateway) = &addresses.gateway {
             tell("gateway", gateway, "the HTTP API");
+        }
+    }
+
+    fn tell_services(&self, addresses: &Addresses) {
+        let postgres = self.postgres.as_ref().map(postgres::Postgres::describe);
+        self.announcements.started(
+            "postgres",
+            &postgres::masked(&addresses.database_url),
+            postgres
+                .as_deref()
+                .unwrap_or("yours, from DATABASE_URL or POSTGRES_HOST"),
+        );
+
+        let broker = self.broker.as_ref().map(Broker::describe);
+        self.announcements.started(
+            "broker",
+            &addresses.bootstrap_servers,
+            broker
+                .as_deref()
+                .unwrap_or("yours, from KAFKA_BOOTSTRAP_SERVERS"),
+        );
+    }
+
+    fn tell_functions(&self, template: &Template, addresses: &Addresses, functions: &Functions) {
+        let names: Vec<_> = template
+            .functions
+            .iter()
+            .map(|function| function.binary.as_str())
+            .collect();
+        let names = names.join(", ");
+
+        let invoke_api = &addresses.invoke_api;
+        if let Functions::Elsewhere(host) = functions {
+            let detail = format!("{names}: yours, from --functions");
+            self.announcements.started("functions", host.url(), &detail);
+            let detail = "Lambda's Invoke API, passing on to them";
+            self.announcements.started("invoke api", invoke_api, detail);
+        } else {
+            let detail = format!("{names}: Lambda's Invoke API");
+            self.announcements.started("functions", invoke_api, &detail);
         }
     }
 }

@@ -55,7 +55,7 @@ pub fn decode(event: &str, now: Timestamp) -> Result<Batch, EventError> {
             Err(rejection) => {
                 batch
                     .rejected
-                    .push(rejected(record, rejection.to_string(), &mut buffer)?)
+                    .push(rejected(record, rejection.to_string(), &mut buffer)?);
             }
         }
     }

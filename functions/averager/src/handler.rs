@@ -108,7 +108,7 @@ pub async fn handle(
     match &stored {
         Err(BatchError::Repository(error)) => storing::note_failure(ingest, &error.coded()).await,
         Err(error @ BatchError::TimedOut(_)) => {
-            storing::note_failure(ingest, &error.to_string()).await
+            storing::note_failure(ingest, &error.to_string()).await;
         }
         Ok(_) | Err(BatchError::Event(_)) => {}
     }
