@@ -1,20 +1,20 @@
-//! Time, as far as a relay waits for it.
+//! The clock that tells a poller the time and lets it wait. Tests replace it.
 
 use async_trait::async_trait;
 use chrono::Utc;
 use shared::market::Timestamp;
 
-/// Tells the time, and waits for one.
+/// A source of the current time that can be waited on.
 #[async_trait]
 pub trait Clock: std::fmt::Debug + Send + Sync {
-    /// The present.
+    /// The current time.
     fn now(&self) -> Timestamp;
 
-    /// Returns once it is `time`.
+    /// Returns once it is `time`; at once if `time` has passed.
     async fn wait_until(&self, time: Timestamp);
 }
 
-/// The clock on the wall.
+/// The system's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct WallClock;
 
@@ -25,7 +25,8 @@ impl Clock for WallClock {
     }
 
     async fn wait_until(&self, time: Timestamp) {
-        // Repeated, because the wall clock may be set, and timers go by another one.
+        // Repeated, because the system's clock may be set while the timer, which is monotonic,
+        // runs.
         while let Ok(remaining) = (time - Utc::now()).to_std() {
             if remaining.is_zero() {
                 return;

@@ -1,9 +1,9 @@
-//! The poller: an invocation for each firing of a job's schedule, a run for each tick.
+//! The poller: one invocation for each firing of a job's schedule, one run for each tick.
 //!
-//! A schedule knows whole minutes only. Where the job's interval is a number of those, a firing is
-//! one tick. Otherwise firings relay: each serves the ticks as they come until the next firing
-//! takes over ([`relay`]). How one tick is polled is in [`poll`], and how long all of it may take
-//! in [`limits`].
+//! A schedule fires at whole minutes only. If the job's interval is a whole number of minutes, each
+//! firing is one tick. Otherwise the firings relay: each serves tick after tick until the next
+//! firing takes over ([`relay`]). [`poll`] polls one tick, and [`limits`] says how long each step
+//! may take.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,29 +29,29 @@ pub mod limits;
 pub mod poll;
 pub mod relay;
 
-/// How far a firing may lie ahead of our clock.
+/// How far ahead of our clock a firing may be.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
-/// Pause before a job that waits for its activation is looked for again.
+/// Pause before a job that is being created is read again.
 const ACTIVATION_PAUSE: TimeDelta = TimeDelta::milliseconds(100);
 /// Pause before Postgres is tried again.
 const RETRY_PAUSE: TimeDelta = TimeDelta::seconds(1);
 
-/// What the schedule invokes the poller with.
+/// The event with which a schedule invokes the poller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Firing {
     /// The job, which is also the schedule's name.
     pub job_id: Uuid,
-    /// The time that the schedule fires for, however late.
+    /// The time at which the schedule was to fire. The invocation may come later.
     #[serde(deserialize_with = "as_stored")]
     pub scheduled_time: Timestamp,
 }
 
-/// A time as it reads back from Postgres: it is compared with those that stand there.
+/// Reads a time with the precision of Postgres, because it is compared with stored times.
 fn as_stored<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     Timestamp::deserialize(deserializer).map(to_microseconds)
 }
 
-/// What an invocation did.
+/// The result of an invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Served {
     /// The job.
@@ -66,19 +66,18 @@ pub struct Served {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// Its tick is done with, or no further one comes within its time.
+    /// Its tick is finished, or no further tick is due within its time.
     Done,
     /// A later firing has taken over.
     Relieved,
-    /// The job is deleted.
+    /// The job does not exist, or is deleted.
     NoSuchJob,
 }
 
-/// Why a firing is not answered, so that it comes again.
+/// Why an invocation fails, so that its firing comes again.
 #[derive(Debug, thiserror::Error)]
 pub enum FiringError {
-    /// The firing lies further ahead of our clock than clocks differ. Answered with success it
-    /// would be lost.
+    /// The firing is further in the future than clocks differ. A successful answer would lose it.
     #[error(
         "the firing of {0} lies in the future; the clock of the scheduler or of the poller is wrong"
     )]
@@ -86,21 +85,21 @@ pub enum FiringError {
     /// The process is being stopped.
     #[error("the poller is being stopped")]
     Stopping,
-    /// Somebody else polls the tick, and may for longer than the invocation lasts.
+    /// Another poller holds the tick, with a lease that ends after this invocation's last start.
     #[error("the tick is being polled by another invocation")]
     Held,
-    /// The job is not activated, and is not for as long as the invocation may wait.
+    /// The job was not activated for as long as the invocation may wait.
     #[error("the polling job is not active yet: the request that makes it has not ended")]
     Inactive,
-    /// Postgres was away for as long as a step may take, or as the invocation lasts.
+    /// Postgres was unavailable for as long as the step may take, or until the invocation's end.
     #[error("no time was left to {step}: {error}")]
     OutOfTime {
-        /// What did not fit.
+        /// The step that did not fit, as an infinitive.
         step: &'static str,
-        /// What came of the last attempt.
+        /// The error of the last attempt.
         error: repository::Error,
     },
-    /// Postgres refuses.
+    /// Postgres refused a statement.
     #[error(transparent)]
     Repository(#[from] repository::Error),
 }
@@ -122,28 +121,28 @@ impl From<FiringError> for Diagnostic {
     }
 }
 
-/// What a poller works with.
+/// A poller's dependencies.
 #[derive(Clone, Debug)]
 pub struct Poller {
-    /// Jobs and runs.
+    /// Holds jobs, runs and raw responses.
     pub pool: PgPool,
-    /// Who is asked for prices.
+    /// The sources of quotes.
     pub providers: Providers,
-    /// Where prices are published.
+    /// Where price events are published.
     pub price_log: Arc<dyn PriceLog>,
-    /// What time it is.
+    /// The wall clock, or one that a test sets.
     pub clock: Arc<dyn Clock>,
-    /// Cancelled when the process is to end.
+    /// Cancelled when the process has to end.
     pub stopping: CancellationToken,
 }
 
 impl Poller {
-    /// Serves a firing, and ends before `deadline`, when the invocation is cut off.
+    /// Serves a firing, and ends before `deadline`, at which the invocation is cut off.
     ///
     /// # Errors
-    /// When the firing should come again: it lies in the future, Postgres is away, somebody else
-    /// holds the tick to the end, its job is not active by then, or the process is being stopped
-    /// while it waits.
+    /// When the firing should come again: it is in the future, Postgres is unavailable, another
+    /// poller holds the tick for too long, the job is not activated in time, or the process is
+    /// being stopped.
     pub async fn serve(&self, firing: &Firing, deadline: Timestamp) -> Result<Served, FiringError> {
         let &Firing {
             job_id,
@@ -156,14 +155,19 @@ impl Poller {
                 ended,
             })
         };
+
         if scheduled_time > self.clock.now() + CLOCK_TOLERANCE {
             return Err(FiringError::NotDue(scheduled_time));
         }
 
         let limits = Limits::new(scheduled_time, deadline);
+
+        // Recorded before anything is polled: a relay of an earlier firing then ends at its next
+        // tick.
         let note = || polling_jobs::note_firing(&self.pool, job_id, scheduled_time);
         self.patiently("note the firing", limits.relays_until, &limits, note)
             .await?;
+
         let Some(job) = self.activated(job_id, &limits).await? else {
             return ended(Ended::NoSuchJob);
         };
@@ -171,6 +175,7 @@ impl Poller {
         if job.grid().is_relayed() {
             return self.relay(firing, &limits).await;
         }
+
         let Some(tick) = job.grid().newest_at(scheduled_time) else {
             return ended(Ended::Done);
         };
@@ -182,40 +187,43 @@ impl Poller {
         })
     }
 
-    /// The job of a firing. One that is only about to be there, whose schedule was quicker than its
-    /// activation, is waited for: else the first tick would be lost.
+    /// Reads the job of a firing. Waits for a job that is being created: its schedule exists before
+    /// its activation, and without the wait its first tick would be lost.
     async fn activated(
         &self,
         job_id: Uuid,
         limits: &Limits,
     ) -> Result<Option<PollingJob>, FiringError> {
         loop {
-            // Asked before the job is read: one that is activated in between is read then.
+            // Queried before the job is read: if the job is activated between the two queries, the
+            // second one finds it. In the other order neither would.
             let is_pending = || polling_jobs::is_pending(&self.pool, job_id);
             let pending = self
                 .patiently("read the job", limits.relays_until, limits, is_pending)
                 .await?;
             let job = self.job(job_id, limits).await?;
+
             if job.is_some() || !pending {
                 return Ok(job);
             }
             if self.clock.now() > limits.last_start {
                 return Err(FiringError::Inactive);
             }
+
             self.wait_until(self.clock.now() + ACTIVATION_PAUSE).await?;
         }
     }
 
-    /// The job as it is now.
+    /// Reads the job's current state; `None` if it is missing, deleted or not yet active.
     async fn job(&self, job_id: Uuid, limits: &Limits) -> Result<Option<PollingJob>, FiringError> {
         let get = || polling_jobs::get(&self.pool, job_id);
         self.patiently("read the job", limits.relays_until, limits, get)
             .await
     }
 
-    /// Repeats an operation, which is to do `step`, while Postgres is away: up to `until`, and no
-    /// longer than the invocation may work. One that gets no answer is given up, and tried again on
-    /// another connection.
+    /// Repeats an operation while Postgres is unavailable, until `until` or the invocation's end,
+    /// whichever is earlier. An attempt without an answer within [`ATTEMPT`] is abandoned and
+    /// repeated on another connection. `step` names the operation in errors and logs.
     pub(crate) async fn patiently<T, F>(
         &self,
         step: &'static str,
@@ -227,6 +235,7 @@ impl Poller {
         F: Future<Output = Result<T, repository::Error>>,
     {
         let until = until.min(limits.end);
+
         loop {
             let attempt = self.within(ATTEMPT, limits.end, operation()).await;
             match attempt.unwrap_or_else(|| Err(repository::Error::unanswered())) {
@@ -242,8 +251,8 @@ impl Poller {
         }
     }
 
-    /// What comes of the work within `at_most`, and before `by`; none if it takes longer, or if it
-    /// is too late to begin.
+    /// Runs `work` for at most `at_most`, and until `by`. Returns `None` if it takes longer, or if
+    /// `by` has passed before it starts.
     pub(crate) async fn within<T>(
         &self,
         at_most: Duration,
@@ -254,10 +263,11 @@ impl Poller {
             .to_std()
             .ok()
             .filter(|left| !left.is_zero())?;
+
         tokio::time::timeout(left.min(at_most), work).await.ok()
     }
 
-    /// Waits, unless the process is to end.
+    /// Waits until `time`; fails with [`FiringError::Stopping`] as soon as the process has to end.
     pub(crate) async fn wait_until(&self, time: Timestamp) -> Result<(), FiringError> {
         tokio::select! {
             biased;

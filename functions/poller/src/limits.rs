@@ -1,4 +1,4 @@
-//! How long an invocation and its steps may take, so that it ends by itself before its host cuts it
+//! The time limits of an invocation and its steps. They let it end by itself before Lambda cuts it
 //! off.
 
 use std::time::Duration;
@@ -6,42 +6,43 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use shared::market::Timestamp;
 
-/// The time limit that `template.yaml` gives the function. It counts where the host tells no usable
-/// deadline.
+/// The function's timeout in `template.yaml`. It is used if the host gives no usable deadline.
 const DEFAULT: TimeDelta = TimeDelta::seconds(180);
-/// The longest time limit that Lambda has: no invocation's deadline lies further ahead.
+/// Lambda's longest timeout: no invocation's deadline is further in the future.
 const LONGEST: TimeDelta = TimeDelta::minutes(15);
-/// How long a relay waits for the next firing, counted from its own: a firing may be a minute late.
+/// How long a relay waits for the next firing, counted from its own. The next firing comes after
+/// one minute and may be another minute late.
 const RELAY: TimeDelta = TimeDelta::seconds(120);
-/// What the last request to a provider leaves for its answer, and for all that follows.
+/// The time between the start of the last request to a provider and the deadline: for its answer
+/// and all steps after it.
 const LAST_REQUEST: TimeDelta = TimeDelta::seconds(20);
-/// What all work leaves for the invocation's answer.
+/// The time between the end of all work and the deadline: for the invocation's answer.
 const ANSWERING: TimeDelta = TimeDelta::seconds(1);
-/// What a poll leaves for recording what came of it.
+/// The time between the end of publishing and the end of all work: for recording the run.
 const RECORDING: TimeDelta = TimeDelta::seconds(2);
 
-/// Longest that one request to a provider takes; the provider's own limit is shorter.
+/// Longest that one request to a provider may take; the provider's own limit is shorter.
 pub(crate) const FETCH: Duration = Duration::from_secs(11);
-/// Longest that publishing takes; the log's own limit is shorter.
+/// Longest that publishing may take; the log's own limit is shorter.
 pub(crate) const PUBLISHING: Duration = Duration::from_secs(4);
-/// Longest that Postgres may take for one attempt: past it the connection counts as lost.
+/// Longest that Postgres may take for one attempt; after it the connection counts as lost.
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(5);
 
-/// The times that one invocation keeps to.
+/// The points in time that limit the steps of one invocation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// A relay waits for no tick later than this.
+    /// A relay waits for no tick after this time.
     pub(crate) relays_until: Timestamp,
-    /// No request to a provider is begun later.
+    /// No request to a provider starts after this time.
     pub(crate) last_start: Timestamp,
-    /// What was answered is published by then, or not at all.
+    /// Publishing ends at this time; quotes that are not acknowledged by then count as failed.
     pub(crate) published_by: Timestamp,
-    /// No step goes on for longer.
+    /// Every step ends at this time.
     pub(crate) end: Timestamp,
 }
 
 impl Limits {
-    /// For a firing of `scheduled_time`, in an invocation that is cut off at `deadline`.
+    /// The limits for a firing of `scheduled_time`, in an invocation that is cut off at `deadline`.
     pub(crate) fn new(scheduled_time: Timestamp, deadline: Timestamp) -> Self {
         let (last_start, end) = (deadline - LAST_REQUEST, deadline - ANSWERING);
         Self {
@@ -52,17 +53,17 @@ impl Limits {
         }
     }
 
-    /// When the wait for something ends that has to be done before quotes can be published.
+    /// When the steps before publishing have to end: the whole of [`PUBLISHING`] is left then.
     pub(crate) fn before_publishing(&self) -> Timestamp {
         self.published_by - TimeDelta::from_std(PUBLISHING).unwrap_or_default()
     }
 }
 
-/// The deadline of an invocation that begins `now`, from the milliseconds since 1970 in which
-/// Lambda gives it.
+/// The deadline of an invocation that begins `now`, from Lambda's number of milliseconds since
+/// 1970.
 ///
-/// Some local tools fill in a time of 1970. Then, and where the deadline is past or further ahead
-/// than any, the invocation has three minutes.
+/// Some local tools give a time in 1970. A deadline that has passed, or is further in the future
+/// than Lambda's longest timeout, is replaced by three minutes from `now`.
 #[must_use]
 pub fn deadline(milliseconds: u64, now: Timestamp) -> Timestamp {
     let told = i64::try_from(milliseconds)

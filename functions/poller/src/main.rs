@@ -16,15 +16,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::util::MapFutureLayer;
 
-/// Connections to Postgres: a relay works on one thing at a time.
+/// Connections to Postgres: a poller executes one statement at a time.
 const CONNECTIONS: u32 = 1;
-/// Longest that a poll under way delays the end of the process.
+/// Longest that a poll in progress delays the end of the process.
 const LAST_POLL: Duration = Duration::from_secs(20);
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = config::or_exit(config::Poller::from_environment());
+
     let stopping = CancellationToken::new();
     let poller = Poller {
         pool: repository::connect(&config.database.url, CONNECTIONS)?,
@@ -33,8 +34,10 @@ async fn main() -> Result<(), Error> {
         clock: Arc::new(WallClock),
         stopping: stopping.clone(),
     };
+
     let in_flight = TaskTracker::new();
     end_gracefully(stopping, in_flight.clone()).await;
+
     let handler = service_fn(move |event: LambdaEvent<Firing>| {
         let poller = poller.clone();
         async move {
@@ -45,7 +48,8 @@ async fn main() -> Result<(), Error> {
                 .inspect_err(log)
         }
     });
-    // The outermost layer: an invocation is in flight until its answer is posted.
+
+    // The tracker is the outermost layer: an invocation is in flight until its answer is posted.
     Runtime::new(handler)
         .layer(TracingLayer::new())
         .layer(MapFutureLayer::new(move |invocation| {
@@ -55,18 +59,20 @@ async fn main() -> Result<(), Error> {
         .await
 }
 
-/// On SIGTERM a relay that waits answers an error at once, so that its firing comes again; a poll is finished first.
+/// On SIGTERM, a relay that waits fails at once, so that its firing comes again. A poll in progress
+/// is finished first, for up to [`LAST_POLL`].
 async fn end_gracefully(stopping: CancellationToken, in_flight: TaskTracker) {
     spawn_graceful_shutdown_handler(move || async move {
         stopping.cancel();
         in_flight.close();
-        // Past this time the process ends anyway.
+        // After this time the process ends anyway.
         let _ = tokio::time::timeout(LAST_POLL, in_flight.wait()).await;
     })
     .await;
 }
 
-/// A stop while waiting for a tick is no failure: the firing comes again.
+/// Logs an error, except a stop while a relay waits: that is no failure, because the firing comes
+/// again.
 fn log(error: &FiringError) {
     if !matches!(error, FiringError::Stopping) {
         tracing::error!(%error, "firing not served");

@@ -1,5 +1,5 @@
-//! One tick polled: quotes from the provider, raw response stored, one event per quote, the run
-//! recorded.
+//! Polls one tick: fetches quotes, stores the raw responses, publishes one event per quote, and
+//! records the run.
 
 use std::ops::ControlFlow;
 
@@ -16,14 +16,14 @@ use uuid::Uuid;
 use crate::limits::{FETCH, Limits, PUBLISHING};
 use crate::{FiringError, Poller};
 
-/// Requests in a row that failed as a whole, after which the provider counts as away and is left
-/// alone.
+/// Number of consecutive requests without any quote after which the provider counts as unavailable
+/// and gets no further request in this poll.
 const FAILURES_TO_GIVE_UP: u32 = 2;
-/// How long Postgres may be away in the middle of a poll, if the invocation has that long; a
-/// claim's lease is not much longer.
+/// Longest that a step in the middle of a poll waits for Postgres. It is half of a claim's lease,
+/// and the invocation's time may allow less.
 const POSTGRES_PATIENCE: TimeDelta = TimeDelta::seconds(15);
 
-/// A poll under way.
+/// A poll in progress.
 struct Run<'a> {
     claim: &'a Claim,
     provider: &'a dyn Provider,
@@ -32,21 +32,22 @@ struct Run<'a> {
     failures_in_a_row: u32,
 }
 
-/// Why a poll ends before all symbols were asked for.
+/// Why a poll ends before all symbols were requested.
 enum Ending {
-    /// The claim holds: what was had so far is recorded.
+    /// The provider or the log failed, or the time is up. The claim holds, so the result so far is
+    /// recorded.
     Recorded,
-    /// Somebody else took the tick over, or the job is deleted.
+    /// Another poller took the tick over, or the job is deleted. Nothing is recorded.
     ClaimLost,
 }
 
 impl Poller {
-    /// Polls the claimed tick. No request is begun after the last start, nor once the process is to
-    /// end: the symbols left over count as failed.
+    /// Polls the claimed tick. No request starts after `limits.last_start`, or while the process is
+    /// being stopped; the remaining symbols count as failed.
     ///
-    /// Each step waits for no longer than what follows it leaves of the invocation's time. A tick
-    /// whose recording does not fit stays claimed until its lease passes, and is then polled again
-    /// by the firing, which comes again.
+    /// Each step waits only as long as the steps after it still fit into the invocation. A tick
+    /// whose result cannot be recorded in time stays claimed until its lease expires; the firing
+    /// then comes again and polls it.
     pub(crate) async fn poll(
         &self,
         job: &PollingJob,
@@ -64,6 +65,7 @@ impl Poller {
                     result,
                     failures_in_a_row: 0,
                 };
+
                 match self.request_all(&job.symbols, &mut run).await {
                     Ok(ControlFlow::Break(Ending::ClaimLost)) => {
                         warn!(job_id = %job.job_id, tick = %claim.tick_time, "lost the claim");
@@ -73,6 +75,7 @@ impl Poller {
                     Err(FiringError::Repository(refusal)) => run.note(&refusal),
                     Err(error) => return Err(error),
                 }
+
                 run.result
             }
             None => RunResult {
@@ -80,9 +83,11 @@ impl Poller {
                 ..RunResult::default()
             },
         };
+
         self.record(job, claim, limits, result).await
     }
 
+    /// Closes the run. Each symbol that was not published counts as failed.
     async fn record(
         &self,
         job: &PollingJob,
@@ -93,6 +98,7 @@ impl Poller {
         result.failed = u32::try_from(job.symbols.len())
             .unwrap_or(u32::MAX)
             .saturating_sub(result.published);
+
         let finish = || polling_runs::finish(&self.pool, claim, &result, self.clock.now());
         let until = self.patience(limits.end);
         let held = self
@@ -109,6 +115,7 @@ impl Poller {
         Ok(())
     }
 
+    /// Sends one request after the other, each for as many symbols as the provider takes.
     async fn request_all(
         &self,
         symbols: &[Symbol],
@@ -119,14 +126,16 @@ impl Poller {
                 run.note(&"the poller's time was up before all symbols were asked for");
                 return Ok(ControlFlow::Break(Ending::Recorded));
             }
+
             if let ControlFlow::Break(ending) = self.request(symbols, run).await? {
                 return Ok(ControlFlow::Break(ending));
             }
         }
+
         Ok(ControlFlow::Continue(()))
     }
 
-    /// One request to the provider, and what follows from its answer.
+    /// Sends one request to the provider, and stores and publishes its answer.
     async fn request(
         &self,
         symbols: &[Symbol],
@@ -143,6 +152,9 @@ impl Poller {
             .within(FETCH, before_publishing, fetch)
             .await
             .unwrap_or_else(late);
+
+        // Renewed before anything is written: storing and publishing get a whole lease, and nothing
+        // is published for a tick that was taken over or a job that was deleted.
         if !self.renew(run, before_publishing).await? {
             return Ok(ControlFlow::Break(Ending::ClaimLost));
         }
@@ -152,10 +164,14 @@ impl Poller {
             Err(error) => return Ok(run.failed_request(&error)),
         };
         run.failures_in_a_row = 0;
+
         let acknowledged = self.publish(symbols, answer, run).await?;
+
+        // Renewed again, so that the next fetch starts with a whole lease.
         if !self.renew(run, run.limits.end).await? {
             return Ok(ControlFlow::Break(Ending::ClaimLost));
         }
+
         Ok(if acknowledged {
             ControlFlow::Continue(())
         } else {
@@ -163,8 +179,8 @@ impl Poller {
         })
     }
 
-    /// Stores the raw response, then publishes its quotes; returns false when the log took none of
-    /// them.
+    /// Stores the raw response, then publishes its quotes. Returns false if the log acknowledged
+    /// none of them.
     async fn publish(
         &self,
         symbols: &[Symbol],
@@ -180,6 +196,8 @@ impl Poller {
             received_at: answer.received_at,
             body: &answer.body,
         };
+
+        // Stored before its quotes are published: each event refers to the stored response.
         let until = self.patience(run.limits.before_publishing());
         let insert = || raw_responses::insert(&self.pool, &raw);
         self.patiently("store the raw response", until, run.limits, insert)
@@ -197,13 +215,14 @@ impl Poller {
                 Err(error) => run.note(&error),
             }
         }
+
         if events.is_empty() {
             return Ok(true);
         }
         Ok(self.append(&events, run).await > 0)
     }
 
-    /// Appends the events to the log; returns how many of them it acknowledged.
+    /// Appends the events to the log; returns the number that it acknowledged.
     async fn append(&self, events: &[PriceEvent], run: &mut Run<'_>) -> u32 {
         let appending = self.price_log.append(events);
         let Some(results) = self
@@ -221,10 +240,12 @@ impl Poller {
                 Err(error) => run.note(&error),
             }
         }
+
         run.result.published += acknowledged;
         acknowledged
     }
 
+    /// Renews the claim; returns whether it still holds.
     async fn renew(&self, run: &Run<'_>, until: Timestamp) -> Result<bool, FiringError> {
         let renew = || polling_runs::renew(&self.pool, run.claim, self.clock.now());
         self.patiently(
@@ -236,21 +257,25 @@ impl Poller {
         .await
     }
 
-    /// When the wait for Postgres ends in the middle of a poll: at `until`, or before.
+    /// When a step in the middle of a poll stops waiting for Postgres: at `until`, or after
+    /// [`POSTGRES_PATIENCE`] if that is earlier.
     fn patience(&self, until: Timestamp) -> Timestamp {
         until.min(self.clock.now() + POSTGRES_PATIENCE)
     }
 }
 
 impl Run<'_> {
-    /// Keeps the first trouble of the run; all errors that come here are safe to show.
+    /// Keeps the first error of the run. Clients see it: every error passed here is safe to show.
     fn note(&mut self, error: &dyn std::fmt::Display) {
         self.result.error.get_or_insert_with(|| error.to_string());
     }
 
+    /// Counts a request without any quote. Ends the poll if the provider limits the rate, or after
+    /// [`FAILURES_TO_GIVE_UP`] of them in a row.
     fn failed_request(&mut self, error: &ProviderError) -> ControlFlow<Ending> {
         self.note(error);
         self.failures_in_a_row += 1;
+
         if let ProviderError::RateLimited { retry_after, .. } = error {
             self.result.retry_after = Some(*retry_after);
             return ControlFlow::Break(Ending::Recorded);

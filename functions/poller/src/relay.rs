@@ -1,4 +1,4 @@
-//! Serving the ticks that lie between two firings of a schedule.
+//! Serves the ticks between two firings of a schedule.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use shared::repository::polling_runs::{self, Claim, ClaimOutcome};
 use crate::limits::Limits;
 use crate::{Ended, Firing, FiringError, Poller, Served};
 
-/// Before a wait shorter than this the database connection is kept: making a new one costs more
+/// Before a wait shorter than this the database connection is kept: opening a new one costs more
 /// than holding it.
 const KEEP_CONNECTION: TimeDelta = TimeDelta::seconds(1);
-/// Longest that closing it takes: one that does not answer is left to the pool, which finds that
-/// out before its next use.
+/// Longest that closing a connection may take. One that does not answer is left to the pool, which
+/// tests it before its next use.
 const CLOSING: Duration = Duration::from_secs(1);
 
 impl Poller {
-    /// Polls the newest past tick, then each as it comes, until a later firing is noted on the job
-    /// or no tick comes while a relay waits.
+    /// Polls the newest past tick, then each tick when it is due, until a later firing is recorded
+    /// on the job or the next tick is after `limits.relays_until`.
     pub(crate) async fn relay(
         &self,
         firing: &Firing,
@@ -32,13 +32,19 @@ impl Poller {
         };
         let mut newest = None;
         let mut begun = false;
+
         loop {
+            // Read again in each round: another process records later firings, deletions and
+            // back-offs.
             let Some(job) = self.job(firing.job_id, limits).await? else {
                 return Ok(Served {
                     ended: Ended::NoSuchJob,
                     ..served
                 });
             };
+
+            // These two checks follow the first round, so that a late firing still serves the
+            // newest past tick.
             let now = self.clock.now();
             if begun && job.last_firing_at > Some(firing.scheduled_time) {
                 return Ok(Served {
@@ -50,12 +56,14 @@ impl Poller {
                 return Ok(served);
             }
             begun = true;
+
             if let Some(tick) = due_tick(&job, newest, now) {
                 let outcome = self.serve_tick(&job, tick, limits).await?;
                 served.polled += u32::from(outcome == ClaimOutcome::Claimed);
                 newest = Some(tick);
                 continue;
             }
+
             let next = job.next_tick_at(now);
             if next > limits.relays_until {
                 return Ok(served);
@@ -64,8 +72,9 @@ impl Poller {
         }
     }
 
-    /// Polls a tick unless somebody else did. While somebody else does, it is waited for what comes
-    /// of that: with the poller's end the lease passes, and the tick is ours.
+    /// Polls a tick unless another poller has polled it; returns whether it did. While another
+    /// poller holds the tick, waits until the lease expires and claims again: if that poller has
+    /// ended without a result, this one takes the tick over.
     pub(crate) async fn serve_only_tick(
         &self,
         job: &PollingJob,
@@ -83,7 +92,7 @@ impl Poller {
         }
     }
 
-    /// Polls a tick if it can be claimed.
+    /// Polls a tick if it can be claimed, and returns the outcome of the claim.
     async fn serve_tick(
         &self,
         job: &PollingJob,
@@ -93,29 +102,36 @@ impl Poller {
         if self.stopping.is_cancelled() {
             return Err(FiringError::Stopping);
         }
+
+        // One claim for all attempts: if the answer to an attempt is lost, the next one finds the
+        // tick held by this claim, not by another poller.
         let claim = Claim::new(job.job_id, tick);
         let attempt = || polling_runs::claim(&self.pool, &claim, self.clock.now());
         let outcome = self
             .patiently("claim the tick", limits.relays_until, limits, attempt)
             .await?;
+
         if outcome == ClaimOutcome::Claimed {
             self.poll(job, &claim, limits).await?;
         }
         Ok(outcome)
     }
 
+    /// Waits until `time`. Before a wait of [`KEEP_CONNECTION`] or longer, closes the connection to
+    /// Postgres.
     async fn wait_unconnected(&self, time: Timestamp) -> Result<(), FiringError> {
         if time - self.clock.now() >= KEEP_CONNECTION {
-            // What comes of closing it does not matter any more.
+            // The pool replaces a connection that could not be closed in time.
             let _ = self.within(CLOSING, time, self.close_connections()).await;
         }
+
         self.wait_until(time).await
     }
 
     async fn close_connections(&self) {
         for _ in 0..self.pool.size() {
-            // Acquired, since a connection just used is on its way back to the pool for a moment
-            // still.
+            // Acquired, not tried: for a moment after its use, a connection is still on its way
+            // back to the pool.
             if let Ok(connection) = self.pool.acquire().await {
                 let _ = connection.close().await;
             }
@@ -123,7 +139,7 @@ impl Poller {
     }
 }
 
-/// The newest past tick, unless it was served already or lies in the back-off.
+/// The newest past tick, unless it has been served or lies before the end of the back-off.
 fn due_tick(job: &PollingJob, served: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     job.grid()
         .newest_at(now)
