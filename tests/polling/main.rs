@@ -1,6 +1,7 @@
 //! Polling on a real Postgres: jobs, claims, relays and the reconciliation of schedules. Time is set by the tests.
 
 mod claims;
+mod event_bridge;
 mod jobs;
 mod pending_and_deleted;
 mod reconciliation;

@@ -2,116 +2,17 @@
 
 use std::cell::Cell;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_scheduler::config::{Credentials, SharedCredentialsProvider};
 use e2e::postgres::database;
 use serde_json::{Value, json};
-use shared::config;
-use shared::repository::polling_jobs::{self, NewJob, PollingJob};
-use shared::schedules::Schedules;
+use shared::repository::polling_jobs::{self, NewJob};
 use upkeep::reconciliation::{Mended, ReconciliationError, reconcile};
 use uuid::Uuid;
-use wiremock::matchers::{method, path, path_regex};
+use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::world::{at, new_job};
 
-async fn event_bridge(names: &[String]) -> MockServer {
-    let server = MockServer::start().await;
-    let schedules: Vec<Value> = names.iter().map(|name| json!({"Name": name})).collect();
-    let list = ResponseTemplate::new(200).set_body_json(json!({"Schedules": schedules}));
-    Mock::given(method("GET"))
-        .and(path("/schedules"))
-        .respond_with(list)
-        .mount(&server)
-        .await;
-    let done = ResponseTemplate::new(200).set_body_json(json!({"ScheduleArn": "arn"}));
-    Mock::given(path_regex("^/schedules/.+"))
-        .respond_with(done)
-        .mount(&server)
-        .await;
-    let none = ResponseTemplate::new(404)
-        .insert_header("x-amzn-errortype", "ResourceNotFoundException")
-        .set_body_json(json!({"Message": "none"}));
-    let get = Mock::given(method("GET")).and(path_regex("^/schedules/.+"));
-    get.respond_with(none).with_priority(4).mount(&server).await;
-    server
-}
-
-/// The schedule that is made for a job, as `EventBridge` shows it.
-async fn made_for(job: &PollingJob) -> Value {
-    let server = event_bridge(&[]).await;
-    schedules(&server)
-        .create(job.job_id, job.interval_seconds, job.start_at)
-        .await
-        .expect("a schedule");
-    let mut made: Value = server.received_requests().await.expect("requests")[0]
-        .body_json()
-        .expect("a body");
-    for (member, default) in [
-        ("Name", json!(job.job_id)),
-        ("State", json!("ENABLED")),
-        ("ScheduleExpressionTimezone", json!("UTC")),
-        ("ActionAfterCompletion", json!("NONE")),
-    ] {
-        made[member] = default;
-    }
-    made
-}
-
-/// `EventBridge` with this schedule for a job.
-async fn event_bridge_showing(job: &PollingJob, schedule: Value) -> MockServer {
-    let server = event_bridge(&[job.job_id.to_string()]).await;
-    show(
-        &server,
-        job,
-        ResponseTemplate::new(200).set_body_json(schedule),
-    )
-    .await;
-    server
-}
-
-async fn show(server: &MockServer, job: &PollingJob, answer: ResponseTemplate) {
-    let get = Mock::given(method("GET")).and(path(format!("/schedules/{}", job.job_id)));
-    get.respond_with(answer)
-        .with_priority(1)
-        .mount(server)
-        .await;
-}
-
-fn schedules(server: &MockServer) -> Schedules {
-    let sdk = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-            "x", "x", None, None, "test",
-        )))
-        .endpoint_url(server.uri())
-        .build();
-    let config = config::Schedules {
-        group: "jobs".to_owned(),
-        target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
-        role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
-    };
-    Schedules::new(&sdk, &config)
-}
-
-/// What was asked of EventBridge besides the list: the method and the schedule, and when a new one starts.
-async fn changes(server: &MockServer) -> Vec<(String, String, Value)> {
-    let requests = server.received_requests().await.expect("requests");
-    let changes = requests
-        .iter()
-        .filter(|request| request.method.as_str() != "GET")
-        .map(|request| {
-            let body: Value = request.body_json().unwrap_or_default();
-            (
-                request.method.to_string(),
-                request.url.path().replace("/schedules/", ""),
-                body["StartDate"].clone(),
-            )
-        });
-    changes.collect()
-}
+use crate::event_bridge::*;
 
 #[tokio::test]
 async fn a_job_without_a_schedule_gets_it_back_from_the_next_grid_instant_on() -> anyhow::Result<()>

@@ -103,7 +103,7 @@ async fn an_invocation_that_cannot_store_a_response_in_time_publishes_nothing_of
     let (world, job) = World::with_job(60).await?;
     let pool = world.pool.clone();
     world.clock.happens_at(at(5), async move {
-        run(&pool, "alter table raw_responses rename to hidden").await
+        run(&pool, "alter table raw_responses rename to hidden").await;
     });
     world.provider.will([Act::Slow(TimeDelta::seconds(10))]);
     assert_eq!(out_of_time(&world, &job).await, "store the raw response");

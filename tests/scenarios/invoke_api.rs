@@ -54,28 +54,32 @@ async fn every_example_event_is_answered_by_its_function() {
     }
 }
 
-#[tokio::test]
-#[ignore = "needs boto3, which moto brings: tools/moto/install, then cargo test --test scenarios -- --ignored boto3"]
-async fn boto3_invokes_functions_and_reads_their_errors_as_it_does_in_aws() {
-    let data = tempfile::tempdir().unwrap();
-    let stack = start(data.path()).await;
+/// What the script with boto3 prints of its invocations.
+async fn said_by_boto3(invoke_url: &str) -> Value {
     let python = workspace().join("target/moto/bin/python");
     assert!(
         python.is_file(),
         "{} is missing; tools/moto/install installs it",
         python.display()
     );
+
     let mut program = Command::new(python);
     program
         .arg(workspace().join("tests/scenarios/invoke_with_boto3.py"))
-        .arg(&stack.ready.invoke_url);
+        .arg(invoke_url);
     let output = program.output().await.unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs boto3, which moto brings: tools/moto/install, then cargo test --test scenarios -- --ignored boto3"]
+async fn boto3_invokes_functions_and_reads_their_errors_as_it_does_in_aws() {
+    let data = tempfile::tempdir().unwrap();
+    let stack = start(data.path()).await;
+    let said = said_by_boto3(&stack.ready.invoke_url).await;
 
     let answer = &said["synchronous"];
     assert_eq!(

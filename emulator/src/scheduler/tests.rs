@@ -16,7 +16,9 @@ use super::*;
 use crate::invoker::{FunctionError, InvokeError, Outcome};
 
 mod api;
+mod client;
 mod firing;
+mod groups;
 mod restart;
 
 /// Longest that a test waits for what must come.

@@ -15,23 +15,11 @@ async fn a_request_becomes_an_event_of_payload_format_two() {
         .await;
     let mut event = harness.only_event();
     let context = event["requestContext"].as_object_mut().unwrap();
-    assert!(
-        context
-            .remove("time")
-            .unwrap()
-            .as_str()
-            .unwrap()
-            .ends_with(" +0000")
-    );
-    assert!(context.remove("timeEpoch").unwrap().as_i64().unwrap() > 1_700_000_000_000);
-    assert!(
-        !context
-            .remove("requestId")
-            .unwrap()
-            .as_str()
-            .unwrap()
-            .is_empty()
-    );
+    let mut taken = |key| context.remove(key).unwrap();
+    assert!(taken("time").as_str().unwrap().ends_with(" +0000"));
+    assert!(taken("timeEpoch").as_i64().unwrap() > 1_700_000_000_000);
+    assert!(!taken("requestId").as_str().unwrap().is_empty());
+
     assert_eq!(
         event,
         json!({

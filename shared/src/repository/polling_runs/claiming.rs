@@ -1,0 +1,159 @@
+//! Which poller polls a tick: its claim, and the ticks before it that no poller polled.
+
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::locked_job::{LockedJob, lock_job};
+use super::{Claim, ClaimOutcome, LEASE, RunStatus};
+use crate::market::{Timestamp, to_microseconds};
+use crate::repository::Error;
+use crate::repository::transaction::BEGIN;
+use crate::tick::{Gap, Grid};
+
+/// Claims a tick at `now`, records the ticks before it that no poller polled, and closes runs whose
+/// lease has expired. It may be repeated with the same claim if its answer was lost.
+///
+/// # Errors
+/// When Postgres is unavailable or refuses the statement.
+pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<ClaimOutcome, Error> {
+    let &Claim {
+        job_id, tick_time, ..
+    } = claim;
+    let mut transaction = pool.begin_with(BEGIN).await?;
+
+    // The job's row is locked first: what follows then sees what the last claim of this job
+    // committed.
+    let Some(job) = lock_job(&mut transaction, job_id).await? else {
+        return Ok(ClaimOutcome::NoSuchJob);
+    };
+
+    if let Some(until) = job.backing_off_until.filter(|until| tick_time < *until) {
+        return Ok(ClaimOutcome::BackingOff(until));
+    }
+
+    let newest = newest_recorded(&mut transaction, job_id, &job.grid).await?;
+    let outcome = if newest.is_some_and(|newest| tick_time <= newest) {
+        take_over(&mut transaction, claim, now).await?
+    } else {
+        close_abandoned(&mut transaction, job_id, now).await?;
+        record_gap(&mut transaction, &job, job_id, newest, tick_time).await?;
+        insert(&mut transaction, claim, now).await?;
+        ClaimOutcome::Claimed
+    };
+
+    transaction.commit().await?;
+    Ok(outcome)
+}
+
+/// The newest tick that any row covers.
+async fn newest_recorded(
+    connection: &mut PgConnection,
+    job_id: Uuid,
+    grid: &Grid,
+) -> Result<Option<Timestamp>, Error> {
+    let row: Option<(Timestamp, i64)> = sqlx::query_as(
+        "select tick_time, ticks from polling_runs where job_id = $1 order by tick_time desc limit 1",
+    )
+    .bind(job_id)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|(first, ticks)| grid.last_of(Gap { first, ticks })))
+}
+
+/// Claims a tick that already has a row: if its lease has expired or belongs to this claim, or if
+/// it was recorded as missed and its firing was only late.
+async fn take_over(
+    connection: &mut PgConnection,
+    claim: &Claim,
+    now: Timestamp,
+) -> Result<ClaimOutcome, Error> {
+    let taken = sqlx::query(
+        "update polling_runs
+         set status = 'running', claim_id = $3, lease_until = $4, started_at = $5, finished_at = null
+         where job_id = $1 and tick_time = $2
+           and (status = 'running' and (lease_until <= $5 or claim_id = $3) or status = 'missed' and ticks = 1)",
+    )
+    .bind(claim.job_id)
+    .bind(claim.tick_time)
+    .bind(claim.claim_id)
+    .bind(to_microseconds(now + LEASE))
+    .bind(to_microseconds(now))
+    .execute(&mut *connection)
+    .await?;
+
+    if taken.rows_affected() > 0 {
+        return Ok(ClaimOutcome::Claimed);
+    }
+
+    let held_until: Option<Timestamp> = sqlx::query_scalar(
+        "select lease_until from polling_runs where job_id = $1 and tick_time = $2 and status = 'running'",
+    )
+    .bind(claim.job_id)
+    .bind(claim.tick_time)
+    .fetch_optional(connection)
+    .await?;
+
+    Ok(held_until.map_or(ClaimOutcome::Taken, ClaimOutcome::Held))
+}
+
+async fn close_abandoned(
+    connection: &mut PgConnection,
+    job_id: Uuid,
+    now: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query(
+        "update polling_runs set status = 'abandoned', finished_at = $2, lease_until = null,
+                error = 'the poller ended before the run did'
+         where job_id = $1 and status = 'running' and lease_until <= $2",
+    )
+    .bind(job_id)
+    .bind(to_microseconds(now))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Records the ticks between the newest recorded one and `tick_time`: as skipped up to the end of
+/// the back-off, as missed from there on.
+async fn record_gap(
+    connection: &mut PgConnection,
+    job: &LockedJob,
+    job_id: Uuid,
+    newest: Option<Timestamp>,
+    tick_time: Timestamp,
+) -> Result<(), Error> {
+    let skipped = job
+        .backing_off_until
+        .and_then(|until| job.grid.gap(newest, until.min(tick_time)));
+    let newest = skipped.map(|gap| job.grid.last_of(gap)).or(newest);
+    let missed = job.grid.gap(newest, tick_time);
+
+    for (gap, status) in [(skipped, RunStatus::Skipped), (missed, RunStatus::Missed)] {
+        let Some(gap) = gap else { continue };
+        sqlx::query(
+            "insert into polling_runs (job_id, tick_time, ticks, status) values ($1, $2, $3, $4)",
+        )
+        .bind(job_id)
+        .bind(gap.first)
+        .bind(gap.ticks)
+        .bind(status.as_str())
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn insert(connection: &mut PgConnection, claim: &Claim, now: Timestamp) -> Result<(), Error> {
+    sqlx::query(
+        "insert into polling_runs (job_id, tick_time, status, claim_id, lease_until, started_at)
+         values ($1, $2, 'running', $3, $4, $5)",
+    )
+    .bind(claim.job_id)
+    .bind(claim.tick_time)
+    .bind(claim.claim_id)
+    .bind(to_microseconds(now + LEASE))
+    .bind(to_microseconds(now))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
