@@ -32,7 +32,8 @@ use crate::signals::StopRequest;
 use crate::visitors::AllowedHosts;
 use functions::Functions;
 
-/// What runs. Whatever was started is here, so that a start that fails or is broken off leaves nothing behind.
+/// Everything that was started. A start that fails or is interrupted is ended through it, so that
+/// nothing is left running.
 #[derive(Debug)]
 pub(crate) struct Stack {
     announcements: Announcements,
@@ -42,10 +43,11 @@ pub(crate) struct Stack {
     postgres: Option<Postgres>,
     broker: Option<Broker>,
     functions: Option<Functions>,
-    /// This emulator's name in consumer groups.
+    /// This emulator's name in consumer groups, kept in the data directory from start to start.
     group_member: Option<String>,
     /// Gateway, scheduler and event source mappings, which bring work to the functions.
     sources: TaskTracker,
+    /// Cancelled at the beginning of the end: the sources accept no more work.
     no_new_work: CancellationToken,
 }
 
@@ -56,6 +58,7 @@ pub(crate) async fn run(arguments: &StackArguments, settings: &Settings) -> anyh
     let data_directory = data_directory::open(&arguments.common).await?;
     let of_flags =
         AllowedHosts::read(arguments.allowed_hosts.iter().map(String::as_str)).unwrap_or_default();
+
     let mut stack = Stack {
         announcements,
         show_passwords: arguments.common.show_passwords,
@@ -68,15 +71,20 @@ pub(crate) async fn run(arguments: &StackArguments, settings: &Settings) -> anyh
         sources: TaskTracker::new(),
         no_new_work: CancellationToken::new(),
     };
+
     let outcome = tokio::select! {
         started = Box::pin(stack.start(arguments, settings, &data_directory)) => started,
         () = request.stop.cancelled() => Ok(()),
     };
+
     if outcome.is_ok() {
         request.stop.cancelled().await;
+        // First: the parts end from here on, so `emulator health` must no longer find one that is
+        // ready.
         data_directory.note_end();
         announcements.stopping();
     }
+
     stack.stop().await;
     outcome.inspect(|()| announcements.stopped())
 }

@@ -1,4 +1,5 @@
-//! What another emulator brings, where this one does not run the functions that a deployment invokes: topics and schema.
+//! Topics and schema that another emulator creates, if this one does not run the functions that a
+//! deployment invokes.
 
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 const METADATA: Duration = Duration::from_secs(5);
 const CONNECTION: Duration = Duration::from_secs(2);
 
-/// Waits for what `parts` leaves to others, and tells for what.
+/// Waits for the parts of a deployment that `parts` leaves to others, and announces which.
 pub(super) async fn wait(
     parts: &Parts,
     template: &Template,
@@ -39,13 +40,17 @@ pub(super) async fn wait(
     if parts.deployed_by.is_empty() {
         return Ok(());
     }
+
     let who = format!("which the emulator of {} makes", parts.deployed_by);
+
     let wait = |failure| Wait {
         patience: PATIENCE,
         announcements,
         failure,
     };
+
     let away = async |otherwise: String| backing_away::of(addresses).await.unwrap_or(otherwise);
+
     for mapping in &template.event_source_mappings {
         let topics = topics_of(mapping);
         let missing = format!(
@@ -53,12 +58,14 @@ pub(super) async fn wait(
             kafka_of(addresses),
             topics.join(" and ")
         );
+
         wait("the topics did not come")
             .until(exist(&addresses.bootstrap_servers, &topics), async || {
                 away(missing.clone()).await
             })
             .await?;
     }
+
     let missing = format!("{} has no schema yet, {who}", postgres_of(addresses));
     for mapping in &template.event_source_mappings {
         let answers = takes_batches(mapping, functions.invoker());
@@ -66,17 +73,19 @@ pub(super) async fn wait(
             .until(answers, async || away(missing.clone()).await)
             .await?;
     }
+
     if let Some(gateway) = &addresses.gateway {
         let answers = goes_through::wait(client, gateway, PATIENCE);
         wait("the schema did not come")
             .until(answers, async || away(missing.clone()).await)
             .await?;
     }
+
     Ok(())
 }
 
-/// Says so where the scheduler of another emulator, in which jobs make their schedules, does not answer. That is no
-/// reason not to start: prices are read without it.
+/// Warns if the scheduler of another emulator, in which jobs create their schedules, does not
+/// answer. The start continues, because prices can be read without it.
 pub(super) async fn look_for_scheduler(
     parts: &Parts,
     addresses: &Addresses,
@@ -85,9 +94,11 @@ pub(super) async fn look_for_scheduler(
     if parts.scheduler || !parts.gateway {
         return;
     }
+
     let Some(address) = &addresses.scheduler_of_functions else {
         return;
     };
+
     let connected = async {
         let url = Url::parse(address).ok()?;
         let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
@@ -97,6 +108,7 @@ pub(super) async fn look_for_scheduler(
             .ok()?
             .ok()
     };
+
     if connected.await.is_none() {
         announcements.warning(&format!(
             "Nobody answers at {address}, where AWS_ENDPOINT_URL_SCHEDULER says that the scheduler is.\n\
@@ -105,7 +117,7 @@ pub(super) async fn look_for_scheduler(
     }
 }
 
-/// What it reads, and where it puts what cannot be processed.
+/// The topic that it reads, and the one for records that cannot be processed.
 fn topics_of(mapping: &EventSourceMapping) -> Vec<String> {
     std::iter::once(&mapping.topic)
         .chain(&mapping.on_failure_topic)
@@ -120,8 +132,10 @@ async fn exist(bootstrap_servers: &str, topics: &[String]) -> anyhow::Result<()>
         .set("allow.auto.create.topics", "false")
         .create()
         .context("cannot make a Kafka client")?;
+
     let topics = topics.to_vec();
     let consumer = std::sync::Arc::new(consumer);
+
     loop {
         let (asked, wanted) = (std::sync::Arc::clone(&consumer), topics.clone());
         let found = tokio::task::spawn_blocking(move || {
@@ -134,14 +148,17 @@ async fn exist(bootstrap_servers: &str, topics: &[String]) -> anyhow::Result<()>
             };
             Some(wanted.iter().all(has))
         });
+
         if found.await? == Some(true) {
             return Ok(());
         }
+
         sleep(BETWEEN_LOOKS).await;
     }
 }
 
-/// Returns once the function takes a batch, if one without records: it has what it needs then.
+/// Returns once the function accepts a batch. The batch has no records, so it succeeds as soon as
+/// the function has what it needs.
 async fn takes_batches(
     mapping: &EventSourceMapping,
     invoker: std::sync::Arc<dyn Invoker>,
@@ -152,6 +169,7 @@ async fn takes_batches(
         "records": {},
     });
     let event = Bytes::from(event.to_string());
+
     loop {
         match invoker.invoke(&mapping.function, event.clone()).await {
             Ok(Outcome::Success(_)) => return Ok(()),

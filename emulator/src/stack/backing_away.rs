@@ -1,4 +1,4 @@
-//! Which of Postgres and Kafka cannot be reached, for people who wait for them.
+//! Names the services among Postgres and Kafka that cannot be reached.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::backing::postgres;
 const CONNECTION: Duration = Duration::from_secs(1);
 const POSTGRES_PORT: u16 = 5432;
 
-/// What does not take connections, where it should be and which variable says so; if all do, where they are.
+/// The services that accept no connections, with their addresses and the variables that set them;
+/// if all accept connections, a text that says so.
 pub(super) async fn describe(addresses: &Addresses) -> String {
     match of(addresses).await {
         Some(away) => away,
@@ -23,17 +24,19 @@ pub(super) async fn describe(addresses: &Addresses) -> String {
     }
 }
 
-/// What does not take connections, if anything.
+/// The services that accept no connections; `None` if all do.
 pub(super) async fn of(addresses: &Addresses) -> Option<String> {
     let url = &addresses.database_url;
     let server = match url.host_str() {
         Some(host) if !host.is_empty() => format!("{host}:{}", url.port().unwrap_or(POSTGRES_PORT)),
-        // A socket in the file system is on this machine.
+        // A Unix socket: the server is on this machine.
         _ => format!("127.0.0.1:{POSTGRES_PORT}"),
     };
+
     let (postgres_answers, kafka_answers) =
         tokio::join!(connects(&server), connects(&addresses.bootstrap_servers));
     let (postgres, kafka) = (postgres_of(addresses), kafka_of(addresses));
+
     match (postgres_answers, kafka_answers) {
         (false, true) => Some(format!("{postgres} takes no connections")),
         (true, false) => Some(format!("{kafka} takes no connections")),
@@ -42,7 +45,7 @@ pub(super) async fn of(addresses: &Addresses) -> Option<String> {
     }
 }
 
-/// Postgres, where it should be, and the variable that says so.
+/// Postgres with its address, without the password, and the variables that set it.
 pub(super) fn postgres_of(addresses: &Addresses) -> String {
     format!(
         "Postgres at {} (DATABASE_URL or POSTGRES_HOST)",
@@ -50,7 +53,7 @@ pub(super) fn postgres_of(addresses: &Addresses) -> String {
     )
 }
 
-/// Kafka, likewise.
+/// Kafka with its address and the variable that sets it.
 pub(super) fn kafka_of(addresses: &Addresses) -> String {
     format!(
         "Kafka at {} (KAFKA_BOOTSTRAP_SERVERS)",
@@ -58,7 +61,7 @@ pub(super) fn kafka_of(addresses: &Addresses) -> String {
     )
 }
 
-/// Whether one of `servers` takes connections.
+/// Whether at least one of `servers` accepts connections.
 async fn connects(servers: &str) -> bool {
     for server in servers.split(',') {
         if matches!(
@@ -68,6 +71,7 @@ async fn connects(servers: &str) -> bool {
             return true;
         }
     }
+
     false
 }
 
@@ -81,6 +85,7 @@ mod tests {
     async fn what_is_away_is_named_with_its_variable_and_without_its_password() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let here = listener.local_addr().unwrap().to_string();
+
         let addresses = Addresses {
             database_url: "postgres://me:secret@127.0.0.1:1/prices".parse().unwrap(),
             bootstrap_servers: here,
@@ -89,10 +94,12 @@ mod tests {
             gateway: None,
             invoke_api: String::new(),
         };
+
         assert_eq!(
             describe(&addresses).await,
             "Postgres at postgres://me@127.0.0.1:1/prices (DATABASE_URL or POSTGRES_HOST) takes no connections"
         );
+
         let kafka_away = Addresses {
             database_url: format!(
                 "postgres://me:secret@{}/prices",
@@ -103,6 +110,7 @@ mod tests {
             bootstrap_servers: "127.0.0.1:1".to_owned(),
             ..addresses
         };
+
         assert_eq!(
             describe(&kafka_away).await,
             "Kafka at 127.0.0.1:1 (KAFKA_BOOTSTRAP_SERVERS) takes no connections"

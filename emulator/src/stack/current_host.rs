@@ -1,4 +1,5 @@
-//! The function host of the moment, so that functions can get other variables without anybody noticing.
+//! The current function host. It can be replaced by one with other variables while invocations
+//! continue.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use futures::future::BoxFuture;
 use crate::function_host::FunctionHost;
 use crate::invoker::{InvokeError, Invoker, Outcome};
 
-/// Passes invocations to the host that is current when they come.
+/// Passes each invocation to the host that is current when it arrives.
 #[derive(Debug)]
 pub(crate) struct CurrentHost(RwLock<Arc<FunctionHost>>);
 
@@ -23,12 +24,14 @@ impl CurrentHost {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Lets `next` take all new invocations, and ends the host before it once it has answered its own.
+    /// Makes `next` take all new invocations, then ends the previous host, which may finish its own
+    /// within `grace`.
     pub(crate) async fn replace(&self, next: Arc<FunctionHost>, grace: Duration) {
         let previous = std::mem::replace(
             &mut *self.0.write().unwrap_or_else(PoisonError::into_inner),
             next,
         );
+
         previous.stop(grace).await;
     }
 }

@@ -1,18 +1,19 @@
-//! The default provider and whether it answers: asked of the api, since the emulator knows no providers.
+//! The default provider and whether it answers. The emulator knows no providers, so it asks the
+//! api.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// A start must not wait longer for a provider.
+/// How long the start waits for the provider.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// What the api says of its default provider.
+/// The api's report on its default provider.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct DefaultProvider {
-    /// Its own name, where the configuration may have an alias.
+    /// Its canonical name; the configuration may use an alias.
     pub(super) name: String,
-    /// Why it cannot be used just now.
+    /// Why it cannot be used now.
     pub(super) trouble: Option<String>,
 }
 
@@ -22,6 +23,7 @@ pub(super) async fn ask(wanted: &str, client: &reqwest::Client, gateway: &str) -
         let response = client.get(format!("{gateway}/health")).send().await.ok()?;
         response.json::<Value>().await.ok()
     };
+
     match tokio::time::timeout(PATIENCE, health).await {
         Err(_) => DefaultProvider {
             name: wanted.to_owned(),
@@ -34,11 +36,13 @@ pub(super) async fn ask(wanted: &str, client: &reqwest::Client, gateway: &str) -
 fn read(health: &Value, wanted: &str) -> DefaultProvider {
     let name = health["default_provider"].as_str().unwrap_or(wanted);
     let check = &health["checks"]["providers"][name];
+
     let trouble = match check["status"].as_str() {
         Some("ok") => None,
         Some(status) => Some(check["detail"].as_str().unwrap_or(status)),
         None => Some("the api's health does not tell of it"),
     };
+
     DefaultProvider {
         name: name.to_owned(),
         trouble: trouble.map(str::to_owned),

@@ -1,4 +1,4 @@
-//! What a deployment does once: invokes the functions behind the template's custom resources.
+//! What a deployment does once: it invokes the functions behind the template's custom resources.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,12 +14,14 @@ use super::waiting::Wait;
 use crate::announcements::Announcements;
 use crate::invoker::{Invoker, Outcome};
 
-/// Databases and brokers that are started at the same time may need a while.
+/// Databases and brokers that are started at the same time may not be ready yet.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The first pause between two attempts, which doubles up to the longest: each failure is told in the function's log.
+/// The first pause between two attempts, which doubles up to the longest: the function logs each
+/// failure.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
-/// Invokes `function` as CloudFormation does when a stack is made, until it succeeds; tells what it waits for.
+/// Invokes `function` as CloudFormation does when it creates a stack, until it succeeds. Announces
+/// why it waits.
 pub(super) async fn create(
     function: &str,
     functions: &Functions,
@@ -32,9 +34,11 @@ pub(super) async fn create(
         announcements,
         failure: &failure,
     };
+
     let invoker = functions.invoker();
     let last_failure = Mutex::new(None);
     let created = until_it_succeeds(function, invoker.as_ref(), &last_failure);
+
     let why = async || {
         let trouble = functions.trouble(addresses).await;
         match last_failure
@@ -46,6 +50,7 @@ pub(super) async fn create(
             None => trouble,
         }
     };
+
     wait.until(created, why).await
 }
 
@@ -54,7 +59,7 @@ async fn until_it_succeeds(
     invoker: &dyn Invoker,
     last_failure: &Mutex<Option<String>>,
 ) -> anyhow::Result<()> {
-    // Nobody waits for a callback, so there is no ResponseURL.
+    // The emulator reads the answer itself, so there is no ResponseURL.
     let event = json!({
         "RequestType": "Create",
         "StackId": "local",
@@ -63,22 +68,28 @@ async fn until_it_succeeds(
         "ResourceType": "AWS::CloudFormation::CustomResource",
         "ResourceProperties": {},
     });
+
     let event = Bytes::from(event.to_string());
     let mut pause = PAUSES.0;
+
     loop {
         let failure = match invoker.invoke(function, event.clone()).await {
             Ok(Outcome::Success(_)) => return Ok(()),
             Ok(Outcome::FunctionError(failure)) => anyhow::Error::new(failure),
             Err(refusal) => refusal.into(),
         };
+
         let failure = format!("{failure:#}");
+
         let before = last_failure
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .replace(failure.clone());
+
         if before.as_ref() != Some(&failure) {
             tracing::warn!("{function} failed, trying it again: {failure}");
         }
+
         sleep(pause).await;
         pause = PAUSES.1.min(pause * 2);
     }

@@ -1,8 +1,8 @@
-//! What a person sees when everything is ready: where it is, and what to try.
+//! The text that a person reads when everything is ready: addresses, and commands to try.
 
 use crate::template::FunctionDefinition;
 
-/// The text for people, with commands that work as they stand.
+/// The text for people, with commands that work unchanged.
 pub(super) fn text(url: &str, provider: &str) -> String {
     format!(
         "
@@ -19,12 +19,13 @@ Ctrl-C stops everything."
     )
 }
 
-/// The text where the HTTP API is left to another emulator.
+/// The text if the HTTP API is left to another emulator.
 pub(super) fn without_gateway(functions: &[FunctionDefinition]) -> String {
     let functions: Vec<_> = functions
         .iter()
         .map(|function| function.binary.as_str())
         .collect();
+
     format!(
         "\nReady: {}\n\nCtrl-C stops everything.",
         functions.join(", ")

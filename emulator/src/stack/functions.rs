@@ -17,12 +17,12 @@ use crate::remote_host::{BUILD, RemoteHost};
 pub(super) enum Functions {
     /// Processes of this emulator.
     Own(Arc<CurrentHost>),
-    /// Somebody else's, invoked over HTTP.
+    /// Run by another host, and invoked over HTTP.
     Elsewhere(Arc<RemoteHost>),
 }
 
 impl Functions {
-    /// The way to call them.
+    /// Invokes them, wherever they run.
     pub(super) fn invoker(&self) -> Arc<dyn Invoker> {
         match self {
             Self::Own(host) => Arc::<CurrentHost>::clone(host),
@@ -30,7 +30,8 @@ impl Functions {
         }
     }
 
-    /// How long to wait for what they do, if `usual` is enough for functions that are built: others may be built first.
+    /// How long to wait for them, if `usual` is enough for functions that are built: another host
+    /// may build them first.
     pub(super) fn patience(&self, usual: Duration) -> Duration {
         match self {
             Self::Own(_) => usual,
@@ -38,15 +39,17 @@ impl Functions {
         }
     }
 
-    /// Why they may not do what is asked of them.
+    /// Why they may not succeed, in words.
     pub(super) async fn trouble(&self, addresses: &Addresses) -> String {
         let Self::Elsewhere(host) = self else {
             return backing_away::describe(addresses).await;
         };
+
         let url = host.url();
         if !host.takes_connections().await {
             return format!("nobody answers at {url} (--functions)");
         }
+
         match backing_away::of(addresses).await {
             Some(away) => away,
             None => format!(
@@ -55,11 +58,13 @@ impl Functions {
         }
     }
 
-    /// Ends those that are this emulator's, within `grace` or at once where there is hurry; leaves others alone.
+    /// Ends functions that are this emulator's, within `grace`, or at once on `hurry`. Leaves those
+    /// elsewhere running.
     pub(super) async fn stop(&self, grace: Duration, hurry: &CancellationToken) {
         match self {
             Self::Own(host) => {
                 let host: Arc<FunctionHost> = host.get();
+
                 tokio::select! {
                     () = host.stop(grace) => {}
                     () = hurry.cancelled() => host.stop(Duration::ZERO).await,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::function_host::environment;
 use crate::template::Template;
 
-/// The file, and whether it says anything else than before.
+/// The file, and whether its content changed.
 #[derive(Debug)]
 pub(super) struct FunctionsFile {
     pub(super) path: PathBuf,
@@ -17,7 +17,8 @@ pub(super) struct FunctionsFile {
 }
 
 impl FunctionsFile {
-    /// Writes it into the data directory, for the user's eyes only: it holds the database's password.
+    /// Writes it into the data directory, readable by the user only: it contains the database's
+    /// password.
     pub(super) fn write(
         data: &Path,
         template: &Template,
@@ -26,23 +27,30 @@ impl FunctionsFile {
         let path = data.join("functions.env");
         let text = text(template, overrides);
         let changed = fs::read_to_string(&path).ok().as_deref() != Some(&text);
+
         if changed {
             let new = data.join("functions.env.new");
+            // The mode applies only to a file that is created, so one that was left over is
+            // removed.
             let _left_over = fs::remove_file(&new);
+
             let mut file = fs::OpenOptions::new()
                 .write(true)
                 .create_new(true)
                 .mode(0o600)
                 .open(&new)?;
+            // Renamed when complete, so that no reader sees half of it.
             file.write_all(text.as_bytes())?;
             fs::rename(&new, &path)?;
         }
+
         Ok(Self { path, changed })
     }
 
-    /// Its path, as short as it can be typed here.
+    /// Its path, relative to the current directory if it is below it.
     pub(super) fn shown(&self) -> String {
         let here = std::env::current_dir().and_then(|here| here.canonicalize());
+
         let below = here
             .ok()
             .and_then(|here| self.path.strip_prefix(here).ok().map(Path::to_owned));
@@ -50,9 +58,10 @@ impl FunctionsFile {
     }
 }
 
-/// One file serves all functions: each reads of it what it knows.
+/// One file serves all functions. Each reads the variables that it knows.
 fn text(template: &Template, overrides: &BTreeMap<String, String>) -> String {
     let mut variables: BTreeMap<&str, &str> = environment::OF_AWS.into_iter().collect();
+
     let declared = template
         .functions
         .iter()
@@ -62,6 +71,7 @@ fn text(template: &Template, overrides: &BTreeMap<String, String>) -> String {
             .chain(overrides)
             .map(|(name, value)| (name.as_str(), value.as_str())),
     );
+
     let lines = variables
         .into_iter()
         .map(|(name, value)| format!("{name}={}\n", quoted(value)));
@@ -104,18 +114,22 @@ mod tests {
     fn the_file_is_for_its_owner_alone_and_tells_whether_it_changed() {
         let data = tempfile::tempdir().unwrap();
         let template = Template::default();
+
         let write = |url: &str| {
             let overrides = BTreeMap::from([("DATABASE_URL".to_owned(), url.to_owned())]);
             FunctionsFile::write(data.path(), &template, &overrides).unwrap()
         };
+
         let first = write("postgres://a");
         assert!(first.changed);
         assert_eq!(
             fs::metadata(&first.path).unwrap().permissions().mode() & 0o777,
             0o600
         );
+
         assert!(!write("postgres://a").changed);
         assert!(write("postgres://b").changed);
+
         let text = fs::read_to_string(&first.path).unwrap();
         assert!(text.contains("DATABASE_URL=postgres://b\n"), "{text}");
         assert!(text.contains("AWS_ACCESS_KEY_ID=local\n"), "{text}");

@@ -1,4 +1,4 @@
-//! The ports that are opened first, so that one that is taken is told before anything is started.
+//! The ports, opened before anything is started, so that one that is taken is reported at once.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::Unusable;
 use crate::cli::StackArguments;
 use crate::data_directory::DataDirectory;
 
-/// Where the parts listen that this emulator has.
+/// The open ports of the parts that this emulator runs.
 #[derive(Debug)]
 pub(super) struct Listeners {
     pub(super) gateway: Option<TcpListener>,
@@ -27,6 +27,7 @@ impl Listeners {
         data: &DataDirectory,
     ) -> anyhow::Result<Self> {
         let mut remembered = Remembered::read(data.path());
+
         let gateway = match parts.gateway {
             true => Some(
                 listen(
@@ -37,6 +38,7 @@ impl Listeners {
             ),
             false => None,
         };
+
         let scheduler = match parts.scheduler {
             true => Some(
                 remembered
@@ -49,12 +51,15 @@ impl Listeners {
             ),
             false => None,
         };
+
         let invoke_api = remembered
             .listen("invoke-api", arguments.invoke_listen, "--invoke-listen")
             .await?;
+
         remembered
             .write()
             .context("cannot note the ports in the data directory")?;
+
         Ok(Self {
             gateway,
             scheduler,
@@ -63,7 +68,7 @@ impl Listeners {
     }
 }
 
-/// The ports of the last start, so that addresses stay the same from start to start.
+/// The ports of the last start, so that addresses stay the same.
 #[derive(Debug)]
 struct Remembered {
     file: PathBuf,
@@ -76,13 +81,15 @@ impl Remembered {
         let ports = std::fs::read(&file)
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok());
+
         Self {
             file,
             ports: ports.unwrap_or_default(),
         }
     }
 
-    /// Listens at `address`; where it names no port, at that of the last start if it is still free, else at any.
+    /// Listens at `address`. If it names no port, takes the port of the last start, or any if that
+    /// one is taken.
     async fn listen(
         &mut self,
         part: &str,
@@ -90,16 +97,19 @@ impl Remembered {
         flags: &str,
     ) -> anyhow::Result<TcpListener> {
         let last = self.ports.get(part).filter(|_| address.port() == 0);
+
         let listener = match last {
             Some(port) => TcpListener::bind(SocketAddr::new(address.ip(), *port))
                 .await
                 .ok(),
             None => None,
         };
+
         let listener = match listener {
             Some(listener) => listener,
             None => listen(address, flags).await?,
         };
+
         self.ports
             .insert(part.to_owned(), listener.local_addr()?.port());
         Ok(listener)
@@ -130,7 +140,8 @@ async fn listen(address: SocketAddr, flags: &str) -> Result<TcpListener, Unusabl
         })
 }
 
-/// Where this machine reaches what listens at `address`, which may stand for all its addresses.
+/// The URL at which this machine reaches a listener at `address`, which may be the unspecified
+/// address.
 pub(super) fn url_of(address: SocketAddr) -> String {
     match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => format!("http://127.0.0.1:{}", v4.port()),
@@ -149,10 +160,12 @@ mod tests {
     async fn a_taken_port_is_named_with_the_flag_that_helps() {
         let taken = TcpListener::bind(ANY).await.unwrap();
         let address = taken.local_addr().unwrap();
+
         let message = listen(address, "--listen and --port")
             .await
             .unwrap_err()
             .to_string();
+
         assert_eq!(
             message,
             format!(
@@ -174,10 +187,13 @@ mod tests {
             remembered.write().unwrap();
             (listener.local_addr().unwrap().port(), listener)
         };
+
         let (first, listener) = port().await;
         drop(listener);
+
         let (second, _still_open) = port().await;
         assert_eq!(first, second);
+
         let (third, _) = port().await;
         assert_ne!(third, second);
     }

@@ -1,4 +1,4 @@
-//! What is needed before any function can start: wiring, backing services, binaries.
+//! What every function needs before it can start: wiring, backing services, binaries.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,21 +21,21 @@ use crate::{Unusable, function_binaries};
 const PRICE_PARTITIONS: i32 = 6;
 const DEAD_LETTER_PARTITIONS: i32 = 1;
 
-/// Where everything is.
+/// The addresses of all parts.
 #[derive(Debug)]
 pub(super) struct Addresses {
     pub(super) database_url: Url,
     pub(super) bootstrap_servers: String,
     /// The emulator's own scheduler, if it runs here.
     pub(super) scheduler: Option<String>,
-    /// What the functions use as scheduler: the emulator's own, or another that the user named.
+    /// The scheduler that the functions use: the emulator's own, or another that the user named.
     pub(super) scheduler_of_functions: Option<String>,
     /// The HTTP API, if it is served here.
     pub(super) gateway: Option<String>,
     pub(super) invoke_api: String,
 }
 
-/// The wiring, with the parameters that the environment gives.
+/// Loads the template with the parameters that the environment sets.
 pub(super) fn template(
     arguments: &StackArguments,
     settings: &Settings,
@@ -44,11 +44,12 @@ pub(super) fn template(
         Some(path) => path.clone(),
         None => data_directory::project_directory()?.join("template.yaml"),
     };
+
     let template = Template::load(&path, &settings.template_parameters());
     template.map_err(|error| Unusable(format!("{:#}", anyhow::Error::new(error))).into())
 }
 
-/// The variables that the functions get whatever the template says.
+/// The variables that replace those of the template in every function.
 pub(super) fn overrides(
     template: &Template,
     settings: &Settings,
@@ -58,14 +59,16 @@ pub(super) fn overrides(
         .functions
         .iter()
         .flat_map(|function| function.environment.keys().map(String::as_str));
+
     let mut overrides = settings.passed_on(named);
+
     for (variable, value) in [
         ("DATABASE_URL", Some(addresses.database_url.as_str())),
         (
             "KAFKA_BOOTSTRAP_SERVERS",
             Some(&addresses.bootstrap_servers),
         ),
-        // The template speaks of MSK.
+        // The template sets the protocol of MSK.
         ("KAFKA_SECURITY_PROTOCOL", Some("PLAINTEXT")),
         (
             "AWS_ENDPOINT_URL_SCHEDULER",
@@ -74,10 +77,11 @@ pub(super) fn overrides(
     ] {
         overrides.extend(value.map(|value| (variable.to_owned(), value.to_owned())));
     }
+
     overrides
 }
 
-/// What the mappings read, and where they put what cannot be processed.
+/// The topics that the mappings read, and those for records that cannot be processed.
 fn topics(template: &Template) -> Vec<Topic> {
     let mut topics = BTreeMap::new();
     for mapping in &template.event_source_mappings {
@@ -93,11 +97,12 @@ fn topics(template: &Template) -> Vec<Topic> {
 }
 
 impl Stack {
-    /// Ends the functions that a killed emulator left running.
+    /// Ends the functions that an earlier emulator left running because it was killed.
     pub(super) async fn end_leftovers(&self, data: &DataDirectory) -> anyhow::Result<()> {
         let run_directory = data.run_directory();
         let ended =
             tokio::task::spawn_blocking(move || leftovers::end_leftovers(&run_directory)).await?;
+
         for leftover in ended {
             self.announcements.notice(&format!(
                 "ended {leftover}, which an earlier emulator left running"
@@ -106,8 +111,8 @@ impl Stack {
         Ok(())
     }
 
-    /// Starts the backing services while the functions are built; tells where the binaries (none, where the functions
-    /// run elsewhere) and everything else are.
+    /// Starts the backing services while the functions are built. Returns the directory of the
+    /// binaries (`None` if the functions run elsewhere) and the addresses of all parts.
     pub(super) async fn prepare(
         &mut self,
         arguments: &StackArguments,
@@ -129,12 +134,15 @@ impl Stack {
             project: data_directory::project_directory()?,
             topics: topics(template),
         };
+
         let Self {
             postgres,
             broker,
             request,
             ..
         } = self;
+
+        // Each service is kept as soon as it runs, so that the stop ends it if another part fails.
         let database = async {
             match &settings.database_url {
                 Some(url) => Ok(url.clone()),
@@ -144,6 +152,7 @@ impl Stack {
                 }
             }
         };
+
         let kafka = async {
             match &settings.bootstrap_servers {
                 Some(servers) => Ok(servers.clone()),
@@ -153,15 +162,19 @@ impl Stack {
                 }
             }
         };
+
         let (database_url, bootstrap_servers, binaries) =
             tokio::try_join!(database, kafka, binaries(arguments, settings, template))?;
+
         let url = |listener: &Option<TcpListener>| {
             listener
                 .as_ref()
                 .map(|listener| listener.local_addr().map(url_of))
                 .transpose()
         };
+
         let scheduler = url(&listeners.scheduler)?;
+
         let addresses = Addresses {
             database_url,
             bootstrap_servers,
@@ -170,6 +183,7 @@ impl Stack {
             gateway: url(&listeners.gateway)?,
             invoke_api: url_of(listeners.invoke_api.local_addr()?),
         };
+
         Ok((binaries, addresses))
     }
 }
@@ -182,6 +196,7 @@ async fn binaries(
     if arguments.functions.is_some() {
         return Ok(None);
     }
+
     if let Some(directory) = &arguments.bin_dir {
         let missing = template
             .functions
@@ -197,10 +212,12 @@ async fn binaries(
             None => Ok(Some(directory.clone())),
         };
     }
+
     let function = template
         .functions
         .first()
         .context("the template has no functions")?;
+
     let project = data_directory::project_directory()?;
     function_binaries::build(&settings.cargo, &project, &function.binary)
         .await

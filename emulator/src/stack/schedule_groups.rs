@@ -1,5 +1,5 @@
-//! The template's schedule groups on a scheduler of the user's own: made there as CloudFormation would make them, since
-//! nobody else does.
+//! The template's schedule groups on a scheduler of the user's own: the emulator creates them
+//! there, as CloudFormation would.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::template::Template;
 
 const ATTEMPTS: u32 = 5;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
-/// AWS emulators read from it which of their services is meant; none checks the signature.
+/// AWS emulators read from it which of their services is meant. None checks the signature.
 const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/scheduler/aws4_request, \
                              SignedHeaders=host, Signature=none";
 
-/// Makes the groups where the functions use another scheduler than the one that runs here, which has them. Without them
-/// jobs cannot be made, and everything else works.
+/// Creates the groups if the functions use another scheduler than this emulator's, which already
+/// has them. Without the groups no job can be created, and everything else works.
 pub(super) async fn make_elsewhere(
     template: &Template,
     addresses: &Addresses,
@@ -30,9 +30,11 @@ pub(super) async fn make_elsewhere(
     let (Some(own), Some(used)) = (&addresses.scheduler, &addresses.scheduler_of_functions) else {
         return;
     };
+
     if own == used {
         return;
     }
+
     if let Err(error) = ensure(&template.schedule_groups, used, client).await {
         announcements.warning(&format!(
             "AWS_ENDPOINT_URL_SCHEDULER: {error:#}. Polling jobs cannot be made there."
@@ -40,7 +42,7 @@ pub(super) async fn make_elsewhere(
     }
 }
 
-/// Makes the groups that are missing on the `scheduler`, which may still be starting.
+/// Creates the groups that are missing on the `scheduler`, which may still be starting.
 async fn ensure(groups: &[String], scheduler: &str, client: &Client) -> anyhow::Result<()> {
     for group in groups {
         let mut attempt = 1;
@@ -50,6 +52,7 @@ async fn ensure(groups: &[String], scheduler: &str, client: &Client) -> anyhow::
                     "cannot make the schedule group {group} at {scheduler}"
                 )));
             }
+
             attempt += 1;
             sleep(BETWEEN_ATTEMPTS).await;
         }
@@ -57,18 +60,22 @@ async fn ensure(groups: &[String], scheduler: &str, client: &Client) -> anyhow::
     Ok(())
 }
 
-/// Looks before it makes one: there are emulators where a group that is made again loses its schedules.
+/// Creates the group only if a look-up does not find it: in some emulators, a group that is created
+/// again loses its schedules.
 async fn make_if_missing(group: &str, scheduler: &str, client: &Client) -> anyhow::Result<()> {
     let url = format!(
         "{}/schedule-groups/{group}",
         scheduler.trim_end_matches('/')
     );
+
     match send(client.get(&url)).await? {
         StatusCode::NOT_FOUND => {}
         status if status.is_success() => return Ok(()),
         status => anyhow::bail!("it answers {status}"),
     }
+
     let body = json!({ "ClientToken": Uuid::new_v4() }).to_string();
+
     match send(
         client
             .post(&url)
@@ -77,7 +84,7 @@ async fn make_if_missing(group: &str, scheduler: &str, client: &Client) -> anyho
     )
     .await?
     {
-        // A conflict means that somebody else made it meanwhile.
+        // A conflict means that another client created it in the meantime.
         status if status.is_success() || status == StatusCode::CONFLICT => Ok(()),
         status => anyhow::bail!("it answers {status}"),
     }
@@ -101,17 +108,22 @@ mod tests {
         let ok = || async { StatusCode::OK };
         let missing = || async { StatusCode::NOT_FOUND };
         let refuse = || async { StatusCode::BAD_REQUEST };
+
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let scheduler = format!("http://{}/", listener.local_addr().unwrap());
+
         let router = Router::new()
             .route("/schedule-groups/here", get(ok).post(refuse))
             .route("/schedule-groups/new", get(missing).post(ok))
             .route("/schedule-groups/bad", get(missing).post(refuse));
         tokio::spawn(async move { axum::serve(listener, router).await });
+
         let client = Client::new();
+
         ensure(&["here".to_owned(), "new".to_owned()], &scheduler, &client)
             .await
             .unwrap();
+
         let refusal = make_if_missing("bad", &scheduler, &client)
             .await
             .unwrap_err()

@@ -1,4 +1,5 @@
-//! The start: backing services while the functions are built, then the functions, then what brings them work.
+//! The start: backing services while the functions are built, then the functions, then what brings
+//! work to them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,18 +29,19 @@ use crate::remote_host::RemoteHost;
 use crate::settings::Settings;
 use crate::template::Template;
 
-/// Relays keep one instance of the poller busy per job.
+/// Each job's relay occupies one instance of the poller.
 const MAX_INSTANCES: u32 = 64;
-/// Played where the default provider cannot be reached.
+/// Used where the default provider does not answer: it plays recorded prices.
 const REPLAY: &str = "replay";
 const DEFAULT_PROVIDER: &str = "DEFAULT_PROVIDER";
 const FIRST_REQUEST: Duration = Duration::from_secs(30);
 const REQUEST: Duration = Duration::from_secs(10);
-/// For invocations that are in flight when the functions get other variables.
+/// How long invocations that are in flight may take when the functions are started again with other
+/// variables.
 const REPLACEMENT: Duration = Duration::from_secs(2);
 
 impl Stack {
-    /// Starts everything, and returns when a request went through.
+    /// Starts everything. Returns once a request has passed through the gateway and the api.
     pub(super) async fn start(
         &mut self,
         arguments: &StackArguments,
@@ -51,11 +53,17 @@ impl Stack {
             &arguments.only,
             settings,
         )?;
+
+        // Ports first: if one is taken, the start fails before anything runs.
         let mut listeners = Listeners::open(arguments, &parts, data).await?;
+
+        // Before this start's own instances, which note their processes in the same directory.
         self.end_leftovers(data).await?;
+
         let (binaries, addresses) = self
             .prepare(arguments, settings, data, &template, &listeners)
             .await?;
+
         let host = HostSettings {
             functions: template.functions.clone(),
             binary_directory: binaries.unwrap_or_default(),
@@ -63,19 +71,30 @@ impl Stack {
             overrides: prepare::overrides(&template, settings, &addresses),
             max_instances: MAX_INSTANCES,
         };
+
         let functions = functions(arguments, &host).await?;
+        // From here on `Stack::stop` ends the functions, even if a later step fails.
         self.functions = Some(functions.clone());
         let invoker = functions.invoker();
+
+        // Served before the deployment, which needs both: upkeep reconciles the scheduler's
+        // schedules, and the default provider is asked through the gateway.
         let schedules = self.serve(&mut listeners, data, &template, &invoker)?;
         self.serve_invoke_api(listeners.invoke_api, &template, &invoker);
 
+        // Before anything waits for Postgres or Kafka, so that a function that rejects its
+        // configuration fails the start at once.
         self.find_functions(&functions, &template, &host, data)
             .await?;
+
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(REQUEST)
             .build()?;
+
         awaited::look_for_scheduler(&parts, &addresses, self.announcements).await;
+        // The event source mappings need topics and schema, which another emulator may have to
+        // create.
         awaited::wait(
             &parts,
             &template,
@@ -85,28 +104,41 @@ impl Stack {
             self.announcements,
         )
         .await?;
+
+        // Before the deployment: upkeep creates schedules in these groups.
         schedule_groups::make_elsewhere(&template, &addresses, &client, self.announcements).await;
+
         let wanted = default_provider(&host, &template);
         let provider = self
             .deploy(&template, &functions, &addresses, &wanted, &client, data)
             .await?;
+
         let provider = self
             .usable_provider(provider, &functions, &template, host)
             .await?;
+
+        // No schedule fires earlier. Firings need the schema and the final default provider, and
+        // replacing the functions leaves them only `REPLACEMENT` to finish.
         self.run_schedules(&template, schedules)?;
+
         if let Some(gateway) = &addresses.gateway {
             goes_through::wait(&client, gateway, FIRST_REQUEST).await?;
         }
+
         self.tell_what_runs(&template, &addresses, &functions);
+
+        // Noted before it is announced: a program that reads `ready` may run `emulator health` at
+        // once.
         let gateway = addresses.gateway.as_deref().unwrap_or_default();
         data.note_ready(gateway)
             .context("cannot note in the data directory that all is ready")?;
         self.ready(&template, &addresses, provider.as_deref(), data, &functions);
+
         Ok(())
     }
 
-    /// Makes sure that the functions can be invoked, before anything waits for Postgres or Kafka: one that refuses its
-    /// configuration is told at once.
+    /// Makes sure that the functions can be invoked: starts an instance of each, or waits for the
+    /// host that runs them.
     async fn find_functions(
         &self,
         functions: &Functions,
@@ -124,7 +156,8 @@ impl Stack {
         }
     }
 
-    /// The name of the default provider, or of the one that stands in where it does not answer.
+    /// The name of the default provider, or of the one used in its place because it does not
+    /// answer.
     async fn usable_provider(
         &self,
         provider: Option<DefaultProvider>,
@@ -138,13 +171,17 @@ impl Stack {
         let Some(trouble) = trouble else {
             return Ok(Some(name));
         };
+
         match functions {
             Functions::Own(own) => {
                 self.warn_of_replay(&name, &trouble);
+
                 host.overrides
                     .insert(DEFAULT_PROVIDER.to_owned(), REPLAY.to_owned());
                 own.replace(FunctionHost::start(host).await?, REPLACEMENT)
                     .await;
+
+                // A new host has no instances, and one that cannot start must fail the start.
                 warm(template, &own.get()).await?;
                 Ok(Some(REPLAY.to_owned()))
             }
@@ -155,8 +192,11 @@ impl Stack {
         }
     }
 
-    /// Deploys, asks after the default provider (where the api runs here), and feeds the functions from their topics: at
-    /// once where the topics are there, since joining a group takes seconds; else after the deployment, which makes them.
+    /// Runs the deployment, asks the api for the default provider (if the api runs here), and
+    /// starts the event source mappings.
+    ///
+    /// The mappings start at once if the topics exist, because joining a group takes seconds.
+    /// Otherwise they start after the deployment, which creates the topics.
     async fn deploy(
         &self,
         template: &Template,
@@ -170,19 +210,23 @@ impl Stack {
             for function in &template.custom_resources {
                 deployment::create(function, functions, addresses, self.announcements).await?;
             }
+
             let Some(gateway) = &addresses.gateway else {
                 return Ok(None);
             };
+
             if let Functions::Elsewhere(_) = functions {
                 let wait = Wait {
                     patience: functions.patience(FIRST_REQUEST),
                     announcements: self.announcements,
                     failure: "no request went through",
                 };
+
                 let answered = goes_through::wait(client, gateway, wait.patience);
                 wait.until(answered, async || functions.trouble(addresses).await)
                     .await?;
             }
+
             Ok(Some(match provider {
                 REPLAY => DefaultProvider {
                     name: REPLAY.to_owned(),
@@ -191,7 +235,9 @@ impl Stack {
                 other => default_provider::ask(other, client, gateway).await,
             }))
         };
+
         let mapped = self.map_event_sources(template, functions.invoker(), addresses, data);
+
         if self.broker.as_ref().is_some_and(Broker::has_topics) {
             tokio::join!(deployed, mapped).0
         } else {
@@ -209,7 +255,7 @@ impl Stack {
         ));
     }
 
-    /// Functions elsewhere cannot be given other variables.
+    /// Only a warning: the emulator cannot change the variables of functions that run elsewhere.
     fn warn_of_provider(&self, wanted: &str, trouble: &str) {
         self.announcements.warning(&format!(
             "The default provider '{wanted}' does not answer from here: {trouble}\n\
@@ -231,10 +277,12 @@ impl Stack {
             "invoke_url": addresses.invoke_api,
             "data_directory": data.path(),
         });
+
         let (own, elsewhere) = match functions {
             Functions::Own(own) => (Some(own.get().address().to_string()), None),
             Functions::Elsewhere(host) => (None, Some(host.url())),
         };
+
         for (name, value) in [
             ("url", addresses.gateway.as_deref()),
             ("scheduler_url", addresses.scheduler.as_deref()),
@@ -246,15 +294,18 @@ impl Stack {
                 fields[name] = value.into();
             }
         }
+
         let text = match (&addresses.gateway, provider) {
             (Some(gateway), Some(provider)) => first_steps::text(gateway, provider),
             _ => first_steps::without_gateway(&template.functions),
         };
+
         self.announcements.ready(fields, &text);
     }
 }
 
-/// The functions: those of another host, if one is named, else processes that are started when they are needed.
+/// The functions: those of the host that `--functions` names, otherwise processes of this emulator,
+/// started on demand.
 async fn functions(arguments: &StackArguments, host: &HostSettings) -> anyhow::Result<Functions> {
     Ok(match &arguments.functions {
         Some(url) => Functions::Elsewhere(Arc::new(RemoteHost::new(url.clone(), &host.functions)?)),
@@ -262,12 +313,13 @@ async fn functions(arguments: &StackArguments, host: &HostSettings) -> anyhow::R
     })
 }
 
-/// The provider that the functions ask where a request names none.
+/// The provider that the functions ask if a request names none.
 fn default_provider(host: &HostSettings, template: &Template) -> String {
     let declared = template
         .functions
         .iter()
         .find_map(|function| function.environment.get(DEFAULT_PROVIDER));
+
     host.overrides
         .get(DEFAULT_PROVIDER)
         .or(declared)
@@ -275,8 +327,8 @@ fn default_provider(host: &HostSettings, template: &Template) -> String {
         .unwrap_or_default()
 }
 
-/// Starts an instance of every function, so that one that cannot start is told now: one after the other, since what is
-/// wrong with a variable of several functions is to be read once.
+/// Starts an instance of every function, so that one that cannot start is reported now. They start
+/// one after the other: an invalid variable that several functions have is then reported once.
 async fn warm(template: &Template, functions: &FunctionHost) -> anyhow::Result<()> {
     for function in &template.functions {
         let binary = &function.binary;

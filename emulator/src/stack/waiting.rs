@@ -1,4 +1,4 @@
-//! Waiting for others, with a word about what for, and not without end.
+//! Waiting for others: limited in time, and announced with the reason.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -8,32 +8,35 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::announcements::Announcements;
 
-/// After so long it is told what is waited for.
+/// A wait that lasts this long is announced.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// What is waited for.
+/// A wait and its limits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait<'a> {
     pub(super) patience: Duration,
     pub(super) announcements: Announcements,
-    /// What has not happened if it is in vain.
+    /// The event that did not happen if the time runs out.
     pub(super) failure: &'a str,
 }
 
 impl Wait<'_> {
-    /// Waits for `outcome`. While it takes long, and where it takes too long, `why` tells what it lacks.
+    /// Waits for `outcome`. `why` describes what is missing, in the notice of a long wait and in
+    /// the error.
     pub(super) async fn until<T>(
         &self,
         outcome: impl Future<Output = anyhow::Result<T>>,
         why: impl AsyncFn() -> String,
     ) -> anyhow::Result<T> {
         let (start, seconds) = (Instant::now(), self.patience.as_secs());
+
         let notice = async {
             sleep_until(start + SILENCE).await;
             self.announcements
                 .notice(&format!("waiting for up to {seconds} s: {}", why().await));
             std::future::pending::<Infallible>().await
         };
+
         tokio::select! {
             outcome = timeout_at(start + self.patience, outcome) => match outcome {
                 Ok(outcome) => outcome,
@@ -55,19 +58,23 @@ mod tests {
             announcements: Announcements::silent(),
             failure: "upkeep did not succeed",
         };
+
         let never = std::future::pending::<anyhow::Result<()>>();
         let error = wait
             .until(never, async || "Kafka is away".to_owned())
             .await
             .unwrap_err();
+
         assert_eq!(
             error.to_string(),
             "upkeep did not succeed within 0 s: Kafka is away"
         );
+
         let patient = Wait {
             patience: Duration::from_secs(30),
             ..wait
         };
+
         assert!(
             patient
                 .until(async { Ok(()) }, async || String::new())

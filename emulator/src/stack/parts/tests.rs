@@ -14,9 +14,11 @@ fn of(only: &[&str], variables: &[(&str, &str)]) -> Result<(Template, Parts), St
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let template = Template::load(&template, &BTreeMap::new()).unwrap();
     let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+
     let variables = variables
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+
     let settings = Settings::read(variables.collect()).unwrap();
     select(template, &only, &settings).map_err(|unusable| unusable.to_string())
 }
@@ -108,6 +110,7 @@ fn what_emulators_share_must_be_named() {
     assert!(of(&["averager"], &[]).ends_with("set DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS"));
     assert!(of(&["averager"], &[database]).ends_with("set KAFKA_BOOTSTRAP_SERVERS"));
     assert!(of(&["averager"], &[kafka]).ends_with("set DATABASE_URL"));
+
     let refusal = of(&["api"], &SHARED);
     assert!(
         refusal.contains("poller and upkeep: set AWS_ENDPOINT_URL_SCHEDULER"),
