@@ -1,4 +1,5 @@
-//! A batch decoded and judged: price events on one side, records that can never be right on the other.
+//! Decodes a batch and judges its records: price events on one side, records that can never become
+//! points on the other.
 
 use std::collections::BTreeMap;
 
@@ -20,34 +21,37 @@ pub struct Batch {
     pub rejected: Vec<RejectedEvent>,
 }
 
-/// The event is not one of an event source mapping for Kafka.
+/// Why an invocation's event cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// Not the JSON of such an event.
+    /// It is not the JSON that an event source mapping for Kafka sends.
     #[error("the invocation's event is not a Kafka batch: {0}")]
     NotKafka(#[source] serde_json::Error),
-    /// A key or value is not base64, so what Kafka holds cannot be told.
+    /// A key or value is not base64, so the bytes of the record in Kafka are unknown.
     #[error("record {topic}-{partition} at offset {offset} is not base64")]
     NotBase64 {
-        /// Topic of the record.
+        /// The record's topic.
         topic: String,
-        /// Partition of the topic.
+        /// The record's partition.
         partition: i32,
-        /// Offset in the partition.
+        /// The record's offset in the partition.
         offset: i64,
     },
 }
 
-/// Decodes and judges every record of the event's JSON; `now` is the time on the averager's own clock.
+/// Decodes and judges every record in the event's JSON; `now` is the time on the averager's own
+/// clock.
 ///
 /// # Errors
-/// When the event itself is broken; a record that is broken is rejected, not an error.
+/// When the event itself cannot be read. A record with an invalid value is rejected instead.
 pub fn decode(event: &str, now: Timestamp) -> Result<Batch, EventError> {
     let event = KafkaEvent::read(event)?;
+
     let mut batch = Batch::default();
     batch
         .events
         .reserve(event.records.values().map(Vec::len).sum());
+
     let mut buffer = Vec::new();
     for record in event.records.values().flatten() {
         match judge(record, now, &mut buffer)? {
@@ -59,15 +63,18 @@ pub fn decode(event: &str, now: Timestamp) -> Result<Batch, EventError> {
             }
         }
     }
+
     Ok(batch)
 }
 
-/// The records of those of [`Batch::events`] whose indices `reasons` has, rejected for these reasons.
+/// Rejects the events whose indices in [`Batch::events`] are keys of `reasons`, each with its
+/// reason.
 ///
-/// The event is decoded once more for it, so that batches without such events need not keep their records.
+/// It decodes the event's JSON again, so that [`decode`] need not keep the records of every batch.
+/// `now` must be the time given to [`decode`]: indices count the records accepted at that time.
 ///
 /// # Errors
-/// When the event itself is broken.
+/// When the event itself cannot be read.
 pub(crate) fn set_aside(
     event: &str,
     now: Timestamp,
@@ -75,20 +82,23 @@ pub(crate) fn set_aside(
 ) -> Result<Vec<RejectedEvent>, EventError> {
     let event = KafkaEvent::read(event)?;
     let mut found = Vec::with_capacity(reasons.len());
+
     let (mut buffer, mut index) = (Vec::new(), 0);
     for record in event.records.values().flatten() {
         if judge(record, now, &mut buffer)?.is_err() {
             continue;
         }
+
         if let Some(reason) = reasons.get(&index) {
             found.push(rejected(record, reason.clone(), &mut buffer)?);
         }
         index += 1;
     }
+
     Ok(found)
 }
 
-/// Judges one record; `buffer` is there to decode values into, one after the other.
+/// Judges one record. Its value is decoded into `buffer`, which all records of a batch share.
 fn judge(
     record: &KafkaRecord<'_>,
     now: Timestamp,
@@ -101,9 +111,11 @@ fn judge(
         offset: record.offset,
         timestamp: record_time(record.timestamp),
     };
+
     Ok(PriceEvent::decode(value, &coordinates, now))
 }
 
+/// The row for quarantine: the record as Kafka holds it, with the reason.
 fn rejected(
     record: &KafkaRecord<'_>,
     reason: String,
@@ -120,12 +132,14 @@ fn rejected(
     })
 }
 
+/// Decodes a key or value of `record` into `buffer`.
 fn bytes<'b>(
     base64: Option<&Base64<'_>>,
     buffer: &'b mut Vec<u8>,
     record: &KafkaRecord<'_>,
 ) -> Result<Option<&'b [u8]>, EventError> {
     let Some(text) = base64 else { return Ok(None) };
+
     buffer.clear();
     STANDARD
         .decode_vec(text.0.as_bytes(), buffer)
@@ -137,12 +151,14 @@ fn bytes<'b>(
     Ok(Some(buffer))
 }
 
-/// Kafka's timestamp of a record; it says -1 where there is none, and no broker takes another negative one.
+/// Kafka's timestamp of a record. Kafka uses -1 for a record without one, and brokers accept no
+/// other negative timestamp.
 fn record_time(milliseconds: i64) -> Option<Timestamp> {
     (milliseconds >= 0).then(|| time(milliseconds))
 }
 
-/// Kafka's milliseconds as a time that Postgres stores; what lies outside the calendar is put at its nearer end.
+/// Kafka's milliseconds as a time that Postgres stores. A time outside the calendar becomes the
+/// calendar's nearer end.
 fn time(milliseconds: i64) -> Timestamp {
     let end = if milliseconds < 0 {
         DateTime::<Utc>::MIN_UTC
@@ -180,8 +196,10 @@ mod tests {
     #[test]
     fn good_records_become_events_and_bad_ones_are_set_aside_with_where_they_stood() {
         let batch = read(&event(&[record(7, GOOD), record(8, "nonsense")].join(","))).unwrap();
+
         assert_eq!(batch.events.len(), 1);
         assert_eq!(batch.events[0].symbol.as_str(), "AAPL");
+
         let rejected = &batch.rejected[0];
         assert_eq!(
             (rejected.topic.as_str(), rejected.partition, rejected.offset),
@@ -207,7 +225,9 @@ mod tests {
     fn an_event_that_is_set_aside_keeps_where_it_stood_and_what_it_held() {
         let text = event(&[record(7, GOOD), record(8, "nonsense"), record(9, GOOD)].join(","));
         let now = "2024-03-20T10:30:10Z".parse().unwrap();
+
         let aside = set_aside(&text, now, &BTreeMap::from([(1, "refused".to_owned())])).unwrap();
+
         assert_eq!(aside.len(), 1);
         assert_eq!((aside[0].offset, aside[0].reason.as_str()), (9, "refused"));
         assert_eq!(aside[0].value.as_deref(), Some(GOOD.as_bytes()));
@@ -218,6 +238,7 @@ mod tests {
     fn a_record_without_a_timestamp_is_told_from_one_of_1970() {
         assert_eq!(record_time(-1), None);
         assert_eq!(record_time(0), Some(Timestamp::UNIX_EPOCH));
+
         assert_eq!(
             time(-1),
             Timestamp::UNIX_EPOCH - chrono::TimeDelta::milliseconds(1)
@@ -236,7 +257,9 @@ mod tests {
     fn tombstones_missing_keys_and_impossible_times_are_judged_not_fatal() {
         let records = r#"{"topic":"t","partition":0,"offset":1,"timestamp":-1},
                          {"topic":"t","partition":0,"offset":2,"timestamp":9223372036854775807,"key":null,"value":null}"#;
+
         let batch = read(&event(records)).unwrap();
+
         assert_eq!(
             batch
                 .rejected
@@ -256,6 +279,7 @@ mod tests {
                 .contains("not a Kafka batch")
         );
         assert!(read("[]").is_err());
+
         let broken = event(r#"{"topic":"t","partition":0,"offset":1,"timestamp":0,"value":"%%%"}"#);
         assert!(
             read(&broken)

@@ -1,7 +1,9 @@
-//! The event that Lambda's event source mapping hands over: records of Kafka, borrowed from the event's text.
+//! The event that Lambda's event source mapping sends: Kafka records, borrowed from the event's
+//! text.
 //!
-//! Shape: <https://docs.aws.amazon.com/lambda/latest/dg/with-msk.html>. Only what the averager needs is read, so
-//! that a header or a timestamp nobody expected cannot spoil a whole batch.
+//! Format: <https://docs.aws.amazon.com/lambda/latest/dg/with-msk.html>. Only the fields that the
+//! averager needs are read, so that an unexpected header or timestamp type cannot fail a whole
+//! batch.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,7 +24,7 @@ impl<'a> KafkaEvent<'a> {
     /// Reads the event's JSON.
     ///
     /// # Errors
-    /// When it is not that of such an event.
+    /// When it is not the JSON that an event source mapping for Kafka sends.
     pub fn read(event: &'a str) -> Result<Self, EventError> {
         serde_json::from_str(event).map_err(EventError::NotKafka)
     }
@@ -31,23 +33,24 @@ impl<'a> KafkaEvent<'a> {
 /// One record; `key` and `value` are base64.
 #[derive(Debug, Deserialize)]
 pub struct KafkaRecord<'a> {
-    /// Topic of the record.
+    /// The topic's name.
     #[serde(borrow)]
     pub topic: Cow<'a, str>,
-    /// Partition of the topic.
+    /// The partition's number, from 0.
     pub partition: i32,
-    /// Offset in the partition.
+    /// The offset in the partition.
     pub offset: i64,
-    /// Milliseconds since 1970, as Kafka has it: -1 when it has none.
+    /// Kafka's timestamp in milliseconds since 1970; -1 if the record has none.
     pub timestamp: i64,
-    /// The record's key.
+    /// The key; `None` if the record has none.
     #[serde(borrow, default)]
     pub key: Option<Base64<'a>>,
-    /// The record's value; `None` is a tombstone.
+    /// The value; `None` in a tombstone.
     #[serde(borrow, default)]
     pub value: Option<Base64<'a>>,
 }
 
-/// Bytes as base64, borrowed from the event; serde borrows no plain `Option<Cow<str>>`.
+/// Base64 text, borrowed from the event. It is a type of its own because serde does not borrow the
+/// text of a plain `Option<Cow<str>>`.
 #[derive(Debug, Deserialize)]
 pub struct Base64<'a>(#[serde(borrow)] pub Cow<'a, str>);

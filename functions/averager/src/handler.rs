@@ -1,4 +1,4 @@
-//! One invocation: decode, then store, waiting for Postgres where it is away.
+//! One invocation: decodes the batch and stores it, waiting while Postgres is unavailable.
 
 use std::ops::Add;
 use std::time::{Duration, SystemTime};
@@ -13,23 +13,23 @@ use tokio::time::Instant;
 use crate::batch::{self, EventError};
 use crate::storing::{self, LastAnswer};
 
-/// What is left of the invocation's time to answer in, when waiting for Postgres ends.
+/// The time between the end of waiting for Postgres and the invocation's deadline: for the answer.
 const MARGIN: Duration = Duration::from_secs(3);
-/// How long to wait where the host tells no usable deadline.
+/// How long to wait for Postgres if the host gives no usable deadline.
 const DEFAULT_WAIT: Duration = Duration::from_secs(50);
 
-/// The answer to a batch: what became of its records.
+/// The answer to a batch: the number of its records by their outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Records that became new points.
     pub added: usize,
-    /// Records that changed a stored point, being a later poll of the same quote.
+    /// Records that changed a stored point, because they are a later poll of its quote.
     pub revised: usize,
-    /// Records that a newer answer for their quote had beaten.
+    /// Records that lost to a newer poll of the same quote.
     pub superseded: usize,
-    /// Records in quarantine.
+    /// Records that went to quarantine.
     pub rejected: usize,
-    /// Records of quotes older than what retention has left.
+    /// Records whose quotes are older than retention keeps.
     pub expired: usize,
 }
 
@@ -47,7 +47,7 @@ impl Add<Stored> for Summary {
     }
 }
 
-/// Why a batch was not stored; the whole of it should come again.
+/// Why a batch was not stored, so that the whole batch comes again.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
     /// The event itself cannot be read.
@@ -56,7 +56,7 @@ pub enum BatchError {
     /// Postgres refused the batch, or too many of its events.
     #[error("{}", .0.coded())]
     Repository(#[from] repository::Error),
-    /// Postgres did not store it in time; with what it answered last, if it did.
+    /// Postgres did not store it in time; with its last error, if it answered at all.
     #[error("Postgres did not store the batch before the invocation's time ran out{}", last_answer(.0.as_deref()))]
     TimedOut(Option<String>),
 }
@@ -78,9 +78,9 @@ fn last_answer(answer: Option<&str>) -> String {
     answer.map_or_else(String::new, |answer| format!("; its last answer: {answer}"))
 }
 
-/// The moment to give up waiting, from the invocation's deadline in milliseconds since 1970.
+/// When to stop waiting for Postgres, from the invocation's deadline in milliseconds since 1970.
 ///
-/// `cargo lambda watch` gives a deadline in 1970, which means none.
+/// `cargo lambda watch` gives a deadline in 1970: it counts as none, as does any that has passed.
 #[must_use]
 pub fn deadline(deadline_ms: u64) -> Instant {
     let deadline = SystemTime::UNIX_EPOCH + Duration::from_millis(deadline_ms);
@@ -90,10 +90,11 @@ pub fn deadline(deadline_ms: u64) -> Instant {
 
 /// Stores the batch in `event`, the JSON of an event source mapping's invocation.
 ///
-/// What may pass later (Postgres away, a deadlock) is tried again until `give_up_at`. What cannot pass is not waited for.
+/// Transient errors (Postgres unavailable, a deadlock) are retried until `give_up_at`. Other errors
+/// are returned at once.
 ///
 /// # Errors
-/// When the batch was not stored, or not the whole of it.
+/// When the batch, or a part of it, was not stored.
 pub async fn handle(
     ingest: &Ingest,
     event: &str,
@@ -101,10 +102,12 @@ pub async fn handle(
 ) -> Result<Summary, BatchError> {
     let now = Utc::now();
     let batch = batch::decode(event, now)?;
+
     let last_answer = LastAnswer::default();
     let storing = storing::store(ingest, event, &batch, now, &last_answer);
     let stored = tokio::time::timeout_at(give_up_at, storing).await;
     let stored = stored.unwrap_or_else(|_| Err(BatchError::TimedOut(last_answer.take())));
+
     match &stored {
         Err(BatchError::Repository(error)) => storing::note_failure(ingest, &error.coded()).await,
         Err(error @ BatchError::TimedOut(_)) => {
@@ -112,5 +115,6 @@ pub async fn handle(
         }
         Ok(_) | Err(BatchError::Event(_)) => {}
     }
+
     stored.inspect(|summary| tracing::info!(?summary, "batch stored"))
 }

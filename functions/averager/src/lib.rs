@@ -1,9 +1,10 @@
-//! Keeps the moving averages: takes one Kafka batch per invocation, judges its records, and stores points, repaired
-//! averages and rejects in one transaction.
+//! The averager keeps the moving averages. Each invocation receives one Kafka batch, judges its
+//! records, and stores points, repaired averages and rejected events in one transaction.
 //!
-//! An answer without error means that every record of the batch is a point, is beaten by a newer answer for its
-//! quote, or is in quarantine. An error means that not all of it was stored, and that it should come again: what was
-//! stored the first time changes nothing the next.
+//! An answer without an error means that every record of the batch is a point, lost to a newer poll
+//! of its quote, is older than retention keeps, or is in quarantine. An error means that the batch
+//! was not stored completely and should come again: events that have been stored change nothing the
+//! next time.
 
 pub mod batch;
 pub mod event;

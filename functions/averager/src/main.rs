@@ -11,8 +11,9 @@ async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = config::or_exit(config::Averager::from_environment());
     let ingest = &Ingest::new(repository::connect(&config.database.url, 1)?);
+
     lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
-        // Boxed: the types of what it awaits are nested deeper than the compiler follows in one piece.
+        // Boxed, because the nested types of its futures exceed the compiler's recursion limit.
         let handled = Box::pin(handle(
             ingest,
             event.payload.get(),

@@ -1,4 +1,5 @@
-//! Storing a batch: again while Postgres is away, and in parts where it refuses what one of the events brings.
+//! Stores a batch: repeatedly while Postgres is unavailable, and in parts if Postgres refuses the
+//! data of one of the events.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -15,18 +16,19 @@ use tokio::time::timeout;
 use crate::batch::{self, Batch};
 use crate::handler::{BatchError, Summary};
 
+/// Pause after the first failed attempt; each further pause is longer, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// Longest that one attempt takes: a hundred times what a full batch does, and twice as long as a writer that has vanished
-/// can hold others up. Past it the connection counts as lost.
+/// Longest that one attempt may take: a hundred times as long as a full batch takes, and twice as
+/// long as a writer that has vanished can block others. After it the connection counts as lost.
 const ATTEMPT: Duration = Duration::from_secs(20);
-/// Most transactions for the parts of one batch: enough to find some twenty refused events among 10,000. With more the
-/// invocation fails, and each half of the batch comes again by itself.
+/// Most transactions for the parts of one batch: enough to find about twenty refused events among
+/// 10,000. With more of them the invocation fails, and the event source mapping splits the batch.
 const MOST_PARTS: usize = 500;
-/// Longest that noting a failure takes.
+/// Longest that recording a failure may take.
 const NOTING: Duration = Duration::from_secs(1);
 
-/// What Postgres answered last of what may pass, by its code. That it gave no answer is none.
+/// Postgres's last transient error, with its code; `None` if the last attempt got no answer.
 #[derive(Debug, Default)]
 pub(crate) struct LastAnswer(Mutex<Option<String>>);
 
@@ -41,12 +43,13 @@ impl LastAnswer {
     }
 }
 
-/// Stores the whole batch that `event` holds, judged at `now`.
+/// Stores the whole batch, which was decoded from `event` at `now`.
 ///
-/// An event whose values Postgres refuses joins the rejected ones, and all others are stored.
+/// An event whose values Postgres refuses goes to quarantine with the batch's rejected records. All
+/// others are stored.
 ///
 /// # Errors
-/// When Postgres refuses for another reason than an event's values, or refuses too many events.
+/// When Postgres refuses for a reason other than an event's values, or refuses too many events.
 pub(crate) async fn store(
     ingest: &Ingest,
     event: &str,
@@ -67,11 +70,12 @@ pub(crate) async fn store(
     let (summary, refused) = in_parts(ingest, &batch.events, last_answer).await?;
     let mut rejected = batch::set_aside(event, now, &refused)?;
     tell(ingest, &rejected).await;
+
     rejected.extend(batch.rejected.iter().cloned());
     Ok(summary + patiently(ingest, &[], &rejected, last_answer).await?)
 }
 
-/// Tells of events that Postgres refused: each in the log, the last one where `GET /health` finds it.
+/// Reports events that Postgres refused: logs each, and records the last one for `GET /health`.
 async fn tell(ingest: &Ingest, refused: &[RejectedEvent]) {
     let place = |event: &RejectedEvent| {
         format!(
@@ -79,6 +83,7 @@ async fn tell(ingest: &Ingest, refused: &[RejectedEvent]) {
             event.topic, event.partition, event.offset
         )
     };
+
     for event in refused {
         tracing::error!(
             event = place(event),
@@ -86,14 +91,17 @@ async fn tell(ingest: &Ingest, refused: &[RejectedEvent]) {
             "event refused, putting it into quarantine"
         );
     }
+
     if let Some(event) = refused.last() {
         note_failure(ingest, &format!("{}: {}", place(event), event.reason)).await;
     }
 }
 
-/// Notes a failure that waiting does not mend, where `GET /health` finds it. That it cannot be noted harms nothing else.
+/// Records, for `GET /health`, a failure that waiting does not resolve. If it cannot be recorded,
+/// only a log line says so.
 pub(crate) async fn note_failure(ingest: &Ingest, error: &str) {
     let noted = timeout(NOTING, ingest.note_failure(error)).await;
+
     if let Err(error) = noted.unwrap_or_else(|_| Err(repository::Error::unanswered())) {
         tracing::warn!(
             error = error.detail(),
@@ -102,11 +110,12 @@ pub(crate) async fn note_failure(ingest: &Ingest, error: &str) {
     }
 }
 
-/// Stores events in ever smaller parts, until those that Postgres refuses are alone; returns these by their index, with
-/// the reason. Parts are stored in the order of their events, though points come out the same in any.
+/// Stores events in ever smaller parts, until those that Postgres refuses are alone. Returns these
+/// by their index, with the reason. Parts are stored in the order of their events, although any
+/// order gives the same points.
 ///
-/// The first part is the whole, once more: what the writer remembered when it failed is forgotten, and may have been
-/// what was wrong.
+/// The first part is the whole batch again. The failure discarded what the writer remembered of the
+/// series, which may have been the cause.
 async fn in_parts(
     ingest: &Ingest,
     events: &[PriceEvent],
@@ -116,14 +125,17 @@ async fn in_parts(
     let whole = 0..events.len();
     let mut parts = vec![whole];
     let mut tried = 0;
+
     while let Some(part) = parts.pop() {
         tried += 1;
+
         match patiently(ingest, &events[part.clone()], &[], last_answer).await {
             Ok(stored) => summary = summary + stored,
             Err(error) if !error.concerns_data() || tried >= MOST_PARTS => return Err(error),
             Err(error) if part.len() > 1 => {
                 tracing::debug!(?part, error = error.detail(), "part refused");
                 let middle = part.start.midpoint(part.end);
+                // The second half first: the next part is taken from the end.
                 parts.extend([middle..part.end, part.start..middle]);
             }
             Err(error) => {
@@ -135,10 +147,12 @@ async fn in_parts(
             }
         }
     }
+
     Ok((summary, refused))
 }
 
-/// Stores the events, again and again while it may help; the caller limits the time.
+/// Stores the events, and repeats it after transient errors without limit: the caller limits the
+/// time.
 async fn patiently(
     ingest: &Ingest,
     events: &[PriceEvent],
@@ -149,10 +163,12 @@ async fn patiently(
         let stored = timeout(ATTEMPT, ingest.store(events, rejected)).await;
         stored.unwrap_or_else(|_| Err(repository::Error::unanswered()))
     };
+
     let pauses = ExponentialBuilder::default()
         .with_min_delay(FIRST_PAUSE)
         .with_max_delay(LONGEST_PAUSE)
         .without_max_times();
+
     attempt
         .retry(pauses)
         .when(repository::Error::is_transient)
