@@ -1,4 +1,5 @@
-//! Lambda's asynchronous invocation: somebody hands over an event and goes away; it is tried again after an error.
+//! Lambda's asynchronous invocation: somebody hands over an event and goes away; it is tried again
+//! after an error.
 
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ const THROTTLED_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration:
 /// Wait before a function whose host cannot be reached is tried again.
 const UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
 
-/// AWS's waits before the second attempt of an event that was answered with an error, and before the third.
+/// AWS's waits before the second attempt of an event that was answered with an error, and before
+/// the third.
 pub(crate) const RETRY_WAITS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
 
 /// A function's settings for asynchronous invocation.
@@ -63,7 +65,8 @@ pub(crate) struct AsyncInvocation<'a> {
 }
 
 impl AsyncInvocation<'_> {
-    /// True once the function answered without error; false when that will not come. `report` is told each reason.
+    /// True once the function answered without error; false when that will not come. `report` is
+    /// told each reason.
     pub(crate) async fn run(&self, report: impl Fn(&str)) -> bool {
         let queued = self.clock.now();
         let (mut errors, mut told_unreachable) = (0, false);

@@ -1,9 +1,9 @@
 //! Lambda's poller for Kafka: a consumer group whose records become invocations.
 //!
-//! A thread gathers records into batches ([`collector`]), in lanes that share out the partitions ([`lane`]). The batches
-//! of a lane go to the function one after the other ([`delivery`]), and their offsets are committed only once every
-//! record was processed or is a dead letter ([`commit`]). So each record is delivered at least once, in the order of its
-//! partition.
+//! A thread gathers records into batches ([`collector`]), in lanes that share out the partitions
+//! ([`lane`]). The batches of a lane go to the function one after the other ([`delivery`]), and
+//! their offsets are committed only once every record was processed or is a dead letter
+//! ([`commit`]). So each record is delivered at least once, in the order of its partition.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -51,7 +51,7 @@ use supervisor::Pauses;
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-scaling-modes.html>).
 const MOST_INVOCATIONS: usize = 5;
 
-/// Invocations at a time on this machine: more than it has cores would only hold more in memory.
+/// Invocations at a time on this machine. More than one per core would only hold more in memory.
 pub(crate) fn concurrency() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_INVOCATIONS))
 }
@@ -59,23 +59,25 @@ pub(crate) fn concurrency() -> usize {
 /// Where a mapping reads, and as whom.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
-    /// The brokers.
+    /// Kafka's `bootstrap.servers`: a list of `host:port`, separated by commas.
     pub(crate) bootstrap_servers: String,
-    /// The name by which Kafka knows this member again after a restart, so that its partitions wait for it instead of
-    /// for the end of its old session; without one it is a new member each time.
+    /// The name by which Kafka recognises this member after a restart, so that it gets its
+    /// partitions back as soon as it rejoins. Without a name, each start is a new member, which
+    /// waits until the old one's session has expired.
     pub(crate) member: Option<String>,
-    /// Invocations at a time.
+    /// Number of lanes, which is how many invocations run at a time.
     pub(crate) concurrency: usize,
 }
 
-/// Longest wait for the group to be left.
+/// Longest wait for the client to leave the group.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// Reads the topic until stopped. `ready` is told when the group has given out its partitions for the first time, and
-/// `status` all that is worth knowing. Whatever ends the reader, another one takes its place ([`supervisor`]).
+/// Reads the topic until `stop`. Signals `ready` when the group has assigned its partitions for the
+/// first time, and keeps `status` up to date. If the reader ends for any other reason, another one
+/// replaces it ([`supervisor`]).
 ///
-/// At the stop no new work is taken; what is in flight is finished and committed, and the group is left by a member
-/// without a name. One with a name keeps its partitions for as long as its session would have lasted.
+/// After `stop`, no new batch is taken. Batches in flight are finished and committed. Then a member
+/// without a name leaves the group. One with a name keeps its partitions until its session expires.
 pub(crate) async fn run(
     definition: EventSourceMapping,
     reader: Reader,
@@ -84,7 +86,7 @@ pub(crate) async fn run(
     status: Arc<Status>,
     stop: CancellationToken,
 ) {
-    // The first membership that gets partitions tells, which need not be the first.
+    // The first reader that gets partitions takes the sender; readers before it may have failed.
     let ready = Arc::new(Mutex::new(Some(ready)));
     let start = || {
         let (definition, reader) = (definition.clone(), reader.clone());
@@ -98,11 +100,12 @@ pub(crate) async fn run(
             stop.child_token(),
         )
     };
+
     supervisor::keep_running(&status, &stop, Pauses::default(), start).await;
 }
 
-/// Reads as one member of the group until `end`, which comes from here when the client has met an error for good: a
-/// member with a name is shut out when Kafka's answer to its joining was lost.
+/// Reads as one member of the group until `end`. It cancels `end` itself when the client meets a
+/// fatal error: Kafka fences a member with a name whose answer to its joining was lost.
 async fn read(
     definition: EventSourceMapping,
     reader: Reader,
@@ -119,6 +122,7 @@ async fn read(
     )?);
     let dead_letters = DeadLetters::open(&definition, &reader.bootstrap_servers)
         .context("cannot make the Kafka producer")?;
+
     let left = CancellationToken::new();
     let (collector, lanes) = Collector::new(
         Arc::clone(&consumer),
@@ -128,15 +132,18 @@ async fn read(
         end.clone(),
         left.clone(),
     );
-    // Both end with this function, however it ends.
+
+    // Dropping these guards ends the collector and the watch, however this function returns.
     let leave = left.drop_guard();
     let _ended = end.clone().drop_guard();
+
     let gathering = tokio::task::spawn_blocking(move || collector.run());
     tokio::spawn(watch::run(
         Arc::downgrade(&consumer),
         Arc::clone(&status),
         end.clone(),
     ));
+
     let target = Target {
         head: EventHead::new(&definition.event_source_arn, &reader.bootstrap_servers),
         definition,
@@ -151,14 +158,18 @@ async fn read(
         committer,
         dead_letters,
     };
+
     Box::pin(delivery.run(lanes)).await;
+
     let leaving = async {
-        // Whoever drops the consumer last waits until the client has left the group.
+        // The last owner to drop the consumer blocks until the client has left the group.
         let _dropped = tokio::task::spawn_blocking(move || drop(delivery)).await;
+        // Only after the last commit: until then the collector's polls keep the partitions.
         drop(leave);
         gathering.await
     };
-    // Without a broker that takes longer; nothing depends on it.
+
+    // Leaving takes longer without a broker, and nothing depends on it.
     match tokio::time::timeout(LEAVING, leaving).await {
         Ok(ended) => ended.context("the thread that reads from Kafka ended"),
         Err(_) => Ok(()),

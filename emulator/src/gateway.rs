@@ -1,7 +1,8 @@
 //! The HTTP gateway: API Gateway's HTTP API with payload format 2.0, in front of the functions.
 //!
-//! A request becomes the event that its route's function expects, and the function's answer becomes the response.
-//! Where no function answers, the gateway does, in API Gateway's own words: `{"message": "…"}`.
+//! A request becomes the event that its route's function expects, and the function's answer becomes
+//! the response. Where no function answers, the gateway does, in API Gateway's own words:
+//! `{"message": "…"}`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

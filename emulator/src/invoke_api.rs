@@ -1,5 +1,6 @@
-//! Lambda's Invoke API: `POST /2015-03-31/functions/{FunctionName}/invocations`, as the AWS CLI, the SDKs and
-//! `cargo lambda invoke` call it. Signatures are not checked, and qualifiers all mean the one version there is.
+//! Lambda's Invoke API: `POST /2015-03-31/functions/{FunctionName}/invocations`, as the AWS CLI,
+//! the SDKs and `cargo lambda invoke` call it. Signatures are not checked, and qualifiers all mean
+//! the one version there is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +37,8 @@ use names::Names;
 pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 /// Largest payload of an asynchronous one.
 const MAX_EVENT: usize = 1024 * 1024;
-/// Asynchronous invocations that a function works on at once, and those that are kept for it; more are refused.
+/// Asynchronous invocations that a function works on at once, and those that are kept for it; more
+/// are refused.
 const MOST_IN_FLIGHT: usize = 256;
 const MOST_KEPT: usize = 4_096;
 /// What AWS hands a function that is invoked with nothing.
@@ -55,8 +57,8 @@ struct InvokeApi {
     stop: CancellationToken,
 }
 
-/// Serves the API for `functions` on `listener` until `stop`, then finishes what is in flight. Events that wait to be
-/// tried again are lost then: they are kept in memory.
+/// Serves the API for `functions` on `listener` until `stop`, then finishes what is in flight.
+/// Events that wait to be tried again are lost then: they are kept in memory.
 pub(crate) async fn serve(
     listener: TcpListener,
     allowed_hosts: &AllowedHosts,

@@ -1,4 +1,5 @@
-//! The one way in which the emulator's parts call a function: the Invoke API's terms, without its wire format.
+//! The one way in which the emulator's parts call a function: the Invoke API's terms, without its
+//! wire format.
 
 use std::fmt;
 
@@ -7,10 +8,11 @@ use futures::future::BoxFuture;
 
 /// Calls functions by name and waits for their answers.
 ///
-/// The function host implements it over the processes it started; the gateway, the scheduler and the event source
-/// mapping know only this trait.
+/// The function host implements it over the processes it started; the gateway, the scheduler and
+/// the event source mapping know only this trait.
 pub(crate) trait Invoker: fmt::Debug + Send + Sync {
-    /// Runs `function` once with `payload` and waits for its answer, up to the function's own timeout.
+    /// Runs `function` once with `payload` and waits for its answer, up to the function's own
+    /// timeout.
     fn invoke<'a>(
         &'a self,
         function: &'a str,
@@ -23,7 +25,8 @@ pub(crate) trait Invoker: fmt::Debug + Send + Sync {
 pub(crate) enum Outcome {
     /// The handler's answer.
     Success(Bytes),
-    /// The handler returned an error, crashed or ran out of time: what AWS marks with `X-Amz-Function-Error`.
+    /// The handler returned an error, crashed or ran out of time: what AWS marks with
+    /// `X-Amz-Function-Error`.
     FunctionError(FunctionError),
 }
 
@@ -40,8 +43,8 @@ pub(crate) struct FunctionError {
 }
 
 impl FunctionError {
-    /// Whether the process ended as the functions do when a variable is missing or malformed: having told so itself, and
-    /// sure to do the same again.
+    /// Whether the process ended as the functions do when a variable is missing or malformed:
+    /// having told so itself, and sure to do the same again.
     pub(crate) fn is_of_configuration(&self) -> bool {
         self.error_type == "Runtime.ExitError" && self.message.ends_with(": exit status 2")
     }

@@ -1,8 +1,10 @@
-//! Functions that run elsewhere: invoked by Lambda's Invoke API, as `cargo lambda watch` or another emulator answers it.
+//! Functions that run elsewhere: invoked by Lambda's Invoke API, as `cargo lambda watch` or another
+//! emulator answers it.
 //!
-//! `cargo lambda watch` differs from Lambda: it builds a function when it is first invoked, answers a handler's error
-//! with status 500 and no header, knows no asynchronous invocations, and never answers for a process that died. So a
-//! function may take longer until its first answer, and from then on its own timeout bounds the wait.
+//! `cargo lambda watch` differs from Lambda: it builds a function when it is first invoked, answers
+//! a handler's error with status 500 and no header, knows no asynchronous invocations, and never
+//! answers for a process that died. So a function may take longer until its first answer, and from
+//! then on its own timeout bounds the wait.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +25,8 @@ use crate::invoke_api::FUNCTION_ERROR;
 use crate::invoker::{InvokeError, Invoker, Outcome};
 use crate::template::FunctionDefinition;
 
-/// What a host may take to build a function, which it does when the function is invoked for the first time.
+/// What a host may take to build a function, which it does when the function is invoked for the
+/// first time.
 pub(crate) const BUILD: Duration = Duration::from_secs(600);
 const CONNECTION: Duration = Duration::from_secs(1);
 
@@ -89,7 +92,8 @@ impl RemoteHost {
         format!("cargo lambda watch --invoke-address {host} --invoke-port {port} --env-file {file}")
     }
 
-    /// Whether it takes connections; more cannot be asked of it, since some hosts never answer what they do not know.
+    /// Whether it takes connections; more cannot be asked of it, since some hosts never answer what
+    /// they do not know.
     pub(crate) async fn takes_connections(&self) -> bool {
         let (Some(host), Some(port)) = (self.url.host_str(), self.url.port_or_known_default())
         else {

@@ -1,8 +1,9 @@
 //! EventBridge Scheduler on one machine: its REST API, and it fires.
 //!
-//! Schedules are kept on disk, together with the newest firing of each that was answered without error. At start
-//! the newest firing that fell due after that one is delivered, once; older ones are dropped. A firing is delivered
-//! as Lambda's asynchronous invocation does it: tried again after an error, without holding up later firings.
+//! Schedules are kept on disk, together with the newest firing of each that was answered without
+//! error. At start the newest firing that fell due after that one is delivered, once; older ones
+//! are dropped. A firing is delivered as Lambda's asynchronous invocation does it: tried again
+//! after an error, without holding up later firings.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -51,7 +52,8 @@ pub(crate) struct SchedulerSettings {
     pub(crate) retries: BTreeMap<String, Retries>,
     /// Region and account that ARNs name.
     pub(crate) account: Account,
-    /// Waits before the second attempt of a firing that was answered with an error, and before the third.
+    /// Waits before the second attempt of a firing that was answered with an error, and before the
+    /// third.
     pub(crate) retry_waits: [Duration; 2],
 }
 

@@ -1,8 +1,10 @@
-//! Who may ask the emulator's listeners: programs and people on this machine, not the web pages that they visit.
+//! Who may ask the emulator's listeners: programs and people on this machine, not the web pages
+//! that they visit.
 //!
-//! A browser sends requests for any page to any address it can reach, this machine's included. It says so in the `Origin`
-//! and `Sec-Fetch-Site` headers, which no SDK sends. A page whose own name was made to lead to this machine (DNS
-//! rebinding) counts as the same origin for the browser; it shows in the `Host` header, which bears that name.
+//! A browser sends requests for any page to any address it can reach, this machine's included. It
+//! says so in the `Origin` and `Sec-Fetch-Site` headers, which no SDK sends. A page whose own name
+//! was made to lead to this machine (DNS rebinding) counts as the same origin for the browser; it
+//! shows in the `Host` header, which bears that name.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -125,8 +127,8 @@ impl Visitors {
         }
     }
 
-    /// On loopback this machine's names. Elsewhere also what no stranger's name can be: an address, or a name without a
-    /// dot, such as that of a service in docker-compose.
+    /// On loopback this machine's names. Elsewhere also what no stranger's name can be: an address,
+    /// or a name without a dot, such as that of a service in docker-compose.
     fn knows(&self, host: &Host) -> bool {
         let usual = match host {
             Host::Address(address) => !self.loopback || is_loopback(*address),

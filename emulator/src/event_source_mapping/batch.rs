@@ -1,4 +1,4 @@
-//! What one invocation gets: the event of its records, and where in it each of them stands.
+//! The payload of one invocation: the event of its records, and where in it each record is.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use axum::body::Bytes;
 /// Largest payload of an invocation, in bytes.
 pub(super) const LARGEST_PAYLOAD: usize = 6 * 1024 * 1024;
 
-/// A record's coordinates, and its place in the text that holds it.
+/// A record's coordinates, and the place of its JSON in the text that contains it.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) offset: i64,
@@ -20,21 +20,21 @@ pub(super) struct Record {
 #[derive(Debug)]
 pub(super) struct PartitionRecords {
     pub(super) partition: i32,
-    /// Of the assignment under which they were read: once it is over they are not ours.
+    /// The epoch of the assignment under which they were read. After it, they are another member's.
     pub(super) epoch: u64,
     pub(super) records: Vec<Record>,
 }
 
-/// A complete batch. Its records are numbered through, partition by partition.
+/// A complete batch. Its records are numbered consecutively, partition by partition.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) partitions: Vec<PartitionRecords>,
-    /// The event of all records: the text is there once, however often it is handed out.
+    /// The event of all records. Clones share its bytes.
     event: Bytes,
     len: usize,
 }
 
-/// The part of an event that stands before its records.
+/// The part of an event before its records.
 #[derive(Debug)]
 pub(super) struct EventHead(String);
 
@@ -46,6 +46,7 @@ impl EventHead {
             "bootstrapServers": bootstrap_servers,
         })
         .to_string();
+        // The closing brace follows the records.
         head.pop();
         head.push_str(",\"records\":{");
         Self(head)
@@ -57,7 +58,7 @@ impl EventHead {
 }
 
 impl Batch {
-    /// The batch whose records stand where `partitions` say in `event`.
+    /// Creates a batch whose records are in `event` where `partitions` says.
     pub(super) fn new(partitions: Vec<PartitionRecords>, event: String) -> Self {
         let len = partitions.iter().map(|records| records.records.len()).sum();
         Self {
@@ -81,35 +82,40 @@ impl Batch {
         })
     }
 
-    /// The partition and the record that a number stands for.
+    /// Returns the partition and the record of a number.
     pub(super) fn record(&self, number: usize) -> Option<(&PartitionRecords, &Record)> {
         let (records, range) = self.ranges().find(|(_, range)| range.contains(&number))?;
         Some((records, &records.records[number - range.start]))
     }
 
-    /// A record as it stands in the event.
+    /// Returns a record's JSON.
     pub(super) fn record_json(&self, number: usize) -> Option<&[u8]> {
         self.record(number)
             .map(|(_, record)| &self.event[record.text.clone()])
     }
 
-    /// The event that hands `numbers`, which are ascending, to the function.
+    /// Returns the event that delivers `numbers`, which are ascending, to the function.
     pub(super) fn event(&self, head: &EventHead, topic: &str, numbers: &[usize]) -> Bytes {
         if numbers.len() == self.len {
             return self.event.clone();
         }
+
         let mut event = head.as_str().as_bytes().to_vec();
         let mut left = numbers;
+
         for (records, range) in self.ranges() {
             let (here, later) = left.split_at(left.partition_point(|number| *number < range.end));
             left = later;
             if here.is_empty() {
                 continue;
             }
+
             let comma = if event.ends_with(b"{") { "" } else { "," };
             event.extend_from_slice(
                 format!("{comma}\"{topic}-{}\":[", records.partition).as_bytes(),
             );
+
+            // Consecutive records are copied at once, with the commas between them.
             for (place, run) in here.chunk_by(|one, next| one + 1 == *next).enumerate() {
                 let (first, last) = (run[0] - range.start, run[run.len() - 1] - range.start);
                 event.extend_from_slice(if place == 0 { b"" } else { b"," });
@@ -118,6 +124,7 @@ impl Batch {
             }
             event.push(b']');
         }
+
         event.extend_from_slice(b"}}");
         event.into()
     }

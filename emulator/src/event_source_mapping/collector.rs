@@ -1,7 +1,8 @@
-//! Reads records into lanes, on a thread of its own: the client's calls block.
+//! Reads records into lanes, on a thread of its own because the client's calls block.
 //!
-//! The thread polls for as long as the mapping lives, so that the group keeps this member however long an invocation
-//! takes. Where a lane may take in no more records, its partitions are paused and the others polled on.
+//! The thread polls for as long as the mapping lives, so that the group keeps this member however
+//! long an invocation takes. If a lane has no room for more records, its partitions are paused and
+//! the others are still polled.
 
 use std::mem;
 use std::sync::Arc;
@@ -16,30 +17,31 @@ use super::lane::{Lane, Outlet};
 use super::partitions::{lane_of, only};
 use super::received::Received;
 
-/// Longest that one poll waits: how soon a stop is noticed.
+/// Longest wait of one poll, which limits how late a stop is noticed.
 const POLL: Duration = Duration::from_millis(100);
-/// The same while records wait for their slot to be free.
+/// Shortest poll while a batching window runs, and the sleep between looks at a blocked lane.
 const POLL_WHILE_WAITING: Duration = Duration::from_millis(1);
-/// Pausing throws away what was fetched ahead, so a short wait goes without.
+/// A lane is paused after it was blocked for this long. Pausing discards what was fetched ahead, so
+/// a shorter wait goes without.
 const PAUSE_AFTER: Duration = Duration::from_millis(500);
-/// Records that are taken in at a time, before the batches are looked at.
+/// Most records that are taken in before the lanes hand over their batches.
 const MOST_AT_A_TIME: usize = 1_000;
 
-/// Takes records from Kafka and hands batches over.
+/// Reads records from Kafka into the lanes, which hand over batches.
 pub(super) struct Collector {
     consumer: Arc<Consumer>,
     batching_window: Duration,
     lanes: Vec<Lane>,
-    /// The count of the assignment's changes when it was last looked at.
+    /// The assignment's count of changes when revoked records were last dropped.
     changes: u64,
-    /// Cancelled from here when the client cannot go on.
+    /// Cancelled by the collector, too, when the client meets a fatal error.
     stop: CancellationToken,
-    /// Nothing will be committed any more.
+    /// Cancelled when nothing more will be committed.
     done: CancellationToken,
 }
 
 impl Collector {
-    /// A collector, and where the batches of each of its lanes come out.
+    /// Creates the collector, and the outlet of each of its lanes.
     pub(super) fn new(
         consumer: Arc<Consumer>,
         lanes: usize,
@@ -62,14 +64,17 @@ impl Collector {
         )
     }
 
-    /// Runs until all is done, then leaves the group.
+    /// Reads until stopped, polls until `done`, then drops the consumer, which leaves the group.
     pub(super) fn run(mut self) {
         while !self.stop.is_cancelled() && !self.lanes.iter().all(Lane::is_closed) {
             self.consumer.context().turn();
+
+            // Lanes advance before they resume: only handing over a batch makes room.
             self.lanes
                 .iter_mut()
                 .for_each(|lane| lane.advance(self.batching_window));
             self.resume();
+
             if self
                 .lanes
                 .iter()
@@ -79,30 +84,41 @@ impl Collector {
             } else {
                 self.poll();
             }
+
             if let Some((_, reason)) = self.consumer.client().fatal_error() {
                 tracing::warn!(reason, "Kafka has shut the consumer out");
                 self.stop.cancel();
             }
         }
+
+        // Batches in flight are still to be committed, so polls continue to keep the membership.
+        // Paused partitions deliver no further records.
         self.lanes.iter_mut().for_each(Lane::clear);
         (0..self.lanes.len()).for_each(|lane| self.set_paused(lane, true));
+
         while !self.done.is_cancelled() {
             self.consumer.poll(POLL);
         }
     }
 
-    /// Takes in what was fetched already at once; then the batches are looked at.
+    /// Takes in what was already fetched, after at most `poll_timeout`.
     fn poll(&mut self) {
         let mut timeout = self.poll_timeout();
         let consumer = Arc::clone(&self.consumer);
+
         for _ in 0..MOST_AT_A_TIME {
             let Some(polled) = consumer.poll(timeout) else {
                 break;
             };
+
+            // A poll may run a rebalance. What was revoked is dropped before the next record is
+            // taken in, because a batch knows one epoch for each partition.
             self.drop_revoked();
-            // What went wrong the context was told already.
+
+            // The client has already reported the error to the context.
             let Ok(message) = polled else { break };
-            // A record of a partition that is not held any more is somebody else's.
+
+            // A record of a partition that is not held belongs to another member.
             if let Some(epoch) = consumer.context().epoch(message.partition()) {
                 let lane = lane_of(message.partition(), self.lanes.len());
                 self.lanes[lane].push(&Received::new(&message), epoch);
@@ -110,8 +126,11 @@ impl Collector {
                     break;
                 }
             }
+
             timeout = Duration::ZERO;
         }
+
+        // The last poll may have run a rebalance without returning a record.
         self.drop_revoked();
     }
 
@@ -124,9 +143,10 @@ impl Collector {
         next.map_or(POLL, |left| left.clamp(POLL_WHILE_WAITING, POLL))
     }
 
-    /// Waits a little while for a slot to be free; lanes that are blocked for long are paused.
+    /// Sleeps until a slot may be free, and pauses lanes that have been blocked for long.
     fn wait_for_room(&mut self) {
         std::thread::sleep(POLL_WHILE_WAITING);
+
         for lane in 0..self.lanes.len() {
             if self.lanes[lane].is_blocked_for(PAUSE_AFTER) {
                 self.set_paused(lane, true);
@@ -134,7 +154,7 @@ impl Collector {
         }
     }
 
-    /// Reads on for lanes that have room again.
+    /// Resumes lanes that have room again.
     fn resume(&mut self) {
         for lane in 0..self.lanes.len() {
             if !self.lanes[lane].is_blocked() {
@@ -147,10 +167,12 @@ impl Collector {
         if mem::replace(&mut self.lanes[lane].paused, paused) == paused {
             return;
         }
+
         let (consumer, lanes) = (&self.consumer, self.lanes.len());
         consumer
             .context()
             .set_paused(self.lanes.iter().map(|lane| lane.paused).collect());
+
         let changed = consumer.assignment().and_then(|held| {
             let of_lane = only(&held, |partition| lane_of(partition, lanes) == lane);
             if paused {
@@ -159,18 +181,21 @@ impl Collector {
                 consumer.resume(&of_lane)
             }
         });
+
         if let Err(error) = changed {
             consumer.context().complain(&error);
         }
     }
 
+    /// Drops records of partitions that were revoked since the last call.
     fn drop_revoked(&mut self) {
         let assignment = self.consumer.context();
         let changes = assignment.changes();
+
         if mem::replace(&mut self.changes, changes) != changes {
             for lane in &mut self.lanes {
                 lane.drop_revoked(assignment);
-                // The revocation ended all pauses.
+                // The revocation has resumed all partitions.
                 lane.paused = false;
             }
         }

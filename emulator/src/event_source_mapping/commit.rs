@@ -1,7 +1,8 @@
-//! Commits the offsets of what is resolved, and never of anything behind an unresolved record.
+//! Commits the offsets of resolved records, and never beyond an unresolved one.
 //!
-//! Committing goes on beside the invocations: a batch need not wait until Kafka has noted the one before it. What is
-//! noted while a commit is under way goes with the next one. Until then it is merely delivered again after a crash.
+//! Commits run beside the invocations: no batch waits until Kafka has stored the offsets of the one
+//! before it. Offsets noted during a commit go with the next one. After a crash before that, their
+//! records are delivered again.
 
 use std::collections::HashMap;
 use std::mem;
@@ -21,15 +22,15 @@ use super::consumer::Consumer;
 use super::retry::Backoff;
 use super::retry::RetryPlan;
 
-/// Longest wait for Kafka once the emulator stops: an uncommitted batch is merely delivered again.
+/// Longest wait for Kafka once the emulator stops. An uncommitted batch is delivered again.
 const AT_THE_END: Duration = Duration::from_millis(1_500);
-/// A commit that took longer than this is made again: librdkafka may forget one whose broker goes away. Should it come to
-/// pass after all, behind a later one, records are merely delivered again.
+/// A commit that takes longer is repeated: librdkafka may forget one whose broker disconnects. If
+/// it takes effect after a later one nevertheless, records are delivered again.
 const LONGEST: Duration = Duration::from_secs(60);
-/// From one commit to the next: each costs Kafka a write.
+/// Pause between two commits, because each costs Kafka a write.
 const BETWEEN_COMMITS: Duration = Duration::from_millis(20);
 
-/// For each partition the epoch of its assignment, and the offset to commit.
+/// For each partition, the epoch of its assignment and the offset to commit.
 type Offsets = HashMap<i32, (u64, i64)>;
 
 /// Commits offsets as they are noted.
@@ -57,11 +58,13 @@ impl Committer {
                 (records.epoch, records.offset_after(resolved)?),
             ))
         });
+
         self.add(resolved.collect());
+        // The committer looks only when notified, so the offsets must be there before.
         self.noted.notify_one();
     }
 
-    /// Commits until all work is done, and then what is still due.
+    /// Commits what is noted until `done`, and then what is still due.
     pub(super) async fn run(&self, done: &CancellationToken, stop: &CancellationToken) {
         while done
             .run_until_cancelled(self.noted.notified())
@@ -72,10 +75,11 @@ impl Committer {
             done.run_until_cancelled(tokio::time::sleep(BETWEEN_COMMITS))
                 .await;
         }
+
         self.commit(stop).await;
     }
 
-    /// Tries until that succeeds, the partitions are lost or the emulator stops.
+    /// Repeats the commit until it succeeds, the partitions are lost or the emulator stops.
     async fn commit(&self, stop: &CancellationToken) {
         let mut backoff = Backoff::default();
         loop {
@@ -85,6 +89,7 @@ impl Committer {
                 return;
             };
             let Err(error) = committed else { return };
+
             self.consumer.context().complain(&error);
             self.add(due);
             if stop
@@ -97,7 +102,7 @@ impl Committer {
         }
     }
 
-    /// Keeps, for each partition, what was resolved last.
+    /// Keeps the greatest offset of each partition. One of a newer epoch replaces an older one's.
     fn add(&self, offsets: Offsets) {
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         for (partition, offset) in offsets {
@@ -106,14 +111,16 @@ impl Committer {
         }
     }
 
-    /// Those of partitions that are still held. One that is lost right after this may be committed all the same, behind
-    /// its next owner's back: that repeats records, and loses none.
+    /// Returns the offsets of partitions that are still held. A partition that is lost right after
+    /// this check may be committed nevertheless, over its next owner's offset. That repeats records
+    /// and loses none.
     fn held(&self, due: &Offsets) -> TopicPartitionList {
         let assignment = self.consumer.context();
         let mut offsets = TopicPartitionList::new();
+
         for (partition, (epoch, offset)) in due {
             if assignment.epoch(*partition) == Some(*epoch) {
-                // It fails for offsets below zero, which none is.
+                // Fails only for a negative offset, which no record has.
                 let _added = offsets.add_partition_offset(
                     assignment.topic(),
                     *partition,
@@ -121,10 +128,12 @@ impl Committer {
                 );
             }
         }
+
         offsets
     }
 }
 
+/// Commits once. Returns an error if Kafka has not answered within `LONGEST`.
 async fn commit_once(
     consumer: Arc<Consumer>,
     offsets: TopicPartitionList,
@@ -132,13 +141,16 @@ async fn commit_once(
     if offsets.count() == 0 {
         return Ok(());
     }
+
     let (answer, answered) = oneshot::channel();
-    // A thread of its own, since the call may never return: a runtime would wait for it at its end.
+
+    // The call may never return, so it gets a thread that the runtime does not wait for at its end.
     let commit = move || answer.send(consumer.commit(&offsets, CommitMode::Sync));
-    // One that is not started drops its end of the channel.
+    // If the thread cannot be started, the sender is dropped and `answered` fails at once.
     let _started = thread::Builder::new()
         .name("commit".to_owned())
         .spawn(commit);
+
     match tokio::time::timeout(LONGEST, answered).await {
         Ok(Ok(committed)) => committed,
         _ => Err(KafkaError::ConsumerCommit(
@@ -147,7 +159,7 @@ async fn commit_once(
     }
 }
 
-/// Waits for Kafka; only a little while once the emulator stops, and then without a result.
+/// Waits for `work`. After `stop`, waits at most [`AT_THE_END`] longer, then returns `None`.
 pub(super) async fn until_the_end<T>(
     stop: &CancellationToken,
     work: impl Future<Output = T>,
@@ -156,6 +168,7 @@ pub(super) async fn until_the_end<T>(
         stop.cancelled().await;
         tokio::time::sleep(AT_THE_END).await;
     };
+
     tokio::select! {
         done = work => Some(done),
         () = end => None,

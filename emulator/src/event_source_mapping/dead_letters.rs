@@ -1,4 +1,4 @@
-//! The on-failure destination: one message per record that was given up, as AWS writes it.
+//! The on-failure destination: one message per record that was given up, in AWS's format.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,7 +16,7 @@ use super::batch::Batch;
 use super::retry::Condition;
 use crate::template::EventSourceMapping;
 
-/// Sends dead letters and waits until all replicas have them.
+/// Sends dead letters and waits until all in-sync replicas have them.
 pub(super) struct DeadLetters {
     producer: FutureProducer,
     topic: String,
@@ -26,7 +26,7 @@ pub(super) struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// None if the mapping has no destination.
+    /// Creates the producer. Returns `None` if the mapping has no destination.
     pub(super) fn open(
         definition: &EventSourceMapping,
         bootstrap_servers: &str,
@@ -34,6 +34,7 @@ impl DeadLetters {
         let Some(topic) = definition.on_failure_topic.clone() else {
             return Ok(None);
         };
+
         let producer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap_servers)
             .set("client.id", format!("{}-dead-letters", definition.id))
@@ -45,11 +46,13 @@ impl DeadLetters {
             // An envelope is larger than the record in it.
             .set("message.max.bytes", "16000000")
             .create()?;
+
         let function_arn = function_arn(&definition.event_source_arn, &definition.function);
         let (event_source_arn, bootstrap_servers) = (
             definition.event_source_arn.clone(),
             bootstrap_servers.to_owned(),
         );
+
         Ok(Some(Self {
             producer,
             topic,
@@ -74,6 +77,7 @@ impl DeadLetters {
             )
             .await?;
         }
+
         Ok(())
     }
 
@@ -90,19 +94,24 @@ impl DeadLetters {
         else {
             return Ok(());
         };
+
         let key = record["key"]
             .as_str()
             .and_then(|key| BASE64.decode(key).ok());
+
         let mut letter = self.envelope(&record, condition, attempts);
         let sent = self.produce(key.as_deref(), &letter).await;
         if !is_too_large(&sent) {
             return sent;
         }
-        // The record stays in its own topic for as long as that keeps it; the letter tells where.
+
+        // The record remains in its own topic for as long as that retains it; the letter names its
+        // offset.
         tracing::error!(
             topic = self.topic,
             "a dead letter is too large for its topic; sent without key, value and headers"
         );
+
         let records = letter["payload"]["records"].as_object_mut();
         for records in records.into_iter().flat_map(|all| all.values_mut()) {
             (records[0]["key"], records[0]["value"]) = (Value::Null, Value::Null);
@@ -115,6 +124,7 @@ impl DeadLetters {
         let text = letter.to_string();
         let mut message = FutureRecord::<[u8], str>::to(&self.topic).payload(&text);
         message.key = key;
+
         self.producer
             .send(message, Timeout::Never)
             .await
@@ -134,6 +144,7 @@ impl DeadLetters {
             .unwrap_or_default();
         let invoked = condition == Condition::RetriesExhausted;
         let response = json!({ "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" });
+
         json!({
             "requestContext": {
                 "requestId": Uuid::new_v4(),
@@ -170,7 +181,7 @@ fn time(moment: DateTime<Utc>) -> String {
     moment.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// The function stands in the region and account of its event source.
+/// Returns the function's ARN. The function is in the region and account of its event source.
 fn function_arn(event_source_arn: &str, function: &str) -> String {
     let parts: Vec<&str> = event_source_arn.split(':').collect();
     let [_, partition, _, region, account, ..] = parts[..] else {

@@ -1,4 +1,5 @@
-//! Hands the batches of each lane to the function, one after the other, and notes what is resolved.
+//! Delivers the batches of each lane to the function, one after the other, and notes what is
+//! resolved.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::invocation::{Answer, Target};
 use super::lane::Outlet;
 use super::retry::{Backoff, Condition, RetryLimits, RetryPlan, Step};
 
-/// What delivering needs.
+/// Delivers the batches of one reader.
 pub(super) struct Delivery {
     pub(super) target: Target,
     pub(super) consumer: Arc<Consumer>,
@@ -24,22 +25,28 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// Delivers until stopped, and commits all that was resolved.
+    /// Delivers until stopped, and commits all resolved records.
     pub(super) async fn run(&self, lanes: Vec<Outlet>) {
         let finished = CancellationToken::new();
         let delivering = async {
             let lanes = lanes.into_iter().enumerate();
             futures::future::join_all(lanes.map(|(number, lane)| self.run_lane(number, lane)))
                 .await;
+
+            // Only now: the committer has to see what the last batches of all lanes noted.
             finished.cancel();
         };
+
         tokio::join!(delivering, self.committer.run(&finished, &self.target.stop));
     }
 
-    /// Takes a lane's batches until stopped. What is in flight then is waited for, and committed if it succeeded.
+    /// Takes a lane's batches until stopped. A batch in flight is awaited, and committed if it
+    /// succeeded.
     async fn run_lane(&self, number: usize, mut lane: Outlet) {
         loop {
+            // The lane hands a batch only to a slot that is free.
             lane.ready();
+
             let Some(Some(batch)) = self
                 .target
                 .stop
@@ -48,6 +55,7 @@ impl Delivery {
             else {
                 return;
             };
+
             let batch = batch.close(&self.target.head, &self.target.definition.topic);
             self.target.status.handed_over(number, &batch);
             self.deliver(&batch).await;
@@ -55,7 +63,8 @@ impl Delivery {
         }
     }
 
-    /// Returns when every record is processed or a dead letter, when the partitions are lost, or at the stop.
+    /// Returns when every record is processed or a dead letter, when the partitions are lost, or at
+    /// the stop.
     async fn deliver(&self, batch: &Batch) {
         let limits = RetryLimits {
             max_retry_attempts: self.target.definition.max_retry_attempts,
@@ -63,9 +72,13 @@ impl Delivery {
         };
         let mut plan = RetryPlan::new(batch.len(), limits);
         let mut not_run = Backoff::default();
+
         loop {
+            // Before each step: partitions may have been lost during the last one, and their
+            // records belong to another member.
             self.drop_revoked(batch, &mut plan);
             self.give_up_too_old(batch, &mut plan);
+
             let goes_on = match plan.step() {
                 Step::Done => break,
                 Step::GiveUp {
@@ -91,6 +104,8 @@ impl Delivery {
                     self.apply(answer, &mut plan, &mut not_run).await
                 }
             };
+
+            // Records of lost partitions count as resolved here; the committer omits their offsets.
             self.committer.note(batch, &plan);
             if !goes_on {
                 return;
@@ -98,7 +113,7 @@ impl Delivery {
         }
     }
 
-    /// Notes what the answer means; false at the stop.
+    /// Updates the plan according to the answer. Returns false at the stop.
     async fn apply(&self, answer: Answer, plan: &mut RetryPlan, not_run: &mut Backoff) -> bool {
         match answer {
             Answer::TooLarge => plan.give_up(Condition::MaximumPayloadSizeExceeded, |_| true),
@@ -108,11 +123,13 @@ impl Delivery {
             Answer::NotRun => return self.wait(not_run.next()).await,
             Answer::Stopping => return false,
         }
+
         *not_run = Backoff::default();
         true
     }
 
-    /// True once the records are acknowledged as dead letters, or let go where there is no place for them.
+    /// Returns true once the records are acknowledged as dead letters, or are dropped because the
+    /// mapping has no destination.
     async fn send_dead_letters(
         &self,
         batch: &Batch,
@@ -126,10 +143,12 @@ impl Delivery {
                 .report(batch, numbers, reason, "records were given up and are lost");
             return true;
         };
+
         let sending = dead_letters.send(batch, numbers, condition, attempts);
         let Some(sent) = until_the_end(&self.target.stop, sending).await else {
             return false;
         };
+
         match &sent {
             Ok(()) => self
                 .target
@@ -144,6 +163,7 @@ impl Delivery {
                 );
             }
         }
+
         sent.is_ok()
     }
 
@@ -165,22 +185,25 @@ impl Delivery {
         else {
             return;
         };
+
         let oldest = (Utc::now() - age).timestamp_millis();
-        // A record that has no time has no age.
+        // A record without a time (-1) has no age.
         let too_old = |time: i64| (0..oldest).contains(&time);
         let too_old = |number| {
             batch
                 .record(number)
                 .is_some_and(|(_, record)| too_old(record.timestamp))
         };
+
         plan.give_up(Condition::RecordAgeExceeded, too_old);
     }
 
-    /// False at the stop.
+    /// Waits. Returns false at the stop.
     async fn wait(&self, wait: Duration) -> bool {
         if wait.is_zero() {
             return !self.target.stop.is_cancelled();
         }
+
         self.target
             .stop
             .run_until_cancelled(tokio::time::sleep(wait))

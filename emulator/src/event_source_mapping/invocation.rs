@@ -10,7 +10,7 @@ use super::status::Status;
 use crate::invoker::{InvokeError, Invoker, Outcome};
 use crate::template::EventSourceMapping;
 
-/// What became of one invocation.
+/// The result of one invocation.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// Every record was processed.
@@ -19,9 +19,9 @@ pub(super) enum Answer {
     PartialFailure(Vec<usize>),
     /// The whole batch failed.
     Failure,
-    /// A single record makes a larger payload than a function takes.
+    /// A single record exceeds the largest payload of an invocation.
     TooLarge,
-    /// The function was not run; try again.
+    /// The function was not run. The records are to be tried again.
     NotRun,
     /// The emulator stops.
     Stopping,
@@ -43,6 +43,7 @@ impl Target {
         if event.len() > LARGEST_PAYLOAD && numbers.len() == 1 {
             return Answer::TooLarge;
         }
+
         match self.invoker.invoke(&self.definition.function, event).await {
             Ok(Outcome::Success(answer)) => self.read(&answer, batch, numbers),
             Ok(Outcome::FunctionError(error)) => {
@@ -54,7 +55,8 @@ impl Target {
                 );
                 Answer::Failure
             }
-            // A function host that is being replaced says so, too; then another one takes the batch.
+            // A function host that is being replaced returns `Stopping`, too. Its successor takes
+            // the batch.
             Err(InvokeError::Stopping) if self.stop.is_cancelled() => Answer::Stopping,
             Err(error) => {
                 self.report(
@@ -68,7 +70,8 @@ impl Target {
         }
     }
 
-    /// Tells what became of records, with the coordinates of the first.
+    /// Logs the result for these records, with the coordinates of the first, and adds it to the
+    /// status.
     pub(super) fn report(
         &self,
         batch: &Batch,
@@ -81,6 +84,7 @@ impl Target {
         let (partition, offset) = first
             .map(|(records, record)| (records.partition, record.offset))
             .unzip();
+
         self.status.failed(partition, reason);
         tracing::warn!(
             id,

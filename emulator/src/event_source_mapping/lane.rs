@@ -1,7 +1,8 @@
 //! The records that wait for one invocation slot.
 //!
-//! AWS's poller runs several invocations at a time, each with other partitions than the rest, so that the order
-//! within a partition holds. Here each partition belongs to one lane, and a lane has one invocation at a time.
+//! AWS's poller runs several invocations at a time, each with partitions of its own, so that the
+//! order within a partition is kept. Here each partition belongs to one lane, and a lane has one
+//! invocation at a time.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -15,7 +16,7 @@ use super::consumer::Assignment;
 use super::open_batch::{OpenBatch, Written};
 use super::received::Received;
 
-/// The end of a lane at which batches come out.
+/// The receiving end of a lane, which belongs to its invocation slot.
 #[derive(Debug)]
 pub(super) struct Outlet {
     pub(super) batches: mpsc::Receiver<OpenBatch>,
@@ -23,29 +24,32 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    /// Whoever takes the batches is free for the next one.
+    /// Marks the slot as free for the next batch.
     pub(super) fn ready(&self) {
         self.idle.store(true, Ordering::Release);
     }
 }
 
-/// What was taken in for one slot and not handed over.
+/// The records that were read for one slot and not yet handed over.
 #[derive(Debug)]
 pub(super) struct Lane {
     batches: mpsc::Sender<OpenBatch>,
-    /// Whether the slot is free: then a batch goes as soon as its window ends, else it grows on.
+    /// Whether the slot is free. A batch is handed over when its window has ended and the slot is
+    /// free; until then it grows.
     idle: Arc<AtomicBool>,
     batch_size: usize,
     open: OpenBatch,
+    /// When the first record was put into `open`.
     opened: Option<Instant>,
     /// Nothing more fits into the open batch.
     complete: bool,
-    /// Records that fit nowhere yet.
+    /// Records that wait for room in a batch, in order.
     carried: VecDeque<Written>,
     blocked_since: Option<Instant>,
-    /// Whether its partitions are paused.
+    /// Whether the lane's partitions are paused.
     pub(super) paused: bool,
-    /// Whether they had to be before its last batch: then they are again without waiting.
+    /// Whether they were paused when the last batch was handed over. If so, the lane is paused
+    /// again without waiting.
     slow: bool,
 }
 
@@ -57,6 +61,7 @@ impl Lane {
             batches,
             idle: Arc::clone(&idle),
         };
+
         let lane = Self {
             batches: sender,
             idle,
@@ -69,39 +74,45 @@ impl Lane {
             paused: false,
             slow: false,
         };
+
         (lane, outlet)
     }
 
-    /// Takes in a record, behind those that wait already.
+    /// Takes in a record, after those that wait already.
     pub(super) fn push(&mut self, record: &Received<'_>, epoch: u64) {
         if !self.carried.is_empty() || !self.append(|open| open.append(record, epoch)) {
             self.carried.push_back(Written::new(record, epoch));
         }
     }
 
-    /// False when there is no room for the record now.
+    /// Returns false if there is no room for the record now.
     fn append(&mut self, append: impl FnOnce(&mut OpenBatch) -> bool) -> bool {
         if self.complete || !append(&mut self.open) {
             self.complete = true;
             return false;
         }
+
         self.complete = self.open.len() >= self.batch_size;
         self.opened.get_or_insert_with(Instant::now);
         true
     }
 
-    /// Hands the batch over if it is due and the slot is free, and moves up what was carried.
+    /// Hands over the batch if it is due and the slot is free, and starts the next one with the
+    /// carried records.
     pub(super) fn advance(&mut self, window: Duration) {
         let window_over = self.opened.is_some_and(|opened| opened.elapsed() >= window);
         let due = !self.open.is_empty() && (self.complete || window_over);
+
+        // `due` comes first: the swap takes the slot.
         if due && self.idle.swap(false, Ordering::AcqRel) {
-            // Only the end of the mapping closes the channel, and a free slot has taken what was in it.
+            // A free slot has emptied the channel, so only the mapping's end can make this fail.
             let _closed = self.batches.try_send(mem::take(&mut self.open));
             self.opened = None;
             self.complete = false;
             self.slow = self.paused;
             self.move_up();
         }
+
         self.blocked_since = match self.blocked_since {
             since @ Some(_) if self.is_blocked() => since,
             None if self.is_blocked() => Some(Instant::now()),
@@ -118,7 +129,7 @@ impl Lane {
         }
     }
 
-    /// Whether it takes no more: the batch is complete, and there are records behind it.
+    /// Whether it takes no more records: the batch is complete, and others wait behind it.
     pub(super) fn is_blocked(&self) -> bool {
         !self.carried.is_empty()
     }
@@ -133,23 +144,25 @@ impl Lane {
         self.complete
     }
 
-    /// Whether nobody takes batches any more.
+    /// Whether the slot has ended.
     pub(super) fn is_closed(&self) -> bool {
         self.batches.is_closed()
     }
 
-    /// What is left of the batching window; none if no batch is open.
+    /// The rest of the batching window, or `None` if no batch is open.
     pub(super) fn window_left(&self, window: Duration) -> Option<Duration> {
         self.opened
             .map(|opened| window.saturating_sub(opened.elapsed()))
     }
 
-    /// Forgets records of partitions that were taken away: whoever has them now reads them from the commit on.
+    /// Drops records of revoked partitions. Their new owner reads them from the committed offset
+    /// on.
     pub(super) fn drop_revoked(&mut self, assignment: &Assignment) {
         self.carried
             .retain(|record| assignment.epoch(record.partition) == Some(record.epoch));
         self.open
             .retain(|partition, epoch| assignment.epoch(partition) == Some(epoch));
+
         if self.open.is_empty() {
             self.opened = None;
             self.complete = false;
@@ -157,7 +170,7 @@ impl Lane {
         }
     }
 
-    /// Forgets everything, when no more is delivered.
+    /// Drops all records; used when no further batch is delivered.
     pub(super) fn clear(&mut self) {
         self.carried.clear();
         self.open = OpenBatch::default();

@@ -2,17 +2,18 @@
 
 use rdkafka::TopicPartitionList;
 
-/// The lane of a partition, of so many lanes.
+/// Returns the lane of a partition if there are `lanes` of them.
 pub(super) fn lane_of(partition: i32, lanes: usize) -> usize {
     usize::try_from(partition).unwrap_or(0) % lanes.max(1)
 }
 
-/// The partitions that are meant, of those given.
+/// Returns those of the given partitions that `meant` selects.
 pub(super) fn only(
     partitions: &TopicPartitionList,
     meant: impl Fn(i32) -> bool,
 ) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
+
     for element in partitions
         .elements()
         .iter()
@@ -20,5 +21,6 @@ pub(super) fn only(
     {
         list.add_partition(element.topic(), element.partition());
     }
+
     list
 }

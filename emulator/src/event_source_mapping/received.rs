@@ -1,6 +1,6 @@
-//! A record as the broker handed it over, whatever its producer put into it.
+//! A record as it was received from the broker, whatever its producer put into it.
 //!
-//! Nothing here may panic: key, value and headers are bytes that anybody can choose.
+//! Nothing here may panic: any producer can choose the bytes of key, value and headers.
 
 use std::ffi::CStr;
 use std::fmt::Write as _;
@@ -13,10 +13,10 @@ use rdkafka::bindings::{rd_kafka_header_get_all, rd_kafka_message_headers};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::types::RDKafkaRespErr;
 
-/// Kafka's time of a record that its producer gave none.
+/// Kafka's time of a record whose producer gave it none.
 const NO_TIME: i64 = -1;
 
-/// A record's parts.
+/// A record's parts, borrowed from the client's message.
 #[derive(Clone, Debug)]
 pub(super) struct Received<'m> {
     pub(super) topic: &'m str,
@@ -28,7 +28,7 @@ pub(super) struct Received<'m> {
     pub(super) headers: Vec<Header<'m>>,
 }
 
-/// A header; neither its name nor its value need be text.
+/// A header. Neither its name nor its value need be text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header<'m> {
     pub(super) name: &'m [u8],
@@ -48,24 +48,26 @@ impl<'m> Received<'m> {
         }
     }
 
-    /// Milliseconds since 1970, or -1 where the producer gave no time, as AWS hands it over.
+    /// Milliseconds since 1970, or -1 if the producer gave no time, as AWS delivers it.
     pub(super) fn millis(&self) -> i64 {
         self.timestamp.to_millis().unwrap_or(NO_TIME)
     }
 
-    /// Writes the record as it stands in MSK's event.
+    /// Writes the record as it appears in MSK's event.
     pub(super) fn write(&self, json: &mut String) {
         let timestamp_type = match self.timestamp {
             Timestamp::LogAppendTime(_) => "LOG_APPEND_TIME",
             Timestamp::CreateTime(_) | Timestamp::NotAvailable => "CREATE_TIME",
         };
-        // Kafka allows nothing in a topic's name that JSON would escape.
+
+        // Kafka allows no character in a topic's name that JSON would escape.
         let Self {
             topic,
             partition,
             offset,
             ..
         } = self;
+
         let _infallible = write!(
             json,
             r#"{{"topic":"{topic}","partition":{partition},"offset":{offset},"timestamp":{},"timestampType":"{timestamp_type}","key":"#,
@@ -91,14 +93,17 @@ fn push_base64(json: &mut String, bytes: Option<&[u8]>) {
     }
 }
 
-/// Headers in their order, one object each. The bytes of a value are signed, as Java has them. What is not UTF-8 in a name
-/// becomes U+FFFD, as Java's Kafka client, which AWS's poller uses, decodes it.
+/// Writes the headers in their order, one object each. The bytes of a value are signed, as in Java.
+/// What is not UTF-8 in a name becomes U+FFFD, as Java's Kafka client, which AWS's poller uses,
+/// decodes it.
 fn push_headers(json: &mut String, headers: &[Header<'_>]) {
     for (place, header) in headers.iter().enumerate() {
         json.push_str(if place == 0 { "{" } else { ",{" });
+
         let name = String::from_utf8_lossy(header.name);
         json.push_str(&serde_json::Value::from(name).to_string());
         json.push_str(":[");
+
         for (place, byte) in header.value.unwrap_or_default().iter().enumerate() {
             json.push_str(if place == 0 { "" } else { "," });
             let _infallible = write!(json, "{}", byte.cast_signed());
@@ -107,27 +112,32 @@ fn push_headers(json: &mut String, headers: &[Header<'_>]) {
     }
 }
 
-/// The record's headers; none where librdkafka cannot make sense of them. A name ends at its first NUL.
+/// Returns the record's headers, or none if librdkafka cannot parse them. A name ends at its first
+/// NUL.
 #[expect(
     unsafe_code,
     reason = "rdkafka's own accessor panics where a name is not UTF-8"
 )]
 fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Vec<Header<'m>> {
     let mut list = ptr::null_mut();
-    // SAFETY: the message lives, and is used by this thread alone while its headers are parsed.
+
+    // SAFETY: the message lives, and only this thread uses it while its headers are parsed.
     let parsed = unsafe { rd_kafka_message_headers(message.ptr(), &raw mut list) };
     if parsed != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
         return Vec::new();
     }
+
     let header = |place| {
         let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: the list belongs to the message, which lives; where there is no header of this number, an error says so.
+        // SAFETY: the list belongs to the message, which lives. If there is no header of this
+        // number, the call returns an error.
         let found = unsafe {
             rd_kafka_header_get_all(list, place, &raw mut name, &raw mut value, &raw mut size)
         };
+
         (found == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| {
-            // SAFETY: a header that was found has a name that ends with NUL, and a value of `size` bytes or none. Both
-            // belong to the message, as the lifetime of the result says.
+            // SAFETY: a header that was found has a name that ends with NUL, and a value of `size`
+            // bytes or none. Both belong to the message, as the lifetime of the result says.
             unsafe {
                 let name = CStr::from_ptr(name).to_bytes();
                 Header {
@@ -137,5 +147,6 @@ fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Vec<Header<'m>> {
             }
         })
     };
+
     (0..).map_while(header).collect()
 }

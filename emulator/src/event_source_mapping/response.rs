@@ -1,4 +1,4 @@
-//! The function's answer, where it may name the records that failed.
+//! The function's answer, which may name the records that failed.
 
 use std::collections::HashMap;
 
@@ -20,14 +20,14 @@ struct Failure {
 
 #[derive(Debug, Deserialize)]
 struct ItemIdentifier {
-    /// `topic-0`. An older form of AWS's documentation has the other name.
+    /// As `prices-0`. An older version of AWS's documentation has the other name.
     #[serde(alias = "topic-partition")]
     partition: String,
     offset: i64,
 }
 
-/// The numbers of the failed records, ascending. None when the answer cannot be read or names a record that was not
-/// sent: then AWS takes the whole batch as failed.
+/// Returns the numbers of the failed records, ascending. Returns `None` if the answer cannot be
+/// read or names a record that was not sent. AWS treats the whole batch as failed then.
 pub(super) fn failures(
     answer: &[u8],
     batch: &Batch,
@@ -40,14 +40,17 @@ pub(super) fn failures(
             .ok()?
             .unwrap_or_default(),
     };
+
     let named = response.batch_item_failures.unwrap_or_default();
     if named.is_empty() {
         return Some(Vec::new());
     }
+
     let by_name = batch
         .ranges()
         .map(|(records, range)| (format!("{topic}-{}", records.partition), range));
     let ranges: HashMap<String, _> = by_name.collect();
+
     let number_of = |item: &ItemIdentifier| {
         let range = ranges.get(&item.partition)?;
         let (records, _) = batch.record(range.start)?;
@@ -55,9 +58,11 @@ pub(super) fn failures(
             .records
             .binary_search_by_key(&item.offset, |record| record.offset)
             .ok()?;
+
         let number = range.start + place;
         sent.binary_search(&number).ok().map(|_| number)
     };
+
     let mut failed = named
         .iter()
         .map(|failure| number_of(&failure.item_identifier))
@@ -94,6 +99,7 @@ mod tests {
                 1,
             );
         }
+
         let batch = batch.close(&EventHead::new("arn", "127.0.0.1:9092"), "prices");
         failures(answer.as_bytes(), &batch, "prices", &[0, 1, 2])
     }
@@ -126,6 +132,7 @@ mod tests {
                 r#"{{"batchItemFailures":[{{"itemIdentifier":{{"partition":"{partition}","offset":{offset}}}}}]}}"#
             )
         };
+
         let answers = [
             item("prices-0", 11),
             item("prices-1", 11),
@@ -134,6 +141,7 @@ mod tests {
             r#"{"batchItemFailures":[{}]}"#.to_owned(),
             "nonsense".to_owned(),
         ];
+
         for answer in answers {
             assert_eq!(failed(&answer), None, "{answer}");
         }

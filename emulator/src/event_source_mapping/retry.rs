@@ -1,8 +1,10 @@
-//! What to invoke next: the retries, splits and dead letters of one batch, apart from Kafka and time.
+//! Decides what to invoke next: the retries, splits and dead letters of one batch, without Kafka
+//! and without a clock.
 //!
-//! Records are known by their place in the batch. Parts are resolved one after another in the batch's order, so that
-//! the order within a partition holds, and so that while nothing at all succeeds (a database is away) only the first
-//! part uses up its attempts.
+//! Records are known by their place in the batch. Parts are resolved one after another in the
+//! batch's order. This keeps the order within a partition. It also means that while nothing
+//! succeeds, for example because a database is unavailable, only the first part uses up its
+//! attempts.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,7 +17,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// When a failed batch is split and given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RetryLimits {
-    /// Attempts after the first; none means for ever.
+    /// Attempts after the first, or `None` for no limit.
     pub(super) max_retry_attempts: Option<u32>,
     /// Whether a function error splits what was tried in two.
     pub(super) bisect_on_error: bool,
@@ -30,7 +32,7 @@ pub(super) enum Condition {
 }
 
 impl Condition {
-    /// The word in the dead letter.
+    /// The value of `condition` in the dead letter.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::RetriesExhausted => "RetriesExhausted",
@@ -40,7 +42,7 @@ impl Condition {
     }
 }
 
-/// The next thing to do.
+/// What to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step<'a> {
     /// Wait, then invoke the function with these records.
@@ -61,7 +63,7 @@ pub(super) enum Step<'a> {
 /// Records that are tried together.
 #[derive(Debug)]
 struct Part {
-    /// Ascending.
+    /// Their places in the batch, ascending.
     records: Vec<usize>,
     /// Failed attempts of exactly these records.
     failures: u32,
@@ -118,29 +120,33 @@ impl RetryPlan {
         }
     }
 
-    /// The present step succeeded: its records are processed, or are dead letters now.
+    /// The current step succeeded: its records are processed or have become dead letters.
     pub(super) fn resolved(&mut self) {
         self.parts.pop_front();
     }
 
-    /// The function failed on the present step's records. A split uses up no attempt; the halves have attempts of
-    /// their own.
+    /// The function failed on the current step's records. A split uses up no attempt, and the
+    /// halves have attempts of their own.
     pub(super) fn failed(&mut self) {
         let Some(mut part) = self.parts.pop_front() else {
             return;
         };
+
         if self.limits.bisect_on_error && part.records.len() > 1 {
             let second = part.records.split_off(part.records.len().div_ceil(2));
+            // The first half is pushed last, because it is tried first.
             self.parts.push_front(Part::new(second, Duration::ZERO));
             self.parts.push_front(Part::new(part.records, FIRST_WAIT));
             return;
         }
+
         part.failures = part.failures.saturating_add(1);
         part.wait = if part.failures == 1 {
             FIRST_WAIT
         } else {
             LONGEST_WAIT.min(part.wait * 2)
         };
+
         if self
             .limits
             .max_retry_attempts
@@ -148,24 +154,27 @@ impl RetryPlan {
         {
             part.given_up = Some(Condition::RetriesExhausted);
         }
+
         self.parts.push_front(part);
     }
 
-    /// The function processed the present step's records except `failed`, which are ascending and some of them.
+    /// The function processed the current step's records except `failed`: some of them, ascending.
     pub(super) fn partly_failed(&mut self, failed: Vec<usize>) {
         let Some(part) = self.parts.front() else {
             return;
         };
+
         if failed == part.records {
             return self.failed();
         }
+
         self.parts.pop_front();
         if !failed.is_empty() {
             self.parts.push_front(Part::new(failed, FIRST_WAIT));
         }
     }
 
-    /// Gives up those of the present step's records that `meant` picks, before any further attempt.
+    /// Gives up those records of the current step that `meant` selects, before any further attempt.
     pub(super) fn give_up(&mut self, condition: Condition, meant: impl Fn(usize) -> bool) {
         let Some(part) = self
             .parts
@@ -174,11 +183,13 @@ impl RetryPlan {
         else {
             return;
         };
+
         let (given_up, kept): (Vec<usize>, Vec<usize>) =
             part.records.iter().partition(|record| meant(**record));
         if given_up.is_empty() {
             return;
         }
+
         let failures = part.failures;
         part.records = kept;
         self.parts.push_front(Part {
@@ -189,7 +200,7 @@ impl RetryPlan {
         self.drop_empty();
     }
 
-    /// Forgets records that are no longer ours to process.
+    /// Drops records that this member no longer has to process.
     pub(super) fn retain(&mut self, ours: impl Fn(usize) -> bool) {
         for part in &mut self.parts {
             part.records.retain(|record| ours(*record));
@@ -206,6 +217,7 @@ impl RetryPlan {
                 .copied()
                 .filter(|record| range.contains(record))
         };
+
         self.parts.iter().filter_map(first_of).min()
     }
 
@@ -214,7 +226,7 @@ impl RetryPlan {
     }
 }
 
-/// Waits that double, for what is tried until it works.
+/// Waits that double up to [`LONGEST_WAIT`], for actions that are repeated until they succeed.
 #[derive(Debug, Default)]
 pub(super) struct Backoff(Option<Duration>);
 

@@ -1,6 +1,6 @@
-//! What a mapping knows of its own work, for whoever asks after its health.
+//! What a mapping knows of its own work, for reports on its health.
 //!
-//! It is noted per batch, per look at Kafka and per turn of the reading thread, never per record.
+//! It is updated per batch, per look at Kafka and per turn of the reading thread, never per record.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -65,7 +65,7 @@ impl Status {
         &self.id
     }
 
-    /// All of it, as it is now.
+    /// Returns the whole state as it is now.
     pub(crate) fn report(&self) -> Report {
         let state = self.state();
         Report {
@@ -90,7 +90,7 @@ impl Status {
             .store(Utc::now().timestamp_millis(), Ordering::Relaxed);
     }
 
-    /// The reader is no more.
+    /// The reader ended, and its batches are no longer in flight.
     pub(super) fn reader_ended(&self, reason: String) {
         let mut state = self.state();
         state.reader.down_since.get_or_insert_with(Utc::now);
@@ -98,23 +98,24 @@ impl Status {
         state.in_flight.clear();
     }
 
-    /// Another reader takes its place; it is back once the group has given it partitions.
+    /// Another reader starts. It counts as down until it has joined the group.
     pub(super) fn reader_restarted(&self) {
         self.state().reader.restarts += 1;
     }
 
-    /// The group has given out its partitions, to this member or to others.
+    /// The group has assigned its partitions, to this member or to others.
     pub(super) fn reader_joined(&self) {
         self.state().reader.down_since = None;
     }
 
-    /// A lane has handed a batch to the function.
+    /// A lane delivers a batch to the function.
     pub(super) fn handed_over(&self, lane: usize, batch: &Batch) {
         let partitions = batch
             .partitions
             .iter()
             .map(|records| records.partition)
             .collect();
+
         let firsts = batch
             .partitions
             .iter()
@@ -123,16 +124,18 @@ impl Status {
             .map(|record| record.timestamp)
             .filter(|time| *time >= 0)
             .min();
+
         let in_flight = InFlight {
             since: Utc::now(),
             partitions,
             records: batch.len(),
             oldest_record: oldest.and_then(DateTime::from_timestamp_millis),
         };
+
         self.state().in_flight.insert(lane, in_flight);
     }
 
-    /// The batch of a lane is resolved, or ours no more.
+    /// The batch of a lane is resolved, or this member no longer processes it.
     pub(super) fn let_go(&self, lane: usize) {
         self.state().in_flight.remove(&lane);
     }
@@ -142,21 +145,24 @@ impl Status {
         self.state().last_failure = Some(Trouble::now(partition, reason.to_owned()));
     }
 
-    /// The Kafka client has met trouble.
+    /// The Kafka client met an error.
     pub(super) fn kafka_failed(&self, reason: String) {
         self.state().last_kafka_error = Some(Trouble::now(None, reason));
     }
 
-    /// How Kafka sees the partitions that are held. Gives those that have stood still for long though there is more to
-    /// read and the client met trouble meanwhile, each with that trouble.
+    /// Stores how Kafka sees the partitions that are held. Returns those whose position has not
+    /// moved for long although there is more to read and the client met an error meanwhile, each
+    /// with that error.
     pub(super) fn looked(&self, partitions: Vec<Partition>) -> Vec<Partition> {
         let mut state = self.state();
         state.reader.unanswered_since = None;
+
         let State {
             partitions: known,
             last_kafka_error,
             ..
         } = &mut *state;
+
         let before = std::mem::take(known);
         for mut partition in partitions {
             if let Some(before) = before.get(&partition.partition) {
@@ -164,6 +170,7 @@ impl Status {
             }
             known.insert(partition.partition, partition);
         }
+
         known
             .values()
             .filter(|partition| partition.error.is_some())
@@ -171,7 +178,7 @@ impl Status {
             .collect()
     }
 
-    /// Kafka did not tell.
+    /// Kafka did not answer the last look.
     pub(super) fn unanswered(&self) {
         self.state()
             .reader

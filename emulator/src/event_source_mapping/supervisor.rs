@@ -1,4 +1,4 @@
-//! Keeps a mapping's reader running: whatever ends it, another one takes its place.
+//! Keeps a mapping's reader running: if it ends for any reason, another one replaces it.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::status::Status;
 
-/// From the end of one reader to the start of the next; it doubles while they end soon.
+/// From the end of one reader to the start of the next. It doubles while readers end soon.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A reader that ran for so long was sound: what ended it is a new trouble.
+/// A reader that ran for this long was healthy, so the pauses start from the first again.
 const SOUND: Duration = Duration::from_secs(60);
 
 /// The pauses between one reader and the next.
@@ -26,19 +26,20 @@ impl Default for Pauses {
 }
 
 impl Pauses {
-    /// The pause behind a reader that ran for so long.
+    /// Returns the pause after a reader that ran for this long.
     fn after(&mut self, ran: Duration) -> Duration {
         if ran >= SOUND {
             self.next = FIRST_PAUSE;
         }
+
         let pause = self.next;
         self.next = LONGEST_PAUSE.min(pause * 2);
         pause
     }
 }
 
-/// Runs one reader after the other until `stop`, each until it ends: with an error, by a panic, or because its client
-/// cannot go on.
+/// Runs one reader after another until `stop`. Each runs until it returns an error, panics, or its
+/// client meets a fatal error.
 pub(super) async fn keep_running<Reading>(
     status: &Status,
     stop: &CancellationToken,
@@ -49,16 +50,18 @@ pub(super) async fn keep_running<Reading>(
 {
     loop {
         let started = Instant::now();
-        // In a task of its own, where a panic ends nothing else.
+        // In a task of its own, so that a panic ends nothing else.
         let ended = tokio::spawn(start()).await;
         if stop.is_cancelled() {
             return;
         }
+
         let reason = match ended {
             Ok(Ok(())) => "Kafka has shut the consumer out".to_owned(),
             Ok(Err(error)) => format!("{error:#}"),
             Err(panic) => panic.to_string(),
         };
+
         let pause = pauses.after(started.elapsed());
         let seconds = pause.as_secs();
         tracing::error!(
@@ -68,6 +71,7 @@ pub(super) async fn keep_running<Reading>(
             "the reader ended; starting another after a pause"
         );
         status.reader_ended(reason);
+
         if stop.run_until_cancelled(sleep(pause)).await.is_none() {
             return;
         }
@@ -96,6 +100,7 @@ mod tests {
                 Ok(())
             }
         };
+
         keep_running(
             &status,
             &stop,
@@ -105,6 +110,7 @@ mod tests {
             start,
         )
         .await;
+
         let reader = status.report().reader;
         assert_eq!((number, reader.restarts), (4, 3));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The mapping on librdkafka's mock broker, with a function that does as told.
+//! The mapping on librdkafka's mock broker, with a function that each test controls.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -26,13 +26,13 @@ mod batches;
 mod failures;
 mod group;
 
-/// Longest that a test waits for what must come.
+/// Longest wait for anything that a test expects.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 const TOPIC: &str = "prices";
 const DEAD_LETTER_TOPIC: &str = "prices.dlt";
 
-/// A broker with both topics, of two partitions and of one.
+/// A broker with both topics: the records' with two partitions, the dead letters' with one.
 fn broker() -> MockCluster<'static, DefaultProducerContext> {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic(TOPIC, 2, 1).unwrap();
@@ -73,12 +73,13 @@ fn two_at_a_time(bootstrap_servers: &str) -> Reader {
     }
 }
 
-/// Fails on poison values, each call once it is let through; keeps what it was called with.
+/// A function that fails on poison values. It records each call, and returns once the gate has a
+/// permit.
 #[derive(Debug)]
 struct FakeFunction {
     calls: watch::Sender<Vec<Vec<String>>>,
     poison: Mutex<HashSet<String>>,
-    /// How many calls more are refused by a host that stops.
+    /// How many of the next calls are refused, as by a host that stops.
     refusals: Mutex<usize>,
     gate: Semaphore,
 }
@@ -88,13 +89,14 @@ impl FakeFunction {
         Self::with(poison, Semaphore::MAX_PERMITS / 2)
     }
 
-    /// Keeps calls waiting until permits are added to the gate.
+    /// A function whose calls wait until permits are added to the gate.
     fn closed() -> Arc<Self> {
         Self::with(&[], 0)
     }
 
     fn with(poison: &[&str], permits: usize) -> Arc<Self> {
         let poison = poison.iter().map(|value| (*value).to_owned()).collect();
+
         Arc::new(Self {
             calls: watch::Sender::default(),
             poison: Mutex::new(poison),
@@ -103,9 +105,10 @@ impl FakeFunction {
         })
     }
 
-    /// The values of each call so far, once `enough` of them are there.
+    /// Returns the values of each call so far, once `enough` accepts them.
     async fn calls(&self, enough: impl FnMut(&Vec<Vec<String>>) -> bool) -> Vec<Vec<String>> {
         let mut calls = self.calls.subscribe();
+
         let reached = calls.wait_for(enough);
         tokio::time::timeout(DEADLINE, reached)
             .await
@@ -122,6 +125,7 @@ impl Invoker for FakeFunction {
         payload: Bytes,
     ) -> BoxFuture<'a, Result<Outcome, InvokeError>> {
         let values = values(&serde_json::from_slice(&payload).unwrap());
+
         Box::pin(async move {
             {
                 let mut refusals = self.refusals.lock().unwrap();
@@ -130,12 +134,15 @@ impl Invoker for FakeFunction {
                     return Err(InvokeError::Stopping);
                 }
             }
+
             self.calls.send_modify(|calls| calls.push(values.clone()));
             self.gate.acquire().await.unwrap().forget();
+
             let poison = self.poison.lock().unwrap();
             if !values.iter().any(|value| poison.contains(value)) {
                 return Ok(Outcome::Success(Bytes::from_static(b"null")));
             }
+
             let (error_type, message) = ("Unhandled".to_owned(), "as told".to_owned());
             Ok(Outcome::FunctionError(FunctionError {
                 error_type,
@@ -146,17 +153,19 @@ impl Invoker for FakeFunction {
     }
 }
 
-/// The values in an event, partition by partition.
+/// Returns the values in an event, partition by partition.
 fn values(event: &Value) -> Vec<String> {
     let partitions: BTreeMap<String, Vec<Value>> =
         serde_json::from_value(event["records"].clone()).unwrap();
+
     let value = |record: &Value| {
         String::from_utf8(BASE64.decode(record["value"].as_str().unwrap()).unwrap()).unwrap()
     };
+
     partitions.values().flatten().map(value).collect()
 }
 
-/// A mapping that runs and has its partitions.
+/// A running mapping. It is started once it has its partitions.
 struct Running {
     stop: CancellationToken,
     status: Arc<Status>,
@@ -178,10 +187,12 @@ impl Running {
         function: &Arc<FakeFunction>,
     ) -> Self {
         let (running, joined) = Self::joining(definition, reader, function);
+
         tokio::time::timeout(DEADLINE, joined)
             .await
             .expect("no partitions were assigned")
             .unwrap();
+
         running
     }
 
@@ -194,6 +205,7 @@ impl Running {
         let stop = CancellationToken::new();
         let invoker: Arc<dyn Invoker> = Arc::<FakeFunction>::clone(function);
         let status = Arc::new(Status::new(&definition));
+
         let run = run(
             definition,
             reader,
@@ -202,6 +214,7 @@ impl Running {
             Arc::clone(&status),
             stop.clone(),
         );
+
         (
             Self {
                 stop,
@@ -221,11 +234,11 @@ impl Running {
     }
 }
 
-/// A collector with one lane and batches of three, whose batches nobody takes unasked.
+/// A collector with one lane and batches of three. A test takes each batch by calling `offsets`.
 struct Gathering {
     consumer: Arc<consumer::Consumer>,
     lane: lane::Outlet,
-    /// Dropped by a test that fails, too: the thread must end.
+    /// Guards, so that the thread ends even if the test fails.
     ends: [DropGuard; 2],
     thread: JoinHandle<()>,
 }
@@ -236,6 +249,7 @@ impl Gathering {
         let status = Arc::new(Status::new(&definition()));
         let consumer =
             Arc::new(consumer::join(&definition(), &reader, Ready::default(), status).unwrap());
+
         let (stop, done) = (CancellationToken::new(), CancellationToken::new());
         let (collector, mut lanes) = Collector::new(
             Arc::clone(&consumer),
@@ -245,6 +259,7 @@ impl Gathering {
             stop.clone(),
             done.clone(),
         );
+
         let thread = tokio::task::spawn_blocking(move || collector.run());
         Self {
             consumer,
@@ -254,14 +269,16 @@ impl Gathering {
         }
     }
 
-    /// The offsets of the next batch's first partition.
+    /// Returns the offsets of the next batch's first partition.
     async fn offsets(&mut self) -> Vec<i64> {
         self.lane.ready();
         let batch = tokio::time::timeout(DEADLINE, self.lane.batches.recv()).await;
+
         let batch = batch
             .expect("reading stood still")
             .unwrap()
             .close(&EventHead::new("arn", "b:1"), TOPIC);
+
         batch.partitions[0]
             .records
             .iter()
@@ -275,12 +292,13 @@ impl Gathering {
     }
 }
 
-/// Appends values to a partition, each under the key `AAPL`.
+/// Appends values to a partition, each under the key `AAPL`, and waits for each acknowledgement.
 async fn produce(bootstrap_servers: &str, partition: i32, values: &[&str]) {
     let config = ClientConfig::new()
         .set("bootstrap.servers", bootstrap_servers)
         .clone();
     let producer: FutureProducer = config.create().unwrap();
+
     for value in values {
         let record = FutureRecord::to(TOPIC)
             .partition(partition)
@@ -292,9 +310,11 @@ async fn produce(bootstrap_servers: &str, partition: i32, values: &[&str]) {
 
 fn client(bootstrap_servers: &str, group: &str) -> BaseConsumer {
     let mut config = ClientConfig::new();
+
     config
         .set("bootstrap.servers", bootstrap_servers)
         .set("group.id", group);
+
     config
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
@@ -303,9 +323,10 @@ fn client(bootstrap_servers: &str, group: &str) -> BaseConsumer {
         .unwrap()
 }
 
-/// The group's committed offset of a partition; none if there is none.
+/// Returns the group's committed offset of a partition, if there is one.
 async fn committed(bootstrap_servers: &str, partition: i32) -> Option<i64> {
     let bootstrap_servers = bootstrap_servers.to_owned();
+
     let asked = tokio::task::spawn_blocking(move || {
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition(TOPIC, partition);
@@ -313,21 +334,24 @@ async fn committed(bootstrap_servers: &str, partition: i32) -> Option<i64> {
         let offsets = consumer
             .committed_offsets(partitions, Duration::from_secs(20))
             .unwrap();
+
         match offsets.elements()[0].offset() {
             Offset::Offset(offset) => Some(offset),
             _ => None,
         }
     });
+
     asked.await.unwrap()
 }
 
-/// Waits until something holds.
+/// Waits until `holds` returns true. `what` names the condition if the deadline passes.
 async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     let reached = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
+
     tokio::time::timeout(DEADLINE, reached)
         .await
         .unwrap_or_else(|_| panic!("never {what}"));
@@ -335,14 +359,16 @@ async fn until(what: &str, holds: impl AsyncFn() -> bool) {
 
 async fn until_committed(bootstrap_servers: &str, partition: i32, offset: i64) {
     let reached = async { while committed(bootstrap_servers, partition).await != Some(offset) {} };
+
     tokio::time::timeout(DEADLINE, reached)
         .await
         .expect("the offset was not committed");
 }
 
-/// The keys and values of the first dead letters.
+/// Returns the keys and values of the first `count` dead letters.
 async fn dead_letters(bootstrap_servers: &str, count: usize) -> Vec<(String, Value)> {
     let bootstrap_servers = bootstrap_servers.to_owned();
+
     let read = tokio::task::spawn_blocking(move || {
         let consumer = client(&bootstrap_servers, "reader");
         let mut partitions = TopicPartitionList::new();
@@ -350,6 +376,7 @@ async fn dead_letters(bootstrap_servers: &str, count: usize) -> Vec<(String, Val
             .add_partition_offset(DEAD_LETTER_TOPIC, 0, Offset::Beginning)
             .unwrap();
         consumer.assign(&partitions).unwrap();
+
         let letters = std::iter::from_fn(|| consumer.poll(DEADLINE)).map(|message| {
             let message = message.unwrap();
             let key = String::from_utf8(message.key().unwrap().to_vec()).unwrap();
@@ -358,7 +385,9 @@ async fn dead_letters(bootstrap_servers: &str, count: usize) -> Vec<(String, Val
                 serde_json::from_slice(message.payload().unwrap()).unwrap(),
             )
         });
+
         letters.take(count).collect()
     });
+
     read.await.unwrap()
 }

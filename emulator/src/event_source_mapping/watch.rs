@@ -1,4 +1,4 @@
-//! Asks Kafka now and then how far each partition is: what was committed, and how much there is.
+//! Periodically asks Kafka how far each partition is: its committed offset and its end.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -14,16 +14,17 @@ use super::consumer::Consumer;
 use super::report::Partition;
 use super::status::Status;
 
-/// From one look to the next.
+/// Wait between two looks.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
-/// Longest that a request takes.
+/// Timeout of one request.
 const REQUEST: Duration = Duration::from_secs(2);
-/// The same partition is told again after this long.
+/// A partition that still cannot be read is logged again after this long.
 const REPEAT: Duration = Duration::from_secs(300);
 
-/// Looks until `end`, or until the consumer is gone.
+/// Looks until `end`, or until the consumer is dropped.
 pub(super) async fn run(consumer: Weak<Consumer>, status: Arc<Status>, end: CancellationToken) {
     let mut told = HashMap::new();
+
     while end
         .run_until_cancelled(tokio::time::sleep(BETWEEN_LOOKS))
         .await
@@ -32,29 +33,35 @@ pub(super) async fn run(consumer: Weak<Consumer>, status: Arc<Status>, end: Canc
         let Some(consumer) = consumer.upgrade() else {
             return;
         };
-        // The requests block, and so may the end of the consumer where this is the last to hold it.
+
+        // The requests block. Dropping the consumer blocks, too, if this is its last owner.
         let looked = tokio::task::spawn_blocking(move || look(&consumer)).await;
         let Ok(Ok(partitions)) = looked else {
             status.unanswered();
             continue;
         };
+
         for unread in status.looked(partitions) {
             tell(&status, &unread, &mut told);
         }
     }
 }
 
+/// Returns the state of each partition that is held.
 fn look(consumer: &Consumer) -> KafkaResult<Vec<Partition>> {
     let held = consumer.assignment()?;
     if held.count() == 0 {
         return Ok(Vec::new());
     }
+
     let topic = consumer.context().topic();
     let positions = consumer.position()?;
     let committed = consumer.committed_offsets(held, REQUEST)?;
+
     let partitions = committed.elements().into_iter().map(|element| {
         let partition = element.partition();
         let (low, high_watermark) = consumer.fetch_watermarks(topic, partition, REQUEST)?;
+
         let position = positions
             .find_partition(topic, partition)
             .map(|found| found.offset());
@@ -66,6 +73,7 @@ fn look(consumer: &Consumer) -> KafkaResult<Vec<Partition>> {
             Some(Offset::Offset(offset)) => offset,
             _ => committed,
         };
+
         let more = position < high_watermark && !consumer.context().is_paused(partition);
         Ok(Partition {
             partition,
@@ -80,7 +88,7 @@ fn look(consumer: &Consumer) -> KafkaResult<Vec<Partition>> {
     partitions.collect()
 }
 
-/// Tells of a partition that is not read, once in a while.
+/// Logs a partition that cannot be read, unless it was logged within [`REPEAT`].
 fn tell(status: &Status, unread: &Partition, told: &mut HashMap<i32, Instant>) {
     let Partition {
         partition,
@@ -95,6 +103,7 @@ fn tell(status: &Status, unread: &Partition, told: &mut HashMap<i32, Instant>) {
     {
         return;
     }
+
     told.insert(*partition, Instant::now());
     let reason = error.as_ref().map(|error| error.reason.as_str());
     tracing::error!(

@@ -1,7 +1,8 @@
 //! A request as the event that functions get: payload format 2.0.
 //!
-//! `rawPath` is percent-decoded, though its name does not say so, and ends at a decoded question mark; `rawQueryString`
-//! stays as the client wrote it. That is what API Gateway does, and what `lambda_http` builds its URI from.
+//! `rawPath` is percent-decoded, though its name does not say so, and ends at a decoded question
+//! mark; `rawQueryString` stays as the client wrote it. That is what API Gateway does, and what
+//! `lambda_http` builds its URI from.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -44,7 +45,8 @@ pub(super) struct Received<'a> {
     pub(super) request_id: &'a str,
 }
 
-/// The decoded path; nothing if path and host do not make a URL, which would make the function's runtime panic.
+/// The decoded path; nothing if path and host do not make a URL, which would make the function's
+/// runtime panic.
 pub(super) fn path(head: &Parts) -> Option<String> {
     let decoded = percent_decode_str(head.uri.path()).decode_utf8().ok()?;
     let path = decoded

@@ -82,7 +82,8 @@ impl Refusal {
     }
 }
 
-/// An error of the API itself. The members besides the model's own are what `cargo lambda invoke` prints.
+/// An error of the API itself. The members besides the model's own are what `cargo lambda invoke`
+/// prints.
 pub(super) fn refused(refusal: &Refusal, request_id: Uuid) -> Response {
     let (status, name, fault, message) = refusal.parts();
     let mut body = json!({ "Type": fault, "errorType": name, "errorMessage": message });

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::answer::Refusal;
 use crate::template::FunctionDefinition;
 
-/// The functions there are, by their names and by those of their binaries, as `cargo lambda` calls them.
+/// The functions there are, by their names and by those of their binaries, as `cargo lambda` calls
+/// them.
 #[derive(Debug)]
 pub(super) struct Names(BTreeMap<String, String>);
 
@@ -21,8 +22,8 @@ impl Names {
         Self(binaries.chain(names).collect())
     }
 
-    /// The function that is called so: by its name, its ARN or the end of it from the account on, with or without a
-    /// version or alias.
+    /// The function that is called so: by its name, its ARN or the end of it from the account on,
+    /// with or without a version or alias.
     pub(super) fn find(&self, called: &str) -> Result<&str, Refusal> {
         let unqualified = unqualified(called)
             .filter(|name| is_name(name))
@@ -34,7 +35,8 @@ impl Names {
     }
 }
 
-/// `name`, of `name:alias`, `123456789012:function:name:alias` or `arn:aws:lambda:region:123456789012:function:name:1`.
+/// `name`, of `name:alias`, `123456789012:function:name:alias` or
+/// `arn:aws:lambda:region:123456789012:function:name:1`.
 fn unqualified(called: &str) -> Option<&str> {
     let parts: Vec<&str> = called.split(':').collect();
     match *parts.as_slice() {

@@ -1,4 +1,5 @@
-//! A remote host against hosts that answer as `cargo lambda watch` and as Lambda do, and against none.
+//! A remote host against hosts that answer as `cargo lambda watch` and as Lambda do, and against
+//! none.
 
 use std::net::SocketAddr;
 

@@ -12,7 +12,8 @@ use super::schedule::{ActionAfterCompletion, Definition, Key, Schedule, Schedule
 
 /// Most schedules that the emulator keeps.
 const MOST_SCHEDULES: usize = 100_000;
-/// Deletions remembered, so that a repeated request with the same token is answered as the first was.
+/// Deletions remembered, so that a repeated request with the same token is answered as the first
+/// was.
 const DELETIONS_REMEMBERED: usize = 1_000;
 
 /// A schedule group.
@@ -56,7 +57,8 @@ pub(super) struct Book {
 }
 
 impl Book {
-    /// Takes in a schedule that was stored. What fell due after its newest answered firing is due now.
+    /// Takes in a schedule that was stored. What fell due after its newest answered firing is due
+    /// now.
     pub(super) fn restore(&mut self, schedule: Schedule) {
         match schedule.timing() {
             Ok(timing) => {
@@ -118,7 +120,8 @@ impl Book {
         let timing = schedule
             .timing()
             .map_err(|error| Refusal::Validation(error.to_string()))?;
-        // A moment that is past already never comes, beyond the minute that EventBridge may be late.
+        // A moment that is past already never comes, beyond the minute that EventBridge may be
+        // late.
         let fired = match timing.expression {
             Expression::At(moment)
                 if moment < schedule.creation_date - chrono::TimeDelta::minutes(1) =>
@@ -140,8 +143,8 @@ impl Book {
         Ok(())
     }
 
-    /// Replaces a schedule's definition, keeping its history. A rate without a start date begins anew only when
-    /// its timing changes.
+    /// Replaces a schedule's definition, keeping its history. A rate without a start date begins
+    /// anew only when its timing changes.
     pub(super) fn update(
         &mut self,
         key: &Key,
@@ -173,7 +176,8 @@ impl Book {
         Ok(())
     }
 
-    /// Removes a schedule and ends its firings; a repeated request with the same token succeeds again.
+    /// Removes a schedule and ends its firings; a repeated request with the same token succeeds
+    /// again.
     pub(super) fn delete(
         &mut self,
         key: &Key,
@@ -210,7 +214,8 @@ impl Book {
         Ok(())
     }
 
-    /// Of each schedule the newest instant that is due and was not taken yet; older ones are dropped.
+    /// Of each schedule the newest instant that is due and was not taken yet; older ones are
+    /// dropped.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<Firing> {
         let mut firings = Vec::new();
         for entry in self
@@ -241,7 +246,8 @@ impl Book {
         firings
     }
 
-    /// Takes back a firing that cannot be delivered now: it is due again, unless a newer instant is.
+    /// Takes back a firing that cannot be delivered now: it is due again, unless a newer instant
+    /// is.
     pub(super) fn put_back(&mut self, firing: &Firing) {
         if let Some(entry) = self
             .entries
@@ -263,7 +269,8 @@ impl Book {
             .min()
     }
 
-    /// Notes that a firing was answered without error. False when that changes nothing that is stored.
+    /// Notes that a firing was answered without error. False when that changes nothing that is
+    /// stored.
     pub(super) fn note_answered(&mut self, firing: &Firing) -> bool {
         let Some(entry) = self
             .entries

@@ -1,4 +1,5 @@
-//! Dates as rest-json writes them: seconds since 1970, an integer when whole and a fraction otherwise.
+//! Dates as rest-json writes them: seconds since 1970, an integer when whole and a fraction
+//! otherwise.
 
 use std::time::Duration;
 

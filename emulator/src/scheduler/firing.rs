@@ -16,8 +16,8 @@ use crate::per_function::PerFunction;
 
 /// Firings that a function is working on at once; more wait for one of them to be answered.
 const MOST_IN_FLIGHT: usize = 256;
-/// A function's firings under way at once, those that wait for another attempt included. At this limit nothing new is
-/// fired at it.
+/// A function's firings under way at once, those that wait for another attempt included. At this
+/// limit nothing new is fired at it.
 const MOST_UNDER_WAY: usize = 4_096;
 /// When to look again whether a function that was at its limit takes firings.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
@@ -78,8 +78,8 @@ impl Delivery {
         scheduler.note_answered(firing).await;
     }
 
-    /// True once the function answered without error; false when that will not come. Where the emulator stops, the
-    /// firing comes again at the next start.
+    /// True once the function answered without error; false when that will not come. Where the
+    /// emulator stops, the firing comes again at the next start.
     async fn deliver(&self) -> bool {
         let function = self.firing.target.function();
         let invocation = AsyncInvocation {

@@ -146,7 +146,8 @@ impl Scheduler {
         on_disk(move || scheduler.write_through(&key)).await
     }
 
-    /// Brings a schedule's file to what the book says now, so that of two changes the later one stays.
+    /// Brings a schedule's file to what the book says now, so that of two changes the later one
+    /// stays.
     fn write_through(&self, key: &Key) -> anyhow::Result<()> {
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         let schedule = self.book().get(key).cloned();

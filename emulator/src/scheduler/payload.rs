@@ -6,10 +6,11 @@ use uuid::Uuid;
 use super::Account;
 use super::book::Firing;
 
-/// The schedule's input with its context attributes replaced, or EventBridge's own notification without one.
+/// The schedule's input with its context attributes replaced, or EventBridge's own notification
+/// without one.
 ///
-/// Lambda hands the same payload to the function again when it tries again, so that the attempt number, which
-/// counts the scheduler's own deliveries, stays 1.
+/// Lambda hands the same payload to the function again when it tries again, so that the attempt
+/// number, which counts the scheduler's own deliveries, stays 1.
 pub(super) fn payload(firing: &Firing, account: &Account) -> Bytes {
     let scheduled_time = firing.scheduled.format("%Y-%m-%dT%H:%M:%SZ").to_string();
     let schedule_arn = account.schedule_arn(&firing.key);

@@ -92,7 +92,8 @@ pub(crate) struct ScheduleTarget {
     pub(crate) role_arn: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) input: Option<String>,
-    /// Governs the delivery to Lambda's queue, which is part of the emulator and takes every firing.
+    /// Governs the delivery to Lambda's queue, which is part of the emulator and takes every
+    /// firing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) retry_policy: Option<RetryPolicy>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,7 +176,8 @@ impl Schedule {
         }
     }
 
-    /// The instants of the schedule, which lie on whole seconds as `<aws.scheduler.scheduled-time>` shows them.
+    /// The instants of the schedule, which lie on whole seconds as `<aws.scheduler.scheduled-time>`
+    /// shows them.
     pub(crate) fn timing(&self) -> Result<Timing, ExpressionError> {
         let Definition {
             schedule_expression,

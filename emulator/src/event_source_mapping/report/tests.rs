@@ -43,7 +43,7 @@ fn in_flight(seconds: i64) -> InFlight {
     }
 }
 
-/// One that is not read on.
+/// A partition whose position has not moved for this long.
 fn partition(seconds: i64) -> Partition {
     Partition {
         partition: 3,
@@ -65,6 +65,7 @@ fn only_trouble(report: &Report) -> String {
 #[test]
 fn what_does_not_last_is_no_trouble() {
     assert_eq!(sound().troubles(now()), [] as [&str; 0]);
+
     let starting = Report {
         reader: ReaderReport::starting(now()),
         ..sound()
@@ -119,6 +120,7 @@ fn a_batch_that_the_function_does_not_process_is_trouble_and_says_why() {
         words,
         "averager has not processed 7 records of partitions [0, 2] for 35 s: Unhandled"
     );
+
     let hanging = Report {
         in_flight: vec![in_flight(35)],
         last_failure: Some(trouble(90, "old")),
@@ -137,6 +139,7 @@ fn a_partition_that_cannot_be_read_is_trouble_and_named() {
         partitions: vec![unread],
         ..sound()
     });
+
     let expected =
         "partition 3 of prices has not been read beyond offset 17 of 25 for 31 s: codec 0x7";
     assert_eq!(words, expected);
@@ -152,6 +155,7 @@ fn a_partition_stands_still_from_one_look_to_the_next_and_is_in_trouble_only_whi
         now.goes_on_from(before, Some(trouble));
         now
     };
+
     let unread = look(&partition(20), &trouble(1, "codec 0x7"), 17);
     assert_eq!(
         unread.error.as_ref().map(|error| error.partition),
@@ -163,6 +167,7 @@ fn a_partition_stands_still_from_one_look_to_the_next_and_is_in_trouble_only_whi
             .map(|since| (now() - since).num_seconds()),
         Some(20)
     );
+
     assert_eq!(
         look(&partition(5), &trouble(1, "codec 0x7"), 17).error,
         None,
@@ -173,6 +178,7 @@ fn a_partition_stands_still_from_one_look_to_the_next_and_is_in_trouble_only_whi
         None,
         "long ago"
     );
+
     let read_on = look(&partition(20), &trouble(1, "codec 0x7"), 18);
     assert_eq!(read_on.error, None);
     assert!(read_on.standing_since > Some(seconds_ago(5)), "from now on");

@@ -9,11 +9,11 @@ const WHOLE: RetryLimits = RetryLimits {
     bisect_on_error: false,
 };
 
-/// More than any plan here takes.
+/// More steps than any plan here takes.
 const MOST_STEPS: usize = 1_000;
 
-/// Plays a whole batch against a function that fails on any of `poison`; gives what passed, what was given up,
-/// and each invocation's size.
+/// Plays a whole batch against a function that fails on any of `poison`. Returns what passed, what
+/// was given up, and the size of each invocation.
 fn play(
     count: usize,
     limits: RetryLimits,
@@ -21,6 +21,7 @@ fn play(
 ) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
     let (mut passed, mut given_up, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
     let mut plan = RetryPlan::new(count, limits);
+
     for _ in 0..MOST_STEPS {
         match plan.step() {
             Step::Done => return (passed, given_up, sizes),
@@ -34,8 +35,10 @@ fn play(
                 passed.extend_from_slice(records);
             }
         }
+
         plan.resolved();
     }
+
     panic!("the plan does not end");
 }
 
@@ -89,9 +92,11 @@ fn without_a_limit_nothing_is_ever_given_up() {
             bisect_on_error: true,
         },
     );
+
     for _ in 0..100_000 {
         plan.failed();
     }
+
     assert_eq!(
         plan.step(),
         Step::Invoke {
@@ -104,11 +109,14 @@ fn without_a_limit_nothing_is_ever_given_up() {
 #[test]
 fn while_nothing_succeeds_only_the_first_record_uses_up_attempts() {
     let mut plan = RetryPlan::new(8, BISECT);
-    // Three splits, then as many failures as a record may have: an outage that long loses nothing.
+
+    // Three splits, then as many failures as one record may have. Such an outage loses nothing.
     for _ in 0..3 + 3 {
         plan.failed();
     }
+
     assert!(matches!(plan.step(), Step::Invoke { records: [0], .. }));
+
     let mut passed = Vec::new();
     while passed.len() < 8
         && let Step::Invoke { records, .. } = plan.step()
@@ -116,6 +124,7 @@ fn while_nothing_succeeds_only_the_first_record_uses_up_attempts() {
         passed.extend_from_slice(records);
         plan.resolved();
     }
+
     assert_eq!((passed, plan.step()), ((0..8).collect(), Step::Done));
 }
 
@@ -128,14 +137,19 @@ fn waits_double_up_to_the_longest() {
             bisect_on_error: false,
         },
     );
+
     let mut waits = Vec::new();
+
     for _ in 0..9 {
         let Step::Invoke { wait, .. } = plan.step() else {
             panic!("given up")
         };
+
         waits.push(wait.as_millis());
+
         plan.failed();
     }
+
     assert_eq!(waits, [0, 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000]);
 }
 
@@ -143,6 +157,7 @@ fn waits_double_up_to_the_longest() {
 fn of_a_batch_that_failed_in_part_only_the_failed_records_are_tried_again() {
     let mut plan = RetryPlan::new(6, BISECT);
     plan.partly_failed(vec![1, 4]);
+
     assert_eq!(plan.first_unresolved(&(0..6)), Some(1));
     assert_eq!(plan.first_unresolved(&(2..6)), Some(4));
     assert!(matches!(
@@ -152,6 +167,7 @@ fn of_a_batch_that_failed_in_part_only_the_failed_records_are_tried_again() {
             ..
         }
     ));
+
     plan.partly_failed(vec![]);
     assert_eq!(plan.step(), Step::Done);
 }
@@ -162,6 +178,7 @@ fn a_failure_of_all_its_records_is_a_failure_of_the_batch() {
     for _ in 0..4 {
         plan.partly_failed(vec![0]);
     }
+
     let given_up = Step::GiveUp {
         records: &[0],
         condition: Condition::RetriesExhausted,
@@ -174,12 +191,14 @@ fn a_failure_of_all_its_records_is_a_failure_of_the_batch() {
 fn records_given_up_come_before_those_that_are_tried() {
     let mut plan = RetryPlan::new(4, BISECT);
     plan.give_up(Condition::RecordAgeExceeded, |record| record < 2);
+
     let given_up = Step::GiveUp {
         records: &[0, 1],
         condition: Condition::RecordAgeExceeded,
         attempts: 0,
     };
     assert_eq!(plan.step(), given_up);
+
     plan.resolved();
     assert!(matches!(
         plan.step(),
@@ -196,6 +215,7 @@ fn records_given_up_after_failures_tell_how_often_they_were_tried() {
     plan.failed();
     plan.failed();
     plan.give_up(Condition::RecordAgeExceeded, |record| record == 1);
+
     let given_up = Step::GiveUp {
         records: &[1],
         condition: Condition::RecordAgeExceeded,
@@ -209,6 +229,7 @@ fn the_first_unresolved_record_may_be_the_first_of_the_range_and_is_never_beyond
     let mut plan = RetryPlan::new(6, BISECT);
     assert_eq!(plan.first_unresolved(&(0..3)), Some(0));
     assert_eq!(plan.first_unresolved(&(3..6)), Some(3));
+
     plan.partly_failed(vec![4]);
     assert_eq!(plan.first_unresolved(&(0..4)), None);
     assert_eq!(plan.first_unresolved(&(4..6)), Some(4));

@@ -10,7 +10,8 @@ use axum::response::Response;
 use super::error_response;
 use crate::visitors::Visitors;
 
-/// Refuses what pages of other sites send, and bodies that are not called JSON, which a page could send unasked.
+/// Refuses what pages of other sites send, and bodies that are not called JSON, which a page could
+/// send unasked.
 pub(super) async fn admit(
     State(visitors): State<Visitors>,
     request: Request,

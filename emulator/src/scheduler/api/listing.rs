@@ -125,7 +125,8 @@ pub(super) fn page_of(member: &str, items: &[Value], next: Option<String>) -> Va
     answer
 }
 
-/// A token that says which item came last: the list goes on after it, whatever was added or deleted meanwhile.
+/// A token that says which item came last: the list goes on after it, whatever was added or deleted
+/// meanwhile.
 pub(super) fn token(last: &(String, String)) -> String {
     URL_SAFE_NO_PAD.encode(json!(last).to_string())
 }
