@@ -43,7 +43,8 @@ async fn end_others(admin: &PgPool) {
     .await;
 }
 
-/// Waits until every path is answered with `status`, each several times, so that every connection has its turn.
+/// Waits until every path is answered with `status`, each several times, so that every connection
+/// has its turn.
 async fn until_all(api: &Api, status: u16, paths: &[&str]) {
     for path in paths.iter().cycle().take(paths.len() * 6) {
         let answered = async || (api.get(path).await.status == status).then_some(());

@@ -1,4 +1,5 @@
-//! `/health` says when what nobody waits for is not done, without taking the api out of service for it.
+//! `/health` says when what nobody waits for is not done, without taking the api out of service for
+//! it.
 
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;

@@ -1,4 +1,5 @@
-//! While Kafka is away: what is stored is served, nothing else is promised, and no provider is asked in vain.
+//! While Kafka is away: what is stored is served, nothing else is promised, and no provider is
+//! asked in vain.
 
 use std::time::Duration;
 

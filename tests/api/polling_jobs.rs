@@ -1,4 +1,5 @@
-//! Polling jobs: the job in Postgres first, its schedule second, and never one without the other for long.
+//! Polling jobs: the job in Postgres first, its schedule second, and never one without the other
+//! for long.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};

@@ -26,7 +26,8 @@ const REQUESTS: [(&str, &str); 9] = [
 /// The promise is 5 s; what is beyond it is for a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(7);
 
-/// Sends them all at once, since each may wait for seconds, and asserts that every one is told to come again.
+/// Sends them all at once, since each may wait for seconds, and asserts that every one is told to
+/// come again.
 async fn assert_all_away(api: &Api) {
     let answers = REQUESTS.map(|(method, path)| async move {
         let body = if method == "POST" {

@@ -8,8 +8,8 @@ use chrono::Utc;
 use shared::market::{ProviderName, Quote, Symbol, Timestamp, to_microseconds};
 use shared::provider::{Answer, Provider, ProviderError};
 
-/// It quotes 101 to its first request, 102 to its second and so on; it does not know `NOPE`, and has no price for
-/// `IDLE`.
+/// It quotes 101 to its first request, 102 to its second and so on; it does not know `NOPE`, and
+/// has no price for `IDLE`.
 #[derive(Debug)]
 pub(crate) struct Quoter {
     name: ProviderName,

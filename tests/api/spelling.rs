@@ -1,4 +1,5 @@
-//! Symbols that differ by case alone: two series, each found by its spelling, and any other spelling in upper case.
+//! Symbols that differ by case alone: two series, each found by its spelling, and any other
+//! spelling in upper case.
 
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};

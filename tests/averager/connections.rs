@@ -134,7 +134,8 @@ async fn a_writer_that_vanished_amidst_its_batch_holds_up_others_for_seconds_onl
     let url = e2e::postgres::database_url().await.unwrap();
     let (admin, link) = (admin(&url).await, Link::open(&url).await.unwrap());
     let vanishing = Ingest::new(repository::connect(link.url(), 1).unwrap());
-    // It has passed its fences when it waits for a table that is locked; then nothing is heard of it any more.
+    // It has passed its fences when it waits for a table that is locked; then nothing is heard of
+    // it any more.
     let mut lock = admin.begin().await.unwrap();
     sqlx::query("lock table series")
         .execute(&mut *lock)

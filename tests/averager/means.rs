@@ -8,7 +8,8 @@ use shared::price::{MAX_DIGITS, MAX_FRACTION_DIGITS, MAX_INTEGER_DIGITS, Price};
 use crate::property::rand_seed;
 use crate::reference::mean;
 
-/// Prices with as many digits as they may have before the point, after it or in all, and ordinary ones.
+/// Prices with as many digits as they may have before the point, after it or in all, and ordinary
+/// ones.
 fn price() -> impl Strategy<Value = Price> {
     let digits = (
         1..=MAX_INTEGER_DIGITS,

@@ -1,4 +1,5 @@
-//! Random duplicates, reordering, late points, conflicting prices and concurrent writers, against the reference.
+//! Random duplicates, reordering, late points, conflicting prices and concurrent writers, against
+//! the reference.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use uuid::Uuid;
 
 use crate::reference::{Key, Point, expected, newest, newest_of, stored};
 
-/// Answers over a few series and quote times, so that they collide often; with prices of every precision.
+/// Answers over a few series and quote times, so that they collide often; with prices of every
+/// precision.
 fn events(series: u8, count: usize) -> impl Strategy<Value = Vec<PriceEvent>> {
     let price = prop_oneof![
         (1_u64..200_000).prop_map(|cents| format!("{}.{:02}", cents / 100, cents % 100 + 1)),
@@ -73,7 +75,8 @@ fn batches(events: &[PriceEvent], delivery: &[(usize, bool)]) -> Vec<Vec<PriceEv
     batches
 }
 
-/// Runs `case` on random input in a database that is emptied before each; a failure prints its seed.
+/// Runs `case` on random input in a database that is emptied before each; a failure prints its
+/// seed.
 #[expect(
     clippy::print_stdout,
     reason = "the seed of a run is part of what a test tells"
@@ -167,8 +170,8 @@ fn four_concurrent_writers_on_the_same_series_leave_the_same_points_as_one() {
     });
 }
 
-/// Stores `first`, drops what is older than the quote at `cut`, stores `second`; then what is stored, and what would be if
-/// nothing had been dropped.
+/// Stores `first`, drops what is older than the quote at `cut`, stores `second`; then what is
+/// stored, and what would be if nothing had been dropped.
 async fn with_a_drop_between(
     pool: &PgPool,
     first: &[PriceEvent],
@@ -201,8 +204,8 @@ async fn with_a_drop_between(
     (stored(pool).await, expected)
 }
 
-/// Events whose prices have two decimals. What retention leaves of a mean of three does not always tell the last place of
-/// prices that have six or more.
+/// Events whose prices have two decimals. What retention leaves of a mean of three does not always
+/// tell the last place of prices that have six or more.
 fn cents(series: u8, count: usize) -> impl Strategy<Value = Vec<PriceEvent>> {
     events(series, count).prop_map(|mut events| {
         for (event, number) in events.iter_mut().zip(1_u32..) {

@@ -218,8 +218,8 @@ async fn a_writer_that_was_overtaken_notices_it_and_leaves_exact_averages() {
     };
     store(&one, "1", 0).await;
     store(&other, "2", 10).await;
-    // The first writer remembers its own point as the newest: once it would go on after it, once it would put a point
-    // before one that it does not know.
+    // The first writer remembers its own point as the newest: once it would go on after it, once it
+    // would put a point before one that it does not know.
     store(&one, "3", 20).await;
     store(&other, "4", 30).await;
     store(&one, "6", 25).await;

@@ -1,4 +1,5 @@
-//! A database that is set back, as by a restore or a failover to a replica that lagged, under writers that remember it.
+//! A database that is set back, as by a restore or a failover to a replica that lagged, under
+//! writers that remember it.
 
 use shared::repository::ingest::Ingest;
 use sqlx::{PgPool, raw_sql};

@@ -1,7 +1,8 @@
 //! The commands of `docs/cargo-lambda.md`, run as written except for ports and the data directory.
 //!
-//! Lines that begin with `$ ` are commands. `cargo run` and `cargo lambda watch` go on in the background, and end before the
-//! next emulator is started; every other command must succeed and answer with the fields that the document shows.
+//! Lines that begin with `$ ` are commands. `cargo run` and `cargo lambda watch` go on in the
+//! background, and end before the next emulator is started; every other command must succeed and
+//! answer with the fields that the document shows.
 
 #![expect(
     clippy::unwrap_used,
@@ -73,7 +74,8 @@ struct Run {
     log: std::fs::File,
 }
 
-/// Three free ports, none of which contains one of the document's, which would be replaced in its turn.
+/// Three free ports, none of which contains one of the document's, which would be replaced in its
+/// turn.
 fn free_ports() -> [String; 3] {
     loop {
         let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());

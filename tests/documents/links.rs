@@ -26,7 +26,8 @@ fn targets(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The anchors of a document's headings, as GitHub makes them: lower case, hyphens for spaces, without punctuation.
+/// The anchors of a document's headings, as GitHub makes them: lower case, hyphens for spaces,
+/// without punctuation.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut in_block = false;

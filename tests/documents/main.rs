@@ -1,4 +1,5 @@
-//! The documents against the project: links lead somewhere, every variable is explained, and the README stays short.
+//! The documents against the project: links lead somewhere, every variable is explained, and the
+//! README stays short.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
-//! Promises 1 to 3 while things break, on real Kafka and real Postgres.
+//! Promises P1 to P3 under faults, on real Kafka and real Postgres.
 //!
-//! Every run prints a line with its seed; `FAULT_SEED` repeats one.
+//! Every run prints a line with its seed; set `FAULT_SEED` to repeat a run.
 
 use std::future::Future;
 
@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 mod sensitivity;
 
-/// One run at a time breaks things.
+/// Only one run at a time may cause faults in Kafka and Postgres.
 static BREAKING: Mutex<()> = Mutex::const_new(());
 
 async fn ground() -> &'static Ground {
@@ -25,18 +25,20 @@ async fn ground() -> &'static Ground {
 #[expect(clippy::disallowed_methods, reason = "the seed of the run to repeat")]
 fn first_seed() -> u64 {
     let asked = std::env::var("FAULT_SEED").ok();
+
     asked.map_or_else(rand::random, |seed| {
         seed.parse().expect("FAULT_SEED is a number")
     })
 }
 
-/// Runs a case `times`, each with another seed.
+/// Runs a case `times` times, each time with another seed.
 #[expect(clippy::print_stdout, reason = "a line per run, with what repeats it")]
 async fn check(times: u64, case: impl Fn(u64) -> Case) {
     let first = first_seed();
     for seed in (0..times).map(|number| first.wrapping_add(number)) {
         let case = case(seed);
         println!("{} (seed {seed}): {:?}", case.name, case.faults);
+
         match run(ground().await, &case, seed).await {
             Ok(report) => println!("{} (seed {seed}): holds. {report}", case.name),
             Err(error) => panic!("{} (FAULT_SEED={seed}): {error:#}", case.name),
@@ -86,7 +88,7 @@ promises_hold! {
     under_random_mixtures_of_faults: 4 of Case::mixed;
 }
 
-/// Beside the others: it lasts.
+/// Runs in parallel with the others, because it takes minutes and only cuts its own link.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Apache Kafka, and so Java: tools/kafka/start; .ci/run runs these"]
 async fn when_postgres_is_away_for_two_minutes_without_a_dead_letter() {

@@ -1,4 +1,4 @@
-//! The check itself: it must notice each kind of damage.
+//! The check itself is tested: it must notice each kind of damage.
 
 use e2e::faults::check::{caught_up, check};
 use e2e::faults::publisher::Publisher;
@@ -7,7 +7,7 @@ use e2e::faults::stream::{Record, Stream};
 
 use crate::{BREAKING, ground};
 
-/// What is broken, how, and how it is mended.
+/// What the check must name, the statement that damages it, and the statement that repairs it.
 const DAMAGES: [(&str, &str, &str); 5] = [
     (
         "points",
@@ -42,43 +42,55 @@ const DAMAGES: [(&str, &str, &str); 5] = [
 #[ignore = "needs Apache Kafka, and so Java: tools/kafka/start; .ci/run runs these"]
 async fn the_check_notices_points_averages_newest_points_and_quarantine_that_are_not_right() {
     let _breaking = BREAKING.lock().await;
+
     let mut site = Site::prepare(ground().await, "sensitivity", Wiring::default())
         .await
         .expect("a site");
     site.add_stack("averager").await.expect("a stack");
+
     let mut publisher = Publisher::connect(site.ground.bootstrap_servers(), &site.topic, "none")
         .expect("a publisher");
+
     for record in Stream::new(1).take(500).collect::<Vec<Record>>() {
         publisher.send(record).await.expect("a queue with room");
     }
+
     let mut acknowledged = publisher.acknowledged().await;
+
     caught_up(&site).await;
     check(&site, &acknowledged)
         .await
         .expect("nothing is broken yet");
+
     for (named, damage, mend) in DAMAGES {
         sqlx::query(damage)
             .execute(&site.pool)
             .await
             .expect("damage");
+
         let noticed = check(&site, &acknowledged)
             .await
             .expect_err(damage)
             .to_string();
+
         assert!(noticed.starts_with(named), "{damage}: {noticed}");
+
         sqlx::query(mend)
             .execute(&site.pool)
             .await
             .expect("mending");
     }
+
     check(&site, &acknowledged)
         .await
         .expect("everything is mended");
+
     acknowledged[0].offset += 1_000_000;
     let noticed = check(&site, &acknowledged)
         .await
         .expect_err("a record that Kafka has not")
         .to_string();
     assert!(noticed.starts_with("Kafka lost"), "{noticed}");
+
     site.close().await.expect("a clean site");
 }

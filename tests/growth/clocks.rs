@@ -1,4 +1,5 @@
-//! A clock that jumps ahead by years takes nothing away that was not old before, and makes no partition for each day between.
+//! A clock that jumps ahead by years takes nothing away that was not old before, and makes no
+//! partition for each day between.
 
 use chrono::TimeDelta;
 use shared::config::Retention;

@@ -1,4 +1,5 @@
-//! A reader that keeps a table for long is named, costs nobody else a long wait, and holds up nothing but its table.
+//! A reader that keeps a table for long is named, costs nobody else a long wait, and holds up
+//! nothing but its table.
 
 use std::time::Duration;
 
@@ -86,7 +87,8 @@ async fn a_long_reader_is_named_while_reads_and_the_other_tasks_go_on() {
         "{failure}"
     );
     assert_eq!(trimmed.partitions_made, 9, "those of the raw responses");
-    // The lock is waited for seven times. A read or two may take long on a machine that does other work.
+    // The lock is waited for seven times. A read or two may take long on a machine that does other
+    // work.
     let long = reads.await.unwrap();
     assert!(long < 4, "{long} reads were held up");
 

@@ -1,4 +1,5 @@
-//! What is older than its retention goes, in whole partitions; quotes that come for them are expired.
+//! What is older than its retention goes, in whole partitions; quotes that come for them are
+//! expired.
 
 use chrono::TimeDelta;
 use shared::config::Retention;
@@ -21,7 +22,8 @@ const KEPT: Retention = Retention {
     rejected_days: 90,
 };
 
-/// One quote at noon of the 15th of each month from January to August 2024; upkeep ran in January and since.
+/// One quote at noon of the 15th of each month from January to August 2024; upkeep ran in January
+/// and since.
 async fn eight_months(pool: &PgPool) -> Vec<PriceEvent> {
     make_ahead(pool, PRICE_POINTS, at("2024-01-01T00:00:00Z"))
         .await

@@ -99,7 +99,8 @@ async fn left(pool: &PgPool) -> (i64, i64, i64) {
     sqlx::query_as(counts).fetch_one(pool).await.unwrap()
 }
 
-/// A series whose points were dropped, a job that was deleted, and an event rejected a hundred days ago.
+/// A series whose points were dropped, a job that was deleted, and an event rejected a hundred days
+/// ago.
 async fn leave(pool: &PgPool) {
     make_ahead(pool, PRICE_POINTS, at("2024-01-01T00:00:00Z"))
         .await

@@ -7,8 +7,8 @@ use shared::repository::schema::{self, MIGRATOR, SchemaError};
 use sqlx::postgres::PgPool;
 use tokio::time::timeout;
 
-/// The lock that sqlx's migrators take: its key is made of the database's name. Whatever locks there are, the session
-/// that migrates holds one of this kind.
+/// The lock that sqlx's migrators take: its key is made of the database's name. Whatever locks
+/// there are, the session that migrates holds one of this kind.
 async fn advisory_locks(pool: &PgPool) -> i64 {
     let locks = "select count(*) from pg_locks where locktype = 'advisory'
                  and database = (select oid from pg_database where datname = current_database())";

@@ -113,7 +113,8 @@ async fn writers_go_on_while_partitions_are_made() {
         let (ingest, stop) = (Ingest::new(pool.clone()), stop.clone());
         async move {
             let mut events = Vec::new();
-            // Each batch is a day later than the one before, and holds a point of the day before that.
+            // Each batch is a day later than the one before, and holds a point of the day before
+            // that.
             for number in 0.. {
                 let day = start + TimeDelta::days(number);
                 let price = u32::try_from(2 * number + 1).unwrap();

@@ -30,8 +30,8 @@ fn as_event(record: &Record) -> Value {
 async fn dead_letters_become_the_points_they_would_have_been_though_newer_answers_came_first() {
     let pool = e2e::postgres::database().await.unwrap();
     let world = World::new();
-    // Two answers for one quote, neither with an id or a time of polling; the newer one was stored, the older one and
-    // other quotes died.
+    // Two answers for one quote, neither with an id or a time of polling; the newer one was stored,
+    // the older one and other quotes died.
     let dead: Vec<Value> = [
         (10, 1, "99"),
         (11, 2, "150.25"),

@@ -1,5 +1,5 @@
-//! An AWS emulator of others in the scheduler's place. It never fires; what is shown is that the functions' use of
-//! EventBridge Scheduler does not depend on whose scheduler it is.
+//! Another AWS emulator in the scheduler's place. It never fires; the test shows that the
+//! functions' use of EventBridge Scheduler does not depend on the implementation.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// moto's server, which is ended when this is dropped.
+/// moto's server, which is stopped when this is dropped.
 struct Moto {
     url: String,
     server: Child,
@@ -28,27 +28,33 @@ impl Moto {
             "{} is missing; tools/moto/install installs it",
             program.display()
         );
+
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap()
             .port();
+
         let server = Command::new(program)
             .args(["--host", "127.0.0.1", "--port", &port.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
+
         let moto = Self {
             url: format!("http://127.0.0.1:{port}"),
             server,
             client,
         };
+
         until("moto", Duration::from_secs(60), async || {
             moto.client.get(&moto.url).send().await.ok()
         })
         .await;
+
         moto
     }
 
@@ -61,15 +67,18 @@ impl Moto {
                 "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/scheduler/aws4_request, \
              SignedHeaders=host, Signature=none",
             );
+
         if let Some(body) = body {
             request = request
                 .header("content-type", "application/json")
                 .body(body.to_string());
         }
+
         let response = request.send().await.unwrap();
         let status = response.status();
         let text = response.text().await.unwrap();
         assert!(status.is_success(), "{path}: {status} {text}");
+
         serde_json::from_str(&text).unwrap_or_default()
     }
 
@@ -78,10 +87,12 @@ impl Moto {
         let path = "/schedules?ScheduleGroup=market-data-polling";
         let listed = self.request(Method::GET, path, None).await;
         let schedules = listed["Schedules"].as_array().unwrap();
+
         let mut names: Vec<_> = schedules
             .iter()
             .map(|schedule| schedule["Name"].as_str().unwrap().to_owned())
             .collect();
+
         names.sort();
         names
     }
@@ -121,9 +132,11 @@ async fn jobs_have_their_schedules_on_a_scheduler_of_others_and_upkeep_mends_the
     let stack = start().await;
     let job = stack.poll(&["AAPL"], 120).await;
     let deleted = stack.poll(&["IBM"], 10).await;
+
     let mut both = [job.clone(), deleted.clone()];
     both.sort();
     assert_eq!(moto.schedules().await, both);
+
     let schedule = moto.schedule(&job).await;
     assert_eq!(
         schedule["ScheduleExpression"], "rate(2 minutes)",
@@ -133,20 +146,23 @@ async fn jobs_have_their_schedules_on_a_scheduler_of_others_and_upkeep_mends_the
         schedule["Target"]["Input"],
         format!(r#"{{"job_id":"{job}","scheduled_time":"<aws.scheduler.scheduled-time>"}}"#)
     );
+
     let (_, state) = stack.get(&format!("/prices/poll/{job}")).await;
     assert_eq!(
         (&state["status"], &state["last_run"]),
         (&"active".into(), &Value::Null),
         "{state}"
     );
+
     let path = format!("/prices/poll/{deleted}");
     assert_eq!(stack.request(Method::DELETE, &path, None).await.0, 204);
     assert_eq!(moto.schedules().await, [job.as_str()]);
 
-    // A job loses its schedule, and a schedule its job: the next start's upkeep mends both.
+    // A job loses its schedule, and a schedule its job: the next start's upkeep repairs both.
     assert_eq!(stack.stop(Signal::SIGTERM).await, Some(0));
     let path = format!("/schedules/{job}?groupName=market-data-polling");
     moto.request(Method::DELETE, &path, None).await;
+
     let orphan = Uuid::now_v7();
     let like = json!({
         "GroupName": "market-data-polling",
@@ -154,6 +170,7 @@ async fn jobs_have_their_schedules_on_a_scheduler_of_others_and_upkeep_mends_the
         "FlexibleTimeWindow": {"Mode": "OFF"},
         "Target": {"Arn": schedule["Target"]["Arn"], "RoleArn": schedule["Target"]["RoleArn"]},
     });
+
     moto.request(
         Method::POST,
         &format!("/schedules/{orphan}"),
@@ -162,7 +179,9 @@ async fn jobs_have_their_schedules_on_a_scheduler_of_others_and_upkeep_mends_the
     .await;
     moto.request(Method::POST, "/schedules/nightly-report", Some(like))
         .await;
+
     let stack = start().await;
+
     assert_eq!(moto.schedules().await, [job.as_str(), "nightly-report"]);
     assert_eq!(stack.get(&format!("/prices/poll/{job}")).await.0, 200);
 }

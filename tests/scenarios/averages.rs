@@ -9,7 +9,8 @@ use sqlx::PgPool;
 
 const SYMBOLS: [&str; 5] = ["AAPL", "FB", "GOOG", "IBM", "MSFT"];
 
-/// Points whose stored average is not the mean of theirs and the up to four prices before them.
+/// The number of points whose stored average is not the mean of their price and the up to four
+/// before it, or whose stored count is wrong.
 async fn wrong_averages(database: &PgPool) -> i64 {
     sqlx::query_scalar(
         "select count(*) from (
@@ -50,6 +51,7 @@ async fn two_minutes_of_ticks(database: &[(&str, &str)]) {
     };
     let stack = Stack::start(options).await.unwrap();
     let job = stack.poll(&SYMBOLS, 2).await;
+
     let database = stack.database().unwrap();
 
     // Two minutes of ticks: from the first to the sixtieth, by the job's own runs.
@@ -62,6 +64,7 @@ async fn two_minutes_of_ticks(database: &[(&str, &str)]) {
             .filter(|runs| *runs >= 60)
     })
     .await;
+
     let (status, _) = stack
         .request(
             reqwest::Method::DELETE,
@@ -77,6 +80,7 @@ async fn two_minutes_of_ticks(database: &[(&str, &str)]) {
     .fetch_all(&database)
     .await
     .unwrap();
+
     assert_eq!(
         counts
             .iter()
@@ -84,9 +88,11 @@ async fn two_minutes_of_ticks(database: &[(&str, &str)]) {
             .collect::<Vec<_>>(),
         SYMBOLS
     );
+
     for (symbol, count) in counts {
         assert!((59..=62).contains(&count), "{symbol} has {count} points");
     }
+
     assert_eq!(wrong_averages(&database).await, 0);
 
     let (_, average) = stack.get("/prices/average?symbol=MSFT").await;
@@ -117,6 +123,7 @@ async fn before_five_ticks_the_average_shows_how_many_points_it_has() {
         (points == 5).then_some(())
     })
     .await;
+
     assert!(seen.is_sorted(), "{seen:?}");
     assert!(
         seen.iter().any(|points| *points < 5),
@@ -129,6 +136,7 @@ async fn before_five_ticks_the_average_shows_how_many_points_it_has() {
         (&"active".into(), &0.into()),
         "{state}"
     );
+
     let (_, jobs) = stack.get("/prices/poll").await;
     assert_eq!(jobs["items"].as_array().map(Vec::len), Some(1));
     assert_eq!(jobs["next_cursor"], Value::Null);
@@ -139,6 +147,7 @@ async fn before_five_ticks_the_average_shows_how_many_points_it_has() {
         204
     );
     assert_eq!(stack.get(&path).await.0, 404);
+
     let schedules: Value = reqwest::get(format!(
         "{}/schedules?NamePrefix={job}",
         stack.ready.scheduler_url
@@ -149,6 +158,7 @@ async fn before_five_ticks_the_average_shows_how_many_points_it_has() {
     .await
     .map(|text| serde_json::from_str(&text).unwrap())
     .unwrap();
+
     assert_eq!(
         schedules["Schedules"].as_array().map(Vec::len),
         Some(0),

@@ -1,4 +1,4 @@
-//! Every codec that brokers and clients know, whoever compressed.
+//! Every codec that brokers and clients support, whether the producer compresses or the topic does.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 
 const CODECS: [&str; 4] = ["gzip", "snappy", "lz4", "zstd"];
-/// Records of a batch: enough that compressing pays, so that it is done.
+/// The records in a batch: enough that compression makes it smaller, so that it is applied.
 const RECORDS: u32 = 100;
 
-/// Has the producer send records of one batch, and waits until each is a point.
+/// Sends records in one batch, and waits until each is a point.
 async fn averaged(stack: &Stack, producer: &Producer, symbol: &str) {
     let records = (0..RECORDS).map(|number| {
         let (minute, second) = (number / 60, number % 60);
@@ -23,7 +23,9 @@ async fn averaged(stack: &Stack, producer: &Producer, symbol: &str) {
         );
         async move { producer.send(symbol, event.as_bytes()).await }
     });
+
     try_join_all(records).await.unwrap();
+
     until(
         &format!("average of {symbol}"),
         Duration::from_secs(30),
@@ -46,6 +48,7 @@ async fn batches_that_producers_compress_are_averaged_whatever_the_codec() {
     })
     .await
     .unwrap();
+
     for codec in CODECS {
         let producer = Producer::compressing(&stack.ready.kafka_bootstrap_servers, codec).unwrap();
         averaged(&stack, &producer, &codec.to_uppercase()).await;
@@ -62,21 +65,26 @@ async fn batches_that_the_topic_compresses_are_averaged_whatever_the_codec() {
         flags,
         ..Options::default()
     };
+
     let stack = Stack::start(options).await.unwrap();
+
     let servers = &stack.ready.kafka_bootstrap_servers;
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", servers)
         .create()
         .unwrap();
     let producer = stack.producer().unwrap();
+
     for codec in CODECS {
         let compress =
             AlterConfig::new(ResourceSpecifier::Topic(PRICE_EVENTS)).set("compression.type", codec);
+
         let altered = admin
             .alter_configs([&compress], &AdminOptions::new())
             .await
             .unwrap();
         assert!(altered.iter().all(Result::is_ok), "{altered:?}");
+
         averaged(&stack, &producer, &codec.to_uppercase()).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Events that nobody averages show in `/health`, on the broker that the emulator brings.
+//! Events that are not averaged show in `/health`, on the broker that the emulator starts.
 
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ async fn health_is_degraded_while_events_are_not_averaged_and_names_the_partitio
     })
     .await
     .unwrap();
+
     let well = status(&stack, "ok").await;
     let averaging = &well["checks"]["averaging"];
     assert_eq!(
@@ -38,18 +39,20 @@ async fn health_is_degraded_while_events_are_not_averaged_and_names_the_partitio
         "{well}"
     );
 
-    // Nobody can store a point of any series while these are locked.
+    // No point of any series can be stored while the fences are locked.
     let database = stack.database().unwrap();
     let mut holder = database.begin().await.unwrap();
     sqlx::query("select from ingest_fences for update")
         .execute(&mut *holder)
         .await
         .unwrap();
+
     let (symbol, minutes_ago) = ("AAPL", chrono::Utc::now() - chrono::TimeDelta::minutes(5));
     let event = format!(
         r#"{{"symbol":"{symbol}","price":1,"timestamp":"{}","source":"test"}}"#,
         minutes_ago.to_rfc3339()
     );
+
     let producer = stack.producer().unwrap();
     producer
         .send_at(symbol, event.as_bytes(), minutes_ago.timestamp_millis())

@@ -1,4 +1,5 @@
-//! A page of another site that has a visitor's browser call a stack on the visitor's machine.
+//! A page of another site that makes a visitor's browser send requests to a stack on the visitor's
+//! machine.
 
 use e2e::stack::{Options, Stack};
 
@@ -11,22 +12,28 @@ async fn a_page_of_another_site_makes_no_job_whatever_it_calls_its_body() {
     })
     .await
     .unwrap();
+
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("{}/prices/poll", stack.ready.url);
+
     let post = async |headers: &[(&str, &str)]| {
         let body = r#"{"symbols":["AAPL"],"interval":60,"provider":"replay"}"#;
+
         let request = headers
             .iter()
             .fold(client.post(&url), |request, (name, value)| {
                 request.header(*name, *value)
             });
+
         request.body(body).send().await.unwrap().status().as_u16()
     };
+
     let (text, json) = (
         ("content-type", "text/plain"),
         ("content-type", "application/json"),
     );
     let evil = ("origin", "https://evil.example");
+
     assert_eq!(post(&[text, evil]).await, 403);
     assert_eq!(
         post(&[json, evil, ("sec-fetch-site", "cross-site")]).await,
@@ -35,6 +42,7 @@ async fn a_page_of_another_site_makes_no_job_whatever_it_calls_its_body() {
     assert_eq!(post(&[json, ("origin", "null")]).await, 403);
     assert_eq!(post(&[text]).await, 415);
     assert_eq!(post(&[]).await, 415);
+
     assert_eq!(
         stack.get("/prices/poll").await.1["items"],
         serde_json::json!([]),

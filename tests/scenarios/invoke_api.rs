@@ -1,4 +1,4 @@
-//! Functions invoked one by one, and a stack whose functions run in another emulator.
+//! Functions invoked individually, and a stack whose functions run in another emulator.
 
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ async fn start(data: &std::path::Path) -> Stack {
 async fn every_example_event_is_answered_by_its_function() {
     let data = tempfile::tempdir().unwrap();
     let stack = start(data.path()).await;
+
     for (event, status) in [
         ("api-latest", 200),
         ("api-poll", 202),
@@ -32,10 +33,12 @@ async fn every_example_event_is_answered_by_its_function() {
             "{event}"
         );
     }
+
     assert_eq!(
         stack.invoke("poller", "poller-tick").await["ended"],
         "no_such_job"
     );
+
     let batch = stack.invoke("market-data-averager", "averager-batch").await;
     assert_eq!(
         (&batch["added"], &batch["rejected"]),
@@ -46,6 +49,7 @@ async fn every_example_event_is_answered_by_its_function() {
         (&again["added"], &again["superseded"]),
         (&Value::from(0), &Value::from(2))
     );
+
     for event in ["upkeep-create", "upkeep-scheduled"] {
         assert!(
             stack.invoke("upkeep", event).await["migrated"].is_number(),
@@ -67,6 +71,7 @@ async fn said_by_boto3(invoke_url: &str) -> Value {
     program
         .arg(workspace().join("tests/scenarios/invoke_with_boto3.py"))
         .arg(invoke_url);
+
     let output = program.output().await.unwrap();
 
     let error = String::from_utf8_lossy(&output.stderr);
@@ -91,6 +96,7 @@ async fn boto3_invokes_functions_and_reads_their_errors_as_it_does_in_aws() {
         (&answer["version"], &answer["payload"]["statusCode"]),
         (&json!("$LATEST"), &json!(200))
     );
+
     let answer = &said["failed"];
     assert_eq!(
         (&answer["status"], &answer["function_error"]),
@@ -98,6 +104,7 @@ async fn boto3_invokes_functions_and_reads_their_errors_as_it_does_in_aws() {
         "{said}"
     );
     assert_eq!(answer["payload"]["errorType"], "UnreadableEvent", "{said}");
+
     for (kind, status) in [("event", 202), ("dry_run", 204)] {
         assert_eq!(
             (&said[kind]["status"], &said[kind]["payload"]),
@@ -105,6 +112,7 @@ async fn boto3_invokes_functions_and_reads_their_errors_as_it_does_in_aws() {
             "{said}"
         );
     }
+
     assert_eq!(
         said["unknown"]["Code"], "ResourceNotFoundException",
         "{said}"
@@ -112,7 +120,7 @@ async fn boto3_invokes_functions_and_reads_their_errors_as_it_does_in_aws() {
     let message = said["unknown"]["Message"].as_str().unwrap();
     assert!(message.ends_with(":function:no-such-function"), "{said}");
 
-    // Taken over is not done: the averager is invoked after that.
+    // 202 means accepted, not done: the averager is invoked afterwards.
     let stored = "/prices/history?symbol=EXAMPLE&provider=example";
     let points = async || {
         stack.get(stored).await.1["items"]
@@ -120,6 +128,7 @@ async fn boto3_invokes_functions_and_reads_their_errors_as_it_does_in_aws() {
             .filter(|items| items.len() == 2)
             .cloned()
     };
+
     until(
         "both points of the asynchronous batch",
         Duration::from_secs(30),
@@ -139,13 +148,16 @@ async fn an_emulator_takes_the_functions_of_another_one() {
             &host.ready.kafka_bootstrap_servers,
         ),
     ];
+
     let flags = ["--functions", host.ready.invoke_url.as_str()];
+
     let options = Options {
         data_directory: data.path().join("other"),
         environment: &environment,
         flags: &flags,
     };
     let other = Stack::start(options).await.unwrap();
+
     assert_ne!(other.ready.url, host.ready.url);
     assert_eq!(other.get("/prices/latest?symbol=AAPL").await.0, 200);
     assert_eq!(other.get("/no/such/path").await.0, 404);
@@ -154,6 +166,7 @@ async fn an_emulator_takes_the_functions_of_another_one() {
         Vec::<u32>::new(),
         "it starts no functions of its own"
     );
+
     drop(host);
     assert_eq!(
         other.get("/prices/latest?symbol=AAPL").await.0,

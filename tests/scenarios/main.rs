@@ -1,4 +1,5 @@
-//! Scenarios through the whole stack: real Postgres, real function binaries, the emulator as a person starts it.
+//! Scenarios through the whole stack: real Postgres, real function binaries, and the emulator as a
+//! user starts it.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The emulator's place in its consumer group.
+//! The emulator's membership in its consumer group.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 const ENVIRONMENT: [(&str, &str); 1] = [("REPLAY_STEP_SECONDS", "1")];
 
-/// Joins the emulator's group under the emulator's own name, which shuts the emulator out, and leaves.
+/// Joins the emulator's group under the emulator's own name, so that Kafka fences the emulator, and
+/// leaves.
 fn impostor(bootstrap_servers: &str, member: &str) -> anyhow::Result<()> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap_servers)
@@ -18,16 +19,19 @@ fn impostor(bootstrap_servers: &str, member: &str) -> anyhow::Result<()> {
         .set("session.timeout.ms", "6000")
         .set("enable.auto.commit", "false")
         .create()?;
+
     consumer.subscribe(&["price-events"])?;
+
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
     while consumer.assignment()?.count() == 0 {
         anyhow::ensure!(
             std::time::Instant::now() < deadline,
             "no partitions were assigned"
         );
-        // What it reads it does not commit.
+        // Nothing is committed, so the emulator reads these records again.
         drop(consumer.poll(Duration::from_millis(100)));
     }
+
     Ok(())
 }
 
@@ -42,8 +46,10 @@ async fn an_emulator_that_kafka_shut_out_joins_again_and_averages_on() {
         flags,
     };
     let stack = Stack::start(options).await.unwrap();
+
     let member = std::fs::read_to_string(data.path().join("group-member")).unwrap();
     let servers = stack.ready.kafka_bootstrap_servers.clone();
+
     tokio::task::spawn_blocking(move || impostor(&servers, &member))
         .await
         .unwrap()

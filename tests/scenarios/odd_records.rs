@@ -1,4 +1,5 @@
-//! Records that no well-behaved producer would send: none of them ends the reader or holds up another.
+//! Records that no well-behaved producer would send: none of them ends the reader or delays another
+//! record.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,7 +19,7 @@ fn event(second: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Name and value of the headers of one record each.
+/// Names and values of headers, a list for each record.
 fn odd_headers() -> Vec<Vec<RawHeader>> {
     vec![
         vec![(b"pa\xeds".to_vec(), Some(b"x".to_vec()))],
@@ -61,8 +62,10 @@ async fn until_points(stack: &Stack, count: usize) {
 async fn records_with_any_headers_become_points_and_those_behind_them_too() {
     let data = tempfile::tempdir().unwrap();
     let stack = stack(&data).await;
+
     let headers = odd_headers();
     let odd = headers.len();
+
     let mut records: Vec<_> = headers
         .into_iter()
         .chain([Vec::new()])
@@ -73,13 +76,16 @@ async fn records_with_any_headers_become_points_and_those_behind_them_too() {
             ..RawRecord::default()
         })
         .collect();
+
     records[0].key = Some(b"\xff\xfe".to_vec());
     records[1].key = Some(Vec::new());
+
     let batch = RawBatch {
         timestamp: Utc::now().timestamp_millis(),
         codec: 0,
         records,
     };
+
     send(
         &stack.ready.kafka_bootstrap_servers,
         PRICE_EVENTS,
@@ -88,6 +94,7 @@ async fn records_with_any_headers_become_points_and_those_behind_them_too() {
     )
     .await
     .unwrap();
+
     until_points(&stack, odd + 1).await;
 }
 
@@ -95,6 +102,7 @@ async fn records_with_any_headers_become_points_and_those_behind_them_too() {
 async fn a_record_without_a_time_reaches_the_function_as_one_without_a_time() {
     let data = tempfile::tempdir().unwrap();
     let stack = stack(&data).await;
+
     let (tombstone, untimed) = (
         RawRecord::default(),
         RawRecord {
@@ -102,11 +110,13 @@ async fn a_record_without_a_time_reaches_the_function_as_one_without_a_time() {
             ..RawRecord::default()
         },
     );
+
     let batch = RawBatch {
         timestamp: -1,
         codec: 0,
         records: vec![tombstone, untimed],
     };
+
     send(
         &stack.ready.kafka_bootstrap_servers,
         PRICE_EVENTS,
@@ -115,10 +125,13 @@ async fn a_record_without_a_time_reaches_the_function_as_one_without_a_time() {
     )
     .await
     .unwrap();
+
     let database = stack.database().unwrap();
-    // Before 1970: with a time of nought they would be of 1970, whose quotes are good.
+    // Delivered as -1, a moment before 1970. As 0 they would count as quoted in 1970, which is
+    // accepted.
     until("both in quarantine", Duration::from_secs(30), async || {
         let query = "select count(*) from rejected_events where record_timestamp < 'epoch'";
+
         let kept: i64 = sqlx::query_scalar(query)
             .fetch_one(&database)
             .await
@@ -128,7 +141,7 @@ async fn a_record_without_a_time_reaches_the_function_as_one_without_a_time() {
     .await;
 }
 
-/// What `emulator health` tells, and whether it succeeds.
+/// Whether `emulator health` succeeds, and what it reports.
 async fn health(data: &Path) -> (bool, Value) {
     let mut command = tokio::process::Command::new(binaries::directory().unwrap().join("emulator"));
     let told = command
@@ -137,6 +150,7 @@ async fn health(data: &Path) -> (bool, Value) {
         .output()
         .await
         .unwrap();
+
     (
         told.status.success(),
         serde_json::from_slice(&told.stdout).unwrap_or_default(),
@@ -153,12 +167,15 @@ async fn a_partition_that_cannot_be_read_fails_the_health_command_which_names_it
         flags,
         ..Options::default()
     };
+
     let stack = Stack::start(options).await.unwrap();
+
     assert!(
         health(data.path()).await.0,
         "{:?}",
         health(data.path()).await.1
     );
+
     let batch = |codec| RawBatch {
         timestamp: Utc::now().timestamp_millis(),
         codec,
@@ -167,11 +184,14 @@ async fn a_partition_that_cannot_be_read_fails_the_health_command_which_names_it
             ..RawRecord::default()
         }],
     };
+
     let servers = &stack.ready.kafka_bootstrap_servers;
-    // A real broker refuses a codec that does not exist; the embedded one takes what it gets.
+    // A real broker refuses a codec that does not exist; the embedded one accepts any batch.
     send(servers, PRICE_EVENTS, 4, &batch(7)).await.unwrap();
+
     send(servers, PRICE_EVENTS, 0, &batch(0)).await.unwrap();
     until_points(&stack, 1).await;
+
     let trouble = until("trouble", Duration::from_secs(90), async || {
         let (succeeds, told) = health(data.path()).await;
         told["troubles"][0]
@@ -180,6 +200,7 @@ async fn a_partition_that_cannot_be_read_fails_the_health_command_which_names_it
             .map(str::to_owned)
     })
     .await;
+
     assert!(
         trouble.starts_with("partition 4 of price-events has not been read beyond offset 0"),
         "{trouble}"

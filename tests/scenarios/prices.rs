@@ -30,6 +30,7 @@ async fn a_price_that_is_read_becomes_a_point_with_its_average_through_kafka() {
             .cloned()
     })
     .await;
+
     assert_eq!(stored.len(), 1, "one quote is one point");
     assert_eq!(
         (&stored[0]["price"], &stored[0]["timestamp"]),
@@ -53,6 +54,7 @@ async fn a_price_that_is_read_becomes_a_point_with_its_average_through_kafka() {
         (&1.into(), &5.into()),
         "{average}"
     );
+
     let (_, symbols) = stack.get("/symbols").await;
     assert_eq!(symbols["items"][0]["provider"], "replay", "{symbols}");
 }

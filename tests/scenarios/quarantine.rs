@@ -21,7 +21,9 @@ async fn a_bad_record_is_quarantined_while_its_neighbours_become_points() {
     })
     .await
     .unwrap();
+
     let producer = stack.producer().unwrap();
+
     producer.send("ACME", &event("1.5", 1)).await.unwrap();
     let (partition, offset) = producer
         .send("ACME", b"{\"symbol\":\"ACME\"}")

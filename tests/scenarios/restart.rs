@@ -1,4 +1,4 @@
-//! Stopping, killing and starting again.
+//! Stopping, killing and restarting a stack.
 
 use std::ops::Range;
 use std::path::Path;
@@ -34,12 +34,13 @@ async fn points(stack: &Stack) -> i64 {
         .unwrap()
 }
 
-/// Waits until the job has polled a tick after `than`; gives that tick's time.
+/// Waits until the job has polled a tick after `than`, and returns that tick's time.
 async fn tick_after(stack: &Stack, job: &str, than: Option<&Value>) -> Value {
     until("newer tick", Duration::from_secs(30), async || {
         let (_, state) = stack.get(&format!("/prices/poll/{job}")).await;
         let run = &state["last_run"];
         let newer = than.is_none_or(|than| run["tick_time"].as_str() > than.as_str());
+
         (newer && run["status"] == "succeeded").then(|| run["tick_time"].clone())
     })
     .await
@@ -51,10 +52,12 @@ async fn prices_jobs_and_schedules_survive_a_stop_which_leaves_no_process_behind
     let stack = start(data.path()).await;
     let job = stack.poll(&["AAPL", "IBM"], 1).await;
     let tick = tick_after(&stack, &job, None).await;
+
     until("point", Duration::from_secs(10), async || {
         (points(&stack).await > 0).then_some(())
     })
     .await;
+
     let before = points(&stack).await;
     let pids = stack.processes();
     assert!(
@@ -80,17 +83,21 @@ async fn after_kill_9_of_the_emulator_the_next_start_works_at_once_and_goes_on()
     let stack = start(data.path()).await;
     let job = stack.poll(&["MSFT"], 1).await;
     let tick = tick_after(&stack, &job, None).await;
+
     until("point", Duration::from_secs(10), async || {
         (points(&stack).await > 0).then_some(())
     })
     .await;
+
     let before = points(&stack).await;
+
     assert_eq!(stack.stop(Signal::SIGKILL).await, None);
     let orphans = processes::all(data.path());
 
     let stack = start(data.path()).await;
     tick_after(&stack, &job, Some(&tick)).await;
     assert!(points(&stack).await >= before);
+
     let running = stack.processes();
     let taken_over = stack.postgres().await;
     for orphan in orphans.into_iter().filter(|pid| *pid != taken_over) {
@@ -99,16 +106,18 @@ async fn after_kill_9_of_the_emulator_the_next_start_works_at_once_and_goes_on()
             "{orphan} of the killed stack still runs beside {running:?}"
         );
     }
+
     let doubled: i64 = sqlx::query_scalar(
         "select count(*) from (select from price_points group by series_id, quoted_at having count(*) > 1) d",
     )
     .fetch_one(&stack.database().unwrap())
     .await
     .unwrap();
+
     assert_eq!(doubled, 0);
 }
 
-/// Produces events of seven series, one after the other as it is acknowledged, each of another second.
+/// Publishes events of seven series, one after the other is acknowledged, each of another second.
 pub(crate) async fn produce(stack: &Stack, numbers: Range<u32>) {
     let producer = stack.producer().unwrap();
     for number in numbers {
@@ -121,20 +130,22 @@ pub(crate) async fn produce(stack: &Stack, numbers: Range<u32>) {
     }
 }
 
-/// Points of what [`produce`] produced.
+/// The number of points that come from [`produce`].
 async fn made_points(database: &PgPool) -> Option<i64> {
     let counted =
         "select count(*) from price_points join series using (series_id) where provider = 'made'";
     sqlx::query_scalar(counted).fetch_one(database).await.ok()
 }
 
-/// Waits until exactly these many produced events are points, each with its exact average.
+/// Waits until exactly this number of published events are points, and checks the averages of five
+/// points.
 pub(crate) async fn assert_exact(stack: &Stack, events: u32) {
     let database = stack.database().unwrap();
     until("every event", Duration::from_secs(60), async || {
         (made_points(&database).await? == i64::from(events)).then_some(())
     })
     .await;
+
     let wrong: i64 = sqlx::query_scalar(
         "select count(*) from (
              select moving_average, points, sum(price) over w as total, count(*) over w as counted
@@ -144,6 +155,7 @@ pub(crate) async fn assert_exact(stack: &Stack, events: u32) {
     .fetch_one(&database)
     .await
     .unwrap();
+
     assert_eq!(wrong, 0);
 }
 
@@ -163,12 +175,13 @@ async fn killing_the_averager_loses_and_doubles_nothing_on_a_postgres_of_the_use
         environment: &environment,
         flags: &[],
     };
+
     kill_averagers(&Stack::start(options).await.unwrap()).await;
 }
 
 async fn kill_averagers(stack: &Stack) {
     let kill = async {
-        // Each kill hits another averager, which has begun its work.
+        // Each kill ends another averager that has started its work.
         for _ in 0..5 {
             let averager = stack.instance("averager").await;
             processes::kill_9(averager);
@@ -178,6 +191,7 @@ async fn kill_averagers(stack: &Stack) {
             .await;
         }
     };
+
     tokio::join!(produce(stack, 1..3_001), kill);
     assert_exact(stack, 3_000).await;
 }
@@ -189,12 +203,14 @@ async fn after_kill_9_of_everything_at_once_what_kafka_acknowledged_becomes_poin
     let stack = start_with(data.path(), &["--broker", "kafka"]).await;
     produce(&stack, 1..1_001).await;
     assert_exact(&stack, 1_000).await;
-    // The averagers stand still while more is acknowledged: they wait for their fences.
+
+    // The averagers wait for their fences while more events are acknowledged.
     let mut holder = stack.database().unwrap().begin().await.unwrap();
     sqlx::query("lock table ingest_fences in exclusive mode")
         .execute(&mut *holder)
         .await
         .unwrap();
+
     produce(&stack, 1_001..2_001).await;
     assert_eq!(made_points(&stack.database().unwrap()).await, Some(1_000));
 
@@ -217,6 +233,7 @@ async fn functions_and_postgres_that_die_are_started_again() {
     let data = tempfile::tempdir().unwrap();
     let stack = start(data.path()).await;
     assert_eq!(stack.get("/prices/latest?symbol=AAPL").await.0, 200);
+
     processes::kill_9(stack.instance("api").await);
     assert_eq!(
         stack.get("/health").await.0,

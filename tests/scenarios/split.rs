@@ -1,4 +1,4 @@
-//! Emulators that share the functions out among themselves.
+//! Emulators that divide the functions among themselves.
 
 use std::path::Path;
 use std::time::Duration;
@@ -34,20 +34,25 @@ async fn averagers_in_emulators_of_their_own_start_first_and_are_stopped_and_kil
         ("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers()),
         ("REPLAY_STEP_SECONDS", "1"),
     ];
+
     let data = tempfile::tempdir().unwrap();
     let (rest, first, second) = (
         data.path().join("rest"),
         data.path().join("first"),
         data.path().join("second"),
     );
-    // An averager waits for the schema and the topics, which upkeep makes.
+
+    // An averager waits for the schema and the topics, which upkeep creates.
     let (averager, main) = tokio::join!(
         start(&first, &environment, &AVERAGER),
         start(&rest, &environment, &REST)
     );
+
     assert!(averager.ready.url.is_empty() && averager.ready.scheduler_url.is_empty());
+
     let other = start(&second, &environment, &AVERAGER).await;
     let job = main.poll(&["AAPL", "IBM"], 1).await;
+
     produce(&main, 1..1_001).await;
 
     assert_eq!(averager.stop(Signal::SIGTERM).await, Some(0));
@@ -59,10 +64,13 @@ async fn averagers_in_emulators_of_their_own_start_first_and_are_stopped_and_kil
     assert_eq!(main.stop(Signal::SIGTERM).await, Some(0));
     produce(&averager, 2_001..2_101).await;
     assert_exact(&averager, 2_100).await;
+
     let main = start(&rest, &environment, &REST).await;
     let ticks =
         async || main.get(&format!("/prices/poll/{job}")).await.1["last_run"]["tick_time"].clone();
+
     let before = ticks().await;
+
     until(
         "tick after the restart",
         Duration::from_secs(60),
@@ -76,31 +84,37 @@ async fn averagers_in_emulators_of_their_own_start_first_and_are_stopped_and_kil
 async fn a_job_made_in_one_emulator_is_polled_in_another_and_averaged_in_a_third() {
     let broker = Broker::start().unwrap();
     let database = e2e::postgres::empty_database_url().await.unwrap();
+
     let data = tempfile::tempdir().unwrap();
     let shared = [
         ("DATABASE_URL", database.as_str()),
         ("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers()),
         ("REPLAY_STEP_SECONDS", "1"),
     ];
+
     let poller = start(
         &data.path().join("poller"),
         &shared,
         &["--only", "poller", "--only", "upkeep"],
     )
     .await;
+
     let scheduler = poller.ready.scheduler_url.clone();
     let with_scheduler = [
         &shared[..],
         &[("AWS_ENDPOINT_URL_SCHEDULER", scheduler.as_str())],
     ]
     .concat();
+
     let api = start(
         &data.path().join("api"),
         &with_scheduler,
         &["--only", "api"],
     )
     .await;
+
     let _averager = start(&data.path().join("averager"), &shared, &AVERAGER).await;
+
     assert!(poller.ready.url.is_empty() && api.ready.scheduler_url.is_empty());
 
     let job = api.poll(&["AAPL"], 1).await;
@@ -113,22 +127,26 @@ async fn a_job_made_in_one_emulator_is_polled_in_another_and_averaged_in_a_third
         },
     )
     .await;
+
     let path = format!("/prices/poll/{job}");
     assert_eq!(
         api.request(reqwest::Method::DELETE, &path, None).await.0,
         204
     );
 
-    // Prices are read without the scheduler; jobs wait for it.
+    // Prices are read without the scheduler; creating a job fails without it.
     assert_eq!(poller.stop(Signal::SIGTERM).await, Some(0));
     assert_eq!(api.stop(Signal::SIGTERM).await, Some(0));
+
     let api = start(
         &data.path().join("api"),
         &with_scheduler,
         &["--only", "api"],
     )
     .await;
+
     assert_eq!(api.get("/prices/latest?symbol=AAPL").await.0, 200);
+
     let body = serde_json::json!({"symbols": ["AAPL"], "provider": "replay"});
     assert_eq!(
         api.request(reqwest::Method::POST, "/prices/poll", Some(&body))
@@ -144,6 +162,7 @@ async fn what_cannot_be_shared_out_so_is_refused_in_one_line_with_exit_status_2(
         ("DATABASE_URL", "postgres://me@127.0.0.1:1/prices"),
         ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1"),
     ];
+
     for (environment, flags, said) in [
         (
             &shared[..],
@@ -178,6 +197,7 @@ async fn what_cannot_be_shared_out_so_is_refused_in_one_line_with_exit_status_2(
             environment,
             flags,
         };
+
         let (status, stderr) = Stack::refusal(options).await.unwrap();
         assert_eq!(status, Some(2), "{flags:?}: {stderr}");
         assert!(

@@ -1,4 +1,4 @@
-//! Bad input, and backing services that are away.
+//! Bad input, and backing services that are unavailable.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ async fn every_bad_input_is_answered_with_a_problem_that_names_it() {
     })
     .await
     .unwrap();
+
     for (path, status, text) in [
         ("/prices/latest?symbol=NOSUCH", 404, "NOSUCH"),
         ("/prices/latest?symbol=AAPL&provider=nobody", 400, "replay"),
@@ -34,17 +35,21 @@ async fn every_bad_input_is_answered_with_a_problem_that_names_it() {
         assert!(problem.to_string().contains(text), "{path}: {problem}");
         assert_eq!(problem["status"], status, "{path}: {problem}");
     }
+
     let body = json!({"symbols": ["AAPL", "aapl", "", "A B"], "interval": 0, "provider": "replay"});
     let (status, problem) = stack
         .request(Method::POST, "/prices/poll", Some(&body))
         .await;
+
     assert_eq!(status, 422);
+
     let places: Vec<&str> = problem["errors"]
         .as_array()
         .unwrap()
         .iter()
         .filter_map(|error| error["location"].as_str())
         .collect();
+
     for place in [
         "body.symbols[1]",
         "body.symbols[2]",
@@ -53,10 +58,12 @@ async fn every_bad_input_is_answered_with_a_problem_that_names_it() {
     ] {
         assert!(places.contains(&place), "{place} in {problem}");
     }
+
     assert_eq!(
         stack.request(Method::PUT, "/prices/poll", None).await.0,
         405
     );
+
     let large = json!({"symbols": ["A".repeat(1 << 20)]});
     assert_eq!(
         stack
@@ -83,6 +90,7 @@ async fn a_malformed_variable_ends_the_start_with_exit_status_2_and_one_line_tha
             environment: &environment,
             flags: &[],
         };
+
         let (status, stderr) = Stack::refusal(options).await.unwrap();
         assert_eq!(status, Some(2), "{variable}: {stderr}");
         assert_eq!(
@@ -119,7 +127,8 @@ async fn a_postgres_that_does_not_let_the_functions_in_ends_the_start_with_its_r
     .await;
 }
 
-/// Nothing listens on port 1.
+/// Asserts that the start fails with exit status 1 and names the variable, but no password. Nothing
+/// listens on port 1.
 async fn ends_the_start(variable: &str, value: &str, shown: &str) {
     let data = tempfile::tempdir().unwrap();
     let environment = [(variable, value)];
@@ -128,8 +137,10 @@ async fn ends_the_start(variable: &str, value: &str, shown: &str) {
         environment: &environment,
         flags: &[],
     };
+
     let (status, stderr) = Stack::refusal(options).await.unwrap();
     assert_eq!(status, Some(1), "{stderr}");
+
     let last = stderr.lines().next_back().unwrap_or_default();
     assert!(last.contains(variable) && last.contains(shown), "{stderr}");
     assert!(!stderr.contains("secret"), "{stderr}");
@@ -145,9 +156,12 @@ async fn a_database_of_the_users_own_is_brought_up_to_date_and_used() {
         environment: &environment,
         flags: &[],
     };
+
     let stack = Stack::start(options).await.unwrap();
     assert_eq!(stack.ready.database_url, url);
+
     assert_eq!(stack.get("/prices/latest?symbol=FB").await.0, 200);
+
     until(
         "point in the user's database",
         Duration::from_secs(10),
@@ -157,6 +171,7 @@ async fn a_database_of_the_users_own_is_brought_up_to_date_and_used() {
                 .fetch_one(&database)
                 .await
                 .unwrap();
+
             (count == 1).then_some(())
         },
     )

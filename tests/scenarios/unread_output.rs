@@ -1,4 +1,5 @@
-//! Nobody reads what the emulator prints: a pipe that is full, a pager, a terminal after Ctrl-S.
+//! The emulator's output is not read: its pipe is full, as behind a pager or a terminal after
+//! Ctrl-S.
 
 use e2e::stack::{Options, Stack};
 use nix::sys::signal::Signal;
@@ -7,7 +8,7 @@ use serde_json::Value;
 #[tokio::test]
 async fn a_stack_whose_output_nobody_reads_serves_invokes_schedules_and_stops() {
     let data = tempfile::tempdir().unwrap();
-    // Each part writes lines while it works.
+    // With `trace`, each part logs while it works.
     let environment = [("RUST_LOG", "trace")];
     let options = Options {
         data_directory: data.path().into(),
@@ -22,6 +23,7 @@ async fn a_stack_whose_output_nobody_reads_serves_invokes_schedules_and_stops() 
         stack.invoke("poller", "poller-tick").await["ended"],
         "no_such_job"
     );
+
     let schedules = reqwest::get(format!("{}/schedules", stack.ready.scheduler_url))
         .await
         .unwrap();

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
 
-/// The folder with the built emulator and functions: the one that `TEST_BIN_DIR` names, else this binary's own, after
-/// building them on the first call of a process.
+/// The folder with the built emulator and functions: the one that `TEST_BIN_DIR` names, otherwise
+/// the folder of this binary. The first call in a process builds them there.
 ///
 /// # Errors
 /// When cargo cannot build them.
@@ -19,13 +19,13 @@ pub fn directory() -> anyhow::Result<&'static Path> {
     }
 }
 
-/// The folder with the functions that stacks run: the one that `TEST_FUNCTIONS_DIR` names, built by cargo or by
-/// cargo-lambda, else that of the emulator.
+/// The folder with the functions that stacks run: the one that `TEST_FUNCTIONS_DIR` names, built by
+/// cargo or by cargo-lambda, otherwise that of the emulator.
 ///
 /// # Errors
 /// When cargo cannot build them.
 pub fn functions() -> anyhow::Result<PathBuf> {
-    // From the workspace's root, where a person names it; tests run in their package's folder.
+    // Relative to the workspace's root, because tests run in their package's folder.
     named("TEST_FUNCTIONS_DIR").map_or_else(
         || directory().map(Path::to_path_buf),
         |directory| Ok(workspace().join(directory)),
@@ -43,13 +43,15 @@ fn build() -> anyhow::Result<PathBuf> {
     if let Some(directory) = named("TEST_BIN_DIR") {
         return Ok(directory);
     }
-    // A test runs from target/<profile>/deps; the binaries lie one folder above.
+
+    // A test runs from target/<profile>/deps; the binaries are one folder above.
     let this = std::env::current_exe().context("where this binary lies")?;
     let directory = this.parent().context("this binary lies nowhere")?;
     let directory = directory
         .parent()
         .filter(|_| directory.ends_with("deps"))
         .unwrap_or(directory);
+
     let mut cargo = Command::new(env!("CARGO"));
     cargo
         .args(["build", "--workspace", "--bins", "--quiet"])
@@ -60,10 +62,12 @@ fn build() -> anyhow::Result<PathBuf> {
     {
         cargo.arg("--release");
     }
+
     ensure!(
         cargo.status().context("starting cargo")?.success(),
         "cargo could not build the binaries"
     );
+
     Ok(directory.to_path_buf())
 }
 

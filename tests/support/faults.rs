@@ -1,7 +1,9 @@
-//! Faults on purpose: real Kafka, real Postgres and the real binaries, broken while a dirty stream of events flows.
+//! Deliberate faults: real Kafka, real Postgres and the real binaries, broken while a dirty stream
+//! of events flows.
 //!
-//! Every run has a seed, from which its stream and the moments of its faults follow, and ends in the same [`check`]:
-//! nothing that Kafka acknowledged is lost, nothing is doubled, every average is exact.
+//! Every run has a seed, which determines its stream and the moments of its faults. Every run ends
+//! in the same [`check`]: nothing that Kafka acknowledged is lost, nothing is stored twice, every
+//! average is exact.
 
 pub mod broker;
 pub mod cases;

@@ -1,4 +1,5 @@
-//! What the tests of whole parts share: a real Postgres, the built binaries, and the stack as a person starts it.
+//! Support for the tests of whole parts: a real Postgres, the built binaries, and the stack as a
+//! user starts it.
 
 pub mod binaries;
 pub mod faults;

@@ -1,5 +1,5 @@
-//! A real Postgres for tests: the one that `TEST_DATABASE_URL` names, else the emulator's own, started once per test
-//! process; every test gets a migrated database of its own.
+//! A real Postgres for tests: the one that `TEST_DATABASE_URL` names, otherwise the emulator's own,
+//! which is started once per test process. Every test gets a migrated database of its own.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -18,9 +18,10 @@ use crate::binaries;
 /// A new, migrated database of the test's own.
 ///
 /// # Errors
-/// When there is no Postgres to be had.
+/// When no Postgres can be reached or started.
 pub async fn database() -> anyhow::Result<PgPool> {
     let options = PgConnectOptions::from_str(&database_url().await?)?.disable_statement_logging();
+
     Ok(PgPoolOptions::new()
         .max_connections(10)
         .connect_with(options)
@@ -30,7 +31,7 @@ pub async fn database() -> anyhow::Result<PgPool> {
 /// The URL of a new, migrated database.
 ///
 /// # Errors
-/// When there is no Postgres to be had.
+/// When no Postgres can be reached or started.
 pub async fn database_url() -> anyhow::Result<String> {
     let server = server().await?;
     create(server, &server.template).await
@@ -39,19 +40,22 @@ pub async fn database_url() -> anyhow::Result<String> {
 /// The URL of a new database without a schema.
 ///
 /// # Errors
-/// When there is no Postgres to be had.
+/// When no Postgres can be reached or started.
 pub async fn empty_database_url() -> anyhow::Result<String> {
     create(server().await?, "template0").await
 }
 
 async fn create(server: &Server, template: &str) -> anyhow::Result<String> {
     let name = format!("test_{}", Uuid::new_v4().simple());
+
     let mut connection = PgConnectOptions::from_str(&server.url)?
         .disable_statement_logging()
         .connect()
         .await?;
-    // Cloning a template takes a lock on it; concurrent tests wait for each other here.
     let create = format!("create database {name} template {template}");
+
+    // Cloning a template locks it. Concurrent tests wait for each other here, until the one before
+    // closes its connection.
     sqlx::query("select pg_advisory_lock(81)")
         .execute(&mut connection)
         .await?;
@@ -59,6 +63,7 @@ async fn create(server: &Server, template: &str) -> anyhow::Result<String> {
         .execute(&mut connection)
         .await
         .context("creating a test database")?;
+
     with_database(&server.url, &name)
 }
 
@@ -68,10 +73,12 @@ pub(crate) fn with_database(url: &str, name: &str) -> anyhow::Result<String> {
         .map_or((url, String::new()), |(base, query)| {
             (base, format!("?{query}"))
         });
+
     let server = base
         .rfind('/')
         .map(|at| &base[..at])
         .context("the database URL names no database")?;
+
     Ok(format!("{server}/{name}{query}"))
 }
 
@@ -79,7 +86,7 @@ pub(crate) fn with_database(url: &str, name: &str) -> anyhow::Result<String> {
 struct Server {
     url: String,
     template: String,
-    // Closing its standard input ends an own server, also when this process is killed.
+    // Closing its standard input ends a Postgres of our own, even if this process is killed.
     _own: Option<(Child, ChildStdin)>,
 }
 
@@ -96,6 +103,7 @@ async fn start() -> anyhow::Result<Server> {
             (url, Some((child, stdin)))
         }
     };
+
     let template = format!("template_{}", Uuid::new_v4().simple());
     let mut connection = PgConnectOptions::from_str(&url)?
         .disable_statement_logging()
@@ -104,11 +112,14 @@ async fn start() -> anyhow::Result<Server> {
     sqlx::query(AssertSqlSafe(format!("create database {template}")))
         .execute(&mut connection)
         .await?;
+
     let pool = PgPoolOptions::new()
         .connect(&with_database(&url, &template)?)
         .await?;
     MIGRATOR.run(&pool).await?;
+    // Postgres refuses to clone a template that has connections.
     pool.close().await;
+
     Ok(Server {
         url,
         template,
@@ -119,6 +130,7 @@ async fn start() -> anyhow::Result<Server> {
 pub(crate) fn start_own() -> anyhow::Result<(String, Child, ChildStdin)> {
     remove_leftovers(PREFIX);
     let data = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
+
     let mut child = Command::new(binaries::directory()?.join("emulator"))
         .args([
             "postgres",
@@ -133,8 +145,10 @@ pub(crate) fn start_own() -> anyhow::Result<(String, Child, ChildStdin)> {
         .stdout(Stdio::piped())
         .spawn()
         .context("starting the emulator's Postgres")?;
+
     let stdin = child.stdin.take().context("its standard input")?;
     let stdout = BufReader::new(child.stdout.take().context("its standard output")?);
+
     for line in stdout.lines() {
         let event: serde_json::Value = serde_json::from_str(&line?).unwrap_or_default();
         if event["event"] == "ready" {
@@ -144,22 +158,25 @@ pub(crate) fn start_own() -> anyhow::Result<(String, Child, ChildStdin)> {
             return Ok((url.to_owned(), child, stdin));
         }
     }
+
     anyhow::bail!("the emulator's Postgres ended before it was ready; its messages stand above")
 }
 
 const PREFIX: &str = "market-data-test-postgres-";
 
-/// Removes the data of test processes that are gone, whose names are `prefix` and their pid: statics are not dropped at a
-/// process's end.
+/// Removes the data of test processes that have ended: folders named `prefix` and a pid. Nothing
+/// else removes them, because statics are not dropped when a process ends.
 pub(crate) fn remove_leftovers(prefix: &str) {
     let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else {
         return;
     };
+
     for entry in entries.flatten() {
         let name = entry.file_name();
-        // After the process id there may be a number.
+        // A number may follow the process id.
         let owner = name.to_str().and_then(|name| name.strip_prefix(prefix));
         let pid = owner.and_then(|owner| owner.split('-').next());
+
         if pid.is_some_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }

@@ -1,11 +1,12 @@
-//! The processes of a stack: found by the emulator's pid files, and by their parents.
+//! The processes of a stack, found by the pid files of the emulator, Postgres and Kafka.
 
 use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Pids of the running instances of a function ("averager") of the stack that keeps its data in `data_directory`.
+/// Pids of the running instances of a function ("averager") of the stack that keeps its data in
+/// `data_directory`.
 #[must_use]
 pub fn instances(data_directory: &Path, function: &str) -> Vec<u32> {
     let prefix = format!("market-data-{function}-");
@@ -45,14 +46,16 @@ pub fn all(data_directory: &Path) -> Vec<u32> {
         .collect()
 }
 
-/// What the emulator's pid files tell of, as far as it runs.
+/// The running processes that the emulator's pid files name, each with its file's name.
 fn noted(data_directory: &Path) -> Vec<(String, u32)> {
     let Ok(entries) = std::fs::read_dir(data_directory.join("run")) else {
         return Vec::new();
     };
+
     let files = entries
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok());
+
     let read = files.filter_map(|file| {
         let pid = file
             .strip_suffix(".pid")?
@@ -62,18 +65,21 @@ fn noted(data_directory: &Path) -> Vec<(String, u32)> {
             .ok()?;
         Some((file, pid))
     });
+
     read.filter(|(_, pid)| is_running(*pid)).collect()
 }
 
-/// Whether a process runs: a zombie, which waits for its parent only, does not.
+/// Whether a process is running. A zombie, which only waits for its parent, is not.
 #[must_use]
 pub fn is_running(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
     };
+
     let state = stat
         .rsplit_once(')')
         .and_then(|(_, rest)| rest.trim_start().chars().next());
+
     !matches!(state, None | Some('Z' | 'X'))
 }
 
@@ -82,7 +88,7 @@ pub fn kill_9(pid: u32) {
     signal(pid, Signal::SIGKILL);
 }
 
-/// Sends a signal; a process that is gone already is no error.
+/// Sends a signal; a process that has already ended is no error.
 pub fn signal(pid: u32, signal: Signal) {
     if let Ok(pid) = i32::try_from(pid) {
         let _gone = kill(Pid::from_raw(pid), signal);

@@ -1,6 +1,8 @@
-//! Records as no client library would write them: any bytes in any place, put together and sent by hand.
+//! Records as no client library would write them, with any bytes in any field, encoded and sent by
+//! hand.
 //!
-//! Format: <https://kafka.apache.org/documentation/#recordbatch>, in version 3 of Produce, the oldest that brokers take.
+//! Format: <https://kafka.apache.org/documentation/#recordbatch>, in version 3 of Produce, the
+//! oldest that brokers accept.
 
 use anyhow::{Context, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,32 +11,34 @@ use tokio::net::TcpStream;
 /// A header: its name and its value.
 pub type RawHeader = (Vec<u8>, Option<Vec<u8>>);
 
-/// A record; each of its parts may hold any bytes.
+/// A record. Each field may hold any bytes.
 #[derive(Clone, Debug, Default)]
 pub struct RawRecord {
-    /// Its key.
+    /// The key, if the record has one.
     pub key: Option<Vec<u8>>,
-    /// Its value; none is a tombstone.
+    /// The value; a record without one is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// Its headers.
+    /// The headers, in order; their names need not be UTF-8.
     pub headers: Vec<RawHeader>,
 }
 
 /// Records that are sent together.
 #[derive(Clone, Debug)]
 pub struct RawBatch {
-    /// Milliseconds since 1970; -1 says that there is no time.
+    /// Milliseconds since 1970; -1 means that there is no time.
     pub timestamp: i64,
-    /// The codec that its attributes name. The records are written uncompressed all the same.
+    /// The codec that the batch's attributes name. The records are written uncompressed all the
+    /// same.
     pub codec: u8,
-    /// What it holds.
+    /// The records, in the order of their offsets.
     pub records: Vec<RawRecord>,
 }
 
-/// Appends the batch to a partition whose leader is the broker at `address`; gives the first offset.
+/// Appends the batch to a partition whose leader is the broker at `address`, and returns the first
+/// offset.
 ///
 /// # Errors
-/// When the broker is away or refuses it.
+/// When the broker is unavailable or refuses the batch.
 pub async fn send(
     address: &str,
     topic: &str,
@@ -42,7 +46,8 @@ pub async fn send(
     batch: &RawBatch,
 ) -> anyhow::Result<i64> {
     let mut body = Vec::new();
-    // Produce, version 3, correlation, no client id, no transaction, acknowledged by all within 10 s.
+    // Produce, version 3, correlation id, no client id, no transaction, acknowledged by all
+    // replicas within 10 s.
     push(
         &mut body,
         &[
@@ -63,10 +68,12 @@ pub async fn send(
         &mut body,
         &[&10_000_i32.to_be_bytes(), &1_i32.to_be_bytes()],
     );
+
     push(
         &mut body,
         &[&i16::try_from(topic.len())?.to_be_bytes(), topic.as_bytes()],
     );
+
     let records = encoded(batch)?;
     push(&mut body, &[&1_i32.to_be_bytes(), &partition.to_be_bytes()]);
     push(&mut body, &[&length(&records)?.to_be_bytes(), &records]);
@@ -76,7 +83,8 @@ pub async fn send(
     broker.write_all(&body).await?;
     let mut answer = vec![0; usize::try_from(broker.read_i32().await?)?];
     broker.read_exact(&mut answer).await?;
-    // Behind the correlation, the topic's name and the numbers of topics and partitions.
+
+    // After the correlation id, the topic's name and the numbers of topics and partitions.
     let at = 4 + 4 + 2 + topic.len() + 4 + 4;
     let error = answer
         .get(at..at + 2)
@@ -84,6 +92,7 @@ pub async fn send(
     let offset = answer
         .get(at + 2..at + 10)
         .context("an answer that is cut off")?;
+
     ensure!(error == [0, 0], "the broker refuses the records: {error:?}");
     Ok(i64::from_be_bytes(offset.try_into()?))
 }
@@ -105,7 +114,8 @@ fn encoded(batch: &RawBatch) -> anyhow::Result<Vec<u8>> {
             &batch.timestamp.to_be_bytes(),
         ],
     );
-    // No producer that would be known again.
+
+    // Not idempotent: no producer id, epoch or sequence.
     push(
         &mut summed,
         &[
@@ -114,7 +124,9 @@ fn encoded(batch: &RawBatch) -> anyhow::Result<Vec<u8>> {
             &(-1_i32).to_be_bytes(),
         ],
     );
+
     summed.extend_from_slice(&count.to_be_bytes());
+
     for (place, record) in batch.records.iter().enumerate() {
         let mut body = vec![0];
         push_number(&mut body, 0);
@@ -126,10 +138,14 @@ fn encoded(batch: &RawBatch) -> anyhow::Result<Vec<u8>> {
             push_bytes(&mut body, Some(name))?;
             push_bytes(&mut body, value.as_deref())?;
         }
+
         push_bytes(&mut summed, Some(&body))?;
     }
+
     let mut encoded = Vec::new();
-    // The first offset, then the length of what follows, the leader's epoch, which nobody knows yet, and the format.
+
+    // The first offset, the length of what follows, the leader's epoch, which is not known yet, and
+    // the format.
     push(
         &mut encoded,
         &[&0_i64.to_be_bytes(), &(length(&summed)? + 9).to_be_bytes()],
@@ -143,6 +159,7 @@ fn encoded(batch: &RawBatch) -> anyhow::Result<Vec<u8>> {
             &summed,
         ],
     );
+
     Ok(encoded)
 }
 
@@ -154,7 +171,7 @@ fn length(bytes: &[u8]) -> anyhow::Result<i32> {
     Ok(i32::try_from(bytes.len())?)
 }
 
-/// Bytes behind their length, which is -1 where there are none.
+/// Bytes after their length; -1 stands for no bytes.
 fn push_bytes(to: &mut Vec<u8>, bytes: Option<&[u8]>) -> anyhow::Result<()> {
     push_number(
         to,
@@ -164,7 +181,7 @@ fn push_bytes(to: &mut Vec<u8>, bytes: Option<&[u8]>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A number in as few bytes as it takes, small ones of either sign in few.
+/// A zigzag varint: numbers near zero, of either sign, take few bytes.
 fn push_number(to: &mut Vec<u8>, number: i64) {
     let mut left = ((number << 1) ^ (number >> 63)).cast_unsigned();
     while left > 0x7f {
@@ -174,7 +191,7 @@ fn push_number(to: &mut Vec<u8>, number: i64) {
     to.push(u8::try_from(left).unwrap_or_default());
 }
 
-/// The checksum of Castagnoli.
+/// CRC-32C, with Castagnoli's polynomial.
 fn crc32c(bytes: &[u8]) -> u32 {
     let step = |sum: u32, _| {
         if sum & 1 == 1 {
@@ -183,6 +200,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
             sum >> 1
         }
     };
+
     !bytes
         .iter()
         .fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step))

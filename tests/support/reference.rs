@@ -1,4 +1,5 @@
-//! The naive truth: all answers in memory, the newest per quote, averages computed one by one.
+//! A naive reference: all answers in memory, the newest for each quote, averages computed one by
+//! one.
 
 use std::collections::BTreeMap;
 
@@ -8,31 +9,32 @@ use shared::price_event::PriceEvent;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-/// A stored point, in the terms that the promises speak of.
+/// A stored point, in the terms of the promises.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Point {
-    /// The price that stands.
+    /// The price of the newest answer.
     pub price: String,
-    /// Its unit.
+    /// The price's unit, if the answer names one.
     pub currency: Option<String>,
-    /// When it was polled.
+    /// When that answer was polled.
     pub polled_at: Timestamp,
-    /// The average of it and the up to four before it that have its unit without a break.
+    /// The mean of this point and the up to four before it that have its unit without a break.
     pub average: String,
-    /// How many those are.
+    /// How many points the average covers.
     pub points: i16,
 }
 
 /// A quote: symbol, provider, quote time.
 pub type Key = (String, String, Timestamp);
 
-/// What decides which of several answers stands: the greatest.
+/// What decides between several answers for one quote: the greatest wins.
 type Answer<'a> = (Timestamp, Uuid, Price, Option<&'a Currency>);
 
-/// What must be stored after all of `events`, in whatever order they came.
+/// The points that must be stored after all of `events`, whatever their order.
 #[must_use]
 pub fn expected(events: &[PriceEvent]) -> BTreeMap<Key, Point> {
     let mut winners = BTreeMap::<(&Symbol, &ProviderName), BTreeMap<Timestamp, Answer<'_>>>::new();
+
     for event in events {
         let answer = (
             event.polled_at,
@@ -40,10 +42,12 @@ pub fn expected(events: &[PriceEvent]) -> BTreeMap<Key, Point> {
             event.price,
             event.currency.as_ref(),
         );
+
         let quotes = winners.entry((&event.symbol, &event.provider)).or_default();
         let winner = quotes.entry(event.timestamp).or_insert(answer);
         *winner = (*winner).max(answer);
     }
+
     let mut points = BTreeMap::new();
     for ((symbol, provider), quotes) in winners {
         let mut window = Vec::new();
@@ -52,6 +56,7 @@ pub fn expected(events: &[PriceEvent]) -> BTreeMap<Key, Point> {
             if unit.replace(currency) != Some(currency) {
                 window.clear();
             }
+
             window.push(price);
             let newest = &window[window.len().saturating_sub(5)..];
             let point = Point {
@@ -61,53 +66,62 @@ pub fn expected(events: &[PriceEvent]) -> BTreeMap<Key, Point> {
                 average: mean(newest),
                 points: i16::try_from(newest.len()).unwrap_or(i16::MAX),
             };
+
             points.insert((symbol.to_string(), provider.to_string(), quoted_at), point);
         }
     }
+
     points
 }
 
-/// Decimal places in which every price and every exact mean of up to five is a whole number.
+/// Decimal places in which every price, and every exact mean of up to five prices, is a whole
+/// number.
 const PLACES: u32 = 22;
 
-/// The mean of one to five prices, in another way than the product's: all of them at one scale that is fine enough, and a
-/// division as at school.
+/// The mean of one to five prices, computed differently from the product: all of them at one
+/// sufficiently fine scale, then divided by long division.
 ///
 /// # Panics
-/// When a price has more places than prices may have.
+/// When a price has more decimal places than prices may have.
 #[must_use]
 pub fn mean(prices: &[Price]) -> String {
     let scale = |price: &Price| price.value().scale();
     let units = |price: &Price| price.value().mantissa() * 10_i128.pow(PLACES - scale(price));
+
     let sum: i128 = prices.iter().map(units).sum();
     let number = i128::try_from(prices.len()).unwrap_or(i128::MAX);
+
     let mut unit = 1;
     if number == 3 {
         // Rounded half-even to two places more than the most precise price has, and at least six.
         let kept = prices.iter().map(scale).max().unwrap_or(0).max(4) + 2;
         unit = 10_i128.pow(PLACES - kept);
     }
+
     let (mut quotient, rest) = (sum / (number * unit), sum % (number * unit));
     let half = (2 * rest).cmp(&(number * unit));
     assert!(
         number == 3 || rest == 0,
         "a mean of {number} has a last digit"
     );
+
     if half.is_gt() || (half.is_eq() && quotient % 2 == 1) {
         quotient += 1;
     }
+
     let digits = format!("{:0>23}", quotient * unit);
     let (integer, fraction) = digits.split_at(digits.len() - PLACES as usize);
+
     format!("{integer}.{fraction}")
         .trim_end_matches('0')
         .trim_end_matches('.')
         .to_owned()
 }
 
-/// What is stored.
+/// All stored points.
 ///
 /// # Panics
-/// When it cannot be read, or a quote is two points.
+/// When they cannot be read, or a quote has two points.
 pub async fn stored(pool: &PgPool) -> BTreeMap<Key, Point> {
     read(
         pool,
@@ -118,10 +132,10 @@ pub async fn stored(pool: &PgPool) -> BTreeMap<Key, Point> {
     .await
 }
 
-/// The newest point of each series, as the series itself tells it.
+/// The newest point of each series, as the row in `series` has it.
 ///
 /// # Panics
-/// When it cannot be read, or a series is there twice.
+/// When they cannot be read, or a series appears twice.
 pub async fn newest(pool: &PgPool) -> BTreeMap<Key, Point> {
     read(
         pool,
@@ -147,6 +161,7 @@ async fn read(pool: &PgPool, query: &'static str) -> BTreeMap<Key, Point> {
         .fetch_all(pool)
         .await
         .expect("points are read");
+
     let mut points = BTreeMap::new();
     for (symbol, provider, quoted_at, price, currency, polled_at, average, count) in rows {
         let point = Point {
@@ -156,12 +171,14 @@ async fn read(pool: &PgPool, query: &'static str) -> BTreeMap<Key, Point> {
             average,
             points: count,
         };
+
         let key = (symbol, provider, quoted_at);
         assert!(
             points.insert(key.clone(), point).is_none(),
             "{key:?} is there twice"
         );
     }
+
     points
 }
 
@@ -169,9 +186,11 @@ async fn read(pool: &PgPool, query: &'static str) -> BTreeMap<Key, Point> {
 #[must_use]
 pub fn newest_of(points: &BTreeMap<Key, Point>) -> BTreeMap<Key, Point> {
     let mut newest = BTreeMap::<(&str, &str), (&Key, &Point)>::new();
+
     for (key, point) in points {
         newest.insert((&key.0, &key.1), (key, point));
     }
+
     newest
         .into_values()
         .map(|(key, point)| (key.clone(), point.clone()))

@@ -1,4 +1,4 @@
-//! Records put on the topic by hand, as a foreign producer would.
+//! Records written to the topic directly, as a foreign producer would.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 /// The topic of price events.
 pub const PRICE_EVENTS: &str = "price-events";
 
-/// A producer of any bytes.
+/// A producer that sends any bytes, without checking them.
 #[derive(Clone)]
 pub struct Producer(FutureProducer);
 
@@ -20,7 +20,7 @@ impl std::fmt::Debug for Producer {
 }
 
 impl Producer {
-    /// Connects to the broker.
+    /// A producer for the broker at `bootstrap_servers`, without compression.
     ///
     /// # Errors
     /// When the address is malformed.
@@ -28,7 +28,7 @@ impl Producer {
         Self::compressing(bootstrap_servers, "none")
     }
 
-    /// The same, of batches that are compressed by `codec`.
+    /// A producer whose batches are compressed with `codec`.
     ///
     /// # Errors
     /// When the address is malformed, or the client does not know the codec.
@@ -38,13 +38,13 @@ impl Producer {
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("compression.type", codec)
-            // Long enough for records that are sent together to make one batch.
+            // Long enough for records that are sent together to form one batch.
             .set("linger.ms", if codec == "none" { "1" } else { "50" })
             .create()?;
         Ok(Self(producer))
     }
 
-    /// Appends a record and waits for its acknowledgement; gives partition and offset.
+    /// Appends a record, waits for its acknowledgement, and returns its partition and offset.
     ///
     /// # Errors
     /// When the broker does not acknowledge.
@@ -53,7 +53,7 @@ impl Producer {
             .await
     }
 
-    /// The same with a time of the record's own, in milliseconds since 1970.
+    /// Appends a record with a time of its own, in milliseconds since 1970.
     ///
     /// # Errors
     /// When the broker does not acknowledge.
@@ -74,9 +74,11 @@ impl Producer {
 
     async fn append(&self, record: FutureRecord<'_, str, [u8]>) -> anyhow::Result<(i32, i64)> {
         let delivery = self.0.send(record, Duration::from_secs(10)).await;
+
         let delivery = delivery
             .map_err(|(error, _)| error)
             .context("the broker did not acknowledge")?;
+
         Ok((delivery.partition, delivery.offset))
     }
 }

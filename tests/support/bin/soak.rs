@@ -1,4 +1,5 @@
-//! The fault suite without an end: random runs one after the other, for as long as asked, with a line each minute.
+//! The fault suite without an end: random runs one after the other for the time asked for, with a
+//! line each minute.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use e2e::faults::site::Ground;
 use tokio::time::interval;
 
 const BETWEEN_LINES: Duration = Duration::from_secs(60);
-/// A day: a longer soak is a slip of the finger.
+/// A day. A longer soak is most likely a typing error.
 const MOST_MINUTES: u64 = 24 * 60;
 
 const EXAMPLES: &str = "\
@@ -32,7 +33,7 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(name = "soak", version, after_help = EXAMPLES)]
 struct Cli {
-    /// For how long runs are started; the last one is finished
+    /// How long to start new runs for; the last one is finished
     #[arg(long, default_value_t = 30, value_parser = value_parser!(u64).range(1..=MOST_MINUTES))]
     minutes: u64,
     /// The seed of the first run; each later run takes the next one [default: a random one]
@@ -52,9 +53,10 @@ struct Totals {
 async fn main() -> ExitCode {
     let Cli { minutes, seed } = Cli::parse();
     let length = Duration::from_secs(minutes * 60);
+
     match soak(length, seed.unwrap_or_else(rand::random)).await {
         Ok(()) => ExitCode::SUCCESS,
-        // Not returned from here: it would be printed for developers, with a backtrace.
+        // Not returned from `main`, which would print it with a backtrace, for developers.
         Err(error) => {
             let _gone = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
@@ -65,30 +67,38 @@ async fn main() -> ExitCode {
 async fn soak(length: Duration, seed: u64) -> anyhow::Result<()> {
     let ground = Ground::start().await?;
     let (started, mut totals) = (Instant::now(), Totals::default());
+
     let mut minutes = interval(BETWEEN_LINES);
+    // The first tick of an interval completes at once.
     minutes.tick().await;
+
     say(&format!(
         "soaking for {} minutes from seed {seed}",
         length.as_secs() / 60
     ));
+
     while started.elapsed() < length {
         let seed = seed.wrapping_add(totals.runs);
         let case = case(totals.runs, seed);
         let mut running = Box::pin(run(&ground, &case, seed));
+
         let report = loop {
             tokio::select! {
                 report = &mut running => break report,
                 _ = minutes.tick() => progress(started, &totals, &case, seed),
             }
         };
+
         let checked = report
             .with_context(|| format!("{} (seed {seed}) broke a promise", case.name))?
             .checked;
+
         totals.runs += 1;
         totals.faults += case.faults.len();
         totals.acknowledged += checked.acknowledged;
         totals.points += checked.points;
     }
+
     let Totals {
         runs,
         faults,
@@ -98,12 +108,14 @@ async fn soak(length: Duration, seed: u64) -> anyhow::Result<()> {
     say(&format!(
         "held: {runs} runs, {faults} faults, {acknowledged} acknowledged records, {points} points"
     ));
+
     Ok(())
 }
 
-/// Every named case in turn, a mixture after each.
+/// Every named case in turn, with a random mixture after each.
 fn case(number: u64, seed: u64) -> Case {
     let named = usize::try_from(number / 2).unwrap_or_default() % cases::EACH.len();
+
     if number.is_multiple_of(2) {
         cases::EACH[named]()
     } else {
@@ -118,6 +130,7 @@ fn progress(started: Instant, totals: &Totals, case: &Case, seed: u64) {
         acknowledged,
         ..
     } = totals;
+
     say(&format!(
         "{:>3} min: {runs} runs held, {faults} faults, {acknowledged} records; now {} (seed {seed})",
         started.elapsed().as_secs() / 60,

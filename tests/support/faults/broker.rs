@@ -10,30 +10,31 @@ use nix::sys::signal::Signal;
 
 use crate::{binaries, postgres, processes};
 
-/// Its data's place in the temporary directory, before this process's id.
+/// The prefix of its data's folder in the temporary directory; this process's id follows.
 const PREFIX: &str = "market-data-faults-kafka-";
 
-/// How many brokers this process has started, so that each has data of its own.
+/// How many brokers this process has started. The number gives each broker a folder of its own.
 static BROKERS: AtomicU32 = AtomicU32::new(0);
 
-/// A broker of this process, on a port and with data that survive its restarts.
+/// A broker of this process. Its port and its data survive restarts.
 #[derive(Debug)]
 pub struct Broker {
     address: String,
-    // Closing its standard input ends it, also when this process is killed.
+    // Closing its standard input ends it, even if this process is killed.
     child: Child,
     data: PathBuf,
 }
 
 impl Broker {
-    /// Starts a new one; Java is needed, and Maven the first time.
+    /// Starts a new broker. It needs Java, and Maven the first time.
     ///
     /// # Errors
-    /// When it does not start; what is missing stands on standard error.
+    /// When it does not start; standard error then says what is missing.
     pub fn start() -> anyhow::Result<Self> {
         postgres::remove_leftovers(PREFIX);
         let number = BROKERS.fetch_add(1, Ordering::Relaxed);
         let data = std::env::temp_dir().join(format!("{PREFIX}{}-{number}", std::process::id()));
+
         let (address, child) = launch(&data)?;
         Ok(Self {
             address,
@@ -42,19 +43,21 @@ impl Broker {
         })
     }
 
-    /// Where clients find it.
+    /// The address for clients, as `host:port`.
     #[must_use]
     pub fn bootstrap_servers(&self) -> &str {
         &self.address
     }
 
-    /// Ends it with `signal`, and starts it again where it was, on the data it left.
+    /// Ends it with `signal` and starts it again, at the same address and on the same data.
     ///
     /// # Errors
     /// When it does not start again.
     pub fn restart(&mut self, signal: Signal) -> anyhow::Result<()> {
         processes::signal(self.child.id(), signal);
+        // Its port and its data are free only once it has ended.
         self.child.wait()?;
+
         let (address, child) = launch(&self.data)?;
         self.child = child;
         anyhow::ensure!(
@@ -81,11 +84,14 @@ fn launch(data: &Path) -> anyhow::Result<(String, Child)> {
         .stdout(Stdio::piped())
         .spawn()
         .context("running tools/kafka/start")?;
+
     let mut line = String::new();
     BufReader::new(child.stdout.take().context("its standard output")?).read_line(&mut line)?;
+
     let address = line
         .trim()
         .strip_prefix("ready ")
         .context("Kafka did not become ready")?;
+
     Ok((address.to_owned(), child))
 }

@@ -1,22 +1,22 @@
-//! The named cases: every fault by itself, then mixtures of them.
+//! The named cases: every fault on its own, and combinations of them.
 
 use super::fault::Fault;
 use super::run::Case;
 use super::site::Wiring;
 
-/// The averager killed at random moments.
+/// The averager is killed at random moments.
 #[must_use]
 pub fn averager_killed() -> Case {
     Case::of("averager killed", vec![Fault::AveragerKilled; 5])
 }
 
-/// The emulator killed.
+/// The emulator is killed and started again.
 #[must_use]
 pub fn emulator_killed() -> Case {
     Case::of("emulator killed", vec![Fault::EmulatorKilled])
 }
 
-/// Emulator and averager killed.
+/// The averager is killed, then the emulator and the averager.
 #[must_use]
 pub fn both_killed() -> Case {
     Case::of(
@@ -25,19 +25,20 @@ pub fn both_killed() -> Case {
     )
 }
 
-/// Postgres killed.
+/// Postgres is killed, twice.
 #[must_use]
 pub fn postgres_killed() -> Case {
     Case::of("Postgres killed", vec![Fault::PostgresKilled; 2])
 }
 
-/// Postgres stopped and started.
+/// Postgres is stopped and started, twice.
 #[must_use]
 pub fn postgres_restarted() -> Case {
     Case::of("Postgres restarted", vec![Fault::PostgresRestarted; 2])
 }
 
-/// Connections to Postgres lost: at any moment, in a transaction, and between COMMIT and its answer.
+/// Connections to Postgres are lost: at any moment, within a transaction, and between COMMIT and
+/// its answer.
 #[must_use]
 pub fn connections_cut() -> Case {
     let faults = [
@@ -48,7 +49,7 @@ pub fn connections_cut() -> Case {
     Case::of("connections cut", [faults, faults].concat())
 }
 
-/// A failover to a server that only reads, and back.
+/// A failover to a read-only server, and back.
 #[must_use]
 pub fn failed_over_to_reader() -> Case {
     Case::of(
@@ -57,25 +58,25 @@ pub fn failed_over_to_reader() -> Case {
     )
 }
 
-/// Connections that fall silent, with whatever their transactions hold.
+/// Connections fall silent, whatever locks their transactions hold.
 #[must_use]
 pub fn connections_silenced() -> Case {
     Case::of("connections silenced", vec![Fault::ConnectionsSilenced; 4])
 }
 
-/// Kafka stopped and started.
+/// Kafka is stopped and started.
 #[must_use]
 pub fn kafka_restarted() -> Case {
     Case::of("Kafka restarted", vec![Fault::KafkaRestarted])
 }
 
-/// Kafka killed.
+/// Kafka is killed and started again.
 #[must_use]
 pub fn kafka_killed() -> Case {
     Case::of("Kafka killed", vec![Fault::KafkaKilled])
 }
 
-/// Two emulators in one consumer group, each killed in turn.
+/// Two emulators in one consumer group; each is killed in turn.
 #[must_use]
 pub fn rebalance() -> Case {
     let faults = vec![Fault::EmulatorKilled; 2];
@@ -85,7 +86,8 @@ pub fn rebalance() -> Case {
     }
 }
 
-/// Every record delivered to two averagers at once, then the whole topic replayed from its first record.
+/// Every record is delivered to two averagers at once; then the whole topic is replayed from its
+/// first record.
 #[must_use]
 pub fn delivered_twice() -> Case {
     let faults = vec![Fault::AveragerKilled, Fault::ConnectionsTerminated];
@@ -96,7 +98,7 @@ pub fn delivered_twice() -> Case {
     }
 }
 
-/// Records that kill the function.
+/// Records crash the function.
 #[must_use]
 pub fn crashing_records() -> Case {
     let wiring = Wiring { crashing: true };
@@ -106,7 +108,7 @@ pub fn crashing_records() -> Case {
     }
 }
 
-/// Postgres away for two minutes.
+/// Postgres is unavailable for two minutes.
 #[must_use]
 pub fn postgres_away() -> Case {
     Case::of(
@@ -115,25 +117,25 @@ pub fn postgres_away() -> Case {
     )
 }
 
-/// A stream that is compressed by gzip.
+/// The stream is compressed with gzip.
 #[must_use]
 pub fn gzip() -> Case {
     compressed("gzip")
 }
 
-/// The same by snappy.
+/// The stream is compressed with snappy.
 #[must_use]
 pub fn snappy() -> Case {
     compressed("snappy")
 }
 
-/// The same by lz4.
+/// The stream is compressed with lz4.
 #[must_use]
 pub fn lz4() -> Case {
     compressed("lz4")
 }
 
-/// The same by zstd.
+/// The stream is compressed with zstd.
 #[must_use]
 pub fn zstd() -> Case {
     compressed("zstd")
@@ -146,7 +148,7 @@ fn compressed(codec: &'static str) -> Case {
     }
 }
 
-/// Events that Postgres refuses for ever, in batches with good ones.
+/// Postgres always refuses some events, in batches with good ones.
 #[must_use]
 pub fn permanent_errors() -> Case {
     Case::of(
@@ -155,20 +157,20 @@ pub fn permanent_errors() -> Case {
     )
 }
 
-/// Readers that end, and records that would end them.
+/// Readers end, and records arrive that could end a reader.
 #[must_use]
 pub fn reader_ended() -> Case {
     let faults = [Fault::OddRecords, Fault::ReaderShutOut, Fault::OddRecords];
     Case::of("a reader that dies", faults.to_vec())
 }
 
-/// An averager that hangs.
+/// The averager hangs.
 #[must_use]
 pub fn averager_hangs() -> Case {
     Case::of("an averager that hangs", vec![Fault::AveragerHangs])
 }
 
-/// A writer that vanishes with locks.
+/// A writer vanishes while it holds locks.
 #[must_use]
 pub fn writer_vanished() -> Case {
     Case {
@@ -177,7 +179,7 @@ pub fn writer_vanished() -> Case {
     }
 }
 
-/// A database taken back to an earlier state under two writers, then the whole topic replayed.
+/// A database is restored to an earlier state under two writers; then the whole topic is replayed.
 #[must_use]
 pub fn database_restored() -> Case {
     let faults = vec![Fault::DatabaseRestored];
@@ -188,7 +190,7 @@ pub fn database_restored() -> Case {
     }
 }
 
-/// Every case with a fault of its own.
+/// The case of every fault.
 pub const EACH: [fn() -> Case; 23] = [
     averager_killed,
     emulator_killed,

@@ -1,4 +1,4 @@
-//! The check that every run ends in: promises 1 to 3, record by record.
+//! The check at the end of every run: promises P1 to P3, record by record.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -19,28 +19,29 @@ use super::topic_content::{lag, records};
 use crate::reference::{expected, newest, newest_of, stored};
 use crate::waiting;
 
-/// Longest that the backlog takes once every fault is over.
+/// The longest time in which the backlog is averaged once every fault is over.
 const CATCH_UP: Duration = Duration::from_secs(120);
 
-/// What was checked.
+/// What a check has counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Checked {
     /// Records that Kafka acknowledged.
     pub acknowledged: usize,
-    /// Points.
+    /// Points in the database.
     pub points: usize,
-    /// Records in quarantine.
+    /// Records in quarantine, in `rejected_events`.
     pub rejected: usize,
     /// Records in the dead-letter topic.
     pub dead_letters: usize,
 }
 
-/// Where a record stands.
+/// A record's partition and offset.
 type Place = (i32, i64);
 
 /// Waits until every group has committed the whole topic.
 pub async fn caught_up(site: &Site<'_>) {
     let groups = site.groups();
+
     waiting::until("end of the backlog", CATCH_UP, async || {
         let lags = groups
             .iter()
@@ -51,45 +52,53 @@ pub async fn caught_up(site: &Site<'_>) {
     .await;
 }
 
-/// Holds what Kafka has against what was acknowledged, and what is stored against what Kafka has.
+/// Compares the topic with what was acknowledged, and what is stored with the topic.
 ///
 /// # Errors
-/// The first promise that is broken, with the records that show it.
+/// The first broken promise, with records that show it.
 pub async fn check(site: &Site<'_>, acknowledged: &[Acknowledged]) -> anyhow::Result<Checked> {
     let read = |topic: &str| {
         tokio::task::block_in_place(|| records(site.ground.bootstrap_servers(), topic))
     };
+
     let log: BTreeMap<Place, OwnedMessage> = read(&site.topic)?
         .into_iter()
         .map(|record| ((record.partition(), record.offset()), record))
         .collect();
     let dead = dead_letters(&read(&site.dead_letter_topic())?)?;
+
     let mut events = Vec::new();
     let (mut rejected, mut given_up) = (BTreeMap::new(), BTreeSet::new());
+
     for (place, record) in &log {
         if record.key() == Some(CRASH.as_bytes()) {
             given_up.insert(*place);
             continue;
         }
+
         match verdict(record) {
             Ok(event) if event.symbol.as_str() != REFUSED => events.push(event),
             _ => drop(rejected.insert(*place, record.payload().map(<[u8]>::to_vec))),
         }
     }
+
     for sent in acknowledged {
         let place = (sent.partition, sent.offset);
         let record = log
             .get(&place)
             .with_context(|| format!("Kafka lost {place:?}, which it acknowledged"))?;
+
         ensure!(
             record.payload() == sent.value.as_deref(),
             "Kafka holds another value at {place:?}"
         );
+
         let fate = match (given_up.contains(&place), rejected.contains_key(&place)) {
             (true, _) => Fate::DeadLetter,
             (_, true) => Fate::Rejected,
             _ => Fate::Point,
         };
+
         ensure!(
             fate == sent.fate,
             "{place:?} became {fate:?}, not {:?}: {:?}",
@@ -97,8 +106,10 @@ pub async fn check(site: &Site<'_>, acknowledged: &[Acknowledged]) -> anyhow::Re
             text(record)
         );
     }
+
     same("dead letters", &as_map(dead), &as_map(given_up.clone()))?;
     same("quarantine", &quarantine(site).await?, &rejected)?;
+
     let points = expected(&events);
     same("points", &stored(&site.pool).await, &points)?;
     same(
@@ -106,6 +117,7 @@ pub async fn check(site: &Site<'_>, acknowledged: &[Acknowledged]) -> anyhow::Re
         &newest(&site.pool).await,
         &newest_of(&points),
     )?;
+
     Ok(Checked {
         acknowledged: acknowledged.len(),
         points: points.len(),
@@ -114,14 +126,16 @@ pub async fn check(site: &Site<'_>, acknowledged: &[Acknowledged]) -> anyhow::Re
     })
 }
 
-/// Holds the averages of what is stored against what is stored, where points may have been lost with the database.
+/// Compares the averages with the stored points, where points may have been lost with the database.
 ///
 /// # Errors
-/// When an average is not the mean of stored points, or a point is of no record.
+/// When an average is not the mean of stored points, or a point comes from no record.
 pub async fn check_averages(site: &Site<'_>) -> anyhow::Result<()> {
     let log =
         tokio::task::block_in_place(|| records(site.ground.bootstrap_servers(), &site.topic))?;
+
     let found = stored(&site.pool).await;
+
     let stands = |event: &PriceEvent| {
         let key = (
             event.symbol.to_string(),
@@ -132,11 +146,13 @@ pub async fn check_averages(site: &Site<'_>) -> anyhow::Result<()> {
             point.polled_at == event.polled_at && point.price == event.price.to_string()
         })
     };
+
     let events: Vec<_> = log
         .iter()
         .filter_map(|record| verdict(record).ok())
         .filter(stands)
         .collect();
+
     let points = expected(&events);
     same("points", &found, &points)?;
     same(
@@ -151,12 +167,14 @@ fn verdict(record: &OwnedMessage) -> anyhow::Result<PriceEvent> {
         .timestamp()
         .to_millis()
         .and_then(DateTime::from_timestamp_millis);
+
     let coordinates = RecordCoordinates {
         topic: record.topic(),
         partition: record.partition(),
         offset: record.offset(),
         timestamp,
     };
+
     Ok(PriceEvent::decode(
         record.payload(),
         &coordinates,
@@ -168,11 +186,12 @@ fn text(record: &OwnedMessage) -> String {
     String::from_utf8_lossy(record.payload().unwrap_or_default()).into_owned()
 }
 
-/// The places that the letters tell of; a letter may be there twice.
+/// The places of the records in the letters; a record may be in two letters.
 fn dead_letters(letters: &[OwnedMessage]) -> anyhow::Result<BTreeSet<Place>> {
     let mut places = BTreeSet::new();
     for letter in letters {
         let letter: Value = serde_json::from_slice(letter.payload().unwrap_or_default())?;
+
         let partitions = letter["payload"]["records"]
             .as_object()
             .context("a letter without records")?;
@@ -184,11 +203,13 @@ fn dead_letters(letters: &[OwnedMessage]) -> anyhow::Result<BTreeSet<Place>> {
                 .as_i64()
                 .and_then(|number| i32::try_from(number).ok());
             let offset = record["offset"].as_i64();
+
             places.insert(
                 partition
                     .zip(offset)
                     .context("a record without its place")?,
             );
+
             let value = record["value"]
                 .as_str()
                 .context("a record without its value")?;
@@ -197,10 +218,12 @@ fn dead_letters(letters: &[OwnedMessage]) -> anyhow::Result<BTreeSet<Place>> {
                 .context("a value that is not base64")?;
         }
     }
+
     Ok(places)
 }
 
-/// What is kept with its reason, which for an event that Postgres refused is Postgres's code.
+/// The quarantined records. The query omits a record whose reason does not fit it: a refused
+/// event's reason contains Postgres's code, and no other reason does.
 async fn quarantine(site: &Site<'_>) -> anyhow::Result<BTreeMap<Place, Option<Vec<u8>>>> {
     let rows: Vec<(i32, i64, Option<Vec<u8>>)> = sqlx::query_as(
         "select partition, record_offset, value from rejected_events
@@ -211,11 +234,13 @@ async fn quarantine(site: &Site<'_>) -> anyhow::Result<BTreeMap<Place, Option<Ve
     .bind(format!("\"symbol\":\"{REFUSED}\"").into_bytes())
     .fetch_all(&site.pool)
     .await?;
+
     let count = rows.len();
     let kept: BTreeMap<_, _> = rows
         .into_iter()
         .map(|(partition, offset, value)| ((partition, offset), value))
         .collect();
+
     ensure!(kept.len() == count, "a record is twice in quarantine");
     Ok(kept)
 }
@@ -224,7 +249,7 @@ fn as_map(places: BTreeSet<Place>) -> BTreeMap<Place, ()> {
     places.into_iter().map(|place| (place, ())).collect()
 }
 
-/// Fails with the first differences.
+/// Fails with the number of differences and the first three.
 fn same<K: Ord + Debug, V: PartialEq + Debug>(
     what: &str,
     found: &BTreeMap<K, V>,
@@ -234,15 +259,19 @@ fn same<K: Ord + Debug, V: PartialEq + Debug>(
         .iter()
         .filter(|(key, _)| !found.contains_key(key))
         .map(|entry| ("missing", entry));
+
     let unexpected = found
         .iter()
         .filter(|(key, _)| !expected.contains_key(key))
         .map(|entry| ("unexpected", entry));
+
     let wrong = found
         .iter()
         .filter(|(key, value)| expected.get(key).is_some_and(|right| right != *value));
     let wrong = wrong.map(|entry| ("wrong", entry));
+
     let differences: Vec<_> = missing.chain(unexpected).chain(wrong).collect();
+
     ensure!(
         differences.is_empty(),
         "{what}: {} of {} are not as they must be, the first: {:#?}",
@@ -250,5 +279,6 @@ fn same<K: Ord + Debug, V: PartialEq + Debug>(
         expected.len(),
         &differences[..differences.len().min(3)]
     );
+
     Ok(())
 }

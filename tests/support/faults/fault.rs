@@ -1,4 +1,4 @@
-//! What can be broken, and how.
+//! The faults, and how each is caused.
 
 use std::time::Duration;
 
@@ -16,51 +16,55 @@ mod kafka;
 mod postgres;
 mod quiet;
 
-/// One fault. Those that take something away bring it back.
+/// One fault. A fault that makes something unavailable also brings it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// `kill -9` of the averager.
     AveragerKilled,
-    /// `kill -9` of the emulator, and another start. The functions it leaves behind may work on meanwhile.
+    /// `kill -9` of the emulator, and a new start. The functions that it leaves behind may continue
+    /// to work meanwhile.
     EmulatorKilled,
-    /// Both.
+    /// `kill -9` of the averager and of the emulator, and a new start of the emulator.
     BothKilled,
-    /// An averager that does nothing any more and does not end, whatever it is at.
+    /// The averager is stopped by SIGSTOP: it does nothing more and does not end.
     AveragerHangs,
     /// `kill -9` of Postgres, which is started again.
     PostgresKilled,
-    /// Postgres stopped as its operator would, connections cut, and started again.
+    /// Postgres is shut down as its operator would, which cuts connections, and started again.
     PostgresRestarted,
-    /// All connections of the functions ended by Postgres, several times.
+    /// Postgres ends all connections of the functions, several times.
     ConnectionsTerminated,
-    /// The connection lost in the middle of a transaction.
+    /// The connection is lost in the middle of a transaction.
     CutInTransaction,
-    /// The connection lost between COMMIT and its answer.
+    /// The connection is lost between COMMIT and its answer.
     CommitAnswerLost,
-    /// Postgres away for so many seconds.
+    /// Postgres is unavailable for this number of seconds.
     PostgresAway(u64),
-    /// All connections of the functions ended, and new ones find a server that only reads, for some seconds.
+    /// All connections of the functions are ended, and new ones reach a read-only server for some
+    /// seconds.
     FailedOverToReader,
-    /// All connections of the functions fall silent for ever, whatever their transactions hold; new ones work.
+    /// All connections of the functions fall silent for ever, whatever locks their transactions
+    /// hold. New ones work.
     ConnectionsSilenced,
     /// A writer that holds fences falls silent, and its connection stays open.
     WriterVanished,
-    /// The database restored from a backup made a moment before. What was stored meanwhile only a replay brings back.
+    /// The database is restored from a backup made a moment before. Only a replay brings back what
+    /// was stored in between.
     DatabaseRestored,
-    /// Kafka stopped as its operator would, and started again.
+    /// Kafka is stopped as its operator would, and started again.
     KafkaRestarted,
-    /// `kill -9` of Kafka, and another start.
+    /// `kill -9` of Kafka, and a new start.
     KafkaKilled,
-    /// The emulator's reader ended by Kafka: another member has joined under its name.
+    /// Kafka fences the emulator's reader, because another member has joined under its name.
     ReaderShutOut,
-    /// Records with headers, keys and times that no well-behaved producer sends.
+    /// Records whose headers, keys and times no well-behaved producer would send.
     OddRecords,
-    /// Events that Postgres refuses for ever, in one batch with good ones.
+    /// Events that Postgres always refuses, in one batch with good ones.
     RefusedEvents,
 }
 
 impl Fault {
-    /// Those of which a random mixture is made: all that are over soon.
+    /// The faults for random mixtures: all that are over quickly.
     pub const MIXED: [Self; 15] = [
         Self::AveragerKilled,
         Self::EmulatorKilled,
@@ -79,10 +83,10 @@ impl Fault {
         Self::RefusedEvents,
     ];
 
-    /// Breaks something of the stack `number`, or of what all stacks use.
+    /// Causes the fault in the stack `number`, or in what all stacks use.
     ///
     /// # Errors
-    /// When something does not come back.
+    /// When the affected part does not come back.
     #[expect(clippy::cognitive_complexity, reason = "a line for each fault")]
     pub async fn strike(
         self,
@@ -119,7 +123,7 @@ impl Fault {
     }
 }
 
-/// A random moment, some tenths of a second away.
+/// Waits for a random time of less than a second.
 pub async fn moment(random: &mut StdRng) {
     sleep(Duration::from_millis(random.random_range(20..700))).await;
 }
@@ -130,14 +134,14 @@ async fn kill_averager(site: &Site<'_>, number: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whoever waits for it must see to it.
+/// Stops the averager. The emulator must end it by its time limit.
 async fn stop_averager(site: &Site<'_>, number: usize) -> anyhow::Result<()> {
     let stack = site.stack(number).context("the stack does not run")?;
     processes::signal(stack.instance("averager").await, Signal::SIGSTOP);
     Ok(())
 }
 
-/// Where there are others in the group, they may or may not take over before it is back.
+/// Other members of the group may or may not take over before the emulator is back.
 async fn restart_emulator(
     site: &mut Site<'_>,
     number: usize,

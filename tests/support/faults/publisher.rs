@@ -1,4 +1,4 @@
-//! Publishes a stream, and remembers what Kafka acknowledged.
+//! Publishes a stream, and records what Kafka acknowledged.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::stream::{Fate, Record, Stream};
 
-/// Most records of one stream.
+/// The most records that one stream publishes.
 const MOST: usize = 40_000;
 
-/// A record that Kafka acknowledged, and where it stands.
+/// A record that Kafka acknowledged, with its place.
 #[derive(Clone, Debug)]
 pub struct Acknowledged {
-    /// Its partition.
+    /// The partition it was appended to.
     pub partition: i32,
-    /// Its offset there.
+    /// Its offset in that partition.
     pub offset: i64,
-    /// Its value.
+    /// Its value, as it was sent.
     pub value: Option<Vec<u8>>,
     /// What must become of it.
     pub fate: Fate,
 }
 
-/// Sends records and keeps count of them.
+/// Sends records, and remembers each until its acknowledgement.
 pub struct Publisher {
     producer: FutureProducer,
     topic: String,
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Publisher {
 }
 
 impl Publisher {
-    /// A publisher that compresses by `codec` and goes on trying for longer than any fault here lasts.
+    /// A publisher that compresses with `codec` and retries for longer than any fault here lasts.
     ///
     /// # Errors
     /// When the address is malformed, or the client does not know the codec.
@@ -59,6 +59,7 @@ impl Publisher {
             .set("reconnect.backoff.max.ms", "500")
             .set("log_level", "0")
             .create()?;
+
         Ok(Self {
             producer,
             topic: topic.to_owned(),
@@ -66,7 +67,7 @@ impl Publisher {
         })
     }
 
-    /// Publishes bursts of the stream until `stop`, or until it is long enough.
+    /// Publishes bursts of the stream until `stop` is cancelled or the stream is long enough.
     ///
     /// # Errors
     /// When the client refuses a record.
@@ -77,10 +78,12 @@ impl Publisher {
     ) -> anyhow::Result<()> {
         while self.sent.len() < MOST && !stop.is_cancelled() {
             let (count, pause) = stream.burst();
+
             for _ in 0..count {
                 let record = stream.next().context("the stream has ended")?;
                 self.send(record).await?;
             }
+
             let _stopped = stop
                 .run_until_cancelled(tokio::time::sleep(Duration::from_millis(pause)))
                 .await;
@@ -88,7 +91,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Hands one record to the client, waiting while its queue is full.
+    /// Passes one record to the client, and waits while the client's queue is full.
     ///
     /// # Errors
     /// When the client refuses it.
@@ -97,6 +100,7 @@ impl Publisher {
             let mut message = FutureRecord::<str, [u8]>::to(&self.topic);
             (message.key, message.payload) = (record.key.as_deref(), record.value.as_deref());
             message.timestamp = record.timestamp;
+
             match self.producer.send_result(message) {
                 Ok(delivery) => {
                     self.sent.push((record, delivery));
@@ -110,7 +114,7 @@ impl Publisher {
         }
     }
 
-    /// Waits for all answers; gives what was acknowledged.
+    /// Waits for all acknowledgements, and returns the records that got one.
     pub async fn acknowledged(self) -> Vec<Acknowledged> {
         let mut acknowledged = Vec::with_capacity(self.sent.len());
         for (Record { value, fate, .. }, delivery) in self.sent {

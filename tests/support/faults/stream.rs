@@ -1,4 +1,5 @@
-//! A dirty stream of records: repeats, late quotes, conflicting prices, foreign events, and every kind of poison.
+//! A dirty stream of records: repeats, late quotes, conflicting prices, foreign events, and every
+//! kind of poison.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use rand::rngs::StdRng;
@@ -8,37 +9,37 @@ use uuid::Uuid;
 
 mod poison;
 
-/// The key of records that kill the averager which crashes.
+/// The key of records that abort the crashing averager.
 pub const CRASH: &str = "CRASH";
 
-/// The symbol of events that a site's Postgres refuses for ever.
+/// The symbol of events that a site's Postgres always refuses.
 pub const REFUSED: &str = "REFUSED";
 
 /// What must become of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// A point, or beaten by a newer answer for its quote.
+    /// A point, unless a newer answer for its quote wins.
     Point,
-    /// Quarantine.
+    /// A row in `rejected_events`.
     Rejected,
-    /// The dead-letter topic, because it kills the function.
+    /// A letter in the dead-letter topic, because the record crashes the function.
     DeadLetter,
 }
 
-/// A record to be published.
+/// A record to publish.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Its key.
+    /// The key; a record without one goes to any partition.
     pub key: Option<String>,
-    /// Its value; none is a tombstone.
+    /// The value; a record without one is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// Its time in milliseconds since 1970, where it is not the present.
+    /// Milliseconds since 1970, if the time is not the present.
     pub timestamp: Option<i64>,
-    /// What must become of it.
+    /// What must become of the record.
     pub fate: Fate,
 }
 
-/// A quote as it was published, to be repeated or contradicted later.
+/// A published quote, to be repeated or contradicted later.
 #[derive(Clone, Debug)]
 struct Quote {
     symbol: String,
@@ -47,22 +48,23 @@ struct Quote {
     value: Vec<u8>,
 }
 
-/// An endless stream; from the same seed it is the same one, but for the times, which start at the present.
+/// An endless stream. A seed always gives the same stream except for the times, which start at the
+/// present.
 #[derive(Debug)]
 pub struct Stream {
     random: StdRng,
     start: DateTime<Utc>,
-    /// How far each symbol's quotes have come.
+    /// The second of each symbol's newest quote.
     seconds: Vec<i64>,
     count: i64,
     recent: Vec<Quote>,
 }
 
-/// Quotes that may be repeated or contradicted.
+/// The most quotes that may be repeated or contradicted.
 const REMEMBERED: usize = 2_000;
 
 impl Stream {
-    /// The stream of `seed`, over some 1 to 60 symbols.
+    /// The stream of `seed`, with 1 to 60 symbols.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
@@ -76,7 +78,7 @@ impl Stream {
         }
     }
 
-    /// A record that the averager which crashes does not survive.
+    /// A record that aborts the crashing averager.
     #[must_use]
     pub fn crash(&mut self) -> Record {
         Record {
@@ -86,7 +88,8 @@ impl Stream {
         }
     }
 
-    /// How long a burst of records is, and the pause after it in milliseconds: about 1,000 records a second.
+    /// The number of records in the next burst, and the pause after it in milliseconds: about 1,000
+    /// records a second.
     #[must_use]
     pub fn burst(&mut self) -> (u32, u64) {
         (
@@ -95,12 +98,13 @@ impl Stream {
         )
     }
 
-    /// A new quote, `seconds` after the stream's first.
+    /// A new quote, `seconds` and `micros` after the time of the first.
     fn quote(&mut self, symbol: usize, seconds: i64, micros: i64) -> Record {
         let quoted_at = self.start - TimeDelta::hours(3)
             + TimeDelta::seconds(seconds)
             + TimeDelta::microseconds(micros);
         let polled_at = self.start + TimeDelta::milliseconds(self.count);
+
         let price = self.price();
         self.own(format!("S{symbol}"), &price, quoted_at, polled_at)
     }
@@ -111,7 +115,7 @@ impl Stream {
         self.quote(symbol, self.seconds[symbol], 0)
     }
 
-    /// A quote that belongs up to an hour before the symbol's newest.
+    /// A quote up to an hour before the symbol's newest.
     fn late(&mut self) -> Record {
         let symbol = self.random.random_range(0..self.seconds.len());
         let seconds = self.seconds[symbol] - self.random.random_range(0..3_600);
@@ -130,7 +134,7 @@ impl Stream {
         })
     }
 
-    /// Another answer for a quote, polled before, after or at the very moment of the first.
+    /// Another answer for a quote, polled just before, after or at the same moment as the first.
     fn conflicting(&mut self) -> Option<Record> {
         let Quote {
             symbol,
@@ -139,11 +143,12 @@ impl Stream {
             ..
         } = self.recent.choose(&mut self.random)?.clone();
         let polled_at = polled_at + TimeDelta::milliseconds(self.random.random_range(-3..=3));
+
         let price = self.price();
         Some(self.own(symbol, &price, quoted_at, polled_at))
     }
 
-    /// As this pipeline itself publishes.
+    /// A record as this pipeline publishes it, which is remembered.
     fn own(
         &mut self,
         symbol: String,
@@ -155,23 +160,27 @@ impl Stream {
             Uuid::from_u128(self.random.random()),
             Uuid::from_u128(self.random.random()),
         );
+
         let (quoted, polled) = (text(quoted_at), text(polled_at));
         let value = format!(
             r#"{{"id":"{id}","symbol":"{symbol}","price":{price},"currency":"USD","timestamp":"{quoted}","source":"made","provider":"made","polled_at":"{polled}","raw_response_id":"{raw}"}}"#
         )
         .into_bytes();
+
         let quote = Quote {
             symbol: symbol.clone(),
             quoted_at,
             polled_at,
             value: value.clone(),
         };
+
         if self.recent.len() < REMEMBERED {
             self.recent.push(quote);
         } else {
             let place = self.random.random_range(0..REMEMBERED);
             self.recent[place] = quote;
         }
+
         Record {
             key: Some(symbol),
             value: Some(value),
@@ -180,25 +189,31 @@ impl Stream {
         }
     }
 
-    /// As others may publish: no id, no poll time, another spelling; at quote times that ours may have too.
+    /// A record as another producer may publish it: without id and poll time, with other spelling,
+    /// at quote times that our own records may have too.
     fn foreign(&mut self) -> Record {
         let symbol = self.random.random_range(0..self.seconds.len());
         let seconds = self.seconds[symbol] + self.random.random_range(-5..=1);
         let quoted = text(self.start - TimeDelta::hours(3) + TimeDelta::seconds(seconds));
+
         let (price, which) = (
             self.price(),
             ["source", "provider"][usize::from(self.random.random_bool(0.5))],
         );
-        // Mostly the same series as ours; in lower case another one.
+
+        // Upper case is the same series as ours; lower case is another.
         let letter = if self.random.random_bool(0.1) {
             "s"
         } else {
             "S"
         };
+
         let value = format!(
             r#"{{"symbol":"{letter}{symbol}","price":{price},"timestamp":"{quoted}","{which}":"MADE","more":[[1,{{}}],null]}}"#
         );
+
         let key = self.random.random_bool(0.9).then(|| format!("S{symbol}"));
+
         Record {
             key,
             value: Some(value.into_bytes()),
@@ -231,9 +246,11 @@ impl Stream {
 impl Iterator for Stream {
     type Item = Record;
 
-    /// The next record: of a hundred 10 repeat, 1 is late, 3 contradict, 4 are foreign, 2 are poison.
+    /// The next record: of a hundred, 10 are repeats, 1 is late, 3 contradict, 4 are foreign, and 2
+    /// are poison.
     fn next(&mut self) -> Option<Record> {
         self.count += 1;
+
         let special = match self.random.random_range(0..100) {
             0..10 => self.repeated(),
             10 => Some(self.late()),
@@ -242,6 +259,7 @@ impl Iterator for Stream {
             18..20 => Some(self.poison()),
             _ => None,
         };
+
         Some(special.unwrap_or_else(|| self.fresh()))
     }
 }

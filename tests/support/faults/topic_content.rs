@@ -1,4 +1,4 @@
-//! A topic as it stands in Kafka: its records, and how far a group has come.
+//! The content of a topic in Kafka, and the lag of a group.
 
 use std::time::{Duration, Instant};
 
@@ -27,9 +27,10 @@ fn client(bootstrap_servers: &str, group: &str) -> anyhow::Result<BaseConsumer> 
     Ok(client)
 }
 
-/// Each partition's number and the offset behind its last record.
+/// Each partition's number, and the offset after its last record.
 fn ends(client: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<(i32, i64)>> {
     let metadata = client.fetch_metadata(Some(topic), REQUEST)?;
+
     let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
     let ends = partitions.map(|partition| {
         let (_, end) = client.fetch_watermarks(topic, partition.id(), REQUEST)?;
@@ -41,23 +42,27 @@ fn ends(client: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<(i32, i64)>> {
 /// Every record of a topic, from its beginning to its present end.
 ///
 /// # Errors
-/// When Kafka does not answer, or the records do not come.
+/// When Kafka does not answer, or the records do not arrive within 30 s.
 pub fn records(bootstrap_servers: &str, topic: &str) -> anyhow::Result<Vec<OwnedMessage>> {
     let client = client(bootstrap_servers, "reader")?;
     let mut missing = ends(&client, topic)?;
     ensure!(!missing.is_empty(), "{topic} has no partitions");
+
     let mut from = TopicPartitionList::new();
     for (partition, _) in &missing {
         from.add_partition_offset(topic, *partition, Offset::Beginning)?;
     }
     client.assign(&from)?;
+
     missing.retain(|(_, end)| *end > 0);
     let (mut records, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+
     while !missing.is_empty() {
         ensure!(
             Instant::now() < deadline,
             "the records of {topic} do not come: {missing:?}"
         );
+
         if let Some(Ok(message)) = client.poll(Duration::from_millis(100)) {
             missing.retain(|(partition, end)| {
                 *partition != message.partition() || message.offset() + 1 < *end
@@ -65,21 +70,24 @@ pub fn records(bootstrap_servers: &str, topic: &str) -> anyhow::Result<Vec<Owned
             records.push(message.detach());
         }
     }
+
     Ok(records)
 }
 
-/// How many records of the topic the group has not committed.
+/// The number of records in the topic that the group has not committed.
 ///
 /// # Errors
 /// When Kafka does not answer.
 pub fn lag(bootstrap_servers: &str, group: &str, topic: &str) -> anyhow::Result<i64> {
     let client = client(bootstrap_servers, group)?;
     let ends = ends(&client, topic)?;
+
     let mut asked = TopicPartitionList::new();
     for (partition, _) in &ends {
         asked.add_partition(topic, *partition);
     }
     let committed = client.committed_offsets(asked, REQUEST)?;
+
     let behind = ends.iter().map(|(partition, end)| {
         let found = committed
             .find_partition(topic, *partition)
@@ -90,10 +98,11 @@ pub fn lag(bootstrap_servers: &str, group: &str, topic: &str) -> anyhow::Result<
             *end
         }
     });
+
     Ok(behind.sum())
 }
 
-/// Deletes topics.
+/// Deletes the topics.
 ///
 /// # Errors
 /// When Kafka does not answer.
@@ -102,6 +111,7 @@ pub async fn delete(bootstrap_servers: &str, topics: &[&str]) -> anyhow::Result<
         .set("bootstrap.servers", bootstrap_servers)
         .set("log_level", "0")
         .create()?;
+
     admin
         .delete_topics(
             topics,

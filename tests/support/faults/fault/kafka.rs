@@ -1,4 +1,4 @@
-//! What breaks between Kafka and the emulator.
+//! Faults between Kafka and the emulator.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use super::Site;
 use crate::faults::stream::REFUSED;
 use crate::raw_records::{RawBatch, RawHeader, RawRecord, send};
 
-/// Longest that joining a group takes.
+/// The longest time that joining a group may take.
 const JOINING: Duration = Duration::from_secs(60);
 pub(super) const PARTITIONS: i32 = 6;
 
@@ -24,13 +24,15 @@ pub(super) async fn restart(site: &Site<'_>, signal: Signal) -> anyhow::Result<(
     tokio::task::spawn_blocking(move || kafka.restart(signal)).await?
 }
 
-/// Joins the group under the emulator's own name, which Kafka takes for the emulator's next life, and leaves.
+/// Joins the group under the emulator's own name and leaves. Kafka takes the new member for the
+/// emulator after a restart, and fences the old one.
 pub(super) async fn shut_out(site: &Site<'_>, number: usize) -> anyhow::Result<()> {
     let (group, member) = site.membership(number).context("no such stack")?;
     let (servers, topic) = (
         site.ground.bootstrap_servers().to_owned(),
         site.topic.clone(),
     );
+
     let joining = move || {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", servers)
@@ -40,21 +42,27 @@ pub(super) async fn shut_out(site: &Site<'_>, number: usize) -> anyhow::Result<(
             .set("enable.auto.commit", "false")
             .set("log_level", "0")
             .create()?;
+
         consumer.subscribe(&[&topic])?;
+
         let deadline = Instant::now() + JOINING;
         while consumer.assignment()?.count() == 0 {
             ensure!(Instant::now() < deadline, "no partitions were assigned");
-            // What it reads it does not commit.
+            // Nothing is committed, so the emulator reads these records again.
             drop(consumer.poll(Duration::from_millis(100)));
         }
+
         Ok(())
     };
+
     tokio::task::spawn_blocking(joining).await?
 }
 
-/// Good events and bad ones, in records that are odd each in another way.
+/// Good events and tombstones, each in a record with odd headers or an odd key.
 pub(super) async fn send_odd_records(site: &Site<'_>, random: &mut StdRng) -> anyhow::Result<()> {
+    // Another run must not restart Kafka while the batch is sent.
     let _kafka = site.ground.kafka.lock().await;
+
     let odd: [Vec<RawHeader>; 4] = [
         vec![(b"pa\xeds".to_vec(), Some(b"x".to_vec()))],
         vec![
@@ -65,18 +73,21 @@ pub(super) async fn send_odd_records(site: &Site<'_>, random: &mut StdRng) -> an
         vec![(b"large".to_vec(), Some(vec![0x80; 100_000]))],
         Vec::new(),
     ];
+
     let now = Utc::now();
     let event = format!(
         r#"{{"symbol":"ODD","price":{}.5,"timestamp":"{}","source":"made"}}"#,
         random.random_range(1..1_000),
         now.to_rfc3339_opts(SecondsFormat::Micros, true)
     );
+
     let keys = [
         None,
         Some(Vec::new()),
         Some(b"\xff\xfe".to_vec()),
         Some(b"ODD".to_vec()),
     ];
+
     let records = odd.into_iter().zip(keys).map(|(headers, key)| {
         let value = random.random_bool(0.8).then(|| event.clone().into_bytes());
         RawRecord {
@@ -85,11 +96,13 @@ pub(super) async fn send_odd_records(site: &Site<'_>, random: &mut StdRng) -> an
             headers,
         }
     });
+
     let batch = RawBatch {
         timestamp: now.timestamp_millis(),
         codec: 0,
         records: records.collect(),
     };
+
     let partition = random.random_range(0..PARTITIONS);
     send(
         site.ground.bootstrap_servers(),
@@ -101,33 +114,40 @@ pub(super) async fn send_odd_records(site: &Site<'_>, random: &mut StdRng) -> an
     .map(drop)
 }
 
-/// Events that Postgres refuses for ever, each alone or several in a row, and good ones around them.
+/// Events that Postgres always refuses, alone or several in a row, with good ones around them.
 pub(super) async fn send_refused_events(
     site: &Site<'_>,
     random: &mut StdRng,
 ) -> anyhow::Result<()> {
+    // Another run must not restart Kafka while the batch is sent.
     let _kafka = site.ground.kafka.lock().await;
+
     let now = Utc::now();
     let mut refused = false;
+
     let records = (0..300).map(|number| {
         refused = random.random_bool(if refused { 0.5 } else { 0.02 });
         let symbol = if refused { REFUSED } else { "AMIDST" };
+
         let quoted_at = now - TimeDelta::hours(1) + TimeDelta::seconds(number);
         let event = format!(
             r#"{{"symbol":"{symbol}","price":{}.5,"timestamp":"{}","source":"made"}}"#,
             random.random_range(1..1_000),
             quoted_at.to_rfc3339_opts(SecondsFormat::Micros, true)
         );
+
         RawRecord {
             value: Some(event.into_bytes()),
             ..RawRecord::default()
         }
     });
+
     let batch = RawBatch {
         timestamp: now.timestamp_millis(),
         codec: 0,
         records: records.collect(),
     };
+
     let partition = random.random_range(0..PARTITIONS);
     send(
         site.ground.bootstrap_servers(),

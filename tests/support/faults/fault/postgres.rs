@@ -1,4 +1,4 @@
-//! What breaks between Postgres and the functions.
+//! Faults between Postgres and the functions.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{Site, moment};
 use crate::link::Moment;
 use crate::{processes, waiting};
 
-/// How long what is to happen may take.
+/// The longest time that each expected event may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const TERMINATE: &str = "select pg_terminate_backend(pid) from pg_stat_activity
@@ -31,22 +31,27 @@ pub(super) async fn take_away(site: &mut Site<'_>, length: Duration) -> anyhow::
     site.link.mend().await
 }
 
-/// Postgres's keeper starts it again.
+/// Signals the postmaster. Its supervisor starts Postgres again.
 pub(super) async fn signal(site: &Site<'_>, signal: Signal) -> anyhow::Result<()> {
     let mut connection = site.ground.postgres().await?;
     let backend: i32 = sqlx::query_scalar("select pg_backend_pid()")
         .fetch_one(&mut connection)
         .await?;
+
     let stat = std::fs::read_to_string(format!("/proc/{backend}/stat"))?;
     let parent = stat
         .rsplit_once(')')
         .and_then(|(_, rest)| rest.split_whitespace().nth(1));
     let postmaster = parent.context("the postmaster's pid")?.parse()?;
+
     processes::signal(postmaster, signal);
+
     let back = async || {
+        // The postmaster must be gone first: until then, Postgres may still accept connections.
         (!processes::is_running(postmaster)).then_some(())?;
         site.ground.postgres().await.ok()
     };
+
     waiting::until("Postgres", PATIENCE, back).await;
     Ok(())
 }
@@ -56,6 +61,7 @@ pub(super) async fn terminate_connections(
     random: &mut StdRng,
 ) -> anyhow::Result<()> {
     let mut connection = site.ground.postgres().await?;
+
     for _ in 0..random.random_range(3..15) {
         sqlx::query(TERMINATE)
             .bind(&site.database)
@@ -66,7 +72,8 @@ pub(super) async fn terminate_connections(
     Ok(())
 }
 
-/// The old writer is gone, and clients find one that only reads until the new one takes over.
+/// Ends the writer's connections; new ones reach a read-only server until the new writer takes
+/// over.
 pub(super) async fn fail_over(site: &Site<'_>, random: &mut StdRng) -> anyhow::Result<()> {
     let mut connection = site.ground.postgres().await?;
     alter(
@@ -75,11 +82,15 @@ pub(super) async fn fail_over(site: &Site<'_>, random: &mut StdRng) -> anyhow::R
         "set default_transaction_read_only = on",
     )
     .await?;
+
+    // The setting applies to new sessions only, so the old ones are ended.
     sqlx::query(TERMINATE)
         .bind(&site.database)
         .execute(&mut connection)
         .await?;
+
     sleep(Duration::from_millis(random.random_range(1_000..5_000))).await;
+
     alter(
         &mut connection,
         &site.database,
@@ -94,17 +105,20 @@ async fn alter(connection: &mut PgConnection, database: &str, change: &str) -> a
     Ok(())
 }
 
-/// A batch that waits for a locked table has passed its fences; then nothing is heard of its writer any more. No other
-/// writer is amidst a COPY then, where the server waits for it without limit while keepalives are answered.
+/// Silences a writer that holds its fences: one whose batch waits for a locked table. No other
+/// writer may be within a COPY at that moment, because the server would wait for that writer
+/// without limit while keepalives are answered.
 pub(super) async fn silence_writer(site: &Site<'_>) -> anyhow::Result<()> {
     let mut connection = site.pool.acquire().await?;
     let mut lock = connection.begin().await?;
     sqlx::query("lock table series").execute(&mut *lock).await?;
+
     let waiting =
         "select exists (select from pg_locks where not granted and relation = 'series'::regclass)
                       and not exists (select from pg_stat_activity
                                       where datname = current_database() and state = 'active'
                                         and wait_event = 'ClientRead')";
+
     waiting::until("writer that waits", PATIENCE, async || {
         sqlx::query_scalar(waiting)
             .fetch_one(&mut *lock)
@@ -113,14 +127,17 @@ pub(super) async fn silence_writer(site: &Site<'_>) -> anyhow::Result<()> {
             .then_some(())
     })
     .await;
+
+    // The writer must be silent before the lock is released, or it would commit.
     site.link.silence_for_good();
     lock.rollback().await?;
     Ok(())
 }
 
-/// Points that are stored between backup and restoration are gone, though their offsets are committed. The fences' counts
-/// are as they were just before, as if other writers had passed as often since: no count shows what happened. Quiet symbols
-/// are in no batch meanwhile, so that what writers remember of them is forgotten for no other reason.
+/// Points stored between backup and restoration are lost, though their offsets are committed. The
+/// fences' counts are set to their values just before the restoration, as if other writers had
+/// passed as often since, so no count shows what happened. Quiet symbols are in no batch meanwhile,
+/// so writers have no other reason to forget what they remember of them.
 pub(super) async fn restore(site: &mut Site<'_>, random: &mut StdRng) -> anyhow::Result<()> {
     let quiet = Quiet::new();
     quiet.quote(site, 1).await?;
@@ -134,7 +151,7 @@ pub(super) async fn restore(site: &mut Site<'_>, random: &mut StdRng) -> anyhow:
     quiet.quote(site, 3).await
 }
 
-/// Copies the database, and returns the copy's name.
+/// Copies the database while the functions cannot reach it, and returns the copy's name.
 async fn back_up(site: &mut Site<'_>) -> anyhow::Result<String> {
     let backup = format!("{}_backup", site.database);
     site.link.cut().await;
@@ -143,12 +160,15 @@ async fn back_up(site: &mut Site<'_>) -> anyhow::Result<String> {
     Ok(backup)
 }
 
-/// Puts the copy in the database's place.
+/// Replaces the database by the copy, but keeps the fences' counts.
 async fn put_back(site: &mut Site<'_>, backup: &str) -> anyhow::Result<()> {
     site.link.cut().await;
+
+    // While the link is cut, no writer can pass a fence and change the counts.
     let counts = fence_counts(site).await?;
     copy(site, backup, &site.database).await?;
     set_fence_counts(site, counts).await?;
+
     site.link.mend().await?;
 
     let drop = AssertSqlSafe(format!("drop database {backup} with (force)"));
@@ -176,19 +196,22 @@ async fn set_fence_counts(site: &Site<'_>, counts: (Vec<i32>, Vec<i64>)) -> anyh
     Ok(())
 }
 
-/// Makes one database a copy of another, while nobody is connected.
+/// Makes one database a copy of another, with no client connected to either.
 async fn copy(site: &Site<'_>, from: &str, to: &str) -> anyhow::Result<()> {
     let mut connection = site.ground.postgres().await?;
+
     for database in [from, to] {
         sqlx::query(TERMINATE)
             .bind(database)
             .execute(&mut connection)
             .await?;
     }
+
     let copied = async || {
         let drop = AssertSqlSafe(format!("drop database if exists {to} with (force)"));
         let create = AssertSqlSafe(format!("create database {to} template {from}"));
         let mut connection = site.ground.postgres().await.ok()?;
+
         sqlx::query(drop).execute(&mut connection).await.ok()?;
         sqlx::query(create)
             .execute(&mut connection)
@@ -196,7 +219,8 @@ async fn copy(site: &Site<'_>, from: &str, to: &str) -> anyhow::Result<()> {
             .ok()
             .map(|_| ())
     };
-    // Connections that were just ended may still be there for a moment.
+
+    // Connections that were just ended may still exist for a moment.
     waiting::until("copy of the database", PATIENCE, copied).await;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Symbols that are quoted when a fault says so, and else by nobody.
+//! Symbols that are quoted only when a fault asks for it.
 
 use std::time::Duration;
 
@@ -9,29 +9,31 @@ use super::kafka::PARTITIONS;
 use crate::raw_records::{RawBatch, RawRecord, send};
 use crate::waiting;
 
-/// Enough that some share their fence with none that is busy.
+/// Enough that some share their fence with no busy symbol.
 const SYMBOLS: i32 = 60;
-/// How long it takes until their points are stored.
+/// The longest time until their points are stored.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The symbols, shared out among the partitions.
+/// The quiet symbols, divided among the partitions.
 #[derive(Debug)]
 pub(super) struct Quiet {
     start: DateTime<Utc>,
 }
 
 impl Quiet {
-    /// Symbols without a quote as yet.
+    /// Symbols without a quote so far.
     pub(super) fn new() -> Self {
         Self {
             start: Utc::now() - TimeDelta::hours(1),
         }
     }
 
-    /// Publishes the quote of this number of each symbol, in a batch for each partition, and waits until those are points.
+    /// Publishes the quote with this number for each symbol, in one batch per partition, and waits
+    /// until the quotes are points.
     pub(super) async fn quote(&self, site: &Site<'_>, number: i32) -> anyhow::Result<()> {
         let quoted_at = self.start + TimeDelta::seconds(number.into());
         let text = quoted_at.to_rfc3339_opts(SecondsFormat::Micros, true);
+
         let record = |symbol| {
             let price = number * number;
             let event = format!(
@@ -42,6 +44,7 @@ impl Quiet {
                 ..RawRecord::default()
             }
         };
+
         {
             let _kafka = site.ground.kafka.lock().await;
             for partition in 0..PARTITIONS {
@@ -52,6 +55,7 @@ impl Quiet {
                     codec: 0,
                     records,
                 };
+
                 send(
                     site.ground.bootstrap_servers(),
                     &site.topic,
@@ -71,6 +75,7 @@ impl Quiet {
                 .unwrap_or_default();
             (count == i64::from(SYMBOLS)).then_some(())
         };
+
         waiting::until("points of quiet symbols", PATIENCE, stored).await;
         Ok(())
     }

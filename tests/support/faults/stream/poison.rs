@@ -1,13 +1,13 @@
-//! Records that can never be right, one kind after the other.
+//! Records that can never be valid.
 
 use chrono::{TimeDelta, Utc};
 
 use super::{Fate, Record, Stream, text};
 
-/// What stands in place of a field's value; nothing takes the field away.
+/// A field, and what replaces its value; `None` removes the field.
 type Change = (&'static str, Option<&'static str>);
 
-/// One field of a good event spoiled.
+/// A good event with one field changed.
 const CHANGES: [Change; 37] = [
     ("symbol", None),
     ("symbol", Some("null")),
@@ -18,7 +18,7 @@ const CHANGES: [Change; 37] = [
     ("symbol", Some(r#""Ä""#)),
     ("symbol", Some(r#""ABCDEFGHIJKLMNOPQRSTUVWXYZ1234567""#)),
     ("symbol", Some(r#""S1","symbol":"S2""#)),
-    // Nothing is wrong with it, but Postgres refuses it: see `REFUSED`.
+    // A valid event, but Postgres refuses it: see `REFUSED`.
     ("symbol", Some(r#""REFUSED""#)),
     ("price", None),
     ("price", Some("null")),
@@ -63,19 +63,21 @@ const VALUES: [&[u8]; 9] = [
 ];
 
 impl Stream {
-    /// The next kind of poison.
+    /// A record of a random kind of poison.
     pub(super) fn poison(&mut self) -> Record {
         let kinds = CHANGES.len() + VALUES.len() + 3;
         let kind = rand::Rng::random_range(&mut self.random, 0..kinds);
+
         let (value, timestamp) = match kind.checked_sub(CHANGES.len()) {
             None => (Some(spoiled(CHANGES[kind])), None),
             Some(0) => (None, None),
-            // Good in itself, but a day and more ahead of its record.
+            // Valid in itself, but more than a day ahead of its record's time.
             Some(1) => (Some(spoiled(("currency", None))), Some(1)),
-            // Deeper than anyone should follow.
+            // Nested deeper than any parser should follow.
             Some(2) => (Some(nested()), None),
             Some(other) => (Some(VALUES[other - 3].to_vec()), None),
         };
+
         Record {
             key: Some("S1".to_owned()),
             value,
@@ -85,7 +87,7 @@ impl Stream {
     }
 }
 
-/// A good event but for one field.
+/// A good event except for one field.
 fn spoiled((field, value): Change) -> Vec<u8> {
     let quoted = format!("\"{}\"", text(Utc::now() - TimeDelta::hours(1)));
     let good = [
@@ -94,11 +96,13 @@ fn spoiled((field, value): Change) -> Vec<u8> {
         ("timestamp", &quoted),
         ("source", "\"made\""),
     ];
+
     let kept = good.iter().filter(|(name, _)| *name != field).copied();
     let fields: Vec<String> = kept
         .chain(value.map(|value| (field, value)))
         .map(|(name, value)| format!("\"{name}\":{value}"))
         .collect();
+
     format!("{{{}}}", fields.join(",")).into_bytes()
 }
 
