@@ -1,4 +1,4 @@
-//! What the emulator tells on standard output: a table for people, or JSON lines for programs.
+//! The emulator's announcements on standard output: a table for people, or JSON lines for programs.
 
 use std::io::IsTerminal as _;
 
@@ -7,15 +7,16 @@ use serde_json::{Value, json};
 use crate::cli::OutputFormat;
 use crate::output;
 
-/// Where announcements go. A reader that went away is no reason to stop, so failures to write are ignored.
+/// The destination of announcements. A reader that has gone is no reason to stop, so failures to
+/// write are ignored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Announcements {
-    /// Nothing is told without one.
+    /// `None` announces nothing.
     format: Option<OutputFormat>,
 }
 
 impl Announcements {
-    /// In the `format` asked for; if none was, for people on a terminal and for programs elsewhere.
+    /// Announces in `format`. `None` means text on a terminal and JSON otherwise.
     pub(crate) fn new(format: Option<OutputFormat>) -> Self {
         let terminal = std::io::stdout().is_terminal();
         let usual = if terminal {
@@ -23,18 +24,19 @@ impl Announcements {
         } else {
             OutputFormat::Json
         };
+
         Self {
             format: Some(format.unwrap_or(usual)),
         }
     }
 
-    /// Tells nobody.
+    /// Announces nothing.
     #[cfg(test)]
     pub(crate) fn silent() -> Self {
         Self { format: None }
     }
 
-    /// A part that runs, where, and what is to know about it.
+    /// Announces a part that runs, its address, and a detail about it.
     pub(crate) fn started(&self, part: &str, address: &str, detail: &str) {
         self.tell(
             &json!({"event": "started", "part": part, "address": address, "detail": detail}),
@@ -46,14 +48,14 @@ impl Announcements {
         );
     }
 
-    /// Something worth knowing that is not an error.
+    /// Announces something worth knowing that is not an error.
     pub(crate) fn notice(&self, text: &str) {
         self.tell(&json!({"event": "notice", "detail": text}), || {
             format!("  {text}")
         });
     }
 
-    /// Something that the user must not miss.
+    /// Announces something that the user must not miss.
     pub(crate) fn warning(&self, text: &str) {
         self.tell(&json!({"event": "warning", "detail": text}), || {
             let rule = "!".repeat(
@@ -67,20 +69,20 @@ impl Announcements {
         });
     }
 
-    /// Everything works: `fields` for programs, `text` for people.
+    /// Announces that everything works: `fields` for programs, `text` for people.
     pub(crate) fn ready(&self, mut fields: Value, text: &str) {
         fields["event"] = json!("ready");
         self.tell(&fields, || text.to_owned());
     }
 
-    /// The emulator is on its way out.
+    /// Announces that the emulator is stopping.
     pub(crate) fn stopping(&self) {
         self.tell(&json!({"event": "stopping"}), || {
             "\nStopping (Ctrl-C again to hurry)".to_owned()
         });
     }
 
-    /// Nothing runs any more.
+    /// Announces that everything has ended.
     pub(crate) fn stopped(&self) {
         self.tell(&json!({"event": "stopped"}), || "Stopped.".to_owned());
     }
@@ -91,6 +93,7 @@ impl Announcements {
             Some(OutputFormat::Json) => fields.to_string(),
             None => return,
         };
+
         output::output().write(format!("{line}\n").into_bytes());
     }
 }

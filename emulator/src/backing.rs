@@ -1,4 +1,4 @@
-//! The services behind the functions, for those who bring none of their own: Postgres and a broker.
+//! Postgres and a broker, for users who have none of their own.
 
 pub(crate) mod broker;
 pub(crate) mod postgres;

@@ -1,4 +1,4 @@
-//! Time, as far as deliveries wait for it: the system's, or one that a test moves.
+//! The clock that deliveries wait for: the system's, or one that a test moves.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,12 +9,13 @@ use futures::future::BoxFuture;
 /// A moment in UTC.
 pub(crate) type Timestamp = DateTime<Utc>;
 
-/// Longest single sleep: a laptop that wakes from suspension, or a clock that was set, is noticed within it.
+/// The longest single sleep. A machine that resumes from suspension, and a clock that was set, are
+/// noticed within it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// What time it is, and waiting for a time.
+/// The current time, and waiting for a time.
 pub(crate) trait Clock: fmt::Debug + Send + Sync {
-    /// The present.
+    /// The current time.
     fn now(&self) -> Timestamp;
 
     /// Completes once `moment` is not in the future.

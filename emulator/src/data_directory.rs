@@ -1,4 +1,5 @@
-//! The one directory in which the emulator keeps everything, and the lock that keeps a second emulator out of it.
+//! The one directory in which the emulator keeps everything, and the lock that prevents a second
+//! emulator from using it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -14,11 +15,12 @@ use crate::backing::{broker, postgres};
 use crate::cli::CommonArguments;
 use crate::function_host::{leftovers, liveness};
 
-/// The lock's file also marks the directory as the emulator's own.
+/// The lock's file also marks the directory as one of the emulator.
 const LOCK: &str = "market-data.lock";
 /// The file that holds this emulator's name in consumer groups.
 const GROUP_MEMBER: &str = "group-member";
-/// There from ready to stop: which process is ready (its id and start time), and where its API answers; a line each.
+/// Exists while the emulator is ready. Its lines: the process id, the process's start time, and the
+/// URL of the API.
 const READY: &str = "ready";
 
 /// Why a directory cannot be used.
@@ -29,7 +31,7 @@ pub(crate) enum DataDirectoryError {
         "another emulator (process {pid}) uses {directory}; stop it, or choose another with --data-dir"
     )]
     InUse { pid: String, directory: String },
-    /// It holds files that an emulator did not put there.
+    /// It holds files that no emulator made.
     #[error("{0} is not empty and was not made by the emulator; choose another with --data-dir")]
     Foreign(String),
     /// The file system refused.
@@ -40,23 +42,27 @@ pub(crate) enum DataDirectoryError {
     },
 }
 
-/// Takes the data directory that `arguments` name, emptied if they say so.
+/// Opens the data directory that `arguments` name, and empties it if they ask for that.
 pub(crate) async fn open(arguments: &CommonArguments) -> anyhow::Result<DataDirectory> {
     let path = chosen(arguments.data_dir.as_deref())?;
     let directory = DataDirectory::open(&path).map_err(|error| Unusable(error.to_string()))?;
+
     if arguments.fresh {
+        // Leftovers end first: the files that identify them are deleted with everything else.
         let run_directory = directory.run_directory();
         tokio::task::spawn_blocking(move || leftovers::end_leftovers(&run_directory)).await?;
         broker::end_leftover(directory.path()).await?;
         postgres::delete(directory.path()).await?;
+
         directory
             .clear()
             .with_context(|| format!("cannot empty {}", path.display()))?;
     }
+
     Ok(directory)
 }
 
-/// The directory that `--data-dir` names, or the usual one.
+/// The directory that `--data-dir` names, or `.data` in the project.
 pub(crate) fn chosen(named: Option<&Path>) -> io::Result<PathBuf> {
     match named {
         Some(path) => Ok(path.to_owned()),
@@ -64,26 +70,30 @@ pub(crate) fn chosen(named: Option<&Path>) -> io::Result<PathBuf> {
     }
 }
 
-/// Where the API of the emulator answers that is ready and uses the directory at `path`. The lock is not asked whether
-/// one runs: to try it would get in the way of one that just starts.
+/// The URL of the API of the emulator that is ready and uses the directory at `path`; empty if it
+/// serves none. The lock is not used to find out, because taking it could make an emulator that is
+/// just starting fail.
 pub(crate) fn noted_as_ready(path: &Path) -> Option<String> {
     let note = fs::read_to_string(path.join(READY)).ok()?;
     let mut lines = note.lines();
     let pid = lines.next()?.parse().ok()?;
     let started = lines.next()?.parse().ok()?;
+
     liveness::is_running_since(pid, started).then(|| lines.next().unwrap_or_default().to_owned())
 }
 
-/// The closest directory that has a template, from here upwards; the current one if none has.
+/// The closest directory that contains a template, from the current one upwards; the current one if
+/// none does.
 pub(crate) fn project_directory() -> io::Result<PathBuf> {
     let here = std::env::current_dir()?;
     let project = here
         .ancestors()
         .find(|directory| directory.join("template.yaml").is_file());
+
     Ok(project.unwrap_or(&here).to_owned())
 }
 
-/// A data directory that this process alone uses, until it is dropped or the process ends.
+/// A data directory that this process alone uses, until this value is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct DataDirectory {
     path: PathBuf,
@@ -91,23 +101,29 @@ pub(crate) struct DataDirectory {
 }
 
 impl DataDirectory {
-    /// Makes the directory if it does not exist, and locks it.
+    /// Creates the directory if it does not exist, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Self, DataDirectoryError> {
         let directory = path.display().to_string();
         let unusable = |source| DataDirectoryError::Unusable {
             directory: directory.clone(),
             source,
         };
-        // Others may pass through it, not look into it: Postgres may run as another user.
+
+        // Other users may pass through it but not list it, because Postgres may run as another
+        // user.
         DirBuilder::new()
             .recursive(true)
             .mode(0o711)
             .create(path)
             .map_err(unusable)?;
+
         let path = path.canonicalize().map_err(unusable)?;
+
+        // Before the lock's file is created, since that file marks the directory.
         if !path.join(LOCK).exists() && fs::read_dir(&path).map_err(unusable)?.next().is_some() {
             return Err(DataDirectoryError::Foreign(directory));
         }
+
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -115,13 +131,18 @@ impl DataDirectory {
             .truncate(false)
             .open(path.join(LOCK))
             .map_err(unusable)?;
+
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
                 lock.set_len(0)
                     .and_then(|()| write!(&mut *lock, "{}", std::process::id()))
                     .map_err(unusable)?;
+
                 let directory = Self { path, _lock: lock };
+                // The note of an emulator that was killed. Only the holder of the lock may remove
+                // it.
                 directory.note_end();
+
                 Ok(directory)
             }
             Err((mut file, Errno::EWOULDBLOCK)) => {
@@ -133,13 +154,14 @@ impl DataDirectory {
         }
     }
 
-    /// Deletes everything in it but the lock.
+    /// Deletes everything in it except the lock.
     pub(crate) fn clear(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             if entry.file_name() == LOCK {
                 continue;
             }
+
             if entry.file_type()?.is_dir() {
                 fs::remove_dir_all(entry.path())?;
             } else {
@@ -149,12 +171,13 @@ impl DataDirectory {
         Ok(())
     }
 
-    /// The directory itself, absolute.
+    /// The absolute path of the directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The name by which consumer groups know this emulator again after a restart; made up the first time.
+    /// The name by which consumer groups recognize this emulator after a restart. It is generated
+    /// the first time.
     pub(crate) fn group_member(&self) -> io::Result<String> {
         let path = self.path.join(GROUP_MEMBER);
         match fs::read_to_string(&path) {
@@ -163,33 +186,35 @@ impl DataDirectory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
+
         let name = format!("emulator-{}", uuid::Uuid::new_v4());
         fs::write(path, &name)?;
         Ok(name)
     }
 
-    /// Notes that everything works, and where the API answers, for [`noted_as_ready`].
+    /// Notes that everything works, and the URL of the API, for [`noted_as_ready`].
     pub(crate) fn note_ready(&self, gateway: &str) -> io::Result<()> {
         let pid = std::process::id();
         let started = liveness::start_time(pid)
             .ok_or_else(|| io::Error::other("/proc does not tell of us"))?;
+
         fs::write(
             self.path.join(READY),
             format!("{pid}\n{started}\n{gateway}\n"),
         )
     }
 
-    /// Takes the note back.
+    /// Removes the note of [`DataDirectory::note_ready`].
     pub(crate) fn note_end(&self) {
         let _not_there = fs::remove_file(self.path.join(READY));
     }
 
-    /// Where running processes leave their traces.
+    /// The directory of the files that identify running processes.
     pub(crate) fn run_directory(&self) -> PathBuf {
         self.path.join("run")
     }
 
-    /// Where the scheduler keeps its schedules.
+    /// The directory in which the scheduler keeps its schedules.
     pub(crate) fn schedules(&self) -> PathBuf {
         self.path.join("schedules")
     }
@@ -204,11 +229,13 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("data");
         let first = DataDirectory::open(&path).unwrap();
+
         let message = DataDirectory::open(&path).unwrap_err().to_string();
         assert!(
             message.contains(&format!("process {}", std::process::id())),
             "{message}"
         );
+
         drop(first);
         DataDirectory::open(&path).unwrap();
     }
@@ -216,6 +243,7 @@ mod tests {
     #[test]
     fn the_name_in_consumer_groups_stays_and_is_the_directory_s_own() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+
         let name = DataDirectory::open(one.path())
             .unwrap()
             .group_member()
@@ -227,6 +255,7 @@ mod tests {
                 .unwrap(),
             name
         );
+
         assert_ne!(
             DataDirectory::open(other.path())
                 .unwrap()
@@ -241,6 +270,7 @@ mod tests {
         let foreign = tempfile::tempdir().unwrap();
         let precious = foreign.path().join("thesis.txt");
         fs::write(&precious, "years of work").unwrap();
+
         let error = DataDirectory::open(foreign.path()).unwrap_err();
         assert!(matches!(error, DataDirectoryError::Foreign(_)), "{error}");
         assert_eq!(fs::read_dir(foreign.path()).unwrap().count(), 1);
@@ -251,13 +281,16 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("data");
         assert_eq!(noted_as_ready(&path), None, "no directory");
+
         let directory = DataDirectory::open(&path).unwrap();
         assert_eq!(noted_as_ready(&path), None, "it starts");
+
         directory.note_ready("http://127.0.0.1:8080").unwrap();
         assert_eq!(
             noted_as_ready(&path).as_deref(),
             Some("http://127.0.0.1:8080")
         );
+
         drop(directory);
         let directory = DataDirectory::open(&path).unwrap();
         assert_eq!(
@@ -265,15 +298,19 @@ mod tests {
             None,
             "another one starts after a kill"
         );
+
         directory.note_ready("").unwrap();
         assert_eq!(noted_as_ready(&path).as_deref(), Some(""), "it has no API");
+
         directory.note_end();
         assert_eq!(noted_as_ready(&path), None, "it stops");
+
         fs::write(
             path.join(READY),
             format!("{}\n1\nhttp://127.0.0.1:8080\n", std::process::id()),
         )
         .unwrap();
+
         assert_eq!(
             noted_as_ready(&path),
             None,
@@ -287,10 +324,13 @@ mod tests {
         let outside = parent.path().join("outside");
         fs::create_dir(&outside).unwrap();
         fs::write(outside.join("kept"), "").unwrap();
+
         let data = DataDirectory::open(&parent.path().join("data")).unwrap();
         fs::create_dir_all(data.path().join("postgres/base")).unwrap();
         std::os::unix::fs::symlink(&outside, data.path().join("link")).unwrap();
+
         data.clear().unwrap();
+
         assert!(outside.join("kept").exists());
         assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1);
     }

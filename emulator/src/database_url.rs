@@ -1,12 +1,13 @@
-//! URLs of Postgres databases, from their parts.
+//! URLs of Postgres databases, built from their parts.
 
 use reqwest::Url;
 
-/// The role and the database that are taken where nothing else is said.
+/// The role and the database used if no other is named.
 pub(crate) const USUAL_NAME: &str = "market";
 
-/// A database on `server`, which is a host with or without a port; nothing if it is something else. Names and password
-/// may hold anything: what has a meaning in URLs is escaped.
+/// The URL of a database on `server`, a host with or without a port; `None` if `server` is anything
+/// else. Names and password may contain any characters: those that have a meaning in URLs are
+/// escaped.
 pub(crate) fn url_at(
     server: &str,
     role: &str,
@@ -21,10 +22,12 @@ pub(crate) fn url_at(
     {
         return None;
     }
+
     url.path_segments_mut().ok()?.push(database);
-    // Of all that must be escaped the percent sign is the one that the setters leave alone.
+    // The setters escape everything that must be escaped, except the percent sign.
     let escaped = |text: &str| text.replace('%', "%25");
     url.set_username(&escaped(role)).ok()?;
     url.set_password(password.map(escaped).as_deref()).ok()?;
+
     Some(url)
 }

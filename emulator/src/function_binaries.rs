@@ -1,4 +1,4 @@
-//! The function binaries: built by the cargo that built the emulator, with the same profile.
+//! The function binaries, built by the cargo that built the emulator, with the same profile.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,8 +17,8 @@ const PROFILE: &str = if cfg!(debug_assertions) {
     "release"
 };
 
-/// Where `binary` lies in `directory`: by its own name as cargo puts it, or as `bootstrap` in a folder of its name as
-/// cargo-lambda does.
+/// The path of `binary` in `directory`: a file of that name, as cargo builds it, or `bootstrap` in
+/// a folder of that name, as cargo-lambda does.
 pub(crate) fn path(directory: &Path, binary: &str) -> PathBuf {
     let own = directory.join(binary);
     if own.is_dir() {
@@ -28,13 +28,14 @@ pub(crate) fn path(directory: &Path, binary: &str) -> PathBuf {
     }
 }
 
-/// What cargo tells about each thing it built, of which only the programs matter.
+/// Cargo's message about an artifact. Only those of executables matter.
 #[derive(Debug, Deserialize)]
 struct Message {
     executable: Option<PathBuf>,
 }
 
-/// Builds every binary of the project and tells where `binary` lies. Cargo shows its progress itself.
+/// Builds every binary of the project and returns the directory of `binary`. Cargo prints its
+/// progress itself.
 pub(crate) async fn build(cargo: &str, project: &Path, binary: &str) -> anyhow::Result<PathBuf> {
     let mut child = Command::new(cargo)
         .args(["build", "--workspace", "--bins", "--profile", PROFILE])
@@ -48,26 +49,33 @@ pub(crate) async fn build(cargo: &str, project: &Path, binary: &str) -> anyhow::
         .with_context(|| {
             format!("cannot run {cargo} to build the functions; --bin-dir takes built ones")
         })?;
+
+    // Cargo leads a group of its own. The group is ended when this future is dropped.
     let _compilers = child
         .id()
         .and_then(|pid| i32::try_from(pid).ok())
         .map(Group);
+
     let mut messages = BufReader::new(child.stdout.take().context("no standard output")?).lines();
     let mut directory = None;
+
     while let Some(line) = messages.next_line().await? {
         let executable = serde_json::from_str(&line)
             .ok()
             .and_then(|message: Message| message.executable);
+
         if let Some(executable) =
             executable.filter(|path| path.file_name().is_some_and(|name| name == binary))
         {
             directory = executable.parent().map(Path::to_owned);
         }
     }
+
     anyhow::ensure!(
         child.wait().await?.success(),
         "the functions do not build; cargo says above why"
     );
+
     directory.with_context(|| {
         format!(
             "the project in {} has no binary named {binary}",
@@ -76,7 +84,7 @@ pub(crate) async fn build(cargo: &str, project: &Path, binary: &str) -> anyhow::
     })
 }
 
-/// Cargo and the compilers it started, ended when nobody waits for them any more.
+/// Cargo and the compilers that it started. They are ended when this is dropped.
 struct Group(i32);
 
 impl Drop for Group {
@@ -94,6 +102,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("api")).unwrap();
         std::fs::write(directory.path().join("poller"), "").unwrap();
+
         assert_eq!(
             path(directory.path(), "api"),
             directory.path().join("api/bootstrap")

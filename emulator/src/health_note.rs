@@ -1,7 +1,8 @@
-//! What the emulator notes in its data directory about its event source mappings, for `emulator health`.
+//! The state of the event source mappings, which the emulator notes in its data directory for
+//! `emulator health`.
 //!
-//! A file rather than a port: it can be read when nothing answers any more, and its age tells when the emulator itself
-//! stands still.
+//! A file rather than a port: it can be read when nothing answers, and its age shows if the
+//! emulator itself has stopped working.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,10 +17,10 @@ use crate::event_source_mapping::{Report, Status};
 
 const FILE: &str = "event-source-mappings.json";
 const BETWEEN_NOTES: Duration = Duration::from_secs(2);
-/// A note that is older was left by an emulator that stands still.
+/// A note that is older shows that the emulator has stopped working.
 const FRESH: TimeDelta = TimeDelta::seconds(20);
 
-/// What is noted.
+/// The content of the note.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct HealthNote {
     written_at: DateTime<Utc>,
@@ -27,12 +28,12 @@ pub(crate) struct HealthNote {
 }
 
 impl HealthNote {
-    /// The note in a data directory.
+    /// Reads the note in a data directory.
     pub(crate) fn read(directory: &Path) -> io::Result<Self> {
         Ok(serde_json::from_slice(&fs::read(directory.join(FILE))?)?)
     }
 
-    /// Why events are not being averaged, in words; nothing while they are.
+    /// Why events are not being averaged, in words; empty while they are.
     pub(crate) fn troubles(&self, now: DateTime<Utc>) -> Vec<String> {
         let age = now - self.written_at;
         if age > FRESH {
@@ -41,6 +42,7 @@ impl HealthNote {
                 "the emulator has stood still for {seconds} s: it notes nothing any more"
             )];
         }
+
         self.event_source_mappings
             .iter()
             .flat_map(|mapping| mapping.troubles(now))
@@ -48,7 +50,7 @@ impl HealthNote {
     }
 
     fn write(&self, directory: &Path) -> io::Result<()> {
-        // Renamed, so that nobody reads half of it.
+        // Renamed when complete, so that no reader sees half of it.
         let part = directory.join(format!("{FILE}.part"));
         fs::write(&part, serde_json::to_vec(self)?)?;
         fs::rename(part, directory.join(FILE))
@@ -60,7 +62,7 @@ impl HealthNote {
 pub(crate) struct NoteKeeper {
     directory: PathBuf,
     mappings: Vec<Arc<Status>>,
-    /// Whether the last note could be written.
+    /// Whether the last note could be written. Only the first of several failures is logged.
     written: bool,
 }
 
@@ -72,6 +74,7 @@ impl NoteKeeper {
             mappings,
             written: true,
         };
+
         keeper.note().await;
         keeper
     }
@@ -92,7 +95,9 @@ impl NoteKeeper {
             written_at: Utc::now(),
             event_source_mappings,
         };
+
         let directory = self.directory.clone();
+
         let written = match tokio::task::spawn_blocking(move || note.write(&directory)).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
@@ -107,6 +112,7 @@ impl NoteKeeper {
             }
             Err(_) => false,
         };
+
         self.written = written;
     }
 }
@@ -119,8 +125,10 @@ mod tests {
     async fn a_note_is_kept_and_one_that_is_not_kept_any_more_is_trouble() {
         let data = tempfile::tempdir().unwrap();
         let _keeper = NoteKeeper::start(data.path(), Vec::new()).await;
+
         let note = HealthNote::read(data.path()).unwrap();
         assert_eq!(note.troubles(Utc::now()), [] as [&str; 0]);
+
         let troubles = note.troubles(Utc::now() + FRESH + TimeDelta::seconds(1));
         assert!(troubles[0].contains("stood still"), "{troubles:?}");
     }

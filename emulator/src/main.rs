@@ -1,9 +1,11 @@
-//! Runs the pipeline on one machine: starts the function binaries and stands around them as AWS would.
+//! Runs the pipeline on one machine: starts the function binaries and provides what AWS would
+//! provide around them.
 //!
-//! Each part speaks the protocol that its counterpart in AWS speaks, so each can be replaced, and the functions cannot
-//! tell the difference: [`function_host`] (Lambda's Runtime API), [`gateway`] (API Gateway's HTTP API), [`scheduler`]
-//! (EventBridge Scheduler) and [`event_source_mapping`] (Lambda's poller for Kafka). How they are wired comes from
-//! `template.yaml`. [`backing`] brings Postgres and a broker to those who have none.
+//! Each part speaks the protocol of its counterpart in AWS, so each can be replaced, and the
+//! functions cannot tell the difference: [`function_host`] (Lambda's Runtime API), [`gateway`] (API
+//! Gateway's HTTP API), [`scheduler`] (EventBridge Scheduler) and [`event_source_mapping`]
+//! (Lambda's poller for Kafka). `template.yaml` declares how they are wired. [`backing`] provides
+//! Postgres and a broker to users who have none.
 
 mod announcements;
 mod backing;
@@ -41,17 +43,20 @@ use clap::Parser as _;
 use cli::{Cli, Command};
 use settings::Settings;
 
-/// What was asked for cannot be done as asked: flags, variables, a port or a directory that is taken.
+/// The request cannot be carried out as it was made: invalid flags or variables, a port or a
+/// directory that is taken. The process exits with status 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Unusable(pub(crate) String);
 
-/// How long the last lines may take to be written.
+/// How long to wait until the last lines are written.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let code = run_as_asked();
+    // The threads that write the output end with the process.
     output::flush(LAST_LINES);
+
     code
 }
 
@@ -64,6 +69,7 @@ fn run_as_asked() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
+
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -76,10 +82,12 @@ fn run_as_asked() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     let settings = Settings::from_environment().map_err(|invalid| Unusable(invalid.to_string()))?;
     log::start(settings.log_filter.as_deref());
+
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
         .enable_all()
         .build()?;
+
     let outcome = match cli.command {
         Some(Command::Postgres(arguments)) => {
             runtime.block_on(postgres_command::run(&arguments, &settings))
@@ -87,12 +95,13 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Health(arguments)) => runtime.block_on(health_command::run(&arguments)),
         None => runtime.block_on(stack::run(&cli.stack, &settings)),
     };
-    // Nothing that matters still runs; what blocks must not hold up the end.
+
+    // Everything that matters has ended. A blocking call that still runs must not delay the exit.
     runtime.shutdown_background();
     outcome
 }
 
-/// Flags that cannot be understood, in one line as everything else that is wrong.
+/// Reports invalid flags in one line, as every other error.
 fn complain_of_flags(refusal: &clap::Error) -> ExitCode {
     let text = refusal.to_string();
     let line = text
@@ -100,11 +109,12 @@ fn complain_of_flags(refusal: &clap::Error) -> ExitCode {
         .next()
         .unwrap_or_default()
         .trim_start_matches("error: ");
+
     complain(&anyhow::anyhow!("{line} (--help tells more)"));
     ExitCode::from(2)
 }
 
-/// One line on standard error, whether or not anybody still reads it.
+/// Writes one line to standard error, whether or not it is read.
 fn complain(error: &anyhow::Error) {
     output::error().write(format!("error: {error:#}\n").into_bytes());
 }

@@ -1,7 +1,8 @@
 //! Standard output and standard error, each written by a thread of its own.
 //!
-//! Whoever reads them may stand still: a pager, a terminal after Ctrl-S, a pipe that nobody reads. Nothing else of the
-//! emulator waits for that: lines wait here, and those that find no room are counted and told of later.
+//! Their reader may stop reading: a pager, a terminal after Ctrl-S, a pipe without a reader. The
+//! rest of the emulator must not wait for it. Lines wait here instead; those that find no room are
+//! counted and reported later.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tracing_indicatif::suspend_tracing_indicatif;
 
-/// How much waits for a reader at most.
+/// The most bytes that wait for a reader.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 static OUTPUT: LazyLock<Output> = LazyLock::new(|| Output::start("stdout", io::stdout()));
@@ -27,14 +28,15 @@ pub(crate) fn error() -> &'static Output {
     &ERROR
 }
 
-/// Gives the last lines, of both, this long to be written.
+/// Waits up to `patience` for the last lines of both to be written.
 pub(crate) fn flush(patience: Duration) {
     let deadline = Instant::now() + patience;
+
     OUTPUT.flush(deadline);
     ERROR.flush(deadline);
 }
 
-/// Standard error, where a progress bar may stand meanwhile.
+/// Standard error, which a progress bar may occupy at the same time.
 struct BesideProgress;
 
 impl Write for BesideProgress {
@@ -47,7 +49,7 @@ impl Write for BesideProgress {
     }
 }
 
-/// What is written by a thread of its own. All copies are the same.
+/// Written by a thread of its own. Clones share the thread and its queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Output(Arc<Shared>);
 
@@ -61,25 +63,27 @@ struct Shared {
 struct Queue {
     pieces: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// Pieces that found no room since the last that did.
+    /// Pieces that found no room since the last one that did.
     lost: u64,
     /// Whether a piece is being written.
     writing: bool,
 }
 
 impl Output {
-    /// Has a thread of this name write to `sink`.
+    /// Starts a thread of this name that writes to `sink`.
     fn start(name: &str, sink: impl Write + Send + 'static) -> Self {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
-        // Without the thread nothing is written, which is no reason not to work.
+
+        // Without the thread nothing is written, but everything else works.
         let _no_thread = thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || of_thread.run(sink));
+
         Self(shared)
     }
 
-    /// Writes whole lines, in time; does not wait.
+    /// Queues whole lines to be written. Returns at once.
     pub(crate) fn write(&self, lines: Vec<u8>) {
         let mut queue = self.0.lock();
         queue.push(lines);
@@ -93,6 +97,7 @@ impl Output {
             if left.is_zero() {
                 return;
             }
+
             queue = self
                 .0
                 .changed
@@ -120,12 +125,15 @@ impl Queue {
             self.lost += 1;
             return;
         }
+
+        // Before the new lines, because it stands for lines that came before them.
         self.tell_loss();
+
         self.bytes += lines.len();
         self.pieces.push_back(lines);
     }
 
-    /// Says where lines are missing, and how many.
+    /// Inserts a line that reports how many lines are missing.
     fn tell_loss(&mut self) {
         if self.lost > 0 {
             let told = format!(
@@ -151,8 +159,9 @@ impl Shared {
     fn run(&self, mut sink: impl Write) {
         loop {
             let piece = self.next();
-            // A reader that went away is no reason to do anything else.
+            // If the reader is gone, there is nowhere to report it.
             let _gone = sink.write_all(&piece).and_then(|()| sink.flush());
+
             let mut queue = self.lock();
             queue.bytes -= piece.len();
             queue.writing = false;
@@ -164,13 +173,17 @@ impl Shared {
         let mut queue = self.lock();
         loop {
             if let Some(piece) = queue.pieces.pop_front() {
+                // Set before the lock is released: otherwise a flush would find the piece neither
+                // queued nor being written.
                 queue.writing = true;
                 return piece;
             }
+
             if queue.lost > 0 {
                 queue.tell_loss();
                 continue;
             }
+
             queue = self
                 .changed
                 .wait(queue)
@@ -185,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// A reader who takes a piece each time he is told to, and for good once nobody tells him any more.
+    /// A reader that takes one piece each time `go` receives, and every piece once `go` is closed.
     struct Reader {
         go: Receiver<()>,
         read: Sender<Vec<u8>>,
@@ -206,18 +219,24 @@ mod tests {
     #[test]
     fn nobody_waits_for_a_reader_who_stands_still_and_what_he_missed_is_told_when_he_goes_on() {
         let ((go, told), (read, seen)) = (channel(), channel());
+
         let output = Output::start("test", Reader { go: told, read });
         let line = vec![b'x'; 1024 * 1024];
+
         for _ in 0..10 {
             output.write(line.clone());
         }
+
         output.flush(Instant::now() + Duration::from_millis(50));
         assert!(seen.try_recv().is_err());
+
         drop(go);
         output.flush(Instant::now() + Duration::from_secs(30));
+
         output.write(b"later\n".to_vec());
         output.flush(Instant::now() + Duration::from_secs(30));
         let pieces: Vec<Vec<u8>> = seen.try_iter().collect();
+
         assert_eq!(
             pieces.len(),
             6,
@@ -236,10 +255,13 @@ mod tests {
         let ((go, told), (read, seen)) = (channel(), channel());
         drop::<Sender<()>>(go);
         let output = Output::start("test", Reader { go: told, read });
+
         for number in 0..1_000_u32 {
             output.write(number.to_string().into_bytes());
         }
+
         output.flush(Instant::now() + Duration::from_secs(30));
+
         assert!(
             seen.try_iter()
                 .eq((0..1_000_u32).map(|number| number.to_string().into_bytes()))

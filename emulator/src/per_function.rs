@@ -1,4 +1,4 @@
-//! Limits that each function has for itself: one that is saturated holds up no other.
+//! Limits that apply to each function separately: one that is saturated delays no other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,25 +9,26 @@ use tokio::sync::Semaphore;
 #[derive(Debug)]
 pub(crate) struct PerFunction {
     known: BTreeMap<String, Arc<Semaphore>>,
-    /// For all names that belong to no function: there may be any number of those.
+    /// For all names that belong to no function, because there may be any number of them.
     others: Arc<Semaphore>,
 }
 
 impl PerFunction {
-    /// As many as `permits` for each of the functions with these names.
+    /// Creates `permits` permits for each of the functions with these names.
     pub(crate) fn new<'a>(names: impl IntoIterator<Item = &'a String>, permits: usize) -> Self {
         let semaphore = || Arc::new(Semaphore::new(permits));
         let known = names
             .into_iter()
             .map(|name| (name.clone(), semaphore()))
             .collect();
+
         Self {
             known,
             others: semaphore(),
         }
     }
 
-    /// Those of one function.
+    /// The permits of one function.
     pub(crate) fn of(&self, function: &str) -> Arc<Semaphore> {
         Arc::clone(self.known.get(function).unwrap_or(&self.others))
     }
@@ -41,8 +42,10 @@ mod tests {
     fn a_function_that_has_all_its_permits_leaves_those_of_the_others() {
         let names = ["a".to_owned(), "b".to_owned()];
         let permits = PerFunction::new(&names, 1);
+
         let _held = permits.of("a").try_acquire_owned().unwrap();
         assert!(permits.of("a").try_acquire_owned().is_err());
+
         let _other = permits.of("b").try_acquire_owned().unwrap();
         let _unknown = permits.of("c").try_acquire_owned().unwrap();
         assert!(permits.of("d").try_acquire_owned().is_err());

@@ -1,4 +1,4 @@
-//! `emulator postgres`: the emulator's own Postgres and nothing else.
+//! `emulator postgres`: runs the emulator's own Postgres and nothing else.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::data_directory;
 use crate::settings::Settings;
 use crate::signals::StopRequest;
 
-/// Runs Postgres until it is asked to stop.
+/// Runs Postgres until the emulator is asked to stop.
 pub(crate) async fn run(
     arguments: &PostgresArguments,
     environment: &Settings,
@@ -18,6 +18,7 @@ pub(crate) async fn run(
     let announcements = Announcements::new(common.output);
     let request = StopRequest::listen(common.until_stdin_closes)?;
     let data_directory = data_directory::open(common).await?;
+
     let settings = PostgresSettings {
         data_directory: data_directory.path(),
         source: common.postgres,
@@ -25,25 +26,30 @@ pub(crate) async fn run(
         environment,
         announcements,
     };
+
     let postgres = tokio::select! {
         postgres = Postgres::start(settings, request.hurry.clone()) => postgres?,
         () = request.stop.cancelled() => return Ok(()),
     };
+
     announcements.started(
         "postgres",
         &postgres::masked(postgres.url()),
         &postgres.describe(),
     );
+
     let shown = postgres::shown(postgres.url(), common.show_passwords);
     let hint = if common.show_passwords {
         ""
     } else {
         "\n(--show-passwords tells the password)"
     };
+
     announcements.ready(
         json!({"database_url": shown, "data_directory": data_directory.path()}),
         &format!("\nReady. Connect with\n  psql '{shown}'{hint}"),
     );
+
     request.stop.cancelled().await;
     announcements.stopping();
     postgres.stop(StopRequest::deadline()).await;

@@ -1,4 +1,4 @@
-//! When to stop: Ctrl-C, SIGTERM, the end of the terminal, or the end of standard input.
+//! The reasons to stop: Ctrl-C, SIGTERM, the end of the terminal, or the end of standard input.
 
 use std::io::Read as _;
 use std::thread;
@@ -9,20 +9,20 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Everything ends within 10 s, which leaves some room for what is not waited for.
+/// Everything ends within 10 s. The rest of it is for work that is not waited for.
 const WITHIN: Duration = Duration::from_millis(9500);
 
-/// The wish to stop, and the wish to do it faster.
+/// The request to stop, and the request to stop faster.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StopRequest {
-    /// Somebody asked the emulator to stop.
+    /// Cancelled by the first request.
     pub(crate) stop: CancellationToken,
-    /// Somebody asked again.
+    /// Cancelled by the second request.
     pub(crate) hurry: CancellationToken,
 }
 
 impl StopRequest {
-    /// Listens for the signals, and for the end of standard input if that counts too.
+    /// Listens for signals, and for the end of standard input if `until_stdin_closes`.
     pub(crate) fn listen(until_stdin_closes: bool) -> anyhow::Result<Self> {
         let request = Self::default();
         for kind in [
@@ -31,6 +31,7 @@ impl StopRequest {
             SignalKind::hangup(),
         ] {
             let mut signals = signal(kind).context("cannot listen for signals")?;
+
             let listener = request.clone();
             tokio::spawn(async move {
                 while signals.recv().await.is_some() {
@@ -38,9 +39,10 @@ impl StopRequest {
                 }
             });
         }
+
         if until_stdin_closes {
             let listener = request.clone();
-            // A thread of its own: a read that never ends would hold up the runtime's end.
+            // In a thread of its own: a blocking read would delay the runtime's shutdown.
             thread::Builder::new()
                 .name("stdin".to_owned())
                 .spawn(move || {
@@ -50,18 +52,21 @@ impl StopRequest {
                     listener.stop.cancel();
                 })?;
         }
+
         Ok(request)
     }
 
-    /// By when everything is to have ended that is told to end now.
+    /// The time by which everything must have ended if the stop begins now.
     pub(crate) fn deadline() -> Instant {
         Instant::now() + WITHIN
     }
 
     fn ask(&self) {
+        // Looked at before `stop` is cancelled: the first request must not hurry.
         if self.stop.is_cancelled() {
             self.hurry.cancel();
         }
+
         self.stop.cancel();
     }
 }
@@ -73,8 +78,10 @@ mod tests {
     #[test]
     fn only_a_second_request_hurries() {
         let request = StopRequest::default();
+
         request.ask();
         assert!(request.stop.is_cancelled() && !request.hurry.is_cancelled());
+
         request.ask();
         assert!(request.hurry.is_cancelled());
     }

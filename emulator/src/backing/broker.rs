@@ -1,4 +1,5 @@
-//! The emulator's own broker: one in this process that forgets everything at the end, or a real Kafka.
+//! The emulator's own broker: one in this process that keeps its records in memory, or a real
+//! Kafka.
 
 mod embedded;
 mod kafka;
@@ -14,15 +15,15 @@ pub(crate) use embedded::Topic;
 use kafka::Kafka;
 pub(crate) use kafka::end_leftover;
 
-/// How to start it.
+/// How to start the broker.
 #[derive(Debug)]
 pub(crate) struct BrokerSettings<'a> {
     pub(crate) kind: BrokerKind,
     /// The emulator's data directory.
     pub(crate) data_directory: &'a Path,
-    /// The project that brings the script which runs Kafka.
+    /// The project that contains the script which runs Kafka.
     pub(crate) project: PathBuf,
-    /// What an embedded broker must have from the start, since it cannot make topics on request.
+    /// The topics of an embedded broker, which cannot create topics on request.
     pub(crate) topics: Vec<Topic>,
 }
 
@@ -34,7 +35,7 @@ pub(crate) enum Broker {
 }
 
 impl Broker {
-    /// Starts it; `hurry` shortens its stop.
+    /// Starts the broker. `hurry` shortens its stop.
     pub(crate) async fn start(
         settings: BrokerSettings<'_>,
         hurry: CancellationToken,
@@ -47,7 +48,7 @@ impl Broker {
         }
     }
 
-    /// Its address, as clients take it.
+    /// The address, in the format of clients' `bootstrap.servers`.
     pub(crate) fn bootstrap_servers(&self) -> &str {
         match self {
             Self::Embedded(embedded) => embedded.bootstrap_servers(),
@@ -55,12 +56,13 @@ impl Broker {
         }
     }
 
-    /// Whether the topics are there from the start. Those of a real Kafka are made by the deployment.
+    /// Whether the topics exist from the start. Those of a real Kafka are created by the
+    /// deployment.
     pub(crate) fn has_topics(&self) -> bool {
         matches!(self, Self::Embedded(_))
     }
 
-    /// What it is, for people.
+    /// A description for people.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Embedded(_) => {
@@ -72,7 +74,7 @@ impl Broker {
         }
     }
 
-    /// Ends it by `deadline`, and waits for the end.
+    /// Ends the broker by `deadline`, and returns when it has ended.
     pub(crate) async fn stop(self, deadline: Instant) {
         if let Self::Kafka(kafka) = self {
             kafka.stop(deadline).await;

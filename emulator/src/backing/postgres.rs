@@ -1,4 +1,5 @@
-//! The emulator's own Postgres: on loopback, with a password, its data surviving restarts and `kill -9`.
+//! The emulator's own Postgres: on loopback, with a password. Its data survive restarts and `kill
+//! -9`.
 
 mod account;
 mod binaries;
@@ -21,12 +22,12 @@ use account::Account;
 use cluster::{Cluster, Identity};
 use server::Server;
 
-/// How to start it.
+/// How to start Postgres.
 #[derive(Debug)]
 pub(crate) struct PostgresSettings<'a> {
     pub(crate) data_directory: &'a Path,
     pub(crate) source: Option<PostgresSource>,
-    /// The port it must have; without one, that of the last start or a free one.
+    /// The port it must have; `None` means that of the last start, or a free one.
     pub(crate) port: Option<u16>,
     pub(crate) environment: &'a Settings,
     pub(crate) announcements: Announcements,
@@ -42,7 +43,7 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// Starts it, making its cluster first if there is none; `hurry` shortens its stop.
+    /// Starts Postgres. Creates its cluster first if there is none. `hurry` shortens its stop.
     pub(crate) async fn start(
         settings: PostgresSettings<'_>,
         hurry: CancellationToken,
@@ -50,8 +51,11 @@ impl Postgres {
         let (server, identity) = prepare(settings).await?;
         let url = identity.url(server.port)?;
         let (version, data) = (server.binaries.version.clone(), server.cluster.data.clone());
+
         let child = server.start().await?;
+        // Only a port that worked is remembered.
         server.cluster.remember_port(&identity, server.port)?;
+
         Ok(Self {
             url,
             version,
@@ -60,12 +64,12 @@ impl Postgres {
         })
     }
 
-    /// Where to connect, password included.
+    /// The URL to connect to, password included.
     pub(crate) fn url(&self) -> &Url {
         &self.url
     }
 
-    /// What it is and where its data are, for people.
+    /// The version and the data's directory, for people.
     pub(crate) fn describe(&self) -> String {
         format!(
             "PostgreSQL {}, data in {}",
@@ -74,13 +78,13 @@ impl Postgres {
         )
     }
 
-    /// Ends it by `deadline`, cutting connections, and waits for the end.
+    /// Ends Postgres by `deadline`, cutting connections, and returns when it has ended.
     pub(crate) async fn stop(self, deadline: Instant) {
         self.running.stop(deadline).await;
     }
 }
 
-/// Finds the programs, the cluster and a port, and frees the cluster of whoever still runs on it.
+/// Finds the programs, the cluster and a port, and ends a Postgres that still runs on the cluster.
 async fn prepare(settings: PostgresSettings<'_>) -> anyhow::Result<(Server, Identity)> {
     let PostgresSettings {
         data_directory,
@@ -89,9 +93,11 @@ async fn prepare(settings: PostgresSettings<'_>) -> anyhow::Result<(Server, Iden
         environment,
         announcements,
     } = settings;
+
     let account = Account::needed(data_directory)?;
     let cluster = Cluster::of(data_directory, account);
     let account = cluster.account.as_ref();
+
     if let Some(account) = account {
         announcements.notice(&format!(
             "PostgreSQL refuses to run as root: running it as {}, with its data in {}",
@@ -99,16 +105,24 @@ async fn prepare(settings: PostgresSettings<'_>) -> anyhow::Result<(Server, Iden
             cluster.data.display()
         ));
     }
+
     let binaries =
         binaries::choose(source, cluster.major(), account, environment, announcements).await?;
+
+    // Before the port is chosen: a leftover still listens on that of the last start.
     end_leftover(&cluster.data).await?;
+
     let identity = cluster.ensure(&binaries, &environment.postgres).await?;
+
     let port = match port {
         Some(port) => port,
         None => server::free_port(identity.port)?,
     };
+
     let log = data_directory.join("postgres.log");
+    // The log starts empty, because the reason of a failed start is looked up in it.
     let _first_start = std::fs::remove_file(&log);
+
     Ok((
         Server {
             cluster,
@@ -124,14 +138,16 @@ async fn end_leftover(data: &Path) -> anyhow::Result<()> {
     service::end_leftover::<Server>(&server::pid_file(data), data).await
 }
 
-/// Deletes the data of the Postgres that belongs to `data_directory`, ending one that still runs on them.
+/// Deletes the data of the Postgres that belongs to `data_directory`. Ends one that still runs on
+/// them first.
 pub(crate) async fn delete(data_directory: &Path) -> anyhow::Result<()> {
     let cluster = Cluster::of(data_directory, Account::needed(data_directory)?);
     end_leftover(&cluster.data).await?;
+
     Ok(cluster.delete()?)
 }
 
-/// `url`, with its password only where that was asked for.
+/// `url`, with its password only if `with_password`.
 pub(crate) fn shown(url: &Url, with_password: bool) -> String {
     if with_password {
         url.as_str().to_owned()
@@ -147,10 +163,12 @@ pub(crate) fn masked(url: &Url) -> String {
     } else {
         format!("{}@", url.username())
     };
+
     let port = url
         .port()
         .map(|port| format!(":{port}"))
         .unwrap_or_default();
+
     format!(
         "{}://{user}{}{port}{}",
         url.scheme(),

@@ -1,5 +1,5 @@
-//! What Postgres and Kafka have in common as processes: kept running until they are stopped, found by the next start
-//! when their emulator was killed.
+//! What the processes of Postgres and Kafka have in common: they are kept running until they are
+//! stopped, and the next start finds them if their emulator was killed.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,35 +15,35 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Between restarts, doubled after each one that follows soon.
+/// The pause before a restart. It doubles with each restart that follows soon after the last.
 const BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
-/// Longest that a dead process waits to be collected.
+/// How long to wait until a dead process has been collected by its parent.
 const COLLECTED: Duration = Duration::from_secs(5);
-/// Between looks at a process.
+/// The pause between two checks of a process.
 pub(super) const POLL: Duration = Duration::from_millis(20);
 
-/// How a backing service is started, the first time and again.
+/// How a backing service is started, first and after an unexpected end.
 pub(super) trait Service: Send + Sync + Sized + 'static {
-    /// What it is, for people.
+    /// The service's name, for people.
     const NAME: &'static str;
-    /// Signals that end it, from the gentlest, each with the time that it is given.
+    /// The signals that end it, the gentlest first, each with the time that it is given.
     const ENDING: &'static [(Signal, Duration)];
 
-    /// Starts a process and waits until it answers.
+    /// Starts a process, and returns once it is ready.
     fn start(&self) -> impl Future<Output = anyhow::Result<Child>> + Send;
 }
 
 /// A service that is kept running until it is stopped.
 #[derive(Debug)]
 pub(super) struct Running {
-    /// By when it is to have ended.
+    /// Carries the deadline of the stop.
     stop: oneshot::Sender<Instant>,
     watch: JoinHandle<()>,
 }
 
 impl Running {
-    /// Keeps `service`, whose process is `child`, running; `hurry` shortens its stop.
+    /// Keeps `service`, whose process is `child`, running. `hurry` shortens its stop.
     pub(super) fn keep<S: Service>(service: S, child: Child, hurry: CancellationToken) -> Self {
         let (stop, stopped) = oneshot::channel();
         Self {
@@ -52,7 +52,7 @@ impl Running {
         }
     }
 
-    /// Ends the service by `deadline`, and waits for the end.
+    /// Ends the service by `deadline`, and returns when it has ended.
     pub(super) async fn stop(self, deadline: Instant) {
         let _ended_already = self.stop.send(deadline);
         if let Err(error) = self.watch.await {
@@ -68,8 +68,10 @@ async fn watch<S: Service>(
     hurry: CancellationToken,
 ) {
     let mut back_off = BACK_OFF;
+
     loop {
         let started = Instant::now();
+
         tokio::select! {
             _ = child.wait() => {}
             deadline = &mut stop => {
@@ -77,11 +79,14 @@ async fn watch<S: Service>(
                 return end(&mut child, S::ENDING, deadline, &hurry).await;
             }
         }
+
         if started.elapsed() > LONGEST_BACK_OFF * 2 {
             back_off = BACK_OFF;
         }
+
         tokio::select! {
             again = start_again(&service, &mut back_off) => child = again,
+            // A process that is being started is killed when its future is dropped.
             _ = &mut stop => return,
         }
     }
@@ -89,6 +94,7 @@ async fn watch<S: Service>(
 
 async fn start_again<S: Service>(service: &S, back_off: &mut Duration) -> Child {
     tracing::warn!("{} ended unexpectedly, starting it again", S::NAME);
+
     loop {
         sleep(*back_off).await;
         *back_off = (*back_off * 2).min(LONGEST_BACK_OFF);
@@ -106,7 +112,8 @@ async fn try_to_start<S: Service>(service: &S) -> Option<Child> {
         .ok()
 }
 
-/// Ends a child of this process by `deadline`, of which the last signal gets half if time is short; in a hurry none but the last of the signals is waited for.
+/// Ends a child of this process by `deadline`. If time is short, the last signal gets half of it.
+/// On `hurry`, only the last signal is waited for.
 async fn end(
     child: &mut Child,
     signals: &[(Signal, Duration)],
@@ -116,31 +123,37 @@ async fn end(
     let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) else {
         return;
     };
+
     for (position, (signal, patience)) in signals.iter().enumerate() {
         let _ended = kill(Pid::from_raw(pid), *signal);
+
         let is_last = position + 1 == signals.len();
         let left = deadline.saturating_duration_since(Instant::now());
         let patience = (*patience).min(if is_last { left } else { left / 2 });
+
         tokio::select! {
             ended = timeout(patience, child.wait()) => if ended.is_ok() { return },
             () = hurry.cancelled(), if !is_last => {}
         }
     }
+
     let _ended = child.kill().await;
 }
 
-/// Ends the process that a killed emulator left running on `data`, whose pid is in `pid_file`.
+/// Ends the process that a killed emulator left running on `data`. `pid_file` holds its id.
 pub(super) async fn end_leftover<S: Service>(pid_file: &Path, data: &Path) -> anyhow::Result<()> {
     let Some(pid) = running_on(pid_file, data) else {
         collected(pid_file).await;
         return Ok(());
     };
+
     tracing::info!(%pid, "ending the {} that an earlier emulator left running", S::NAME);
     for (signal, patience) in S::ENDING
         .iter()
         .chain(&[(Signal::SIGKILL, Duration::from_secs(2))])
     {
         let _ended = kill(pid, *signal);
+
         let deadline = Instant::now() + *patience;
         while Instant::now() < deadline {
             if running_on(pid_file, data).is_none() {
@@ -150,30 +163,34 @@ pub(super) async fn end_leftover<S: Service>(pid_file: &Path, data: &Path) -> an
             sleep(POLL).await;
         }
     }
+
     anyhow::bail!(
         "process {pid}, a {} of an earlier emulator, does not end",
         S::NAME
     )
 }
 
-/// The process named on the first line of `pid_file`, if it still runs and its command line speaks of `data`.
+/// The process named on the first line of `pid_file`, if it still runs and its command line names a
+/// path in `data`.
 fn running_on(pid_file: &Path, data: &Path) -> Option<Pid> {
     let pid = noted(pid_file)?;
     let command_line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+
     let mut arguments = command_line.split(|byte| *byte == 0).map(OsStr::from_bytes);
     arguments
         .any(|argument| Path::new(argument).starts_with(data))
         .then(|| Pid::from_raw(pid))
 }
 
-/// Waits for the end of a dead process to be collected by whoever is its parent now: until then the next PostgreSQL
-/// takes it for a running one.
+/// Waits until its parent has collected a dead process. Until then the next PostgreSQL takes it for
+/// a running one.
 async fn collected(pid_file: &Path) {
     let Some(pid) = noted(pid_file) else { return };
     let deadline = Instant::now() + COLLECTED;
     let is_dead = || {
         fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command_line| command_line.is_empty())
     };
+
     while is_dead() && Instant::now() < deadline {
         sleep(POLL).await;
     }
@@ -209,14 +226,18 @@ mod tests {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
+
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("deaf"));
+
         let hour = Duration::from_secs(3600);
         let deadline = Instant::now() + Duration::from_millis(50);
         let signals = [(Signal::SIGINT, hour), (Signal::SIGQUIT, hour)];
         let hurry = CancellationToken::new();
+
         let end = end(&mut child, &signals, deadline, &hurry);
         timeout(Duration::from_secs(60), end).await.unwrap();
+
         assert_eq!(child.wait().await.unwrap().signal(), Some(9));
     }
 }

@@ -1,4 +1,5 @@
-//! The embedded broker: librdkafka's own mock cluster, which speaks Kafka's protocol and forgets everything at the end.
+//! The embedded broker: librdkafka's mock cluster, which speaks Kafka's protocol and keeps its
+//! records in memory.
 
 use std::sync::mpsc;
 use std::thread;
@@ -7,14 +8,14 @@ use anyhow::Context as _;
 use rdkafka::mocking::MockCluster;
 use tokio::sync::oneshot;
 
-/// A topic to be made at start: the embedded broker cannot make topics on request.
+/// A topic to create at start: the embedded broker cannot create topics on request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Topic {
     pub(crate) name: String,
     pub(crate) partitions: i32,
 }
 
-/// A broker on a free loopback port, running until it is dropped.
+/// A broker on a free loopback port, which runs until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Embedded {
     bootstrap_servers: String,
@@ -26,7 +27,8 @@ impl Embedded {
     pub(crate) async fn start(topics: Vec<Topic>) -> anyhow::Result<Self> {
         let (running, until_dropped) = mpsc::channel();
         let (started, bootstrap_servers) = oneshot::channel();
-        // The cluster cannot move between threads, so one thread makes it, keeps it and ends it.
+
+        // The cluster cannot move between threads, so one thread creates, keeps and ends it.
         thread::Builder::new()
             .name("broker".to_owned())
             .spawn(move || {
@@ -39,16 +41,18 @@ impl Embedded {
                 }
             })
             .context("cannot start the broker's thread")?;
+
         let bootstrap_servers = bootstrap_servers
             .await
             .context("the broker's thread ended")??;
+
         Ok(Self {
             bootstrap_servers,
             _running: running,
         })
     }
 
-    /// Its address, as clients take it.
+    /// The address, in the format of clients' `bootstrap.servers`.
     pub(crate) fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
     }
@@ -58,11 +62,13 @@ fn cluster(
     topics: &[Topic],
 ) -> anyhow::Result<MockCluster<'static, rdkafka::producer::DefaultProducerContext>> {
     let cluster = MockCluster::new(1).context("cannot start the embedded broker")?;
+
     for topic in topics {
         cluster
             .create_topic(&topic.name, topic.partitions, 1)
             .with_context(|| format!("cannot make topic {}", topic.name))?;
     }
+
     Ok(cluster)
 }
 
@@ -88,11 +94,14 @@ mod tests {
             },
         ];
         let broker = Embedded::start(topics.clone()).await.unwrap();
+
         assert!(broker.bootstrap_servers().starts_with("127.0.0.1:"));
+
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", broker.bootstrap_servers())
             .create()
             .unwrap();
+
         let metadata = tokio::task::spawn_blocking(move || {
             consumer
                 .fetch_metadata(None, Duration::from_secs(10))
@@ -106,6 +115,7 @@ mod tests {
                     found
                 })
         });
+
         let expected = [
             ("price-events".to_owned(), 6),
             ("price-events.dlt".to_owned(), 1),

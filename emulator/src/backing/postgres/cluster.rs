@@ -1,4 +1,4 @@
-//! A database cluster on disk: made once, kept from then on.
+//! A database cluster on disk: created once, and kept.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -18,7 +18,7 @@ use crate::Unusable;
 use crate::database_url::{USUAL_NAME, url_at};
 use crate::settings::PostgresIdentity;
 
-/// Who may connect to the cluster, and where.
+/// The role that may connect, its password, the database and the port.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
     pub(super) role: String,
@@ -28,10 +28,11 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// What the variables ask for, a password made up where they are silent.
+    /// The identity that the variables ask for, with a generated password if none is set.
     fn new(wanted: &PostgresIdentity) -> Self {
         let or =
             |value: &Option<String>, usual: &str| value.clone().unwrap_or_else(|| usual.to_owned());
+
         Self {
             role: or(&wanted.role, USUAL_NAME),
             password: or(&wanted.password, &Uuid::new_v4().simple().to_string()),
@@ -40,11 +41,12 @@ impl Identity {
         }
     }
 
-    /// The variable that asks for something else than what the existing cluster has.
+    /// The variable whose value differs from that of the existing cluster, if any.
     fn conflict(&self, wanted: &PostgresIdentity) -> Option<&'static str> {
         let differs = |value: &Option<String>, existing: &str| {
             value.as_ref().is_some_and(|value| value != existing)
         };
+
         [
             ("POSTGRES_USER", differs(&wanted.role, &self.role)),
             (
@@ -57,7 +59,7 @@ impl Identity {
         .find_map(|(variable, differs)| differs.then_some(variable))
     }
 
-    /// Where clients connect, password included.
+    /// The URL to connect to, password included.
     pub(super) fn url(&self, port: u16) -> anyhow::Result<Url> {
         url_at(
             &format!("127.0.0.1:{port}"),
@@ -73,7 +75,7 @@ impl Identity {
         serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))
     }
 
-    /// Writes it whole or not at all, for this user's eyes only.
+    /// Writes it completely or not at all, readable by this user only.
     fn save(&self, path: &Path) -> anyhow::Result<()> {
         let new = path.with_extension("new");
         write_secret(&new, &serde_json::to_string(self)?)
@@ -92,7 +94,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster that belongs to `data_directory`, whether it exists yet or not.
+    /// The cluster that belongs to `data_directory`, whether or not it exists yet.
     pub(super) fn of(data_directory: &Path, account: Option<Account>) -> Self {
         let home = account::home(data_directory, account.as_ref());
         Self {
@@ -103,7 +105,7 @@ impl Cluster {
         }
     }
 
-    /// The major version that made it; none if it does not exist yet.
+    /// The major version that created it; `None` if it does not exist yet.
     pub(super) fn major(&self) -> Option<u32> {
         fs::read_to_string(self.data.join("PG_VERSION"))
             .ok()?
@@ -112,7 +114,7 @@ impl Cluster {
             .ok()
     }
 
-    /// Deletes it.
+    /// Deletes the cluster. Succeeds if it does not exist.
     pub(super) fn delete(&self) -> std::io::Result<()> {
         match fs::remove_dir_all(&self.home) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
@@ -120,7 +122,7 @@ impl Cluster {
         }
     }
 
-    /// Makes it if it does not exist, and tells who may connect.
+    /// Creates the cluster if it does not exist, and returns who may connect.
     pub(super) async fn ensure(
         &self,
         binaries: &Binaries,
@@ -128,6 +130,7 @@ impl Cluster {
     ) -> anyhow::Result<Identity> {
         if self.major().is_some() {
             let identity = Identity::load(&self.identity)?;
+
             if let Some(variable) = identity.conflict(wanted) {
                 let problem = format!(
                     "{variable} must be what the data directory was made with, or be unset; --fresh starts afresh"
@@ -136,13 +139,16 @@ impl Cluster {
             }
             return Ok(identity);
         }
+
         let identity = Identity::new(wanted);
+        // Saved before the cluster exists: a cluster whose password is lost could not be used.
         identity.save(&self.identity)?;
         self.make(binaries, &identity).await?;
+
         Ok(identity)
     }
 
-    /// Notes the port, so that the URL stays the same from start to start.
+    /// Saves the port, so that the URL stays the same from start to start.
     pub(super) fn remember_port(&self, identity: &Identity, port: u16) -> anyhow::Result<()> {
         Identity {
             port: Some(port),
@@ -151,17 +157,20 @@ impl Cluster {
         .save(&self.identity)
     }
 
-    /// Makes the cluster beside its place and moves it there when it is whole.
+    /// Creates the cluster beside its place, and moves it there when it is complete.
     async fn make(&self, binaries: &Binaries, identity: &Identity) -> anyhow::Result<()> {
         let account = self.account.as_ref();
         account::make_private(&self.home, account)?;
+
         let new = self.home.join("new");
         if new.exists() {
             fs::remove_dir_all(&new)?;
         }
+
         let password = self.home.join("initdb-password");
         write_secret(&password, &identity.password)?;
         account::give(&password, account)?;
+
         let initdb = account::command(&binaries.directory.join("initdb"), account)
             .args([
                 "--auth=scram-sha-256",
@@ -178,14 +187,18 @@ impl Cluster {
             .output()
             .await;
         fs::remove_file(&password)?;
+
         succeeded("initdb", &initdb.context("cannot run initdb")?)?;
+
         self.create_database(binaries, &new, &identity.database)
             .await?;
+        // Renamed last: the cluster counts as existing from here on.
         fs::rename(&new, &self.data)?;
+
         Ok(())
     }
 
-    /// Makes the database in single-user mode: the fetched PostgreSQL brings no client.
+    /// Creates the database in single-user mode, because the fetched PostgreSQL has no client.
     async fn create_database(
         &self,
         binaries: &Binaries,
@@ -195,6 +208,7 @@ impl Cluster {
         if database == "postgres" {
             return Ok(());
         }
+
         let mut postgres =
             account::command(&binaries.directory.join("postgres"), self.account.as_ref())
                 .args(["--single", "-c", "exit_on_error=on", "-D"])
@@ -205,11 +219,14 @@ impl Cluster {
                 .stderr(Stdio::piped())
                 .spawn()
                 .context("cannot run postgres")?;
+
         let mut stdin = postgres.stdin.take().context("no standard input")?;
         let quoted = database.replace('"', "\"\"");
         stdin
             .write_all(format!("create database \"{quoted}\"\n").as_bytes())
             .await?;
+
+        // Single-user mode ends with its standard input.
         drop(stdin);
         succeeded("postgres", &postgres.wait_with_output().await?)
     }
@@ -217,11 +234,13 @@ impl Cluster {
 
 fn succeeded(program: &str, output: &Output) -> anyhow::Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
+
     let last = said
         .lines()
         .rev()
         .find(|line| !line.trim().is_empty())
         .unwrap_or("no message");
+
     anyhow::ensure!(output.status.success(), "{program} failed: {last}");
     Ok(())
 }
@@ -233,6 +252,7 @@ fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(path)?;
+
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
@@ -247,6 +267,7 @@ mod tests {
             password: Some("p@ss/w:rd %".to_owned()),
             ..PostgresIdentity::default()
         };
+
         let url = Identity::new(&wanted).url(5432).unwrap();
         assert_eq!(
             url.as_str(),
@@ -257,10 +278,12 @@ mod tests {
     #[test]
     fn a_variable_that_contradicts_the_existing_data_is_named() {
         let identity = Identity::new(&PostgresIdentity::default());
+
         let wanted = PostgresIdentity {
             database: Some("other".to_owned()),
             ..PostgresIdentity::default()
         };
+
         assert_eq!(identity.conflict(&wanted), Some("POSTGRES_DB"));
         assert_eq!(identity.conflict(&PostgresIdentity::default()), None);
     }

@@ -31,7 +31,7 @@ fn settings<'a>(directory: &'a Path, environment: &'a Settings) -> PostgresSetti
     }
 }
 
-/// This machine's environment, as far as a Postgres of somebody's own is not concerned.
+/// This machine's environment, without the variables for a Postgres of the user's own.
 fn environment() -> Settings {
     let mut environment = Settings::from_environment().expect("a sound environment");
     environment.postgres = PostgresIdentity::default();
@@ -47,6 +47,7 @@ async fn start(directory: &Path) -> Postgres {
 
 fn process_id(postgres: &Postgres) -> Option<Pid> {
     let noted = fs::read_to_string(postgres.data.join("postmaster.pid")).ok()?;
+
     noted.lines().next()?.parse().ok().map(Pid::from_raw)
 }
 
@@ -67,11 +68,15 @@ async fn the_same_database_is_at_the_same_url_after_a_stop_and_nothing_listens_b
     let directory = data_directory();
     let first = start(directory.path()).await;
     let url = first.url().clone();
+
     assert!(takes_connections(&url));
+
     first.stop(StopRequest::deadline()).await;
     assert!(!takes_connections(&url));
+
     let second = start(directory.path()).await;
     assert_eq!(second.url(), &url);
+
     second.stop(StopRequest::deadline()).await;
 }
 
@@ -79,12 +84,16 @@ async fn the_same_database_is_at_the_same_url_after_a_stop_and_nothing_listens_b
 async fn a_killed_postgres_is_started_again() {
     let directory = data_directory();
     let postgres = start(directory.path()).await;
+
     let killed = process_id(&postgres).unwrap();
+
     kill(killed, Signal::SIGKILL).unwrap();
+
     eventually("another process takes connections", || {
         process_id(&postgres).is_some_and(|pid| pid != killed) && takes_connections(postgres.url())
     })
     .await;
+
     postgres.stop(StopRequest::deadline()).await;
 }
 
@@ -95,13 +104,18 @@ async fn a_postgres_that_a_killed_emulator_left_running_is_ended_by_the_next_sta
     let (server, _) = prepare(settings(directory.path(), &environment))
         .await
         .unwrap();
+
     let mut leftover = server.start().await.unwrap();
+
     let successor = start(directory.path()).await;
+
     assert!(
         leftover.wait().await.unwrap().success(),
         "it was not shut down, but killed"
     );
+
     assert!(takes_connections(successor.url()));
+
     successor.stop(StopRequest::deadline()).await;
 }
 
@@ -112,8 +126,11 @@ async fn fresh_data_means_no_data_even_while_a_leftover_runs_on_them() {
     let (server, _) = prepare(settings(directory.path(), &environment))
         .await
         .unwrap();
+
     let data = server.cluster.data.clone();
     let mut leftover = server.start().await.unwrap();
+
     delete(directory.path()).await.unwrap();
+
     assert!(leftover.wait().await.is_ok() && !data.exists());
 }
