@@ -1,9 +1,11 @@
-//! The function host: starts the function binaries as processes and speaks Lambda's Runtime API to them.
+//! The function host: starts the function binaries as processes and serves Lambda's Runtime API to
+//! them.
 //!
-//! Instances are started on demand, up to each function's concurrency, one request at a time each; the most recently
-//! used one is taken first. All of them ask for work at one loopback address, each under a base path of its own, so
-//! the host knows who asks. An instance that dies, or does not ask for work any more, is replaced when the next request
-//! needs it; the processes that it started end with it.
+//! Instances are started on demand, up to each function's concurrency. Each works on one request at
+//! a time, and the most recently used idle one is taken first. All instances use one loopback
+//! address, each under a base path of its own, so the host knows which one sends a request. An
+//! instance that dies, or stops requesting its next event, is replaced when the next request needs
+//! it. The processes that it started end with it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,22 +41,23 @@ mod runtime_api;
 use pool::Pool;
 use process::Launcher;
 
-/// What a host is given.
+/// What a host needs to run its functions.
 #[derive(Clone, Debug)]
 pub(crate) struct HostSettings {
     /// The functions it runs.
     pub(crate) functions: Vec<FunctionDefinition>,
-    /// Where their binaries lie, each under the name of its definition.
+    /// The directory of their binaries, each under the name of its definition.
     pub(crate) binary_directory: PathBuf,
-    /// Where the process files of running instances are kept, for the next start to find leftovers.
+    /// The directory of the process files of running instances, in which the next start finds
+    /// leftovers.
     pub(crate) run_directory: PathBuf,
-    /// Variables that stand above those of the template.
+    /// Variables that replace those of the template.
     pub(crate) overrides: BTreeMap<String, String>,
-    /// Most instances of a function that reserves no concurrency.
+    /// The most instances of a function that reserves no concurrency.
     pub(crate) max_instances: u32,
 }
 
-/// Runs functions and answers invocations.
+/// Runs functions and answers their invocations.
 pub(crate) struct FunctionHost {
     address: SocketAddr,
     pools: Arc<BTreeMap<String, Arc<Pool>>>,
@@ -63,7 +66,7 @@ pub(crate) struct FunctionHost {
 }
 
 impl FunctionHost {
-    /// Opens the Runtime API on a free loopback port. No instance is started before somebody needs one.
+    /// Opens the Runtime API on a free loopback port. No instance is started until one is needed.
     pub(crate) async fn start(settings: HostSettings) -> anyhow::Result<Arc<Self>> {
         std::fs::create_dir_all(&settings.run_directory)
             .with_context(|| format!("cannot create {}", settings.run_directory.display()))?;
@@ -71,17 +74,21 @@ impl FunctionHost {
             std::fs::canonicalize(&settings.binary_directory).with_context(|| {
                 format!("there is no folder {}", settings.binary_directory.display())
             })?;
+
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .context("cannot open the Runtime API")?;
         let address = listener.local_addr()?;
+
         let launcher = Arc::new(Launcher {
             address,
             binary_directory,
             run_directory: settings.run_directory,
             overrides: settings.overrides,
         });
+
         let instances = TaskTracker::new();
+
         let pools = settings
             .functions
             .into_iter()
@@ -103,12 +110,14 @@ impl FunctionHost {
                 )
             });
         let pools = Arc::new(pools.collect::<BTreeMap<_, _>>());
+
         let listener = listener.tap_io(|stream| {
-            // Without it a large answer may wait for the acknowledgement of its first packet.
+            // Otherwise a large answer may wait for the acknowledgement of its first packet.
             let _ = stream.set_nodelay(true);
         });
         let api = axum::serve(listener, runtime_api::router(Arc::clone(&pools)));
         let server = tokio::spawn(api.into_future()).abort_handle();
+
         Ok(Arc::new(Self {
             address,
             pools,
@@ -117,12 +126,12 @@ impl FunctionHost {
         }))
     }
 
-    /// Where the Runtime API listens.
+    /// The address of the Runtime API.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Makes sure that an instance of `function` is ready, starting one if there is none.
+    /// Makes sure that an instance of `function` is ready. Starts one if there is none.
     pub(crate) async fn warm(&self, function: &str) -> anyhow::Result<()> {
         let pool = self
             .pools
@@ -131,14 +140,16 @@ impl FunctionHost {
         pool.warm().await
     }
 
-    /// Takes no new work, ends the functions, and returns when all of them are gone.
+    /// Accepts no new work, ends the functions, and returns when all of them have ended.
     ///
-    /// Idle instances end at once. Busy ones may finish their answer within `grace`; those that said they handle
-    /// SIGTERM get it now, the others after their answer. What is left after `grace` is killed.
+    /// Idle instances end at once. Busy ones may finish their answer within `grace`: those that
+    /// registered to handle SIGTERM get it now, the others after their answer. Instances that
+    /// remain after `grace` are killed.
     pub(crate) async fn stop(&self, grace: Duration) {
         for pool in self.pools.values() {
             pool.stop();
         }
+
         self.instances.close();
         if tokio::time::timeout(grace, self.instances.wait())
             .await
@@ -149,10 +160,12 @@ impl FunctionHost {
             }
             self.instances.wait().await;
         }
+
+        // Last: busy instances post their answers to it.
         self.server.abort();
     }
 
-    /// The running instances: function and process id.
+    /// The function name and process id of each running instance.
     pub(crate) fn instances(&self) -> Vec<(String, u32)> {
         let of_pool = |(name, pool): (&String, &Arc<Pool>)| {
             pool.process_ids()
@@ -160,6 +173,7 @@ impl FunctionHost {
                 .map(|pid| (name.clone(), pid))
                 .collect::<Vec<_>>()
         };
+
         self.pools.iter().flat_map(of_pool).collect()
     }
 }
@@ -184,6 +198,7 @@ impl Invoker for FunctionHost {
 impl fmt::Debug for FunctionHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let instances = self.instances();
+
         f.debug_struct("FunctionHost")
             .field("address", &self.address)
             .field("instances", &instances)

@@ -1,8 +1,10 @@
-//! The production wiring, as `template.yaml` declares it, read into what the emulator's parts act on.
+//! The wiring that `template.yaml` declares for production, read into the values that the
+//! emulator's parts use.
 //!
-//! Only what the pipeline uses is understood. A property that would change behaviour in AWS and is not understood
-//! here is an error, so that a laptop never silently differs from production; properties that mean nothing on one
-//! machine (networks, policies, tags) are named as such beside the reader of each resource.
+//! Only the properties that the pipeline uses are supported. Any other property that would change
+//! behaviour in AWS is an error, so that a laptop never silently differs from production.
+//! Properties that have no effect on one machine (networks, policies, tags) are listed beside the
+//! reader of each resource.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,26 +31,27 @@ pub(crate) enum TemplateError {
     /// The file cannot be read.
     #[error("cannot read the template {path}")]
     Unreadable {
-        /// The file as it was named.
+        /// The path as it was given.
         path: String,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
     /// The file is not YAML.
     #[error("the template is not YAML: {0}")]
     NotYaml(#[from] serde_yaml_ng::Error),
-    /// A value is not what its place asks for.
+    /// A value is not the one that its place requires.
     #[error("{place}: {expected}")]
     Invalid {
-        /// Resource and property, as `Resources.Averager.Properties.Timeout`.
+        /// Resource and property, such as `Resources.Averager.Properties.Timeout`.
         place: String,
-        /// What was expected there.
+        /// The value that was expected there.
         expected: String,
     },
 }
 
-/// Resource types without an effect on one machine: rights, networks, logs and what exists outside of the stack.
+/// Types of resources without an effect on one machine: rights, networks, logs, and resources
+/// outside of the stack.
 const INERT_RESOURCES: [&str; 5] = [
     "AWS::IAM::",
     "AWS::Logs::",
@@ -58,7 +61,7 @@ const INERT_RESOURCES: [&str; 5] = [
 ];
 
 impl Template {
-    /// Reads the template at `path`, with `parameters` in place of the defaults it gives.
+    /// Reads the template at `path`, with `parameters` in place of its defaults.
     pub(crate) fn load(
         path: &Path,
         parameters: &BTreeMap<String, String>,
@@ -70,15 +73,17 @@ impl Template {
         Self::parse(&text, parameters)
     }
 
-    /// Reads a template's text.
+    /// Reads the text of a template.
     pub(crate) fn parse(
         text: &str,
         parameters: &BTreeMap<String, String>,
     ) -> Result<Self, TemplateError> {
         let mut document: Value = serde_yaml_ng::from_str(text)?;
         document.apply_merge()?;
+
         let scope = Scope::new(&document, parameters);
         let root = Node::root(&document, &scope);
+
         let globals = match root.get("Globals")? {
             Some(globals) => {
                 globals.allow(&["Function"], &[])?;
@@ -86,10 +91,12 @@ impl Template {
             }
             None => None,
         };
+
         let mut template = Self::default();
         for (id, resource) in root.required("Resources")?.entries()? {
             template.add(&id, &resource, globals.as_ref())?;
         }
+
         Ok(template)
     }
 
@@ -103,8 +110,10 @@ impl Template {
             &["Type", "Properties", "Metadata", "DependsOn"],
             &["DeletionPolicy", "UpdateReplacePolicy"],
         )?;
+
         let kind = resource.required("Type")?;
         let properties = resource.properties()?;
+
         match kind.text()?.as_str() {
             "AWS::Serverless::Function" => function::read(self, id, &properties, globals),
             "AWS::Serverless::HttpApi" => properties.allow(

@@ -1,4 +1,5 @@
-//! An instance's question for work, from when it is asked until it is answered or the instance hangs up.
+//! An instance's request for its next event, until it is answered or the instance closes the
+//! connection.
 
 use std::sync::Arc;
 
@@ -7,7 +8,8 @@ use tokio::sync::oneshot;
 use super::instance::{Assignment, InstanceId};
 use super::pool::Pool;
 
-/// A question for work. Dropped without an answer, it tells the pool that the instance hung up.
+/// A request for the next event. If it is dropped without an answer, the pool learns that the
+/// instance closed the connection.
 #[derive(Debug)]
 pub(super) struct Asking {
     pool: Arc<Pool>,
@@ -17,7 +19,7 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// The question of the instance `id`, whose answer comes by `work`.
+    /// The request of the instance `id`. Its answer arrives through `work`.
     pub(super) fn new(
         pool: Arc<Pool>,
         id: InstanceId,
@@ -31,13 +33,15 @@ impl Asking {
         }
     }
 
-    /// Waits for work; nothing if the instance gets none by this question any more.
+    /// Waits for work. `None` means that this request will never be answered.
     pub(super) async fn answer(mut self) -> Option<Assignment> {
         let work = (&mut self.work).await.ok();
+
         self.answered = true;
         if work.is_some() {
             self.pool.state().fetched(self.id);
         }
+
         work
     }
 }
@@ -47,7 +51,8 @@ impl Drop for Asking {
         if self.answered {
             return;
         }
-        // Closed first, so that nothing comes after the look.
+
+        // Closed first: work that was sent after `try_recv` would be lost.
         self.work.close();
         self.pool.hung_up(self.id, self.work.try_recv().ok());
     }

@@ -1,11 +1,12 @@
-//! The environment in which a function runs: little of the emulator's own, so that nothing works here by accident.
+//! The environment in which a function runs. It contains few of the emulator's own variables, so
+//! that nothing works here by accident.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use crate::template::FunctionDefinition;
 
-/// What a function may need of the machine itself.
+/// Variables of the machine that a function may need.
 const INHERITED: [&str; 21] = [
     "PATH",
     "HOME",
@@ -30,11 +31,11 @@ const INHERITED: [&str; 21] = [
     "LLVM_PROFILE_FILE",
 ];
 
-/// Everything on this machine is reached without a proxy.
+/// Hosts that are reached without a proxy: this machine.
 const LOOPBACK: &str = "127.0.0.1,localhost";
 
-/// Where the SDK believes to be, and as whom. The emulator's endpoints accept any credentials; real ones have no business
-/// in a local process.
+/// The region and credentials for the AWS SDK. The emulator's endpoints accept any credentials, and
+/// real ones do not belong in a local process.
 pub(crate) const OF_AWS: [(&str, &str); 6] = [
     ("AWS_REGION", "us-east-1"),
     ("AWS_DEFAULT_REGION", "us-east-1"),
@@ -46,7 +47,8 @@ pub(crate) const OF_AWS: [(&str, &str); 6] = [
 
 const LOG_STREAM: &str = "AWS_LAMBDA_LOG_STREAM_NAME";
 
-/// The variable, with its value, by which the processes of one instance are known: no other instance has the same.
+/// The variable, with its value, that identifies the processes of one instance. No other instance
+/// has the same value.
 pub(super) fn mark(instance: &str) -> String {
     format!("{LOG_STREAM}={}", log_stream(instance))
 }
@@ -55,7 +57,7 @@ fn log_stream(instance: &str) -> String {
     format!("[$LATEST]{instance}")
 }
 
-/// The variables of one instance of `function`, which finds the Runtime API at `runtime_api`.
+/// The variables of one instance of `function`. Its Runtime API is at `runtime_api`.
 pub(super) fn of_instance(
     function: &FunctionDefinition,
     overrides: &BTreeMap<String, String>,
@@ -67,10 +69,12 @@ pub(super) fn of_instance(
         reason = "passed on unread to the functions' processes"
     )]
     let inherited = |name: &str| std::env::var_os(name);
+
     let mut variables: BTreeMap<OsString, OsString> = INHERITED
         .iter()
         .filter_map(|name| Some((OsString::from(name), inherited(name)?)))
         .collect();
+
     for name in ["NO_PROXY", "no_proxy"] {
         let hosts = variables.entry(name.into()).or_default();
         if !hosts.is_empty() {
@@ -78,6 +82,7 @@ pub(super) fn of_instance(
         }
         hosts.push(LOOPBACK);
     }
+
     let declared = function
         .environment
         .iter()
@@ -85,6 +90,7 @@ pub(super) fn of_instance(
         .map(|(name, value)| (name.into(), value.into()));
     variables.extend(declared);
     variables.extend(of_lambda(function, runtime_api, instance));
+
     variables
 }
 

@@ -1,4 +1,4 @@
-//! How AWS words the failures of a function that the function did not word itself.
+//! Failures of a function, in AWS's words, where the function did not report them itself.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::invoker::FunctionError;
 
-/// Largest payload of a synchronous answer: 6 MB and some room for its envelope.
+/// The largest payload of a synchronous answer: 6 MB and some room for its envelope.
 pub(super) const MAX_ANSWER_BYTES: usize = 6_291_556;
 
 /// The body that runtimes post for a handler's error.
@@ -21,9 +21,10 @@ struct ErrorBody {
     error_message: String,
 }
 
-/// A failure in the host's own words.
+/// A failure described by the host.
 pub(super) fn failure(error_type: &str, message: String) -> FunctionError {
     let payload = json!({ "errorType": error_type, "errorMessage": message }).to_string();
+
     FunctionError {
         error_type: error_type.to_owned(),
         message,
@@ -39,6 +40,7 @@ pub(crate) fn reported(payload: Bytes) -> FunctionError {
     } else {
         body.error_type
     };
+
     FunctionError {
         error_type,
         message: body.error_message,
@@ -55,7 +57,7 @@ pub(crate) fn timed_out(request_id: &str, timeout: Duration) -> FunctionError {
     )
 }
 
-/// Another host, at `url`, gave the invocation up for its time.
+/// Another host, at `url`, timed out before the function answered.
 pub(crate) fn gave_up(url: &str) -> FunctionError {
     failure(
         "Sandbox.Timedout",
@@ -63,7 +65,7 @@ pub(crate) fn gave_up(url: &str) -> FunctionError {
     )
 }
 
-/// Another host does not take an event as large as this.
+/// Another host does not accept an event of this size.
 pub(crate) fn event_too_large() -> FunctionError {
     failure(
         "RequestTooLargeException",
@@ -83,13 +85,14 @@ pub(super) fn exited(request_id: &str, status: ExitStatus) -> FunctionError {
             )
         }
     };
+
     failure(
         "Runtime.ExitError",
         format!("RequestId: {request_id} Error: {message}"),
     )
 }
 
-/// The process could not be started at all.
+/// The process could not be started.
 pub(super) fn not_started(request_id: &str, reason: &std::io::Error) -> FunctionError {
     failure(
         "Runtime.InvalidEntrypoint",
@@ -97,7 +100,7 @@ pub(super) fn not_started(request_id: &str, reason: &std::io::Error) -> Function
     )
 }
 
-/// The process never asked for work.
+/// The process never requested an event.
 pub(super) fn never_ready(request_id: &str, limit: Duration) -> FunctionError {
     let seconds = limit.as_secs_f64();
     failure(
@@ -106,7 +109,7 @@ pub(super) fn never_ready(request_id: &str, limit: Duration) -> FunctionError {
     )
 }
 
-/// The answer is larger than a synchronous invocation may give.
+/// The answer is larger than that of a synchronous invocation may be.
 pub(super) fn answer_too_large() -> FunctionError {
     failure(
         "Function.ResponseSizeTooLarge",

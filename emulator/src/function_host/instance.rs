@@ -1,4 +1,4 @@
-//! One running function process as its pool sees it, and the requests that go to it.
+//! One running function process, as its pool sees it, and the requests that it works on.
 
 use std::time::SystemTime;
 
@@ -9,98 +9,98 @@ use uuid::Uuid;
 
 use crate::invoker::{FunctionError, InvokeError, Outcome};
 
-/// An instance's name within its pool; part of the base path under which it asks for work.
+/// An instance's id, which is part of the base path of its Runtime API.
 pub(super) type InstanceId = Uuid;
 
-/// What an instance's process is told to do, in rising order.
+/// What an instance's process is ordered to do. A later variant overrides an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
-    /// Go on.
+    /// Continue to run.
     Run,
-    /// End, by SIGTERM.
+    /// End: the process gets SIGTERM.
     Terminate,
-    /// End, by SIGKILL.
+    /// End: the process gets SIGKILL.
     Kill,
 }
 
-/// A process and what it is doing.
+/// A process and its phase.
 #[derive(Debug)]
 pub(super) struct Instance {
     /// Its process id, once started.
     pub(super) pid: Option<u32>,
-    /// How the task that owns the process is told to end it.
+    /// Orders for the task that owns the process.
     pub(super) orders: watch::Sender<Order>,
-    /// What it is doing.
+    /// The phase that it is in.
     pub(super) phase: Phase,
-    /// Whether it registered an extension, by which runtimes say that they handle SIGTERM.
+    /// Whether it registered an extension, as runtimes do that handle SIGTERM.
     pub(super) handles_termination: bool,
-    /// What it reported to `/init/error`.
+    /// The error that it posted to `/init/error`.
     pub(super) init_error: Option<FunctionError>,
-    /// How many looks in a row found that it should ask for work and does not.
+    /// How many checks in a row found that it should have requested an event and had not.
     pub(super) silent_looks: u32,
-    /// The request that it had last.
+    /// The id of the request that it answered last.
     pub(super) last_request: Option<String>,
 }
 
-/// What an instance is doing.
+/// The phase of an instance.
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// It has not asked for work yet.
+    /// It has not requested an event yet.
     Starting,
-    /// It asks for work and waits at the other end of the channel.
+    /// It has requested an event, and waits at the other end of the channel.
     Idle(oneshot::Sender<Assignment>),
     /// It works on a request.
     Running(Running),
-    /// It answered and has not asked for work again.
+    /// It has answered, and has not requested another event.
     Answered,
-    /// It was told to end.
+    /// It was ordered to end.
     Ending,
 }
 
-/// A request in an instance's hands.
+/// A request that was assigned to an instance.
 #[derive(Debug)]
 pub(super) struct Running {
     /// The request.
     pub(super) request: Request,
-    /// Whether the instance took it. One that died before did not touch it, so another instance may have it.
+    /// Whether the instance received it. If the instance dies before, the request goes to another.
     pub(super) fetched: bool,
-    /// Ends the instance when its time is up.
+    /// Ends the instance when the function's timeout has passed.
     pub(super) watchdog: AbortHandle,
 }
 
-/// What `/next` answers.
+/// The answer to `/next`.
 #[derive(Debug)]
 pub(super) struct Assignment {
     /// The request's id.
     pub(super) request_id: String,
-    /// Its payload.
+    /// The event.
     pub(super) payload: Bytes,
-    /// When its time is up.
+    /// The time at which the function's timeout passes.
     pub(super) deadline: SystemTime,
 }
 
 /// An invocation that has not been answered.
 #[derive(Debug)]
 pub(super) struct Request {
-    /// Its id, as the function sees it.
+    /// The id that the function sees.
     pub(super) id: String,
-    /// Its payload.
+    /// The event.
     pub(super) payload: Bytes,
-    /// Where its answer goes.
+    /// The channel to the caller.
     pub(super) answer: oneshot::Sender<Result<Outcome, InvokeError>>,
 }
 
-/// Who waits for an instance.
+/// A caller that waits for an instance.
 #[derive(Debug)]
 pub(super) enum Waiting {
-    /// A request, which will occupy it.
+    /// A request, which will occupy the instance.
     Request(Request),
-    /// Somebody who only wants one to be ready.
+    /// A caller that only wants an instance to be ready.
     Warm(oneshot::Sender<Result<(), FunctionError>>),
 }
 
 impl Waiting {
-    /// Whether nobody waits any more.
+    /// Whether the caller no longer waits.
     pub(super) fn is_abandoned(&self) -> bool {
         match self {
             Self::Request(request) => request.answer.is_closed(),
@@ -116,9 +116,9 @@ impl Waiting {
         }
     }
 
-    /// Tells whoever waits that no instance came up.
+    /// Reports to the caller that no instance started.
     pub(super) fn fail(self, error: FunctionError) {
-        // A closed channel means that nobody waits any more.
+        // A closed channel means that the caller no longer waits.
         match self {
             Self::Request(request) => drop(request.answer.send(Ok(Outcome::FunctionError(error)))),
             Self::Warm(answer) => drop(answer.send(Err(error))),
@@ -127,7 +127,7 @@ impl Waiting {
 }
 
 impl Instance {
-    /// Tells the process to end; a harder order already given stays.
+    /// Orders the process to end. An order that was given before is never weakened.
     pub(super) fn order(&mut self, order: Order) {
         self.orders.send_if_modified(|given| {
             let harder = order > *given;

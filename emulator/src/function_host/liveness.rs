@@ -1,4 +1,4 @@
-//! Whether a process still runs, as the kernel tells before its exit has been collected.
+//! Whether a process still runs, as the kernel shows it before the process's exit is collected.
 
 /// `PF_EXITING` among the task flags of `/proc/<pid>/stat`.
 const EXITING: u64 = 0x4;
@@ -6,21 +6,23 @@ const EXITING: u64 = 0x4;
 /// SIGKILL's bit in the signal masks of `/proc/<pid>/status`.
 const KILL_PENDING: u64 = 1 << 8;
 
-/// How a process is.
+/// The state of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Life {
     /// It runs.
     Runs,
-    /// A signal stopped it, and may have it go on.
+    /// A signal has stopped it, and another may resume it.
     Stopped,
-    /// It is gone, or about to be killed.
+    /// It has ended, or is about to be killed.
     Ended,
 }
 
-/// How the process is. Its connections close a moment after it was killed; this tells at once, so that no request is
-/// given to it in between. One that a debugger holds counts as running.
+/// The state of a process. The connections of a killed process close a moment later; the kernel
+/// shows its end at once, so it is given no request in between. A process that a debugger holds
+/// counts as running.
 pub(super) fn of(pid: u32) -> Life {
     let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}"));
+
     match (read("stat"), read("status")) {
         (Ok(stat), Ok(status)) if runs(&stat) && !kill_is_pending(&status) => match field(&stat, 3)
         {
@@ -31,13 +33,13 @@ pub(super) fn of(pid: u32) -> Life {
     }
 }
 
-/// Whether the process is there and not about to be killed.
+/// Whether the process exists and is not about to be killed.
 #[cfg(test)]
 pub(super) fn is_alive(pid: u32) -> bool {
     of(pid) != Life::Ended
 }
 
-/// What is to know of a process to tell whose it is.
+/// The fields of `/proc/<pid>/stat` that identify a process and its relatives.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stat {
     pub(super) pid: u32,
@@ -48,10 +50,11 @@ pub(super) struct Stat {
 }
 
 impl Stat {
-    /// Nothing if there is no such process.
+    /// `None` if there is no such process.
     pub(super) fn of(pid: u32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let number = |field_number| field(&stat, field_number)?.parse().ok();
+
         Some(Self {
             pid,
             parent: number(4)?,
@@ -61,21 +64,23 @@ impl Stat {
         })
     }
 
-    /// Whether it only waits to be collected.
+    /// Whether it has ended and only waits to be collected.
     pub(super) fn is_dead(&self) -> bool {
         self.dead
     }
 }
 
-/// When the process started, in clock ticks since boot: with the process id it names a process once and for all.
+/// The start time of a process, in clock ticks since boot. Together with the process id it
+/// identifies a process.
 pub(crate) fn start_time(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     field(&stat, 22)?.parse().ok()
 }
 
-/// Whether the process with this start time is there and not merely waiting to be collected.
+/// Whether the process with this start time exists and does not only wait to be collected.
 pub(crate) fn is_running_since(pid: u32, started: u64) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+
     field(&stat, 3).is_some_and(|state| !is_dead(state))
         && field(&stat, 22).and_then(|time| time.parse().ok()) == Some(started)
 }
@@ -84,6 +89,7 @@ fn runs(stat: &str) -> bool {
     let flags = field(stat, 9)
         .and_then(|flags| flags.parse::<u64>().ok())
         .unwrap_or_default();
+
     field(stat, 3).is_some_and(|state| !is_dead(state)) && flags & EXITING == 0
 }
 
@@ -95,12 +101,14 @@ fn kill_is_pending(status: &str) -> bool {
     let masks = status
         .lines()
         .filter(|line| line.starts_with("SigPnd:") || line.starts_with("ShdPnd:"));
+
     masks
         .filter_map(|line| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok())
         .any(|mask| mask & KILL_PENDING != 0)
 }
 
-/// The field with this number, counted as proc(5) does. The second, the program's name, may hold spaces and brackets.
+/// The field with this number, counted as in proc(5). The second field, the program's name, may
+/// contain spaces and brackets.
 fn field(stat: &str, number: usize) -> Option<&str> {
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name.split_whitespace().nth(number.checked_sub(3)?)
@@ -113,9 +121,11 @@ mod tests {
     #[test]
     fn this_process_is_alive_and_no_process_has_the_id_zero() {
         let pid = std::process::id();
+
         assert!(is_alive(pid));
         assert!(is_running_since(pid, start_time(pid).unwrap()));
         assert!(!is_running_since(pid, start_time(pid).unwrap() + 1));
+
         assert!(!is_alive(0));
     }
 
@@ -124,6 +134,7 @@ mod tests {
         assert!(runs("7 (a) b) S 1 7 7 0 -1 4194560 1 0"));
         assert!(!runs("7 (a) b) Z 1 7 7 0 -1 4194560 1 0"));
         assert!(!runs("7 (a) b) R 1 7 7 0 -1 4194564 1 0"));
+
         assert!(kill_is_pending(
             "State:\tS (sleeping)\nSigPnd:\t0000000000000100\nShdPnd:\t0000000000000000\n"
         ));

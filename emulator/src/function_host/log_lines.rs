@@ -1,4 +1,5 @@
-//! The functions' output: each line goes to the emulator's standard error under the function's name.
+//! The functions' output. Each line goes to the emulator's standard error, after the function's
+//! name.
 
 use std::io::IsTerminal as _;
 
@@ -6,13 +7,13 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
 use crate::output;
 
-/// Longest piece that is shown as one line; a longer line is broken.
+/// The longest line. A longer one is broken.
 const MAX_LINE_BYTES: u64 = 16 * 1024;
 
-/// Terminal colours of the functions, by their place in the template.
+/// The functions' colours on a terminal, by their position in the template.
 const COLOURS: [u8; 6] = [36, 35, 33, 32, 34, 31];
 
-/// What stands before each line of a function.
+/// The text before each line of a function.
 pub(super) fn prefix(binary: &str, index: usize) -> String {
     if std::io::stderr().is_terminal() {
         format!(
@@ -24,10 +25,11 @@ pub(super) fn prefix(binary: &str, index: usize) -> String {
     }
 }
 
-/// Copies lines until the writing end closes.
+/// Copies lines until the writing end is closed.
 pub(super) async fn forward(output: impl AsyncRead + Unpin, prefix: String) {
     let mut output = BufReader::new(output);
     let mut line = prefix.clone().into_bytes();
+
     loop {
         line.truncate(prefix.len());
         match (&mut output)
@@ -38,10 +40,12 @@ pub(super) async fn forward(output: impl AsyncRead + Unpin, prefix: String) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
+
         if line.last() != Some(&b'\n') {
             line.push(b'\n');
         }
-        // Whether or not anybody reads: the function must not notice.
+
+        // Never waits for a reader: the function must not notice one that has stopped.
         output::error().write(line.clone());
     }
 }

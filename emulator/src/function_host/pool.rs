@@ -1,7 +1,7 @@
 //! The instances of one function and the requests that wait for them.
 //!
-//! Everything that decides who works on what happens under one lock, without waiting; processes and timers run in
-//! tasks of their own and report here.
+//! All decisions about who works on what are made under one lock, which is never held across an
+//! await. Processes and timers run in tasks of their own and report here.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,13 +26,14 @@ mod state;
 
 use state::{LOOK_EVERY, State, Verdict};
 
-/// Most requests that wait for an instance of one function.
+/// The most requests that wait for an instance of one function.
 const MAX_WAITING: usize = 1_000;
 
-/// How long a request waits for an instance before it counts as throttled.
+/// How long a request waits for an instance before it is throttled.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
-/// The first pause after an instance that never became ready; it doubles up to the longest.
+/// The first pause after an instance that never became ready. It doubles with each one, up to the
+/// longest.
 const FIRST_START_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_START_PAUSE: Duration = Duration::from_secs(5);
 
@@ -47,18 +48,18 @@ pub(super) struct Pool {
     state: Mutex<State>,
 }
 
-/// How an instance came to its end.
+/// How an instance ended.
 pub(super) enum Ending {
     /// Its process could not be started.
     NotStarted(io::Error),
     /// Its process ended.
     Exited(ExitStatus),
-    /// It was told to end before it was started.
+    /// It was ordered to end before it was started.
     Cancelled,
 }
 
 impl Pool {
-    /// No instances yet, and at most `limit` at a time.
+    /// A pool without instances, which will have at most `limit` at a time.
     pub(super) fn new(
         function: FunctionDefinition,
         index: usize,
@@ -68,6 +69,7 @@ impl Pool {
     ) -> Arc<Self> {
         let log_prefix = log_lines::prefix(&function.binary, index);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+
         Arc::new(Self {
             function,
             limit,
@@ -83,7 +85,7 @@ impl Pool {
         &self.function
     }
 
-    /// The instances' state. Nobody holds it while waiting for anything.
+    /// The instances' state. The lock is never held across an await.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,11 +99,15 @@ impl Pool {
             payload,
             answer,
         }))?;
+
         match timeout(MAX_WAIT, &mut answered).await {
             Ok(answer) => return answer.unwrap_or(Err(InvokeError::Stopping)),
             Err(_elapsed) if self.state().withdraw(&id) => return Err(self.throttled()),
             Err(_elapsed) => {}
         }
+
+        // An instance took it in the meantime. Its answer, or that of the watchdog, comes within
+        // the function's timeout.
         answered.await.unwrap_or(Err(InvokeError::Stopping))
     }
 
@@ -109,6 +115,7 @@ impl Pool {
     pub(super) async fn warm(self: &Arc<Self>) -> anyhow::Result<()> {
         let (answer, answered) = oneshot::channel();
         self.enqueue(Waiting::Warm(answer))?;
+
         answered
             .await
             .map_err(|_| InvokeError::Stopping)?
@@ -123,6 +130,7 @@ impl Pool {
         if self.limit == 0 || state.waiting.len() >= MAX_WAITING {
             return Err(self.throttled());
         }
+
         state.waiting.push_back(waiting);
         self.dispatch(&mut state);
         Ok(())
@@ -132,11 +140,13 @@ impl Pool {
         InvokeError::Throttled(self.function.name.clone())
     }
 
-    /// Gives waiting requests to idle instances, and starts as many as the rest needs and the limit allows.
+    /// Gives waiting requests to idle instances, and starts as many new ones as the remaining
+    /// requests need and the limit allows.
     pub(super) fn dispatch(self: &Arc<Self>, state: &mut State) {
         state.match_up(&self.function, |id, request_id| {
             self.watch_over(id, request_id)
         });
+
         for _ in 0..state.missing(self.limit) {
             let pause = match state.failed_starts {
                 0 => Duration::ZERO,
@@ -145,13 +155,14 @@ impl Pool {
                     doubled.min(LONGEST_START_PAUSE)
                 }
             };
+
             let (id, orders) = state.add();
             self.tasks
                 .spawn(Arc::clone(self).run_instance(id, orders, pause));
         }
     }
 
-    /// The timer that ends an invocation whose time is up.
+    /// Starts the timer that ends an invocation at the function's timeout.
     fn watch_over(
         self: &Arc<Self>,
         id: InstanceId,
@@ -163,10 +174,11 @@ impl Pool {
             let error = failure::timed_out(&request_id, pool.function.timeout);
             pool.state().time_out(id, &request_id, error);
         };
+
         tokio::spawn(timer).abort_handle()
     }
 
-    /// One instance's life.
+    /// Runs one instance from its start to its end.
     async fn run_instance(
         self: Arc<Self>,
         id: InstanceId,
@@ -175,11 +187,13 @@ impl Pool {
     ) {
         let ordered_to_end = orders.wait_for(|order| *order > Order::Run);
         let cancelled = timeout(pause, ordered_to_end).await.is_ok();
+
         let ending = if cancelled {
             Ending::Cancelled
         } else {
             self.run_process(id, &mut orders).await
         };
+
         let mut state = self.state();
         state.remove(id, &ending);
         self.dispatch(&mut state);
@@ -194,19 +208,25 @@ impl Pool {
             Ok(process) => process,
             Err(error) => return Ending::NotStarted(error),
         };
+
         self.state().started(id, process.pid());
+
         let ended = tokio::select! {
             ended = process.ended(orders) => ended,
             never = self.look_after(id) => match never {},
         };
+
         ended.map_or_else(Ending::NotStarted, Ending::Exited)
     }
 
-    /// Ends the instance when it does not ask for work, and has others take its place before.
+    /// Ends the instance if it does not request its next event. Before that, lets other instances
+    /// take its place.
     async fn look_after(self: &Arc<Self>, id: InstanceId) -> Infallible {
         loop {
             sleep(LOOK_EVERY).await;
+
             let mut state = self.state();
+
             match state.look_at(id) {
                 Verdict::Fine | Verdict::Gone => {}
                 Verdict::Late => self.dispatch(&mut state),
@@ -228,22 +248,23 @@ impl Pool {
         }
     }
 
-    /// Takes no new work and ends every instance as soon as it has nothing to answer.
+    /// Accepts no new work, and ends every instance as soon as it has nothing to answer.
     pub(super) fn stop(&self) {
         self.state().stop();
     }
 
-    /// Ends every instance now.
+    /// Kills every instance.
     pub(super) fn kill_all(&self) {
         self.state().order_all(Order::Kill);
     }
 
-    /// The processes that run.
+    /// The ids of the running processes.
     pub(super) fn process_ids(&self) -> Vec<u32> {
         self.state().process_ids()
     }
 
-    /// What `/next` waits on; nothing if the instance has no business asking.
+    /// Registers an instance's request for its next event, and returns the channel of the answer;
+    /// `None` if the instance may not send such a request now.
     pub(super) fn ask_for_work(
         self: &Arc<Self>,
         id: InstanceId,
@@ -251,20 +272,23 @@ impl Pool {
         let mut state = self.state();
         let work = state.park(id)?;
         self.dispatch(&mut state);
+
         Some(work)
     }
 
-    /// The instance hung up while it waited on `/next`; what it was just about to get goes to another.
+    /// The instance closed the connection of its request for the next event. Work that was just
+    /// about to be sent goes to another instance.
     pub(super) fn hung_up(self: &Arc<Self>, id: InstanceId, work: Option<Assignment>) {
         let mut state = self.state();
         match work {
             Some(work) => state.give_back(id, &work),
             None => state.hung_up(id),
         }
+
         self.dispatch(&mut state);
     }
 
-    /// The instance's answer to a request; false if it has no such request.
+    /// Takes the instance's answer to a request. Returns false if the instance has no such request.
     pub(super) fn answer(
         &self,
         id: InstanceId,

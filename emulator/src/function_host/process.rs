@@ -1,4 +1,4 @@
-//! A function's process: how it is started, told to end, and waited for.
+//! A function's process: how it is started, ended and waited for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -24,7 +24,7 @@ use super::{environment, log_lines};
 use crate::function_binaries;
 use crate::template::FunctionDefinition;
 
-/// For what a process wrote just before its end.
+/// How long to wait for the output that a process wrote just before its end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 type Output = Pin<Box<dyn AsyncRead + Send>>;
@@ -32,32 +32,33 @@ type Output = Pin<Box<dyn AsyncRead + Send>>;
 /// What all processes of a host have in common.
 #[derive(Debug)]
 pub(super) struct Launcher {
-    /// Where the Runtime API listens.
+    /// The address of the Runtime API.
     pub(super) address: SocketAddr,
-    /// Where the binaries lie.
+    /// The directory of the binaries.
     pub(super) binary_directory: PathBuf,
-    /// Where process files are kept.
+    /// The directory of the process files.
     pub(super) run_directory: PathBuf,
-    /// Variables above those of the template.
+    /// Variables that replace those of the template.
     pub(super) overrides: BTreeMap<String, String>,
 }
 
-/// A started process. Dropping it kills the process and those that it started.
+/// A started process. Dropping it kills its process group.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
-    /// The variable by which the processes are known that it started.
+    /// The variable that identifies the processes that it started.
     mark: String,
-    /// Those that it had started when it was told to end.
+    /// The processes that it had started when it was ordered to end.
     family: BTreeSet<Member>,
-    /// What copies its output.
+    /// The tasks that copy its output.
     output: Vec<JoinHandle<()>>,
-    // Removed with the process.
+    // Dropped, and so removed, with the process.
     _file: Option<ProcessFile>,
 }
 
 impl Launcher {
-    /// Starts an instance of `function` in a process group of its own, so that a terminal's Ctrl-C does not reach it.
+    /// Starts an instance of `function` in a process group of its own, so that a terminal's Ctrl-C
+    /// does not reach it.
     pub(super) fn start(
         &self,
         function: &FunctionDefinition,
@@ -68,7 +69,9 @@ impl Launcher {
         let runtime_api = format!("http://{}/{}/{instance}", self.address, function.name);
         let stream = instance.simple().to_string();
         let variables = environment::of_instance(function, &self.overrides, runtime_api, &stream);
+
         let mark = environment::mark(&stream);
+
         let mut child = Command::new(&binary)
             .env_clear()
             .envs(variables)
@@ -80,6 +83,7 @@ impl Launcher {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
+
         let forward = |output| tokio::spawn(log_lines::forward(output, log_prefix.to_owned()));
         let stdout = child
             .stdout
@@ -89,13 +93,16 @@ impl Launcher {
             .stderr
             .take()
             .map(|output| forward(Box::pin(output) as Output));
+
         let pid = child.id().unwrap_or_default();
         let file = ProcessFile::write(&self.run_directory, &function.name, pid, &binary, &mark)
             .inspect_err(|error| {
                 tracing::warn!(function = function.name, %error, "cannot note the process for the next start");
             })
             .ok();
+
         let output = stdout.into_iter().chain(stderr).collect();
+
         Ok(Process {
             child,
             mark,
@@ -112,26 +119,32 @@ impl Process {
         self.child.id()
     }
 
-    /// Waits for the process to end, passing on each order as it comes, and ends what it leaves behind.
+    /// Waits for the process to end, passing on each order, and ends the processes that it leaves
+    /// behind.
     pub(super) async fn ended(
         &mut self,
         orders: &mut watch::Receiver<Order>,
     ) -> io::Result<ExitStatus> {
         let leader = self.child.id();
+
         loop {
             tokio::select! {
                 status = self.child.wait() => {
-                    // Before its last words: a child of its own would keep its output open.
+                    // Before waiting for its output: a child process would keep the pipe open.
                     if let Some(leader) = leader {
                         self.end_family(leader).await;
                     }
-                    // They come before the news of its end.
+
+                    // Before the caller learns of the end, so that the last lines are logged first.
                     let _cut_off = timeout(LAST_WORDS, join_all(self.output.drain(..))).await;
+
                     return status;
                 }
                 Ok(()) = orders.changed() => {
                     let order = *orders.borrow_and_update();
-                    // Before the signal: it ends those by whom the others are found.
+
+                    // Before the signal: the processes that it ends are those by which the others
+                    // are found.
                     self.meet_family().await;
                     self.signal(order);
                 }
@@ -142,7 +155,7 @@ impl Process {
     /// Notes the processes that it has started so far.
     async fn meet_family(&mut self) {
         let mark = self.mark.clone();
-        // It reads much of /proc.
+        // It reads much of `/proc`, which blocks.
         let met = tokio::task::spawn_blocking(move || family::members(None, &mark)).await;
         self.family.extend(met.unwrap_or_default());
     }
@@ -150,6 +163,7 @@ impl Process {
     async fn end_family(&mut self, leader: u32) {
         let (mark, met) = (self.mark.clone(), std::mem::take(&mut self.family));
         let ended = tokio::task::spawn_blocking(move || family::end(leader, &mark, met)).await;
+
         if let Ok(processes @ 1..) = ended {
             tracing::info!(
                 process = leader,
@@ -159,15 +173,17 @@ impl Process {
         }
     }
 
-    /// Signals the process group. The process has not been waited for yet, so its id is still its own.
+    /// Signals the process group. The process has not been collected yet, so no other process has
+    /// its id.
     fn signal(&self, order: Order) {
         let signal = match order {
             Order::Run => return,
             Order::Terminate => Signal::SIGTERM,
             Order::Kill => Signal::SIGKILL,
         };
+
         if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
-            // It fails only when the process is gone.
+            // It fails only if the process is gone.
             let _ = killpg(Pid::from_raw(pid), signal);
         }
     }
@@ -175,7 +191,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Nothing is left once it was waited for.
+        // Does nothing once the process was collected.
         self.signal(Order::Kill);
     }
 }

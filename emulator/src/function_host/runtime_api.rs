@@ -1,4 +1,5 @@
-//! The Runtime API and the part of the Extensions API that runtimes use, for every instance under its own base path.
+//! The Runtime API, and the part of the Extensions API that runtimes use, for every instance under
+//! its own base path.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,12 +36,13 @@ pub(super) fn router(pools: Pools) -> Router {
         .route("/2018-06-01/runtime/init/error", post(init_error))
         .route("/2020-01-01/extension/register", post(register))
         .route("/2020-01-01/extension/event/next", get(next_event));
+
     Router::new()
         .nest("/{function}/{instance}", instance)
         .with_state(pools)
 }
 
-/// The instance that asks, from the base path it was given.
+/// The instance that sent the request, known by its base path.
 struct Caller {
     pool: Arc<Pool>,
     id: InstanceId,
@@ -52,8 +54,10 @@ impl FromRequestParts<Pools> for Caller {
     async fn from_request_parts(parts: &mut Parts, pools: &Pools) -> Result<Self, Response> {
         let path = Path::<BTreeMap<String, String>>::from_request_parts(parts, pools).await;
         let Path(names) = path.map_err(IntoResponse::into_response)?;
+
         let pool = names.get("function").and_then(|name| pools.get(name));
         let id = names.get("instance").and_then(|id| id.parse().ok());
+
         match (pool, id) {
             (Some(pool), Some(id)) => Ok(Self {
                 pool: Arc::clone(pool),
@@ -64,7 +68,7 @@ impl FromRequestParts<Pools> for Caller {
     }
 }
 
-/// Waits, without end if need be, for the instance's next request.
+/// Waits, without limit, for the instance's next event.
 async fn next(caller: Caller) -> Response {
     let Some(work) = caller.pool.ask_for_work(caller.id) else {
         return refusal(
@@ -72,18 +76,22 @@ async fn next(caller: Caller) -> Response {
             "this instance has a request to answer, or has ended",
         );
     };
+
     let Some(assignment) = Asking::new(Arc::clone(&caller.pool), caller.id, work)
         .answer()
         .await
     else {
-        // The instance is to end and gets no more work. An answer without a request would only make it complain.
+        // The instance is about to end and gets no more work. Any answer would make its runtime log
+        // an error.
         return std::future::pending().await;
     };
+
     let deadline = assignment
         .deadline
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_millis();
+
     let headers = [
         ("content-type", "application/json".to_owned()),
         ("lambda-runtime-aws-request-id", assignment.request_id),
@@ -93,6 +101,7 @@ async fn next(caller: Caller) -> Response {
             caller.pool.function().arn.clone(),
         ),
     ];
+
     (headers, assignment.payload).into_response()
 }
 
@@ -128,11 +137,13 @@ async fn init_error(caller: Caller, body: Body) -> Response {
     ok()
 }
 
-/// An internal extension is how a runtime says that it handles SIGTERM.
+/// Runtimes register an internal extension to tell Lambda that they handle SIGTERM.
 async fn register(caller: Caller) -> Response {
     caller.pool.state().registered(caller.id);
+
     let function = caller.pool.function();
     let body = json!({ "functionName": function.name, "functionVersion": "$LATEST", "handler": "bootstrap" });
+
     (
         [("lambda-extension-identifier", caller.id.to_string())],
         axum::Json(body),
@@ -140,7 +151,7 @@ async fn register(caller: Caller) -> Response {
         .into_response()
 }
 
-/// No events are sent: the one that matters, the end, comes as a signal.
+/// Sends no events. The end, the only one that matters, comes as a signal.
 async fn next_event(_caller: Caller) -> Response {
     std::future::pending().await
 }
@@ -154,6 +165,7 @@ fn accepted(
         .get("request_id")
         .map(String::as_str)
         .unwrap_or_default();
+
     if caller.pool.answer(caller.id, request_id, outcome) {
         ok()
     } else {

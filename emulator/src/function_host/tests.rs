@@ -24,7 +24,7 @@ mod stopping;
 
 const FUNCTION: &str = "test-echo";
 
-/// Long enough for a slow machine; a test that waits this long has failed.
+/// Long enough for a slow machine. A test that waits this long fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Harness {
@@ -61,10 +61,12 @@ impl Harness {
             async_retry_attempts: 0,
             async_max_age: Duration::from_secs(60),
         };
+
         let overrides = setup
             .environment
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+
         let settings = HostSettings {
             functions: vec![function],
             binary_directory: examples(),
@@ -72,9 +74,11 @@ impl Harness {
             overrides: overrides.collect::<BTreeMap<_, _>>(),
             max_instances: 64,
         };
+
         let host = FunctionHost::start(settings)
             .await
             .expect("the host starts");
+
         Self { host, directory }
     }
 
@@ -102,7 +106,8 @@ impl Harness {
         self.directory.path().join(name)
     }
 
-    /// A request that is being worked on until the file `until` appears.
+    /// Starts a request that is worked on until the file `until` exists, and returns once the file
+    /// `started` does.
     async fn waiting(
         &self,
         started: &str,
@@ -111,10 +116,12 @@ impl Harness {
         let host = Arc::clone(&self.host);
         let payload =
             json!({ "do": "wait", "started": self.file(started), "until": self.file(until) });
+
         let request = tokio::spawn(async move {
             host.invoke(FUNCTION, Bytes::from(payload.to_string()))
                 .await
         });
+
         eventually(|| self.file(started).exists()).await;
         request
     }
@@ -126,7 +133,7 @@ impl Harness {
         }
     }
 
-    /// Waits for a process, and makes sure that it is the only one.
+    /// Waits for a process, and asserts that it is the only one.
     async fn only_process_soon(&self) -> Pid {
         eventually(|| !self.host.instances().is_empty()).await;
         self.only_process()
@@ -141,15 +148,19 @@ impl Harness {
 
 fn examples() -> PathBuf {
     let own = std::env::current_exe().expect("this program has a name");
+
     let profile = own
         .parent()
         .and_then(|deps| deps.parent())
         .expect("tests lie in <profile>/deps");
+
     let examples = profile.join("examples");
+
     assert!(
         examples.join("echo").exists() && examples.join("stubborn").exists(),
         "build the examples first: cargo build -p emulator --examples"
     );
+
     examples
 }
 

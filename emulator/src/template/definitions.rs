@@ -1,4 +1,5 @@
-//! What a template declares, in plain values: every intrinsic function resolved, every default filled in.
+//! The declarations of a template as plain values: every intrinsic function resolved, every default
+//! filled in.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,13 +9,13 @@ use std::time::Duration;
 pub(crate) struct Template {
     /// The Lambda functions.
     pub(crate) functions: Vec<FunctionDefinition>,
-    /// Which requests go to which function.
+    /// The routes from requests to functions.
     pub(crate) http_routes: Vec<HttpRoute>,
-    /// Which topics feed which function.
+    /// The topics and the functions that their records invoke.
     pub(crate) event_source_mappings: Vec<EventSourceMapping>,
     /// The schedules that the template itself declares.
     pub(crate) schedules: Vec<TemplateSchedule>,
-    /// The groups in which functions may create schedules, beside `default`.
+    /// The groups besides `default` in which functions may create schedules.
     pub(crate) schedule_groups: Vec<String>,
     /// The functions that the deployment invokes, by name.
     pub(crate) custom_resources: Vec<String>,
@@ -31,24 +32,24 @@ pub(crate) struct FunctionDefinition {
     pub(crate) arn: String,
     /// How long one invocation may take.
     pub(crate) timeout: Duration,
-    /// Its memory; told to the function, not enforced.
+    /// Its memory, which is reported to the function and not enforced.
     pub(crate) memory_mb: u32,
-    /// Most instances at a time, if the template limits them.
+    /// The most instances at a time, if the template limits them.
     pub(crate) reserved_concurrency: Option<u32>,
-    /// Its variables. One that refers to a parameter without a value is left out.
+    /// Its variables, without those that refer to a parameter that has no value.
     pub(crate) environment: BTreeMap<String, String>,
-    /// How often a failed asynchronous invocation is tried again.
+    /// How often a failed asynchronous invocation is retried.
     pub(crate) async_retry_attempts: u32,
-    /// How old an asynchronous invocation may grow before it is given up.
+    /// How old an asynchronous invocation may become before it is dropped.
     pub(crate) async_max_age: Duration,
 }
 
 /// One route of the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HttpRoute {
-    /// The method, upper case; any if absent.
+    /// The method in upper case; `None` for any.
     pub(crate) method: Option<String>,
-    /// The path pattern; absent for `$default`.
+    /// The path pattern; `None` for `$default`.
     pub(crate) path: Option<String>,
     /// The function that answers, by name.
     pub(crate) function: String,
@@ -59,29 +60,29 @@ pub(crate) struct HttpRoute {
 pub(crate) struct EventSourceMapping {
     /// A name for logs and files, such as `averager-prices`.
     pub(crate) id: String,
-    /// The function that takes the batches, by name.
+    /// The function that the batches invoke, by name.
     pub(crate) function: String,
-    /// The cluster's ARN, as events carry it.
+    /// The cluster's ARN, which events contain.
     pub(crate) event_source_arn: String,
     /// The topic that is read.
     pub(crate) topic: String,
     /// The consumer group that holds the offsets.
     pub(crate) consumer_group: String,
-    /// Where a group without offsets begins.
+    /// Where a group without committed offsets begins.
     pub(crate) starting_position: StartingPosition,
-    /// Most records in a batch.
+    /// The most records in a batch.
     pub(crate) batch_size: usize,
     /// How long a batch may gather records.
     pub(crate) batching_window: Duration,
-    /// How often a failed batch is tried again; for ever if absent.
+    /// How often a failed batch is retried; `None` for ever.
     pub(crate) max_retry_attempts: Option<u32>,
     /// Whether a failed batch is split in two.
     pub(crate) bisect_on_error: bool,
-    /// How old a record may be and still be tried.
+    /// How old a record may be and still be delivered; `None` for any age.
     pub(crate) max_record_age: Option<Duration>,
     /// Whether the function's answer names the records that failed.
     pub(crate) report_batch_item_failures: bool,
-    /// Where records go that were given up.
+    /// The topic for records that were given up.
     pub(crate) on_failure_topic: Option<String>,
 }
 
@@ -99,16 +100,16 @@ pub(crate) enum StartingPosition {
 pub(crate) struct TemplateSchedule {
     /// Its name within its group.
     pub(crate) name: String,
-    /// Its group.
+    /// The name of its group.
     pub(crate) group: String,
     /// Its expression, such as `rate(10 minutes)`.
     pub(crate) expression: String,
-    /// The payload, if one is given.
+    /// The payload, if the template gives one.
     pub(crate) input: Option<String>,
     /// The function it invokes, by name.
     pub(crate) function: String,
     /// The function's ARN.
     pub(crate) target_arn: String,
-    /// How often a delivery that did not reach the function is tried again.
+    /// How often a delivery that did not reach the function is retried.
     pub(crate) retry_attempts: u32,
 }

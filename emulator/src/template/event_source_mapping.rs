@@ -1,4 +1,5 @@
-//! The `MSK` event: which topic feeds the function, in what batches, and what becomes of those that fail.
+//! The `MSK` event: the topic whose records invoke the function, its batches, and the handling of
+//! failed ones.
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ const UNDERSTOOD: [&str; 13] = [
     "Enabled",
 ];
 
-/// Access to the cluster and what is measured of it.
+/// Access to the cluster, and metrics, which have no effect on one machine.
 const INERT: [&str; 4] = [
     "SourceAccessConfigurations",
     "KmsKeyArn",
@@ -29,7 +30,7 @@ const INERT: [&str; 4] = [
     "LoggingConfig",
 ];
 
-/// What AWS takes only together with provisioned pollers.
+/// Settings that AWS accepts only together with provisioned pollers.
 const NEEDS_PROVISIONED_POLLERS: [&str; 4] = [
     "MaximumRetryAttempts",
     "MaximumRecordAgeInSeconds",
@@ -37,7 +38,7 @@ const NEEDS_PROVISIONED_POLLERS: [&str; 4] = [
     "FunctionResponseTypes",
 ];
 
-/// Endless retries are capped when there is somewhere to put what failed.
+/// Endless retries are limited to this many if there is a topic for records that failed.
 const RETRIES_WITH_DESTINATION: u32 = 10;
 
 const MAX_FUNCTION_TIMEOUT: Duration = Duration::from_secs(14 * 60);
@@ -53,10 +54,12 @@ pub(super) fn read(
 ) -> Result<EventSourceMapping, TemplateError> {
     event.allow(&UNDERSTOOD, &INERT)?;
     check_settings(function, event)?;
+
     let id = format!("{}-{}", function.binary, name.to_lowercase());
     let topic = topic(event)?;
     let on_failure_topic = on_failure_topic(event, &topic)?;
     let stream = event.required("Stream")?.text()?;
+
     Ok(EventSourceMapping {
         function: function.name.clone(),
         event_source_arn: if stream.starts_with("arn:") {
@@ -87,11 +90,13 @@ fn check_settings(function: &FunctionDefinition, event: &Node<'_>) -> Result<(),
     if function.timeout > MAX_FUNCTION_TIMEOUT {
         return Err(event.invalid("a function fed by Kafka must have a Timeout of at most 840"));
     }
+
     if let Some(enabled) = event.get("Enabled")?
         && !enabled.flag()?
     {
         return Err(enabled.invalid("must be true"));
     }
+
     for key in NEEDS_PROVISIONED_POLLERS {
         if let Some(setting) = event.get(key)?
             && event.get("ProvisionedPollerConfig")?.is_none()
@@ -99,6 +104,7 @@ fn check_settings(function: &FunctionDefinition, event: &Node<'_>) -> Result<(),
             return Err(setting.invalid("needs ProvisionedPollerConfig beside it"));
         }
     }
+
     Ok(())
 }
 
@@ -118,7 +124,7 @@ fn starting_position(node: &Node<'_>) -> Result<StartingPosition, TemplateError>
     }
 }
 
-/// Kafka's default of half a second cannot be written as a whole number of seconds.
+/// The window in seconds, or Kafka's default of half a second, which the property cannot express.
 fn batching_window(event: &Node<'_>) -> Result<Duration, TemplateError> {
     event
         .get("MaximumBatchingWindowInSeconds")?
@@ -131,6 +137,7 @@ fn retry_attempts(event: &Node<'_>, has_destination: bool) -> Result<Option<u32>
     let attempts = event
         .get("MaximumRetryAttempts")?
         .map_or(Ok(-1), |attempts| attempts.integer(-1..=10_000))?;
+
     Ok(u32::try_from(attempts)
         .ok()
         .or(has_destination.then_some(RETRIES_WITH_DESTINATION)))
@@ -140,6 +147,7 @@ fn max_record_age(event: &Node<'_>) -> Result<Option<Duration>, TemplateError> {
     let Some(age) = event.get("MaximumRecordAgeInSeconds")? else {
         return Ok(None);
     };
+
     match age.integer(-1..=604_800)? {
         -1 => Ok(None),
         seconds @ 60.. => Ok(Some(Duration::from_secs(seconds.unsigned_abs()))),
@@ -151,11 +159,13 @@ fn reports_failures(event: &Node<'_>) -> Result<bool, TemplateError> {
     let Some(types) = event.get("FunctionResponseTypes")? else {
         return Ok(false);
     };
+
     for item in types.items()? {
         if item.text()? != "ReportBatchItemFailures" {
             return Err(item.invalid("must be ReportBatchItemFailures"));
         }
     }
+
     Ok(!types.items()?.is_empty())
 }
 
@@ -163,13 +173,16 @@ fn on_failure_topic(event: &Node<'_>, source: &str) -> Result<Option<String>, Te
     let Some(config) = event.get("DestinationConfig")? else {
         return Ok(None);
     };
+
     config.allow(&["OnFailure"], &[])?;
     let Some(on_failure) = config.get("OnFailure")? else {
         return Ok(None);
     };
+
     on_failure.allow(&["Destination"], &["Type"])?;
     let destination = on_failure.required("Destination")?;
     let text = destination.text()?;
+
     let legal = |name: &&str| {
         (1..=249).contains(&name.len())
             && !name.starts_with('.')
@@ -177,6 +190,7 @@ fn on_failure_topic(event: &Node<'_>, source: &str) -> Result<Option<String>, Te
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
+
     match text.strip_prefix("kafka://").filter(legal) {
         Some(topic) if topic == source => {
             Err(destination.invalid("must be another topic than the one that is read"))

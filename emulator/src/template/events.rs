@@ -1,4 +1,4 @@
-//! The events of a function that are not streams: HTTP routes and schedules.
+//! The events of a function other than streams: HTTP routes and schedules.
 
 use super::node::Node;
 use super::{FunctionDefinition, HttpRoute, TemplateError, TemplateSchedule};
@@ -14,12 +14,14 @@ pub(super) fn http_route(
     {
         return Err(version.invalid("must be 2.0"));
     }
+
     let path = event.get("Path")?.map(|path| path.text()).transpose()?;
     let method = event
         .get("Method")?
         .map(|method| method.text())
         .transpose()?
         .map(|text| text.to_uppercase());
+
     let (method, path) = match (method, path) {
         (None, None) => (None, None),
         (Some(method), Some(path)) if path.starts_with('/') => (
@@ -33,6 +35,7 @@ pub(super) fn http_route(
                 .invalid("needs a Method and a Path that begins with /, or neither for $default"));
         }
     };
+
     Ok(HttpRoute {
         method,
         path,
@@ -59,11 +62,13 @@ pub(super) fn schedule(
         &understood,
         &["Description", "RoleArn", "PermissionsBoundary", "KmsKeyArn"],
     )?;
+
     if let Some(state) = event.get("State")?
         && state.text()? != "ENABLED"
     {
         return Err(state.invalid("must be ENABLED"));
     }
+
     let retry_attempts = match event.get("RetryPolicy")? {
         Some(policy) => {
             policy.allow(&["MaximumRetryAttempts"], &[])?;
@@ -71,8 +76,10 @@ pub(super) fn schedule(
         }
         None => 185,
     };
+
     let text_or =
         |key: &str, default: String| event.get(key)?.map_or(Ok(default), |value| value.text());
+
     Ok(TemplateSchedule {
         name: text_or("Name", format!("{id}{event_name}"))?,
         group: text_or("GroupName", "default".to_owned())?,

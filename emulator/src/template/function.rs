@@ -1,4 +1,4 @@
-//! `AWS::Serverless::Function`: the function itself; its events are read beside it.
+//! `AWS::Serverless::Function`: the function itself. Other modules read its events.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const UNDERSTOOD: [&str; 8] = [
     "Events",
 ];
 
-/// Rights, networks, packaging and labels.
+/// Rights, networks, packaging and labels, which have no effect on one machine.
 const INERT: [&str; 15] = [
     "Policies",
     "Role",
@@ -39,7 +39,7 @@ const INERT: [&str; 15] = [
     "Tags",
 ];
 
-/// AWS gives up an asynchronous invocation after six hours and two retries unless told otherwise.
+/// AWS's defaults: an asynchronous invocation is retried twice, and dropped after six hours.
 const DEFAULT_ASYNC_MAX_AGE_SECONDS: u32 = 21_600;
 const DEFAULT_ASYNC_RETRY_ATTEMPTS: u32 = 2;
 
@@ -55,7 +55,9 @@ pub(super) fn read(
         None => own.clone(),
     };
     properties.allow(&UNDERSTOOD, &INERT)?;
+
     let function = definition(id, &properties)?;
+
     if let Some(declared) = properties.get("Events")? {
         for (name, event) in declared.entries()? {
             event.allow(&["Type", "Properties"], &[])?;
@@ -80,6 +82,7 @@ pub(super) fn read(
             }
         }
     }
+
     template.functions.push(function);
     Ok(())
 }
@@ -89,6 +92,7 @@ fn definition(id: &str, properties: &Node<'_>) -> Result<FunctionDefinition, Tem
         .scope()
         .reference(id)
         .map_err(|expected| properties.invalid(expected))?;
+
     let code = properties.required("CodeUri")?;
     let uri = code.text()?;
     let binary = uri
@@ -98,7 +102,9 @@ fn definition(id: &str, properties: &Node<'_>) -> Result<FunctionDefinition, Tem
         .filter(|name| !name.is_empty() && *name != ".");
     let binary =
         binary.ok_or_else(|| code.invalid("must be a folder named as the function's binary"))?;
+
     let (async_retry_attempts, async_max_age) = event_invoke_config(properties)?;
+
     Ok(FunctionDefinition {
         arn: Scope::function_arn(&name),
         binary: binary.to_owned(),
@@ -117,6 +123,7 @@ fn definition(id: &str, properties: &Node<'_>) -> Result<FunctionDefinition, Tem
 
 fn event_invoke_config(properties: &Node<'_>) -> Result<(u32, Duration), TemplateError> {
     let (mut attempts, mut age) = (DEFAULT_ASYNC_RETRY_ATTEMPTS, DEFAULT_ASYNC_MAX_AGE_SECONDS);
+
     if let Some(config) = properties.get("EventInvokeConfig")? {
         config.allow(&["MaximumRetryAttempts", "MaximumEventAgeInSeconds"], &[])?;
         attempts = config.count_or("MaximumRetryAttempts", 0..=2, attempts)?;
@@ -126,6 +133,7 @@ fn event_invoke_config(properties: &Node<'_>) -> Result<(u32, Duration), Templat
             age,
         )?;
     }
+
     Ok((attempts, Duration::from_secs(age.into())))
 }
 
@@ -133,32 +141,38 @@ fn environment(properties: &Node<'_>) -> Result<BTreeMap<String, String>, Templa
     let Some(environment) = properties.get("Environment")? else {
         return Ok(BTreeMap::new());
     };
+
     environment.allow(&["Variables"], &[])?;
     let Some(variables) = environment.get("Variables")? else {
         return Ok(BTreeMap::new());
     };
+
     let mut values = BTreeMap::new();
     for (name, value) in variables.entries()? {
         let text = value.text()?;
-        // A placeholder would reach the function as if it were a value; without it the function names what it lacks.
+        // As a value, a placeholder would mislead the function. Without it, the function reports
+        // the variable that is missing.
         if !value.scope().is_placeholder(&text) {
             values.insert(name, text);
         }
     }
+
     Ok(values)
 }
 
-/// The function that an ARN names.
+/// The name of the function in an ARN.
 pub(super) fn name_of_arn(arn: &Node<'_>) -> Result<String, TemplateError> {
     let text = arn.text()?;
     let name = text
         .strip_prefix("arn:aws:lambda:")
         .and_then(|rest| rest.split(':').nth(3));
+
     name.map(str::to_owned)
         .ok_or_else(|| arn.invalid("must be the ARN of a function"))
 }
 
-/// As SAM merges `Globals`: maps by key, lists one after the other, everything else replaced.
+/// Merges as SAM merges `Globals`: maps by key, lists one after the other, and everything else
+/// replaced.
 fn merged(global: &Value, own: &Value) -> Value {
     match (global, own) {
         (Value::Mapping(global), Value::Mapping(own)) => {

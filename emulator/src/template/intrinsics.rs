@@ -8,10 +8,10 @@ const STACK_NAME: &str = "market-data";
 const REGION: &str = "us-east-1";
 const ACCOUNT_ID: &str = "000000000000";
 
-/// How deep references may lead to references; a longer chain is a circle.
+/// How deep references may lead to references. A longer chain is a circle.
 const MAX_DEPTH: usize = 16;
 
-/// What the names in a document refer to.
+/// The parameters and resources to which names in a document refer.
 #[derive(Debug)]
 pub(super) struct Scope<'a> {
     parameters: BTreeMap<String, Option<String>>,
@@ -19,9 +19,11 @@ pub(super) struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// The names that `document` declares, parameters taking the given values before their defaults.
+    /// The names that `document` declares. The values in `given` replace the defaults of
+    /// parameters.
     pub(super) fn new(document: &'a Value, given: &BTreeMap<String, String>) -> Self {
         let declared = document.get("Parameters").and_then(Value::as_mapping);
+
         let parameters = declared
             .into_iter()
             .flatten()
@@ -34,29 +36,33 @@ impl<'a> Scope<'a> {
                 Some((name, value))
             });
         static NOTHING: Value = Value::Null;
+
         Self {
             parameters: parameters.collect(),
             resources: document.get("Resources").unwrap_or(&NOTHING),
         }
     }
 
-    /// Whether `text` stands for a parameter that has no value.
+    /// Whether `text` is the placeholder of a parameter that has no value.
     pub(super) fn is_placeholder(&self, text: &str) -> bool {
         let name = text
             .strip_prefix('<')
             .and_then(|rest| rest.strip_suffix('>'));
+
         name.is_some_and(|name| self.parameters.get(name) == Some(&None))
     }
 
-    /// The value with its own intrinsic function resolved, if it is one; its parts stay as they are.
+    /// Resolves the value's own intrinsic function, if it is one. The values inside it are not
+    /// resolved.
     pub(super) fn resolve(&self, value: &Value) -> Result<Value, String> {
         self.resolved(value, 0)
     }
 
-    /// What `!Ref` gives for the resource `id`: the name from its properties, else one made from the stack's name.
+    /// The value of `!Ref` for the resource `id`: the name in its properties, or one made from the
+    /// stack's name.
     ///
     /// # Errors
-    /// What was expected instead, if there is no such resource or its name cannot be resolved.
+    /// The expectation in words, if there is no such resource or its name cannot be resolved.
     pub(super) fn reference(&self, id: &str) -> Result<String, String> {
         self.name(id, 0)
     }
@@ -70,6 +76,7 @@ impl<'a> Scope<'a> {
         if depth > MAX_DEPTH {
             return Err("refers to itself".to_owned());
         }
+
         let (function, argument) = match value {
             Value::Tagged(tagged) => (tagged.tag.to_string(), &tagged.value),
             Value::Mapping(mapping) => match mapping.iter().next() {
@@ -82,7 +89,9 @@ impl<'a> Scope<'a> {
             },
             _ => return Ok(value.clone()),
         };
+
         let function = function.trim_start_matches('!').trim_start_matches("Fn::");
+
         let text = match function {
             "Ref" => self.named(&scalar(argument).ok_or("!Ref takes a name")?, depth + 1)?,
             "Sub" => self.substituted(argument, depth + 1)?,
@@ -94,6 +103,7 @@ impl<'a> Scope<'a> {
                 ));
             }
         };
+
         Ok(Value::String(text))
     }
 
@@ -106,9 +116,11 @@ impl<'a> Scope<'a> {
             "AWS::URLSuffix" => "amazonaws.com",
             _ => "",
         };
+
         if !pseudo.is_empty() {
             return Ok(pseudo.to_owned());
         }
+
         match self.parameters.get(name) {
             Some(Some(value)) => Ok(value.clone()),
             Some(None) => Ok(format!("<{name}>")),
@@ -121,12 +133,14 @@ impl<'a> Scope<'a> {
             .resources
             .get(id)
             .ok_or_else(|| format!("there is no parameter or resource {id}"))?;
+
         let key = match kind(resource) {
             "AWS::Serverless::Function" => "FunctionName",
             "AWS::IAM::Role" => "RoleName",
             "AWS::Scheduler::ScheduleGroup" => "Name",
             _ => return Ok(id.to_owned()),
         };
+
         match resource
             .get("Properties")
             .and_then(|properties| properties.get(key))
@@ -148,14 +162,18 @@ impl<'a> Scope<'a> {
                 .join("."),
             other => scalar(other).unwrap_or_default(),
         };
+
         let (id, attribute) = path
             .split_once('.')
             .ok_or("!GetAtt takes a resource and an attribute")?;
+
         let resource = self
             .resources
             .get(id)
             .ok_or_else(|| format!("there is no resource {id}"))?;
+
         let name = self.name(id, depth)?;
+
         match (kind(resource), attribute) {
             ("AWS::Serverless::Function", "Arn") => Ok(Self::function_arn(&name)),
             ("AWS::IAM::Role", "Arn") => Ok(format!("arn:aws:iam::{ACCOUNT_ID}:role/{name}")),
@@ -175,8 +193,10 @@ impl<'a> Scope<'a> {
             other => (scalar(other), None),
         };
         let text = text.ok_or("!Sub takes a text")?;
+
         let mut rest = text.as_str();
         let mut result = String::with_capacity(rest.len());
+
         while let Some((before, after)) = rest.split_once("${") {
             let (name, after) = after.split_once('}').ok_or("${ without }")?;
             result.push_str(before);
@@ -193,8 +213,10 @@ impl<'a> Scope<'a> {
                     (None, None) => self.named(name, depth + 1)?,
                 },
             );
+
             rest = after;
         }
+
         result.push_str(rest);
         Ok(result)
     }
@@ -207,9 +229,11 @@ impl<'a> Scope<'a> {
             .get(1)
             .and_then(Value::as_sequence)
             .ok_or(expected)?;
+
         let texts = values
             .iter()
             .map(|value| scalar(&self.resolved(value, depth + 1)?).ok_or(expected.to_owned()));
+
         Ok(texts.collect::<Result<Vec<_>, String>>()?.join(&separator))
     }
 }

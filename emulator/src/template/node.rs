@@ -1,4 +1,5 @@
-//! A place in the template: a value whose intrinsic function is resolved, and the path that errors name.
+//! A place in the template: a value whose intrinsic function is resolved, and the path that errors
+//! name.
 
 use std::ops::RangeInclusive;
 
@@ -7,8 +8,8 @@ use serde_yaml_ng::{Mapping, Value};
 use super::TemplateError;
 use super::intrinsics::Scope;
 
-/// A value and where it stands. Children are resolved when they are asked for, so that what nobody reads (policies,
-/// outputs) may use intrinsic functions the emulator does not know.
+/// A value and its place. Children are resolved on demand, so parts that are not read (policies,
+/// outputs) may use intrinsic functions that the emulator does not know.
 #[derive(Clone, Debug)]
 pub(super) struct Node<'a> {
     place: String,
@@ -26,12 +27,12 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// What references in this document mean.
+    /// The scope in which references are resolved.
     pub(super) fn scope(&self) -> &'a Scope<'a> {
         self.scope
     }
 
-    /// The error that this place does not hold what was expected.
+    /// The error that the value here is not what was `expected`.
     pub(super) fn invalid(&self, expected: impl Into<String>) -> TemplateError {
         TemplateError::Invalid {
             place: self.place.clone(),
@@ -47,12 +48,12 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The value as it stands, its parts unresolved.
+    /// The value, with the values inside it unresolved.
     pub(super) fn value(&self) -> &Value {
         &self.value
     }
 
-    /// The child at `key`, if there is one.
+    /// The child at `key`; `None` if it is missing or null.
     pub(super) fn get(&self, key: &str) -> Result<Option<Self>, TemplateError> {
         match self.mapping()?.get(key) {
             None | Some(Value::Null) => Ok(None),
@@ -60,7 +61,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The child at `key`.
+    /// The child at `key`, which must exist.
     pub(super) fn required(&self, key: &str) -> Result<Self, TemplateError> {
         self.get(key)?.ok_or_else(|| TemplateError::Invalid {
             place: self.place_of(key),
@@ -68,13 +69,14 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// A resource's properties, which may be left out.
+    /// A resource's properties; empty if it has none.
     pub(super) fn properties(&self) -> Result<Self, TemplateError> {
         let none = || Self {
             place: self.place_of("Properties"),
             value: Value::Mapping(Mapping::new()),
             scope: self.scope,
         };
+
         Ok(self.get("Properties")?.unwrap_or_else(none))
     }
 
@@ -86,6 +88,7 @@ impl<'a> Node<'a> {
                 .ok_or_else(|| self.invalid("keys must be text"))?;
             Ok((key.to_owned(), self.child(key, value)?))
         });
+
         entries.collect()
     }
 
@@ -95,6 +98,7 @@ impl<'a> Node<'a> {
             .value
             .as_sequence()
             .ok_or_else(|| self.invalid("must be a list"))?;
+
         items
             .iter()
             .enumerate()
@@ -102,7 +106,7 @@ impl<'a> Node<'a> {
             .collect()
     }
 
-    /// Refuses every key but the `understood` ones, and those that are `inert` on one machine.
+    /// Rejects every key except the `understood` ones and those that are `inert` on one machine.
     pub(super) fn allow(&self, understood: &[&str], inert: &[&str]) -> Result<(), TemplateError> {
         for key in self.mapping()?.keys() {
             let key = key.as_str().unwrap_or_default();
@@ -113,10 +117,11 @@ impl<'a> Node<'a> {
                 });
             }
         }
+
         Ok(())
     }
 
-    /// A scalar as text: CloudFormation makes no difference between `10` and `"10"`.
+    /// A scalar as text, because `10` and `"10"` mean the same in CloudFormation.
     pub(super) fn text(&self) -> Result<String, TemplateError> {
         match &self.value {
             Value::String(text) => Ok(text.clone()),
@@ -133,10 +138,11 @@ impl<'a> Node<'a> {
             .ok()
             .and_then(|text| text.parse().ok())
             .filter(|number| range.contains(number));
+
         number.ok_or_else(|| self.invalid(format!("must be {} to {}", range.start(), range.end())))
     }
 
-    /// The whole number at `key`, or what AWS takes where it is left out.
+    /// The whole number at `key`, or AWS's default if it is missing.
     pub(super) fn count_or(
         &self,
         key: &str,
@@ -147,13 +153,13 @@ impl<'a> Node<'a> {
             .map_or(Ok(default), |value| value.count(range))
     }
 
-    /// A whole number within `range`, none of it negative.
+    /// A whole number within `range`.
     pub(super) fn count(&self, range: RangeInclusive<u32>) -> Result<u32, TemplateError> {
         let number = self.integer(i64::from(*range.start())..=i64::from(*range.end()))?;
         u32::try_from(number).map_err(|_| self.invalid("must not be negative"))
     }
 
-    /// `true` or `false`.
+    /// A boolean, as a YAML boolean or as text.
     pub(super) fn flag(&self) -> Result<bool, TemplateError> {
         self.text()?
             .parse()
@@ -175,6 +181,7 @@ impl<'a> Node<'a> {
                 place: place.clone(),
                 expected,
             })?;
+
         Ok(Self {
             place,
             value,

@@ -16,12 +16,13 @@ fn refusal(text: &str) -> String {
     }
 }
 
-/// A function with one event, whose properties are given as lines of YAML.
+/// A function with one event. `properties` are lines of YAML.
 fn with_msk_event(properties: &str) -> String {
     let lines = properties
         .lines()
         .map(|line| format!("            {}\n", line.trim_end()))
         .collect::<String>();
+
     format!(
         "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: functions/f\n      \
          Events:\n        E:\n          Type: MSK\n          Properties:\n{lines}"
@@ -36,6 +37,7 @@ fn the_repositorys_functions_have_names_limits_and_variables() {
         .iter()
         .map(|function| function.name.as_str())
         .collect();
+
     assert_eq!(
         names,
         [
@@ -45,6 +47,7 @@ fn the_repositorys_functions_have_names_limits_and_variables() {
             "market-data-upkeep"
         ]
     );
+
     let api = &template.functions[0];
     assert_eq!(api.binary, "api");
     assert_eq!(
@@ -54,12 +57,14 @@ fn the_repositorys_functions_have_names_limits_and_variables() {
     assert_eq!((api.timeout, api.memory_mb), (Duration::from_secs(29), 256));
     assert_eq!(api.environment["POLLING_INTERVAL"], "10");
     assert_eq!(api.environment["SCHEDULE_GROUP"], "market-data-polling");
+
     let poller_arn = "arn:aws:lambda:us-east-1:000000000000:function:market-data-poller";
     assert_eq!(api.environment["SCHEDULE_TARGET_ARN"], poller_arn);
     assert_eq!(
         api.environment["SCHEDULE_ROLE_ARN"],
         "arn:aws:iam::000000000000:role/market-data-scheduler"
     );
+
     let poller = &template.functions[1];
     assert_eq!(
         (poller.async_retry_attempts, poller.async_max_age),
@@ -77,14 +82,17 @@ fn the_repositorys_functions_have_names_limits_and_variables() {
 #[test]
 fn the_repositorys_wiring_is_read_whole() {
     let template = of_this_repository(&BTreeMap::new());
+
     let default = HttpRoute {
         method: None,
         path: None,
         function: "market-data-api".to_owned(),
     };
+
     assert_eq!(template.http_routes, [default]);
     assert_eq!(template.schedule_groups, ["market-data-polling"]);
     assert_eq!(template.custom_resources, ["market-data-upkeep"]);
+
     let schedule = &template.schedules[0];
     assert_eq!(
         (schedule.name.as_str(), schedule.group.as_str()),
@@ -94,6 +102,7 @@ fn the_repositorys_wiring_is_read_whole() {
         (schedule.expression.as_str(), schedule.retry_attempts),
         ("rate(10 minutes)", 2)
     );
+
     let mapping = &template.event_source_mappings[0];
     assert_eq!(
         (mapping.id.as_str(), mapping.topic.as_str()),
@@ -101,6 +110,7 @@ fn the_repositorys_wiring_is_read_whole() {
     );
     assert_eq!(mapping.function, "market-data-averager");
     assert_eq!(mapping.starting_position, StartingPosition::TrimHorizon);
+
     assert_eq!(
         (mapping.batch_size, mapping.batching_window),
         (10_000, Duration::ZERO)
@@ -116,21 +126,24 @@ fn the_repositorys_wiring_is_read_whole() {
     assert!(mapping.event_source_arn.starts_with("arn:aws:kafka:"));
 }
 
-/// `CloudFormation` sends a custom resource an update only when one of its properties changes.
+/// `CloudFormation` updates a custom resource only if one of its properties changes.
 #[test]
 fn the_deployment_invokes_upkeep_again_whenever_upkeep_s_code_changes() {
     let text = include_str!("../../../template.yaml");
     let document: serde_yaml_ng::Value = serde_yaml_ng::from_str(text).unwrap();
+
     let upkeep = &document["Resources"]["Upkeep"]["Properties"];
     assert_eq!(
         upkeep["AutoPublishAlias"], "live",
         "it publishes a version of each code"
     );
+
     let serde_yaml_ng::Value::Tagged(version) =
         &document["Resources"]["AtDeploy"]["Properties"]["UpkeepVersion"]
     else {
         panic!("the custom resource names no version");
     };
+
     assert_eq!(
         (version.tag.to_string().as_str(), version.value.as_str()),
         ("!Ref", Some("Upkeep.Version"))
@@ -146,7 +159,9 @@ fn given_parameters_replace_defaults_and_fill_what_has_none() {
     let given = given
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
+
     let template = of_this_repository(&given);
+
     assert_eq!(template.event_source_mappings[0].topic, "ticks");
     assert_eq!(
         template.functions[0].environment["DATABASE_URL"],
@@ -178,9 +193,12 @@ Resources:
           ARN: { 'Fn::GetAtt': [F, Arn] }
           SUB: { 'Fn::Sub': ['${Own}/${!Literal}/${F.Arn}', { Own: mine }] }
 ";
+
     let template = Template::parse(text, &BTreeMap::new()).unwrap();
+
     let function = &template.functions[0];
     let arn = "arn:aws:lambda:us-east-1:000000000000:function:a-us-east-1";
+
     assert_eq!(
         (function.arn.as_str(), function.environment["ARN"].as_str()),
         (arn, arn)
@@ -194,6 +212,7 @@ Resources:
 #[test]
 fn endless_retries_are_capped_when_failures_have_somewhere_to_go() {
     let event = "Stream: arn:x\nTopics: [t]\nStartingPosition: LATEST\n";
+
     let retries = |more: &str| {
         let text = with_msk_event(&format!("{event}{more}"));
         Template::parse(&text, &BTreeMap::new())
@@ -201,6 +220,7 @@ fn endless_retries_are_capped_when_failures_have_somewhere_to_go() {
             .event_source_mappings[0]
             .max_retry_attempts
     };
+
     assert_eq!(retries(""), None);
     assert_eq!(
         retries("DestinationConfig: { OnFailure: { Destination: 'kafka://dead' } }"),
@@ -216,6 +236,7 @@ fn endless_retries_are_capped_when_failures_have_somewhere_to_go() {
 fn errors_name_the_place_and_what_was_expected() {
     let place = "Resources.F.Properties.Events.E.Properties";
     let event = "Stream: arn:x\nTopics: [t]\nStartingPosition: LATEST\n";
+
     for (properties, expected) in [
         (
             "Topics: [t]".to_owned(),
@@ -266,6 +287,7 @@ fn what_would_change_behaviour_unseen_is_refused() {
         refusal("Resources: { Q: { Type: 'AWS::IAM::Role', Condition: Sometimes } }"),
         "Resources.Q.Condition: the emulator does not know this property"
     );
+
     let sqs = with_msk_event("Queue: q").replace("Type: MSK", "Type: SQS");
     assert_eq!(
         refusal(&sqs),

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::{end, members};
 use crate::function_host::liveness;
 
-/// Starts a shell in a group of its own that bears the mark, runs `script` and then makes the file `ready`.
+/// Starts a shell with this mark in a group of its own. The shell runs `script` and then makes the
+/// file `ready`.
 fn leader(mark: &str, script: &str, ready: &Path) -> Child {
     let (name, value) = mark.split_once('=').unwrap();
     let child = Command::new("sh")
@@ -19,6 +20,7 @@ fn leader(mark: &str, script: &str, ready: &Path) -> Child {
         .process_group(0)
         .spawn()
         .expect("there is a shell");
+
     eventually(|| ready.exists());
     child
 }
@@ -42,10 +44,13 @@ fn what_an_ended_process_started_is_ended_in_whatever_group_session_or_environme
     let script = "sleep 601 & env -i sleep 602 & setsid sleep 603 & sh -c 'setsid env -i sleep 604 & wait' &";
     let mut process = leader(&mark, script, &directory.path().join("ready"));
     let pid = process.id();
+
     // The shell, its last sleep, and the five processes of the script.
     eventually(|| members(None, &mark).len() == 7);
+
     process.kill().unwrap();
     process.wait().unwrap();
+
     assert_eq!(end(pid, &mark, BTreeSet::new()), 6);
     assert!(members(Some(pid), &mark).is_empty());
 }
@@ -58,8 +63,10 @@ fn strangers_are_left_alone() {
         .spawn()
         .unwrap();
     let mut of_our_group = Command::new("sleep").arg("600").spawn().unwrap();
-    // A stranger who came by the number of a process that has ended.
+
+    // An unrelated process that now has the id of a leader that has ended.
     assert_eq!(end(stranger.id(), &mark(), BTreeSet::new()), 0);
+
     for process in [&mut stranger, &mut of_our_group] {
         assert!(liveness::is_alive(process.id()));
         process.kill().unwrap();

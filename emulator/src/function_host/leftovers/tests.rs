@@ -10,14 +10,17 @@ fn sleeper() -> (Child, PathBuf) {
         .process_group(0)
         .spawn()
         .expect("sleep runs");
-    // The name of the program shows only once the child has become it.
+
+    // `/proc` shows the program only once the child has executed it.
     let exe = format!("/proc/{}/exe", child.id());
+
     let own = std::env::current_exe().expect("this program has a name");
     let mut program = own.clone();
     while program == own {
         program = std::fs::read_link(&exe).expect("the child runs");
         std::thread::yield_now();
     }
+
     (child, program)
 }
 
@@ -31,6 +34,7 @@ fn files(directory: &Path) -> usize {
 fn a_process_that_a_file_names_is_ended_and_the_file_removed() {
     let directory = tempfile::tempdir().unwrap();
     let (mut child, program) = sleeper();
+
     std::mem::forget(
         ProcessFile::write(
             directory.path(),
@@ -41,7 +45,9 @@ fn a_process_that_a_file_names_is_ended_and_the_file_removed() {
         )
         .unwrap(),
     );
+
     let ended = end_leftovers(directory.path());
+
     assert_eq!(ended, [format!("market-data-api (process {})", child.id())]);
     assert!(!child.wait().unwrap().success());
     assert_eq!(files(directory.path()), 0);
@@ -50,14 +56,17 @@ fn a_process_that_a_file_names_is_ended_and_the_file_removed() {
 #[test]
 fn a_stranger_with_the_same_process_id_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
+
     let (mut child, program) = sleeper();
     let pid = child.id();
     let other_time = format!("{pid}\n1\n{}\n", program.display());
+
     std::fs::write(directory.path().join(format!("a-{pid}.pid")), other_time).unwrap();
     std::mem::forget(
         ProcessFile::write(directory.path(), "b", pid, Path::new("/bin/other"), "M=2").unwrap(),
     );
     std::fs::write(directory.path().join("c-1.pid"), "no process file").unwrap();
+
     assert!(end_leftovers(directory.path()).is_empty());
     assert_eq!(child.try_wait().unwrap(), None);
     assert_eq!(files(directory.path()), 0);
@@ -76,7 +85,9 @@ fn a_file_goes_when_its_process_was_seen_to_end() {
         "M=3",
     )
     .unwrap();
+
     assert_eq!(files(directory.path()), 1);
+
     drop(file);
     assert_eq!(files(directory.path()), 0);
 }
@@ -85,6 +96,7 @@ fn a_file_goes_when_its_process_was_seen_to_end() {
 fn what_an_ended_process_started_is_ended_too() {
     let directory = tempfile::tempdir().unwrap();
     let (mut leader, program) = sleeper();
+
     let mark = format!("LEFTOVER_TEST={}", uuid::Uuid::new_v4());
     let (name, value) = mark.split_once('=').unwrap();
     let mut child = Command::new("sleep")
@@ -96,8 +108,10 @@ fn what_an_ended_process_started_is_ended_too() {
     std::mem::forget(
         ProcessFile::write(directory.path(), "api", leader.id(), &program, &mark).unwrap(),
     );
+
     leader.kill().unwrap();
     leader.wait().unwrap();
+
     let ended = end_leftovers(directory.path());
     assert_eq!(ended, [format!("api (process {})", leader.id())]);
     assert!(!child.wait().unwrap().success());

@@ -1,4 +1,4 @@
-//! Who works on what: the part of a pool behind its lock.
+//! The part of a pool that is behind its lock: who works on what.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::SystemTime;
@@ -26,22 +26,23 @@ pub(in crate::function_host) struct State {
     instances: BTreeMap<InstanceId, Instance>,
     /// Instances that wait for work, the most recently used last.
     idle: Vec<InstanceId>,
-    /// Who waits for an instance, oldest first.
+    /// Callers that wait for an instance, oldest first.
     pub(super) waiting: VecDeque<Waiting>,
-    /// How many starts in a row came to nothing.
+    /// How many starts in a row failed.
     pub(super) failed_starts: u32,
     /// Whether new work is refused.
     pub(super) stopping: bool,
 }
 
 impl State {
-    /// Hands waiting requests to idle instances. `watch_over` starts the timer of a request.
+    /// Gives waiting requests to idle instances. `watch_over` starts the timer of a request.
     pub(super) fn match_up(
         &mut self,
         function: &FunctionDefinition,
         watch_over: impl Fn(InstanceId, String) -> AbortHandle,
     ) {
         self.waiting.retain(|waiting| !waiting.is_abandoned());
+
         while !self.waiting.is_empty()
             && let Some((id, next)) = self.take_idle()
         {
@@ -51,7 +52,7 @@ impl State {
                     self.hand_over(id, next, request, function, watchdog);
                 }
                 Some(Waiting::Warm(answer)) => {
-                    // A closed channel means that nobody waits any more.
+                    // A closed channel means that the caller no longer waits.
                     let _ = answer.send(Ok(()));
                     self.set_phase(id, Phase::Idle(next));
                     self.idle.push(id);
@@ -61,9 +62,10 @@ impl State {
         }
     }
 
-    /// The most recently used instance that is really there.
+    /// The most recently used instance that is alive and still connected.
     fn take_idle(&mut self) -> Option<(InstanceId, oneshot::Sender<Assignment>)> {
         let mut stopped = Vec::new();
+
         let taken = loop {
             let Some(id) = self.idle.pop() else {
                 break None;
@@ -71,16 +73,18 @@ impl State {
             let Some(instance) = self.instances.get_mut(&id) else {
                 continue;
             };
-            // A process may ask for work before whoever started it has noted its id.
+
+            // A process may request an event before its id has been noted here.
             let life = instance.pid.map_or(Life::Runs, liveness::of);
+
             match (
                 std::mem::replace(&mut instance.phase, Phase::Answered),
                 life,
             ) {
                 (Phase::Idle(next), Life::Runs) if !next.is_closed() => break Some((id, next)),
-                // It hung up, and may ask again.
+                // It closed the connection, and may connect again.
                 (Phase::Idle(_), Life::Runs) => {}
-                // It may go on before its time is up.
+                // Another signal may resume it before it is overdue.
                 (idle @ Phase::Idle(_), Life::Stopped) => {
                     instance.phase = idle;
                     stopped.push(id);
@@ -88,6 +92,7 @@ impl State {
                 _ => instance.phase = Phase::Ending,
             }
         };
+
         self.idle.splice(0..0, stopped);
         taken
     }
@@ -105,6 +110,7 @@ impl State {
             payload: request.payload.clone(),
             deadline: SystemTime::now() + function.timeout,
         };
+
         if next.send(assignment).is_ok() {
             self.set_phase(
                 id,
@@ -120,21 +126,25 @@ impl State {
         }
     }
 
-    /// How many instances to start for those who wait, beside the ones that are about to ask for work.
+    /// How many instances to start for the callers that wait, besides those that are about to
+    /// request an event.
     pub(super) fn missing(&self, limit: usize) -> usize {
         let coming = self
             .instances
             .values()
             .filter(|instance| instance.is_coming())
             .count();
+
         let room = limit.saturating_sub(self.instances.len());
         self.waiting.len().saturating_sub(coming).min(room)
     }
 
-    /// A new instance, and the orders its process follows.
+    /// Adds an instance that is not started yet, and returns the channel of the orders for its
+    /// process.
     pub(super) fn add(&mut self) -> (InstanceId, watch::Receiver<Order>) {
         let id = Uuid::new_v4();
         let (orders, receiver) = watch::channel(Order::Run);
+
         let instance = Instance {
             pid: None,
             orders,
@@ -144,36 +154,40 @@ impl State {
             silent_looks: 0,
             last_request: None,
         };
+
         self.instances.insert(id, instance);
         (id, receiver)
     }
 
-    /// The instance's process runs.
+    /// Notes the process of an instance that was started.
     pub(super) fn started(&mut self, id: InstanceId, pid: Option<u32>) {
         if let Some(instance) = self.instances.get_mut(&id) {
             instance.pid = pid;
         }
     }
 
-    /// The instance asks for work; it learns of it at the other end of the channel.
+    /// The instance requests an event. Its answer arrives through the channel.
     pub(super) fn park(&mut self, id: InstanceId) -> Option<oneshot::Receiver<Assignment>> {
         let instance = self.instances.get_mut(&id)?;
         let (next, work) = oneshot::channel();
+
         match instance.phase {
             Phase::Running(_) => return None,
-            // It gets no more work, and is about to end.
+            // It gets no more work and is about to end.
             Phase::Ending => return Some(work),
             Phase::Starting => self.failed_starts = 0,
             Phase::Idle(_) | Phase::Answered => {}
         }
+
         instance.phase = Phase::Idle(next);
         instance.silent_looks = 0;
         self.idle.retain(|other| *other != id);
         self.idle.push(id);
+
         Some(work)
     }
 
-    /// The instance took its request.
+    /// The instance received its request.
     pub(in crate::function_host) fn fetched(&mut self, id: InstanceId) {
         if let Some(Instance {
             phase: Phase::Running(running),
@@ -184,34 +198,37 @@ impl State {
         }
     }
 
-    /// The instance registered an extension.
+    /// The instance registered an extension, so it handles SIGTERM.
     pub(in crate::function_host) fn registered(&mut self, id: InstanceId) {
         if let Some(instance) = self.instances.get_mut(&id) {
             instance.handles_termination = true;
         }
     }
 
-    /// The instance reports why it cannot start.
+    /// The instance reported why it cannot start.
     pub(in crate::function_host) fn init_failed(&mut self, id: InstanceId, error: FunctionError) {
         if let Some(instance) = self.instances.get_mut(&id) {
             instance.init_error = Some(error);
         }
     }
 
-    /// The answer to a request; false if the instance does not have it.
+    /// Takes the answer to a request. Returns false if the instance does not have that request.
     pub(super) fn answer(&mut self, id: InstanceId, request_id: &str, outcome: Outcome) -> bool {
         let Some(running) = self.take_running(id, request_id) else {
             return false;
         };
-        // The caller may have gone.
+
+        // A closed channel means that the caller no longer waits.
         let _ = running.request.answer.send(Ok(outcome));
+
         if self.stopping {
             self.end(id, Order::Terminate);
         }
+
         true
     }
 
-    /// The time of a request is up.
+    /// Answers a request with `error` because its time is up, and kills the instance.
     pub(super) fn time_out(&mut self, id: InstanceId, request_id: &str, error: FunctionError) {
         if let Some(running) = self.take_running(id, request_id) {
             let _ = running
@@ -237,21 +254,24 @@ impl State {
         }
     }
 
-    /// Removes a request that still waits; false if an instance has it.
+    /// Removes a request that still waits. Returns false if an instance has it.
     pub(super) fn withdraw(&mut self, request_id: &str) -> bool {
         let before = self.waiting.len();
         self.waiting.retain(
             |waiting| !matches!(waiting, Waiting::Request(request) if request.id == request_id),
         );
+
         self.waiting.len() < before
     }
 
-    /// The instance is gone: what it was at fails, or goes to another.
+    /// Removes an instance that has ended. The request that it worked on fails, or goes to another
+    /// instance.
     pub(super) fn remove(&mut self, id: InstanceId, ending: &Ending) {
         self.idle.retain(|other| *other != id);
         let Some(instance) = self.instances.remove(&id) else {
             return;
         };
+
         match instance.phase {
             Phase::Starting if !matches!(ending, Ending::Cancelled) => {
                 self.failed_starts = self.failed_starts.saturating_add(1);
@@ -268,6 +288,7 @@ impl State {
                 watchdog,
             }) => {
                 watchdog.abort();
+                // A request that was received may have had effects, so it is not repeated here.
                 if fetched || self.stopping {
                     let error = ending.error(&request.id);
                     Waiting::Request(request).fail(error);
@@ -279,15 +300,19 @@ impl State {
         }
     }
 
-    /// Refuses new work, and tells every instance to end that has nothing to answer, or handles SIGTERM itself.
+    /// Refuses new work, and orders every instance to end that has nothing to answer or handles
+    /// SIGTERM.
     pub(super) fn stop(&mut self) {
         self.stopping = true;
+
         for waiting in std::mem::take(&mut self.waiting) {
             if let Waiting::Request(request) = waiting {
                 let _ = request.answer.send(Err(InvokeError::Stopping));
             }
         }
+
         self.idle.clear();
+
         for instance in self.instances.values_mut() {
             if !matches!(instance.phase, Phase::Running(_)) {
                 instance.phase = Phase::Ending;
@@ -298,14 +323,14 @@ impl State {
         }
     }
 
-    /// Gives every instance the same order.
+    /// Gives all instances the same order.
     pub(super) fn order_all(&mut self, order: Order) {
         for instance in self.instances.values_mut() {
             instance.order(order);
         }
     }
 
-    /// The processes that run.
+    /// The ids of the running processes.
     pub(super) fn process_ids(&self) -> Vec<u32> {
         self.instances
             .values()

@@ -15,10 +15,12 @@ const STUBBORN: Setup = Setup {
 };
 
 impl Harness {
-    /// A script whose three processes note their ids: one in the function's process group, one in a session of its own,
-    /// and one in a session of its own whose environment is empty and whose parent lives.
+    /// A script that starts three processes and notes their ids: one in the function's process
+    /// group, one in a session of its own, and one in a session of its own with an empty
+    /// environment and a parent that lives.
     fn script(&self) -> String {
         let noted = |name: &str| self.file(name).display().to_string();
+
         format!(
             "sleep 600 & echo $! >{}\n setsid sleep 600 & echo $! >{}\n setsid env -i sleep 600 & echo $! >{}\n wait",
             noted("grouped"),
@@ -37,6 +39,7 @@ impl Harness {
                     .parse()
                     .ok()
             };
+
             eventually(|| read().is_some()).await;
             pids.push(Pid::from_raw(read().expect("it was just read")));
         }
@@ -50,7 +53,7 @@ impl Harness {
     }
 }
 
-/// Nobody may collect the orphans where the tests run in a container without an init process.
+/// A container without an init process may never collect the orphans.
 fn gone_or_dead(pid: Pid) -> bool {
     let pid = u32::try_from(pid.as_raw()).expect("process ids are positive");
     liveness::of(pid) == Life::Ended
@@ -59,9 +62,11 @@ fn gone_or_dead(pid: Pid) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn they_end_when_it_crashes() {
     let harness = Harness::start(STUBBORN).await;
+
     let error = harness
         .error(json!({ "do": "spawn-and-exit", "script": harness.script() }))
         .await;
+
     assert_eq!(error.error_type, "Runtime.ExitError");
     harness.all_end().await;
 }
@@ -73,9 +78,11 @@ async fn they_end_when_its_time_is_up() {
         ..STUBBORN
     })
     .await;
+
     let error = harness
         .error(json!({ "do": "spawn-and-work", "script": harness.script() }))
         .await;
+
     assert_eq!(error.error_type, "Sandbox.Timedout");
     harness.all_end().await;
 }
@@ -83,12 +90,16 @@ async fn they_end_when_its_time_is_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn they_live_on_after_its_answer_and_end_when_the_host_stops() {
     let harness = Harness::start(STUBBORN).await;
+
     let pid = harness
         .answer(json!({ "do": "spawn", "script": harness.script() }))
         .await;
+
     let children = harness.children().await;
+
     assert_eq!(harness.answer(json!({})).await, pid);
     assert!(!children.iter().any(|child| gone(*child)));
+
     within(harness.host.stop(PATIENCE)).await;
     assert!(children.into_iter().all(gone_or_dead));
 }

@@ -11,26 +11,32 @@ use crate::invoker::Outcome;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handlers_error_arrives_as_it_was_reported() {
     let harness = Harness::start(SETUP).await;
+
     let error = harness.error(json!({ "do": "fail" })).await;
     assert_eq!(error.message, "asked to fail");
+
     let payload: Value = serde_json::from_slice(&error.payload).unwrap();
     assert_eq!(
         (&payload["errorMessage"], &payload["errorType"]),
         (&json!("asked to fail"), &json!(error.error_type))
     );
+
     assert_eq!(harness.answer(json!("still there")).await, "still there");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_exits_while_working_is_an_error_and_is_replaced() {
     let harness = Harness::start(SETUP).await;
+
     let error = harness.error(json!({ "do": "exit" })).await;
     assert_eq!(error.error_type, "Runtime.ExitError");
+
     assert!(
         error.message.starts_with("RequestId: "),
         "{}",
         error.message
     );
+
     assert!(
         error
             .message
@@ -38,17 +44,21 @@ async fn a_process_that_exits_while_working_is_an_error_and_is_replaced() {
         "{}",
         error.message
     );
+
     assert_eq!(harness.answer(json!("next")).await, "next");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_killed_while_working_is_an_error_and_is_replaced() {
     let harness = Harness::start(SETUP).await;
+
     let request = harness.waiting("started", "never").await;
     kill(harness.only_process(), Signal::SIGKILL).unwrap();
+
     let Outcome::FunctionError(error) = within(request).await.unwrap().unwrap() else {
         panic!("it answered")
     };
+
     assert!(
         error
             .message
@@ -56,6 +66,7 @@ async fn a_process_killed_while_working_is_an_error_and_is_replaced() {
         "{}",
         error.message
     );
+
     assert_eq!(harness.answer(json!("next")).await, "next");
 }
 
@@ -66,13 +77,16 @@ async fn a_request_past_the_timeout_is_an_error_and_its_instance_is_killed() {
         ..SETUP
     })
     .await;
+
     within(harness.host.warm(FUNCTION)).await.unwrap();
     let pid = harness.only_process();
+
     let error = harness
         .error(
             json!({ "do": "wait", "started": harness.file("s"), "until": harness.file("never") }),
         )
         .await;
+
     assert_eq!(error.error_type, "Sandbox.Timedout");
     assert!(
         error
@@ -81,6 +95,7 @@ async fn a_request_past_the_timeout_is_an_error_and_its_instance_is_killed() {
         "{}",
         error.message
     );
+
     eventually(|| gone(pid)).await;
     assert_eq!(harness.answer(json!("next")).await, "next");
 }
@@ -92,6 +107,7 @@ async fn a_function_that_always_dies_at_its_start_answers_every_request_with_an_
         ..SETUP
     })
     .await;
+
     for _ in 0..3 {
         let error = harness.error(json!({})).await;
         assert!(
@@ -102,6 +118,7 @@ async fn a_function_that_always_dies_at_its_start_answers_every_request_with_an_
             error.message
         );
     }
+
     assert!(within(harness.host.warm(FUNCTION)).await.is_err());
 }
 
@@ -112,6 +129,7 @@ async fn a_binary_that_is_not_there_is_an_error() {
         ..SETUP
     })
     .await;
+
     let error = harness.error(json!({})).await;
     assert_eq!(error.error_type, "Runtime.InvalidEntrypoint");
 }
@@ -119,17 +137,21 @@ async fn a_binary_that_is_not_there_is_an_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_over_six_megabytes_is_an_error() {
     let harness = Harness::start(SETUP).await;
+
     let error = harness.error(json!({ "do": "large" })).await;
     assert_eq!(error.error_type, "Function.ResponseSizeTooLarge");
+
     assert_eq!(harness.answer(json!("next")).await, "next");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_at_the_runtime_api_get_nothing() {
     let harness = Harness::start(SETUP).await;
+
     within(harness.host.warm(FUNCTION)).await.unwrap();
     let base = format!("http://{}/{FUNCTION}", harness.host.address());
     let other = "00000000-0000-0000-0000-000000000000";
+
     for path in [
         format!("{other}/2018-06-01/runtime/invocation/next"),
         "x/2018-06-01/runtime/invocation/next".to_owned(),

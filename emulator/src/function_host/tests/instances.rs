@@ -14,18 +14,22 @@ use axum::body::Bytes;
 async fn a_request_is_answered_by_an_instance_started_for_it() {
     let harness = Harness::start(SETUP).await;
     assert!(harness.host.instances().is_empty());
+
     let payload = json!({ "symbol": "AAPL", "text": "Zürich" });
     assert_eq!(harness.answer(payload.clone()).await, payload);
+
     assert_eq!(harness.host.instances().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_request_after_the_other_needs_one_instance() {
     let harness = Harness::start(SETUP).await;
+
     let mut seen = BTreeSet::new();
     for _ in 0..20 {
         seen.insert(harness.answer(json!({ "do": "pid" })).await.as_u64());
     }
+
     assert_eq!(seen.len(), 1);
 }
 
@@ -36,21 +40,26 @@ async fn requests_at_the_same_time_get_instances_of_their_own_up_to_the_limit() 
         ..SETUP
     })
     .await;
+
     let first = harness.waiting("started-1", "release").await;
     let second = harness.waiting("started-2", "release").await;
     assert_eq!(harness.host.instances().len(), 2);
+
     let third = harness.answer(json!({ "do": "echo" }));
     tokio::pin!(third);
     assert!(futures::poll!(&mut third).is_pending());
     assert_eq!(harness.host.instances().len(), 2);
+
     std::fs::write(harness.file("release"), "").unwrap();
     within(third).await;
+
     for request in [first, second] {
         assert_eq!(
             within(request).await.unwrap().unwrap(),
             Outcome::Success(Bytes::from("\"waited\""))
         );
     }
+
     assert_eq!(harness.host.instances().len(), 2);
 }
 
@@ -61,6 +70,7 @@ async fn a_reserved_concurrency_of_zero_throttles_everything() {
         ..SETUP
     })
     .await;
+
     assert_eq!(
         harness.invoke(json!({})).await,
         Err(InvokeError::Throttled(FUNCTION.to_owned()))
@@ -80,8 +90,10 @@ async fn an_unknown_function_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_warm_function_has_an_instance_ready_before_the_first_request() {
     let harness = Harness::start(SETUP).await;
+
     within(harness.host.warm(FUNCTION)).await.unwrap();
     within(harness.host.warm(FUNCTION)).await.unwrap();
+
     let pid = harness.only_process();
     assert_eq!(harness.answer(json!({ "do": "pid" })).await, pid.as_raw());
 }
@@ -105,11 +117,14 @@ async fn all_of_many_requests_are_answered() {
         ..SETUP
     })
     .await;
+
     let requests = (0..200).map(|number| harness.answer(json!({ "number": number })));
     let answers = join_all(requests).await;
+
     for (number, answer) in answers.iter().enumerate() {
         assert_eq!(answer["number"], number);
     }
+
     assert!(harness.host.instances().len() <= 4);
 }
 
@@ -120,15 +135,18 @@ async fn a_functions_environment_is_the_templates_below_the_overrides_and_lambda
         ..SETUP
     })
     .await;
+
     let read = async |name: &str| {
         harness
             .answer(json!({ "do": "variable", "name": name }))
             .await
     };
+
     assert_eq!(read("DECLARED").await, "template");
     assert_eq!(read("OVERRIDDEN").await, "override");
     assert_eq!(read("AWS_LAMBDA_FUNCTION_NAME").await, FUNCTION);
     assert_eq!(read("AWS_REGION").await, "us-east-1");
+
     assert!(
         read("NO_PROXY")
             .await
@@ -136,6 +154,7 @@ async fn a_functions_environment_is_the_templates_below_the_overrides_and_lambda
             .unwrap()
             .contains("127.0.0.1")
     );
+
     // Set by cargo for this test: whatever is not named stays outside.
     assert_eq!(read("CARGO_MANIFEST_DIR").await, json!(null));
 }

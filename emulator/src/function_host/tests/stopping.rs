@@ -11,10 +11,13 @@ use crate::invoker::{InvokeError, Outcome};
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_stop_no_process_and_no_process_file_is_left_and_no_work_is_taken() {
     let harness = Harness::start(SETUP).await;
+
     within(harness.host.warm(FUNCTION)).await.unwrap();
     let pid = harness.only_process();
     assert_eq!(harness.process_files(), 1);
+
     within(harness.host.stop(PATIENCE)).await;
+
     assert!(gone(pid));
     assert_eq!(harness.process_files(), 0);
     assert_eq!(harness.invoke(json!({})).await, Err(InvokeError::Stopping));
@@ -23,16 +26,20 @@ async fn after_a_stop_no_process_and_no_process_file_is_left_and_no_work_is_take
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_instance_finishes_its_answer_before_it_is_ended() {
     let harness = Harness::start(SETUP).await;
+
     let request = harness.waiting("started", "release").await;
     let pid = harness.only_process();
+
     let host = std::sync::Arc::clone(&harness.host);
     let stop = tokio::spawn(async move { host.stop(PATIENCE).await });
     within(async { while harness.invoke(json!({})).await != Err(InvokeError::Stopping) {} }).await;
+
     std::fs::write(harness.file("release"), "").unwrap();
     assert_eq!(
         within(request).await.unwrap().unwrap(),
         Outcome::Success(Bytes::from("\"waited\""))
     );
+
     within(stop).await.unwrap();
     assert!(gone(pid));
 }
@@ -44,13 +51,16 @@ async fn a_busy_instance_that_handles_sigterm_is_told_at_once() {
         ..SETUP
     })
     .await;
+
     let request = harness.waiting("started", "never").await;
     let host = std::sync::Arc::clone(&harness.host);
     let stop = tokio::spawn(async move { host.stop(Duration::from_secs(2)).await });
+
     assert_eq!(
         within(request).await.unwrap().unwrap(),
         Outcome::Success(Bytes::from("\"terminated\""))
     );
+
     within(stop).await.unwrap();
     assert!(harness.host.instances().is_empty());
 }
@@ -58,9 +68,12 @@ async fn a_busy_instance_that_handles_sigterm_is_told_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_outlasts_the_grace_is_killed_and_its_caller_told() {
     let harness = Harness::start(SETUP).await;
+
     let request = harness.waiting("started", "never").await;
     let pid = harness.only_process();
+
     within(harness.host.stop(Duration::ZERO)).await;
+
     assert!(gone(pid));
     assert!(matches!(
         within(request).await.unwrap().unwrap(),

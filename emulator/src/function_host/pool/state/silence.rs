@@ -1,8 +1,9 @@
-//! Instances that should ask for work and do not: others take their place.
+//! Instances that should request their next event and do not: others take their place.
 //!
-//! Lambda freezes an instance between its answer and its next request, so a function has nothing to do but to ask. One
-//! that does not would hold its place for ever. Time is counted in looks at the instance, not read from a clock: while
-//! the whole emulator was stopped or starved, nobody could ask.
+//! Lambda freezes an instance between its answer and its next request, so a function has nothing to
+//! do but request the next event. An instance that does not would occupy its place for ever. Time
+//! is counted in checks of the instance, not read from a clock, because no instance could send a
+//! request while the whole emulator was stopped or starved.
 
 use std::time::Duration;
 
@@ -13,26 +14,27 @@ use crate::function_host::instance::{
 };
 use crate::function_host::liveness::{self, Life};
 
-/// How often to look at each instance.
+/// The interval between two checks of an instance.
 pub(in crate::function_host::pool) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// From this many looks on, nobody counts on the instance any more.
+/// From this many checks on, no waiting request counts on the instance.
 const LATE: u32 = 2;
 
-/// After this many looks the instance is ended: 10 s, as AWS's runtimes have for their start. It takes milliseconds.
+/// After this many checks the instance is ended: 10 s, which AWS's runtimes have for their start.
+/// Requesting an event takes milliseconds.
 const OVERDUE: u32 = 11;
 
-/// How long an instance may take until it asks for work the first time, in looks. AWS gives 10 s; a busy laptop gets more.
+/// The same limit for the first request after the start. AWS allows 10 s; a busy laptop gets more.
 const START_OVERDUE: u32 = 16;
 
-/// What a look at an instance says.
+/// The result of a check.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::function_host::pool) enum Verdict {
-    /// Nothing is to do.
+    /// Nothing needs to be done.
     Fine,
-    /// It takes long, so those who wait may need another.
+    /// It takes long, so the callers that wait may need another instance.
     Late,
-    /// It was told to end, for this reason, having worked on this request last.
+    /// It was ordered to end. Gives the reason and the last request that it worked on.
     Overdue {
         reason: &'static str,
         request_id: Option<String>,
@@ -43,7 +45,7 @@ pub(in crate::function_host::pool) enum Verdict {
 }
 
 impl Instance {
-    /// Whether it is about to ask for work.
+    /// Whether it is about to request an event.
     pub(super) fn is_coming(&self) -> bool {
         match self.phase {
             Phase::Starting => true,
@@ -52,12 +54,15 @@ impl Instance {
         }
     }
 
-    /// Why it is not at work and not to be given any, if so, and how many looks that may last.
+    /// Why it does no work and must not be given any, and after how many checks it is ended; `None`
+    /// while it works or waits properly.
     fn silence(&mut self) -> Option<(&'static str, u32)> {
         if matches!(&self.phase, Phase::Idle(next) if next.is_closed()) {
             self.phase = Phase::Answered;
         }
+
         let stopped = self.pid.map(liveness::of) == Some(Life::Stopped);
+
         match self.phase {
             Phase::Starting => Some((
                 "it was started and does not ask for a request",
@@ -77,16 +82,19 @@ impl Instance {
 }
 
 impl State {
-    /// Looks at an instance, which is to happen every [`LOOK_EVERY`], and orders it to end when its time is up.
+    /// Checks an instance, once every [`LOOK_EVERY`], and orders it to end if it is overdue.
     pub(in crate::function_host::pool) fn look_at(&mut self, id: InstanceId) -> Verdict {
         let Some(instance) = self.instances.get_mut(&id) else {
             return Verdict::Gone;
         };
+
         let Some((reason, limit)) = instance.silence() else {
             instance.silent_looks = 0;
             return Verdict::Fine;
         };
+
         instance.silent_looks = instance.silent_looks.saturating_add(1);
+
         if instance.silent_looks < limit {
             return if instance.silent_looks == LATE {
                 Verdict::Late
@@ -94,18 +102,24 @@ impl State {
                 Verdict::Fine
             };
         }
-        // Counted on: a process that cannot even be killed is told again, and told of, at the same pace.
+
+        // The count starts again, so a process that cannot be killed is ordered to end and reported
+        // again at the same pace.
         instance.silent_looks = 0;
+
         if matches!(instance.phase, Phase::Starting) {
-            // The phase stays: it is how the start shows to have come to nothing.
+            // The phase stays, because it marks the start as failed.
             let overdue = LOOK_EVERY.saturating_mul(START_OVERDUE - 1);
             instance.init_error = Some(failure::never_ready(&id.to_string(), overdue));
         } else {
             instance.phase = Phase::Ending;
         }
+
         instance.order(Order::Kill);
+
         let (request_id, pid) = (instance.last_request.clone(), instance.pid);
         self.idle.retain(|other| *other != id);
+
         Verdict::Overdue {
             reason,
             request_id,
@@ -113,23 +127,26 @@ impl State {
         }
     }
 
-    /// The instance hung up while it waited for work.
+    /// The instance closed the connection while it waited for work.
     pub(in crate::function_host) fn hung_up(&mut self, id: InstanceId) {
         let Some(instance) = self.instances.get_mut(&id) else {
             return;
         };
-        // It may have asked again meanwhile.
+
+        // It may have connected again in the meantime.
         if matches!(&instance.phase, Phase::Idle(next) if next.is_closed()) {
             instance.phase = Phase::Answered;
             self.idle.retain(|other| *other != id);
         }
     }
 
-    /// The instance hung up before it took this work, so another may have it.
+    /// The instance closed the connection before it received this work, so the work goes to
+    /// another.
     pub(in crate::function_host) fn give_back(&mut self, id: InstanceId, work: &Assignment) {
         let Some(instance) = self.instances.get_mut(&id) else {
             return;
         };
+
         match std::mem::replace(&mut instance.phase, Phase::Answered) {
             Phase::Running(Running {
                 request, watchdog, ..
