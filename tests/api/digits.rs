@@ -1,4 +1,4 @@
-//! Prices and averages keep every digit to the last byte of the answer.
+//! Prices and averages keep every digit in the answer.
 
 use chrono::{TimeDelta, Utc};
 
@@ -9,6 +9,7 @@ const WIDEST: &str = "99999999999.999999999999999";
 #[tokio::test]
 async fn the_widest_price_and_its_average_are_answered_with_all_their_digits() {
     let api = Api::start().await;
+
     let now = Utc::now();
     let prices = [WIDEST, WIDEST, WIDEST, "99999999999.999999999999998"];
     let events: Vec<_> = (1..)
@@ -24,8 +25,10 @@ async fn the_widest_price_and_its_average_are_answered_with_all_their_digits() {
         })
         .collect();
     api.store(&events).await;
+
     let price = "\"price\":99999999999.999999999999998,";
     let average = "\"moving_average\":99999999999.99999999999999875,";
+
     for (path, texts) in [
         ("/prices/latest?symbol=WIDE&max_age=600", vec![price]),
         ("/prices/latest?symbols=WIDE&max_age=600", vec![price]),
@@ -37,6 +40,7 @@ async fn the_widest_price_and_its_average_are_answered_with_all_their_digits() {
         ("/symbols", vec![price, average]),
     ] {
         let answered = api.get(path).await;
+
         for text in texts {
             assert!(
                 answered.text.contains(text),
@@ -68,8 +72,10 @@ async fn doubles_and_the_mean_of_large_and_precise_prices_are_answered_with_all_
             )
         })
         .collect();
+
     api.store(&events).await;
     let history = api.get("/prices/history?symbol=MIXED").await.text;
+
     for text in [
         "\"price\":0.00000000000000000001,\"currency\":\"USD\",\"moving_average\":25000000000.3025000003086417500025,\"points\":4",
         "\"price\":99999999999.999999999999999,\"currency\":\"USD\",\"moving_average\":33333333333.736666667078189,\"points\":3",
@@ -87,10 +93,12 @@ async fn numbers_have_no_exponents_and_no_zeros_at_their_end() {
         let symbol = format!("S{number}");
         api.store(&[polled(&symbol, "quoter", price, at(0), at(1))])
             .await;
+
         let history = api
             .get(&format!("/prices/history?symbol={symbol}"))
             .await
             .text;
+
         let plain = ["0.00000812", "150.25", "10000000000", "0.000000000000001"][number];
         let text = format!("\"price\":{plain},\"currency\":\"USD\",\"moving_average\":{plain},");
         assert!(history.contains(&text), "{history}");

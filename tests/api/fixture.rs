@@ -1,4 +1,4 @@
-//! The API over a database of its own, a log in memory, a stub of `EventBridge` and two providers.
+//! The API with a database of its own, an in-memory log, a stub of `EventBridge` and two providers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,27 +26,27 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::quoter::Quoter;
 
-/// Most jobs that have to be relayed.
+/// The limit of relayed jobs.
 pub(crate) const RELAY_JOBS: u32 = 2;
 
-/// The API and what stands behind it.
+/// The API and the parts behind it.
 pub(crate) struct Api {
     pub(crate) pool: PgPool,
     pub(crate) log: Arc<MemoryPriceLog>,
-    /// The default provider, named `quoter`; there is another one, `spare`.
+    /// The default provider, named `quoter`. The other provider is `spare`.
     pub(crate) quoter: Arc<Quoter>,
     pub(crate) event_bridge: MockServer,
     router: Router,
 }
 
-/// What was answered.
+/// An answer to a request.
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) status: u16,
     pub(crate) text: String,
-    /// `Retry-After`.
+    /// The value of `Retry-After`.
     pub(crate) retry_after: Option<String>,
-    /// `Location`.
+    /// The value of `Location`.
     pub(crate) location: Option<String>,
 }
 
@@ -55,7 +55,7 @@ impl Answered {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    /// One field of each of the list's items.
+    /// This field of each item in the list.
     pub(crate) fn each(&self, field: &str) -> Vec<Value> {
         let body = self.json();
         let items = body["items"]
@@ -64,7 +64,7 @@ impl Answered {
         items.iter().map(|item| item[field].clone()).collect()
     }
 
-    /// Asserts that this is the problem of a part that is away, with a time to try again.
+    /// Asserts that this is the problem of an unavailable part, with a time for the next attempt.
     pub(crate) fn assert_away(&self, kind: &str) {
         let problem = self.json();
         let kind = Value::from(format!("/docs#{kind}"));
@@ -74,30 +74,34 @@ impl Answered {
 }
 
 impl Api {
-    /// Everything works.
+    /// An API whose parts all work.
     pub(crate) async fn start() -> Self {
         Self::over(e2e::postgres::database().await.expect("a database")).await
     }
 
-    /// Over a pool of the test's own.
+    /// An API over the test's own pool.
     pub(crate) async fn over(pool: PgPool) -> Self {
         Self::with_asking_time(pool, api::ASKING_TIME).await
     }
 
-    /// With so much time for requests that ask providers.
+    /// An API with this much time for requests that ask providers.
     pub(crate) async fn with_asking_time(pool: PgPool, asking_time: Duration) -> Self {
         let event_bridge = MockServer::start().await;
+
         let done =
             ResponseTemplate::new(200).set_body_json(serde_json::json!({"ScheduleArn": "arn"}));
         Mock::given(path_regex("^/schedules/.+"))
             .respond_with(done)
             .mount(&event_bridge)
             .await;
+
         let (quoter, log) = (
             Arc::new(Quoter::new("quoter")),
             Arc::new(MemoryPriceLog::new()),
         );
+
         let default: Arc<dyn Provider> = Arc::<Quoter>::clone(&quoter);
+
         let state = AppState {
             db: pool.clone(),
             providers: Providers::of(
@@ -113,6 +117,7 @@ impl Api {
             asking_time,
             observed: Observed::default(),
         };
+
         Self {
             pool,
             log,
@@ -137,10 +142,12 @@ impl Api {
             .method(method)
             .uri(path)
             .header("content-type", "application/json");
+
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::from(body)).expect("a request");
+
         let (parts, body) = self
             .router
             .clone()
@@ -148,8 +155,10 @@ impl Api {
             .await
             .expect("an answer")
             .into_parts();
+
         let header = |name| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
         let body = to_bytes(body, 10_000_000).await.expect("its body");
+
         Answered {
             status: parts.status.as_u16(),
             text: String::from_utf8(body.to_vec()).expect("text"),
@@ -162,7 +171,7 @@ impl Api {
         self.send("GET", path, String::new()).await
     }
 
-    /// Makes points of the events, as the averager does with a batch.
+    /// Stores the events as points, as the averager does with a batch.
     pub(crate) async fn store(&self, events: &[PriceEvent]) {
         Ingest::new(self.pool.clone())
             .store(events, &[])
@@ -180,20 +189,22 @@ fn schedules(endpoint: &str) -> Schedules {
         )))
         .endpoint_url(endpoint)
         .build();
+
     let config = config::Schedules {
         group: "jobs".to_owned(),
         target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
         role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
     };
+
     Schedules::new(&sdk, &config)
 }
 
-/// A second of an hour of the past.
+/// A moment in the past, `second` seconds after a fixed one.
 pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_timestamp(1_700_000_000 + second, 0).expect("a time")
 }
 
-/// A quote of that second, polled a second later.
+/// A quote of this second, polled a second later.
 pub(crate) fn event(symbol: &str, provider: &str, price: &str, second: i64) -> PriceEvent {
     polled(
         symbol,
@@ -204,7 +215,7 @@ pub(crate) fn event(symbol: &str, provider: &str, price: &str, second: i64) -> P
     )
 }
 
-/// A quote with both of its times.
+/// A quote with a quote time and a poll time.
 pub(crate) fn polled(
     symbol: &str,
     provider: &str,
@@ -218,6 +229,7 @@ pub(crate) fn polled(
         currency: Some("USD".parse().expect("a currency")),
         timestamp,
     };
+
     PriceEvent::of_quote(
         quote,
         provider.parse().expect("a provider"),

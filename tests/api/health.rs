@@ -1,4 +1,4 @@
-//! `/health` says when what nobody waits for is not done, without taking the api out of service for
+//! `/health` reports background work that is not done, without taking the api out of service for
 //! it.
 
 use chrono::{TimeDelta, Utc};
@@ -8,14 +8,14 @@ use shared::repository::part_states::{self, Part};
 
 use crate::fixture::Api;
 
-/// The answer, of which the api's own work is no reason to be anything but 200.
+/// The body of `/health`, whose status must be 200.
 async fn health(api: &Api) -> Value {
     let answered = api.get("/health").await;
     assert_eq!(answered.status, 200, "{}", answered.text);
     answered.json()
 }
 
-/// An api whose upkeep has just succeeded.
+/// An API whose upkeep has just succeeded.
 async fn kept_up() -> Api {
     let api = Api::start().await;
     part_states::succeeded(&api.pool, Part::Upkeep)
@@ -36,8 +36,10 @@ fn behind(partition: i32, records: i64, seconds: i64) -> PartitionBacklog {
 async fn all_is_ok_while_records_wait_for_moments_only() {
     let api = kept_up().await;
     api.log.set_backlog(vec![behind(0, 0, 0), behind(1, 12, 3)]);
+
     let health = health(&api).await;
     assert_eq!(health["status"], "ok", "{health}");
+
     let partitions = &health["checks"]["averaging"]["partitions"];
     assert_eq!(
         (
@@ -60,17 +62,20 @@ async fn a_partition_that_is_not_averaged_makes_it_degraded_with_the_last_error(
     part_states::failed(&api.pool, Part::Averager, "Postgres refused the statement")
         .await
         .unwrap();
+
     let health = health(&api).await;
     let averaging = &health["checks"]["averaging"];
     assert_eq!(
         (&health["status"], &averaging["status"]),
         (&"degraded".into(), &"degraded".into())
     );
+
     let detail = averaging["detail"].as_str().unwrap();
     assert!(
         detail.starts_with("partition 3 is 120 records behind, the oldest 9"),
         "{detail}"
     );
+
     assert_eq!(
         averaging["last_error"]["error"],
         "Postgres refused the statement"
@@ -84,26 +89,31 @@ async fn upkeep_that_has_not_succeeded_for_half_an_hour_makes_it_degraded() {
     part_states::failed(&api.pool, Part::Upkeep, "topics")
         .await
         .unwrap();
+
     assert_eq!(
         health(&api).await["status"],
         "ok",
         "one failure is none yet"
     );
+
     sqlx::query("update part_states set succeeded_at = succeeded_at - interval '31 minutes'")
         .execute(&api.pool)
         .await
         .unwrap();
+
     let late = health(&api).await;
     let upkeep = &late["checks"]["upkeep"];
     assert_eq!(
         (&late["status"], &upkeep["status"]),
         (&"degraded".into(), &"degraded".into())
     );
+
     let detail = upkeep["detail"].as_str().unwrap();
     assert!(
         detail.starts_with("has not succeeded for 31 minutes") && detail.ends_with("topics"),
         "{detail}"
     );
+
     part_states::succeeded(&api.pool, Part::Upkeep)
         .await
         .unwrap();
@@ -113,13 +123,17 @@ async fn upkeep_that_has_not_succeeded_for_half_an_hour_makes_it_degraded() {
 #[tokio::test]
 async fn a_kafka_that_is_away_is_unavailable_and_says_nothing_of_averaging() {
     let api = kept_up().await;
+
     api.log.fail_next(10);
+
     let answered = api.get("/health").await;
     let health = answered.json();
+
     assert_eq!(
         (answered.status, &health["status"]),
         (503, &"unavailable".into())
     );
+
     assert_eq!(health["checks"]["averaging"]["status"], "degraded");
     assert_eq!(
         health["checks"]["averaging"]["partitions"],
@@ -130,6 +144,7 @@ async fn a_kafka_that_is_away_is_unavailable_and_says_nothing_of_averaging() {
 #[tokio::test]
 async fn a_job_whose_ticks_nobody_polls_makes_it_degraded_and_is_named() {
     let api = kept_up().await;
+
     let posted = api
         .send(
             "POST",
@@ -137,15 +152,19 @@ async fn a_job_whose_ticks_nobody_polls_makes_it_degraded_and_is_named() {
             r#"{"symbols":["AAPL"],"interval":60}"#.to_owned(),
         )
         .await;
+
     let job_id = posted.json()["job_id"].clone();
     assert_eq!(
         health(&api).await["checks"]["jobs"]["stalled"],
         0,
         "it is not due yet"
     );
+
     let past = "update polling_jobs set created_at = created_at - interval '1 day', start_at = start_at - interval '1 day'";
     sqlx::query(past).execute(&api.pool).await.unwrap();
+
     let health = health(&api).await;
+
     let jobs = &health["checks"]["jobs"];
     assert_eq!(
         (&health["status"], &jobs["status"]),
@@ -156,5 +175,6 @@ async fn a_job_whose_ticks_nobody_polls_makes_it_degraded_and_is_named() {
         (&jobs["stalled"], &jobs["job_ids"]),
         (&1.into(), &serde_json::json!([job_id]))
     );
+
     assert_eq!(jobs["detail"], "1 job is overdue, and not being polled");
 }

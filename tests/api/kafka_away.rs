@@ -1,5 +1,5 @@
-//! While Kafka is away: what is stored is served, nothing else is promised, and no provider is
-//! asked in vain.
+//! While Kafka is unavailable, stored quotes are served, everything else is refused, and no
+//! provider is asked for quotes that could not be published.
 
 use std::time::Duration;
 
@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Api, polled};
 
-/// A fresh quote of MSFT is stored, and a publish has just failed.
+/// An API with a fresh quote of MSFT, in which a publish has just failed.
 async fn just_after_a_failed_publish() -> Api {
     let api = Api::start().await;
+
     let now = Utc::now();
     api.store(&[polled(
         "MSFT",
@@ -21,11 +22,13 @@ async fn just_after_a_failed_publish() -> Api {
         now,
     )])
     .await;
+
     api.log.fail_next(1);
     api.get("/prices/latest?symbol=AAPL")
         .await
         .assert_away("kafka-away");
     assert_eq!(api.quoter.asked().len(), 1);
+
     api
 }
 
@@ -41,8 +44,10 @@ async fn fresh_stored_quotes_are_served_and_all_others_are_503_without_asking_th
             .await
             .assert_away("kafka-away");
     }
+
     let stored = api.get("/prices/latest?symbol=MSFT&max_age=600").await;
     assert_eq!((stored.status, &stored.json()["price"]), (200, &json!(7.5)));
+
     assert_eq!(
         api.quoter.asked().len(),
         1,
@@ -54,6 +59,7 @@ async fn fresh_stored_quotes_are_served_and_all_others_are_503_without_asking_th
 #[tokio::test]
 async fn reads_that_do_not_need_kafka_answer() {
     let api = just_after_a_failed_publish().await;
+
     for path in [
         "/prices/average?symbol=MSFT",
         "/prices/history?symbol=MSFT",
@@ -71,11 +77,13 @@ async fn a_list_has_the_quotes_that_are_stored_and_a_problem_for_each_other_symb
     let answered = api
         .get("/prices/latest?symbols=AAPL,MSFT,IBM&max_age=600")
         .await;
+
     assert_eq!(answered.status, 200);
     assert_eq!(
         answered.each("price"),
         [Value::Null, json!(7.5), Value::Null]
     );
+
     let problems = answered.each("problem");
     assert_eq!(
         (&problems[0]["status"], &problems[2]["retry_after"]),
@@ -86,6 +94,7 @@ async fn a_list_has_the_quotes_that_are_stored_and_a_problem_for_each_other_symb
 #[tokio::test]
 async fn the_pause_ends_by_itself() {
     let api = just_after_a_failed_publish().await;
+
     let answered = until(
         "answer after the pause",
         Duration::from_secs(15),
@@ -95,6 +104,7 @@ async fn the_pause_ends_by_itself() {
         },
     )
     .await;
+
     assert_eq!(
         answered.json()["price"],
         json!(102),
@@ -106,8 +116,10 @@ async fn the_pause_ends_by_itself() {
 #[tokio::test]
 async fn of_events_published_together_only_the_acknowledged_are_answered() {
     let api = Api::start().await;
+
     api.log.fail_next(1);
     let answered = api.get("/prices/latest?symbols=AAPL,IBM").await;
+
     assert_eq!(answered.each("price"), [Value::Null, json!(101)]);
     assert_eq!(answered.each("problem")[0]["type"], "/docs#kafka-away");
 }
@@ -115,10 +127,13 @@ async fn of_events_published_together_only_the_acknowledged_are_answered() {
 #[tokio::test]
 async fn health_is_503_and_says_which_part_it_is() {
     let api = Api::start().await;
+
     assert_eq!(api.get("/health").await.status, 200);
+
     api.log.fail_next(1);
     let answered = api.get("/health").await;
     let health = answered.json();
+
     assert_eq!(
         (answered.status, &health["status"]),
         (503, &json!("unavailable"))

@@ -1,4 +1,4 @@
-//! `GET /prices/latest`: from the store, or asked for and published.
+//! `GET /prices/latest`: the quote is read from the store, or fetched and published.
 
 use std::time::Duration;
 
@@ -24,8 +24,10 @@ fn polled_ago(symbol: &str, seconds: i64) -> PriceEvent {
 #[tokio::test]
 async fn what_is_answered_was_published_and_its_raw_response_stored() {
     let api = Api::start().await;
+
     let answered = api.get("/prices/latest?symbol=aapl").await;
     assert_eq!(answered.status, 200, "{}", answered.text);
+
     let quote = answered.json();
     assert_eq!(
         (&quote["symbol"], &quote["provider"]),
@@ -44,6 +46,7 @@ async fn what_is_answered_was_published_and_its_raw_response_stored() {
         (time("timestamp"), time("polled_at")),
         (event.timestamp, event.polled_at)
     );
+
     let raw: (uuid::Uuid, String, Vec<String>) = sqlx::query_as(
         "select raw_response_id, body, symbols from raw_responses where received_at = $1",
     )
@@ -51,6 +54,7 @@ async fn what_is_answered_was_published_and_its_raw_response_stored() {
     .fetch_one(&api.pool)
     .await
     .unwrap();
+
     assert_eq!(
         raw,
         (
@@ -65,6 +69,7 @@ async fn what_is_answered_was_published_and_its_raw_response_stored() {
 async fn a_quote_polled_within_max_age_is_answered_without_asking_and_an_older_one_is_asked_for_again()
  {
     let api = Api::start().await;
+
     api.store(&[polled_ago("AAPL", 30)]).await;
     let stored = api
         .get("/prices/latest?symbol=AAPL&max_age=600")
@@ -91,6 +96,7 @@ async fn a_quote_polled_within_max_age_is_answered_without_asking_and_an_older_o
 async fn the_store_of_another_provider_is_no_answer() {
     let api = Api::start().await;
     api.store(&[polled_ago("AAPL", 1)]).await;
+
     let spare = api
         .get("/prices/latest?symbol=AAPL&provider=spare&max_age=600")
         .await
@@ -106,12 +112,14 @@ async fn a_quote_polled_in_the_future_is_fresh_no_longer_than_clocks_may_differ(
     let api = Api::start().await;
     api.store(&[polled_ago("FAR", -50 * 60), polled_ago("NEAR", -4 * 60)])
         .await;
+
     let price = async |symbol: &str| {
         api.get(&format!("/prices/latest?symbol={symbol}&max_age=600"))
             .await
             .json()["price"]
             .clone()
     };
+
     assert_eq!(
         (price("NEAR").await, price("FAR").await),
         (json!(7.5), json!(101))
@@ -122,6 +130,7 @@ async fn a_quote_polled_in_the_future_is_fresh_no_longer_than_clocks_may_differ(
 async fn a_list_keeps_the_order_asked_and_tells_each_symbol_s_own_problem() {
     let api = Api::start().await;
     api.store(&[polled_ago("MSFT", 1)]).await;
+
     let answered = api
         .get("/prices/latest?symbols=NOPE,IBM,MSFT,IDLE,AAPL&max_age=600")
         .await;
@@ -130,6 +139,7 @@ async fn a_list_keeps_the_order_asked_and_tells_each_symbol_s_own_problem() {
         answered.each("symbol"),
         ["NOPE", "IBM", "MSFT", "IDLE", "AAPL"]
     );
+
     let problems: Vec<Value> = answered
         .each("problem")
         .iter()
@@ -145,12 +155,15 @@ async fn a_list_keeps_the_order_asked_and_tells_each_symbol_s_own_problem() {
             Value::Null
         ]
     );
+
     assert_eq!(answered.each("price")[1..3], [json!(101), json!(7.5)]);
+
     assert_eq!(
         api.quoter.asked(),
         [vec!["NOPE", "IBM"], vec!["IDLE", "AAPL"]],
         "only what is not fresh"
     );
+
     assert_eq!(api.log.events().len(), 2);
     assert_eq!(answered.json().get("next_cursor"), None);
 }
@@ -158,6 +171,7 @@ async fn a_list_keeps_the_order_asked_and_tells_each_symbol_s_own_problem() {
 #[tokio::test]
 async fn a_provider_s_trouble_has_its_own_status_and_nothing_is_published() {
     let api = Api::start().await;
+
     let unknown = api.get("/prices/latest?symbol=NOPE").await;
     assert_eq!(unknown.status, 404);
     assert_eq!(
@@ -202,6 +216,7 @@ async fn a_provider_s_trouble_has_its_own_status_and_nothing_is_published() {
     ] {
         let name = error.to_string();
         api.quoter.will_fail(error);
+
         let answered = api.get("/prices/latest?symbol=AAPL").await;
         assert_eq!(
             (answered.status, answered.retry_after.as_deref()),
@@ -210,6 +225,7 @@ async fn a_provider_s_trouble_has_its_own_status_and_nothing_is_published() {
         );
         assert_eq!(answered.json()["detail"], name);
     }
+
     assert!(api.log.events().is_empty());
     assert_eq!(
         api.get("/prices/latest?symbol=AAPL").await.status,
@@ -218,7 +234,8 @@ async fn a_provider_s_trouble_has_its_own_status_and_nothing_is_published() {
     );
 }
 
-/// Two seconds of it are left for answers, once storing and publishing have theirs.
+/// Of this time, two seconds remain for the provider's answers; the rest is reserved for storing
+/// and publishing.
 const SHORT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
@@ -229,9 +246,11 @@ async fn a_symbol_that_is_not_answered_in_the_request_s_time_costs_its_neighbour
 
     let answered = api.get("/prices/latest?symbols=SLOW,WAITS,A,B,C,D").await;
     assert_eq!(answered.status, 200, "{}", answered.text);
+
     let prices = answered.each("price");
     assert!(prices[2..].iter().all(Value::is_number), "{prices:?}");
     assert_eq!(api.log.events().len(), 4, "what was answered is published");
+
     for problem in &answered.each("problem")[..2] {
         assert_eq!(
             (&problem["status"], &problem["type"]),
@@ -251,9 +270,11 @@ async fn a_request_that_is_never_answered_keeps_no_symbol_of_a_long_list_from_be
     let answered = tokio::time::timeout(SHORT, api.get(&path))
         .await
         .expect("an answer in time");
+
     let (prices, problems) = (answered.each("price"), answered.each("problem"));
     assert!(prices[2..].iter().all(Value::is_number), "{prices:?}");
     assert_eq!(api.log.events().len(), 18, "what was answered is published");
+
     for problem in &problems[..2] {
         assert_eq!(
             (&problem["status"], &problem["type"]),
@@ -265,7 +286,7 @@ async fn a_request_that_is_never_answered_keeps_no_symbol_of_a_long_list_from_be
 #[tokio::test]
 async fn what_a_slow_provider_answered_when_the_request_s_time_is_up_is_answered_and_the_rest_told()
 {
-    // Four requests at a time, and four seconds for them: the second four find no time.
+    // Four requests run at a time and have four seconds, so the second four are cut off.
     let pool = e2e::postgres::database().await.unwrap();
     let time = Duration::from_secs(12);
     let api = Api::with_asking_time(pool, time).await;
@@ -276,9 +297,11 @@ async fn what_a_slow_provider_answered_when_the_request_s_time_is_up_is_answered
     let answered = tokio::time::timeout(time, api.get(&path))
         .await
         .expect("an answer in time");
+
     let (prices, problems) = (answered.each("price"), answered.each("problem"));
     assert!(prices[..8].iter().all(Value::is_number), "{prices:?}");
     assert_eq!(api.log.events().len(), 8);
+
     for problem in &problems[8..] {
         let detail = problem["detail"].as_str().unwrap();
         assert!(
@@ -292,6 +315,7 @@ async fn what_a_slow_provider_answered_when_the_request_s_time_is_up_is_answered
 async fn a_list_of_which_nothing_is_answered_ends_within_the_request_s_time() {
     let pool = e2e::postgres::database().await.unwrap();
     let api = Api::with_asking_time(pool, SHORT).await;
+
     let symbols: Vec<String> = (0..100).map(|number| format!("S{number}")).collect();
     for symbol in &symbols {
         api.quoter.will_be_silent_about(symbol);
@@ -301,8 +325,10 @@ async fn a_list_of_which_nothing_is_answered_ends_within_the_request_s_time() {
     let answered = tokio::time::timeout(SHORT, api.get(&path))
         .await
         .expect("an answer in time");
+
     let problems = answered.each("problem");
     assert_eq!((answered.status, problems.len()), (200, 100));
+
     for problem in problems {
         let detail = problem["detail"].as_str().unwrap();
         assert!(
@@ -310,6 +336,7 @@ async fn a_list_of_which_nothing_is_answered_ends_within_the_request_s_time() {
             "{problem}"
         );
     }
+
     let asked = api.quoter.asked();
     assert!(
         !asked.is_empty() && asked.len() <= 4,

@@ -1,4 +1,4 @@
-//! The api's router in process, on a real Postgres that the averager's own code fills.
+//! The api's router in process, on a real Postgres that is filled by the averager's own code.
 
 mod connections;
 mod digits;

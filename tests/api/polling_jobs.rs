@@ -1,5 +1,5 @@
-//! Polling jobs: the job in Postgres first, its schedule second, and never one without the other
-//! for long.
+//! Polling jobs: the job is written to Postgres first, its schedule is created second, and neither
+//! stays without the other for long.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -17,23 +17,26 @@ pub(crate) async fn jobs(api: &Api) -> usize {
     api.get("/prices/poll").await.each("job_id").len()
 }
 
-/// What was asked of `EventBridge`: the method and the schedule's name.
+/// The requests that `EventBridge` received: the method and the schedule's name.
 pub(crate) async fn asked_of_event_bridge(api: &Api) -> Vec<(String, String)> {
     let requests = api
         .event_bridge
         .received_requests()
         .await
         .expect("requests");
+
     let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+
     requests
         .iter()
         .map(|request| (request.method.to_string(), name(request.url.path())))
         .collect()
 }
 
-/// From now on `EventBridge` answers so.
+/// Replaces every answer of `EventBridge` by `answer`, and forgets its requests.
 pub(crate) async fn event_bridge_answers(api: &Api, answer: ResponseTemplate) {
     api.event_bridge.reset().await;
+
     Mock::given(wiremock::matchers::any())
         .respond_with(answer)
         .mount(&api.event_bridge)
@@ -43,16 +46,20 @@ pub(crate) async fn event_bridge_answers(api: &Api, answer: ResponseTemplate) {
 #[tokio::test]
 async fn a_job_is_accepted_scheduled_shown_listed_and_deleted() {
     let api = Api::start().await;
+
     let accepted = post(&api, &json!({"symbols": ["msft", "AAPL"], "interval": 120})).await;
     assert_eq!(accepted.status, 202, "{}", accepted.text);
+
     let config = json!({"symbols": ["MSFT", "AAPL"], "interval": 120, "provider": "quoter"});
     let job_id = accepted.json()["job_id"].as_str().unwrap().to_owned();
     assert_eq!(
         accepted.json(),
         json!({"job_id": job_id, "status": "accepted", "config": config})
     );
+
     let path = format!("/prices/poll/{job_id}");
     assert_eq!(accepted.location.as_ref(), Some(&path));
+
     assert_eq!(
         asked_of_event_bridge(&api).await,
         [("POST".to_owned(), job_id.clone())]
@@ -64,6 +71,7 @@ async fn a_job_is_accepted_scheduled_shown_listed_and_deleted() {
         (&job["status"], &job["last_run"]),
         (&json!("active"), &Value::Null)
     );
+
     let time = |field: &str| {
         job[field]
             .as_str()
@@ -71,9 +79,11 @@ async fn a_job_is_accepted_scheduled_shown_listed_and_deleted() {
             .parse::<shared::market::Timestamp>()
             .unwrap()
     };
+
     assert!(time("next_tick_at") > time("created_at"));
+
     let mut listed = api.get("/prices/poll").await.json()["items"].take();
-    // A tick may have gone by between the two answers.
+    // A tick may have passed between the two answers.
     listed[0]["next_tick_at"] = job["next_tick_at"].clone();
     assert_eq!(listed, json!([job]));
 
@@ -95,6 +105,7 @@ async fn a_job_that_names_no_interval_gets_the_configured_one() {
     )
     .await
     .json();
+
     assert_eq!(
         (
             &accepted["config"]["interval"],
@@ -107,10 +118,13 @@ async fn a_job_that_names_no_interval_gets_the_configured_one() {
 #[tokio::test]
 async fn without_a_schedule_there_is_no_job_either() {
     let api = Api::start().await;
+
     event_bridge_answers(&api, ResponseTemplate::new(500)).await;
+
     post(&api, &json!({"symbols": ["A"], "interval": 60}))
         .await
         .assert_away("schedules-away");
+
     assert!(!asked_of_event_bridge(&api).await.is_empty());
     assert_eq!(jobs(&api).await, 0);
 }
@@ -122,6 +136,7 @@ async fn a_schedule_that_is_there_already_is_as_good() {
         .insert_header("x-amzn-errortype", "ConflictException")
         .set_body_json(json!({"Message": "there is one"}));
     event_bridge_answers(&api, conflict).await;
+
     assert_eq!(
         post(&api, &json!({"symbols": ["A"], "interval": 60}))
             .await
@@ -138,6 +153,7 @@ async fn a_job_stays_until_its_schedule_is_gone() {
         .await
         .location
         .unwrap();
+
     event_bridge_answers(&api, ResponseTemplate::new(500)).await;
     api.send("DELETE", &path, String::new())
         .await
@@ -159,11 +175,14 @@ async fn a_job_stays_until_its_schedule_is_gone() {
 #[tokio::test]
 async fn a_job_with_a_month_s_runs_is_deleted_as_soon_as_any_other() {
     let api = Api::start().await;
+
     let path = post(&api, &json!({"symbols": ["A"], "interval": 60}))
         .await
         .location
         .unwrap();
+
     let job_id: Uuid = path.rsplit('/').next().unwrap().parse().unwrap();
+
     sqlx::query(
         "insert into polling_runs (job_id, tick_time, status)
          select $1, tick_time, 'succeeded'
@@ -173,11 +192,14 @@ async fn a_job_with_a_month_s_runs_is_deleted_as_soon_as_any_other() {
     .execute(&api.pool)
     .await
     .unwrap();
+
     assert_eq!(api.send("DELETE", &path, String::new()).await.status, 204);
     assert_eq!((api.get(&path).await.status, jobs(&api).await), (404, 0));
     assert_eq!(api.send("DELETE", &path, String::new()).await.status, 404);
+
     let removed = removal::remove_marked(&api.pool).await.unwrap();
     assert_eq!((removed.jobs, removed.runs), (1, 432_000));
+
     let left: i64 = sqlx::query_scalar("select count(*) from polling_runs")
         .fetch_one(&api.pool)
         .await
@@ -189,9 +211,11 @@ async fn a_job_with_a_month_s_runs_is_deleted_as_soon_as_any_other() {
 async fn jobs_that_are_relayed_have_a_limit_that_the_refusal_names_and_others_have_none() {
     let api = Api::start().await;
     let job = |interval: u32| json!({"symbols": ["A"], "interval": interval});
+
     for _ in 0..RELAY_JOBS {
         assert_eq!(post(&api, &job(61)).await.status, 202);
     }
+
     let refused = post(&api, &job(1)).await;
     assert_eq!(refused.status, 409);
     assert!(
@@ -202,6 +226,7 @@ async fn jobs_that_are_relayed_have_a_limit_that_the_refusal_names_and_others_ha
         "{}",
         refused.text
     );
+
     assert_eq!(post(&api, &job(180)).await.status, 202);
 
     let relayed = api.get("/prices/poll").await.each("job_id")[0]
@@ -210,6 +235,7 @@ async fn jobs_that_are_relayed_have_a_limit_that_the_refusal_names_and_others_ha
         .to_owned();
     api.send("DELETE", &format!("/prices/poll/{relayed}"), String::new())
         .await;
+
     assert_eq!(
         post(&api, &job(1)).await.status,
         202,
@@ -230,6 +256,7 @@ async fn pages_have_every_job_once_in_the_order_of_creation_also_among_jobs_of_o
         };
         polling_jobs::insert(&api.pool, &job, 0).await.unwrap();
     }
+
     let whole = api.get("/prices/poll").await;
     assert!(
         whole
@@ -238,14 +265,18 @@ async fn pages_have_every_job_once_in_the_order_of_creation_also_among_jobs_of_o
         "{}",
         whole.text
     );
+
     for limit in 1..=6 {
         let mut seen = Vec::new();
         let mut cursor = String::new();
+
         for page in 1.. {
             let answered = api
                 .get(&format!("/prices/poll?limit={limit}{cursor}"))
                 .await;
+
             seen.extend(answered.each("job_id"));
+
             match answered.json()["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => {
@@ -254,6 +285,7 @@ async fn pages_have_every_job_once_in_the_order_of_creation_also_among_jobs_of_o
                 }
             }
         }
+
         assert_eq!(seen, whole.each("job_id"), "limit {limit}");
     }
 }
@@ -262,6 +294,7 @@ async fn pages_have_every_job_once_in_the_order_of_creation_also_among_jobs_of_o
 async fn a_job_that_does_not_exist_is_a_404_and_touches_no_schedule() {
     let api = Api::start().await;
     let path = format!("/prices/poll/{}", Uuid::new_v4());
+
     assert_eq!(api.get(&path).await.status, 404);
     assert_eq!(api.send("DELETE", &path, String::new()).await.status, 404);
     assert!(asked_of_event_bridge(&api).await.is_empty());

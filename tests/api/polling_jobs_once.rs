@@ -1,4 +1,4 @@
-//! A request for a job that is sent again, and one whose answer from Postgres is lost.
+//! Requests for a job that are sent again, or whose answer from Postgres is lost.
 
 use e2e::link::{Link, Moment};
 use futures::future::join_all;
@@ -33,10 +33,11 @@ fn job_id(answered: &Answered) -> Uuid {
         .expect("a job id")
 }
 
-/// An API whose connections to its database a test can cut.
+/// An API whose database connections a test can cut.
 async fn linked() -> (Api, Link) {
     let url = e2e::postgres::database_url().await.expect("a database");
     let link = Link::open(&url).await.expect("a link");
+
     (
         Api::over(repository::connect(link.url(), 4).expect("a pool")).await,
         link,
@@ -46,14 +47,17 @@ async fn linked() -> (Api, Link) {
 #[tokio::test]
 async fn a_job_whose_commit_gets_no_answer_is_a_503_and_never_runs() {
     let (api, link) = linked().await;
+
     let post = api.send("POST", "/prices/poll", body("A"));
     let (answered, ()) = tokio::join!(post, link.cut_at(Moment::Committed));
     answered.assert_away("postgres-away");
+
     let committed: Vec<Uuid> = sqlx::query_scalar("select job_id from polling_jobs")
         .fetch_all(&api.pool)
         .await
         .unwrap();
     assert_eq!(committed.len(), 1, "the row is there");
+
     assert_eq!(jobs(&api).await, 0);
     assert_eq!(
         api.get(&format!("/prices/poll/{}", committed[0]))
@@ -68,8 +72,10 @@ async fn a_job_whose_commit_gets_no_answer_is_a_503_and_never_runs() {
         Removed::default(),
         "its request may still be under way"
     );
+
     let age = "update polling_jobs set pending_since = pending_since - interval '6 minutes'";
     sqlx::query(age).execute(&api.pool).await.unwrap();
+
     assert_eq!(
         remove_marked(&api.pool).await.unwrap(),
         Removed {
@@ -77,6 +83,7 @@ async fn a_job_whose_commit_gets_no_answer_is_a_503_and_never_runs() {
             ..Removed::default()
         }
     );
+
     assert!(
         !polling_jobs::activate(&api.pool, committed[0])
             .await
@@ -87,10 +94,13 @@ async fn a_job_whose_commit_gets_no_answer_is_a_503_and_never_runs() {
 #[tokio::test]
 async fn with_a_key_a_job_whose_commit_got_no_answer_is_made_by_the_next_try() {
     let (api, link) = linked().await;
+
     let (lost, ()) = tokio::join!(post(&api, "A", "k"), link.cut_at(Moment::Committed));
     lost.assert_away("postgres-away");
+
     let made = job_id(&post(&api, "A", "k").await);
     assert_eq!(job_id(&post(&api, "A", "k").await), made);
+
     assert_eq!(jobs(&api).await, 1);
     assert_eq!(
         asked_of_event_bridge(&api).await,
@@ -101,8 +111,10 @@ async fn with_a_key_a_job_whose_commit_got_no_answer_is_made_by_the_next_try() {
 #[tokio::test]
 async fn a_job_whose_activation_gets_no_answer_is_accepted_once_it_is_known() {
     let (api, link) = linked().await;
+
     let post = api.send("POST", "/prices/poll", body("A"));
     let (answered, ()) = tokio::join!(post, link.cut_at(Moment::Updated));
+
     let path = format!("/prices/poll/{}", job_id(&answered));
     assert_eq!(api.get(&path).await.status, 200);
 }
@@ -110,10 +122,12 @@ async fn a_job_whose_activation_gets_no_answer_is_accepted_once_it_is_known() {
 #[tokio::test]
 async fn with_postgres_silent_after_the_job_s_schedule_was_made_the_answer_is_no_503() {
     let (api, link) = linked().await;
+
     let delayed = ResponseTemplate::new(200)
         .set_body_json(json!({"ScheduleArn": "arn"}))
         .set_delay(std::time::Duration::from_millis(500));
     event_bridge_answers(&api, delayed).await;
+
     let stalled = async {
         e2e::waiting::until(
             "request for the schedule",
@@ -123,11 +137,14 @@ async fn with_postgres_silent_after_the_job_s_schedule_was_made_the_answer_is_no
         .await;
         link.stall();
     };
+
     let (answered, ()) = tokio::join!(api.send("POST", "/prices/poll", body("A")), stalled);
+
     assert_eq!(
         (answered.status, &answered.json()["type"]),
         (504, &json!("/docs#outcome-unknown"))
     );
+
     let (_, asked) = asked_of_event_bridge(&api).await.remove(0);
     assert!(
         answered.json()["detail"].as_str().unwrap().contains(&asked),
@@ -139,6 +156,7 @@ async fn with_postgres_silent_after_the_job_s_schedule_was_made_the_answer_is_no
 #[tokio::test]
 async fn the_same_request_with_the_same_key_gives_the_same_job_also_at_the_same_time() {
     let api = Api::start().await;
+
     let answers = join_all((0..5).map(|_| post(&api, "A", "k"))).await;
     let ids: Vec<Uuid> = answers.iter().map(job_id).collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
@@ -148,12 +166,14 @@ async fn the_same_request_with_the_same_key_gives_the_same_job_also_at_the_same_
             .all(|answered| answered.text == answers[0].text),
         "{answers:?}"
     );
-    // The same in other words.
+
+    // The same request with other spelling and order.
     let spelt = json!({"interval": 60, "symbols": ["a"], "provider": "quoter"}).to_string();
     let spelt = api
         .send_with("POST", "/prices/poll", spelt, &[("idempotency-key", "k")])
         .await;
     assert_eq!(job_id(&spelt), ids[0]);
+
     assert_ne!(job_id(&post(&api, "A", "another").await), ids[0]);
     assert_eq!(jobs(&api).await, 2);
 }
@@ -161,8 +181,10 @@ async fn the_same_request_with_the_same_key_gives_the_same_job_also_at_the_same_
 #[tokio::test]
 async fn a_key_of_another_request_is_refused_with_the_job_of_that_one() {
     let api = Api::start().await;
+
     let made = job_id(&post(&api, "A", "k").await);
     let refused = post(&api, "B", "k").await;
+
     assert_eq!(
         (refused.status, &refused.json()["type"]),
         (422, &json!("/docs#idempotency-key-reused"))
@@ -175,6 +197,7 @@ async fn a_key_of_another_request_is_refused_with_the_job_of_that_one() {
         "{}",
         refused.text
     );
+
     assert_eq!(jobs(&api).await, 1);
 }
 
@@ -182,13 +205,16 @@ async fn a_key_of_another_request_is_refused_with_the_job_of_that_one() {
 async fn a_key_outlives_its_job_and_is_free_after_a_day() {
     let api = Api::start().await;
     let made = job_id(&post(&api, "A", "k").await);
+
     let path = format!("/prices/poll/{made}");
     assert_eq!(api.send("DELETE", &path, String::new()).await.status, 204);
+
     assert_eq!(
         job_id(&post(&api, "A", "k").await),
         made,
         "no second job of one request"
     );
+
     assert_eq!(
         remove_marked(&api.pool).await.unwrap(),
         Removed {
@@ -196,13 +222,17 @@ async fn a_key_outlives_its_job_and_is_free_after_a_day() {
             ..Removed::default()
         }
     );
+
     assert_eq!(job_id(&post(&api, "A", "k").await), made);
     assert_eq!(jobs(&api).await, 0);
 
     let age = "update polling_job_keys set created_at = created_at - interval '25 hours'";
     sqlx::query(age).execute(&api.pool).await.unwrap();
+
     assert_ne!(job_id(&post(&api, "B", "k").await), made);
+
     sqlx::query(age).execute(&api.pool).await.unwrap();
+
     assert_eq!(
         remove_marked(&api.pool).await.unwrap(),
         Removed {
@@ -216,18 +246,22 @@ async fn a_key_outlives_its_job_and_is_free_after_a_day() {
 #[tokio::test]
 async fn a_request_that_failed_for_want_of_a_schedule_leaves_its_key_free() {
     let api = Api::start().await;
+
     event_bridge_answers(&api, ResponseTemplate::new(500)).await;
     post(&api, "A", "k").await.assert_away("schedules-away");
+
     let left: i64 = sqlx::query_scalar("select count(*) from polling_job_keys")
         .fetch_one(&api.pool)
         .await
         .unwrap();
     assert_eq!((left, jobs(&api).await), (0, 0));
+
     event_bridge_answers(
         &api,
         ResponseTemplate::new(200).set_body_json(json!({"ScheduleArn": "arn"})),
     )
     .await;
+
     job_id(&post(&api, "B", "k").await);
 }
 
@@ -235,6 +269,7 @@ async fn a_request_that_failed_for_want_of_a_schedule_leaves_its_key_free() {
 async fn a_malformed_key_is_refused_with_its_place() {
     let api = Api::start().await;
     let long = "k".repeat(256);
+
     for headers in [
         vec![("idempotency-key", "")],
         vec![("idempotency-key", "a b")],
@@ -246,12 +281,14 @@ async fn a_malformed_key_is_refused_with_its_place() {
             .send_with("POST", "/prices/poll", body("A"), &headers)
             .await;
         let location: Value = refused.json()["errors"][0]["location"].clone();
+
         assert_eq!(
             (refused.status, location),
             (422, json!("header.Idempotency-Key")),
             "{headers:?}"
         );
     }
+
     assert_eq!(jobs(&api).await, 0);
     job_id(&post(&api, "A", &long[..255]).await);
 }

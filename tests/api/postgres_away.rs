@@ -1,4 +1,4 @@
-//! While Postgres is away, does not answer, or has no schema yet.
+//! Postgres is unavailable, does not answer, or has no schema yet.
 
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ const REQUESTS: [(&str, &str); 9] = [
     ),
     ("POST", "/prices/poll"),
 ];
-/// The promise is 5 s; what is beyond it is for a machine that is busy with other tests.
+/// The promise is 5 s; the rest allows for a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(7);
 
-/// Sends them all at once, since each may wait for seconds, and asserts that every one is told to
-/// come again.
+/// Sends all requests concurrently, since each may wait for seconds. Asserts that each is answered
+/// with a 503 that says when to try again.
 async fn assert_all_away(api: &Api) {
     let answers = REQUESTS.map(|(method, path)| async move {
         let body = if method == "POST" {
@@ -35,20 +35,25 @@ async fn assert_all_away(api: &Api) {
         } else {
             ""
         };
+
         let answered =
             tokio::time::timeout(PATIENCE, api.send(method, path, body.to_owned())).await;
         answered
             .unwrap_or_else(|_| panic!("{method} {path} was not answered"))
             .assert_away("postgres-away");
     });
+
     futures::future::join_all(answers).await;
+
     assert!(
         api.quoter.asked().is_empty() && api.log.events().is_empty(),
         "nothing was asked in vain"
     );
+
     let health = tokio::time::timeout(PATIENCE, api.get("/health"))
         .await
         .expect("an answer");
+
     assert_eq!(
         (
             health.status,
@@ -58,11 +63,12 @@ async fn assert_all_away(api: &Api) {
     );
 }
 
-/// An API behind a link to its database, which has a point.
+/// An API with one point, behind a link to its database.
 async fn linked() -> (Api, Link) {
     let url = e2e::postgres::database_url().await.expect("a database");
     let link = Link::open(&url).await.expect("a link");
     let api = Api::over(repository::connect(link.url(), 4).expect("a pool")).await;
+
     api.store(&[event("AAPL", "quoter", "1", 0)]).await;
     assert_eq!(api.get("/prices/average?symbol=AAPL").await.status, 200);
     (api, link)
@@ -88,7 +94,9 @@ async fn assert_recovers(api: &Api) {
 async fn without_its_schema_everything_that_needs_it_is_503() {
     let url = e2e::postgres::empty_database_url().await.unwrap();
     let api = Api::over(repository::connect(&url, 4).unwrap()).await;
+
     assert_all_away(&api).await;
+
     repository::MIGRATOR.run(&api.pool).await.unwrap();
     assert_eq!(
         api.get("/symbols").await.status,
@@ -100,8 +108,10 @@ async fn without_its_schema_everything_that_needs_it_is_503() {
 #[tokio::test]
 async fn a_postgres_that_is_gone_is_told_in_time_and_used_again_when_it_is_back() {
     let (api, mut link) = linked().await;
+
     link.cut().await;
     assert_all_away(&api).await;
+
     link.mend().await.unwrap();
     assert_recovers(&api).await;
 }
@@ -109,8 +119,10 @@ async fn a_postgres_that_is_gone_is_told_in_time_and_used_again_when_it_is_back(
 #[tokio::test]
 async fn a_postgres_that_does_not_answer_is_told_in_time_and_used_again_when_it_does() {
     let (api, link) = linked().await;
+
     link.stall();
     assert_all_away(&api).await;
+
     link.go_on();
     assert_recovers(&api).await;
 }
@@ -120,12 +132,17 @@ async fn a_connection_lost_midway_for_ever_gives_its_place_to_a_new_one() {
     let url = e2e::postgres::database_url().await.unwrap();
     let link = Link::open(&url).await.unwrap();
     let pool = repository::connect(link.url(), 1).unwrap();
+
     series::check(&pool).await.unwrap();
     link.stall();
+
+    // New connections bypass the link, so only the old one is silent.
     pool.set_connect_options(url.parse().unwrap());
+
     tokio::time::timeout(Duration::from_millis(200), series::check(&pool))
         .await
         .unwrap_err();
+
     until("new connection", Duration::from_secs(20), async || {
         series::check(&pool).await.ok()
     })
@@ -135,9 +152,11 @@ async fn a_connection_lost_midway_for_ever_gives_its_place_to_a_new_one() {
 #[tokio::test]
 async fn an_answer_about_postgres_tells_no_cause() {
     let (api, mut link) = linked().await;
+
     link.cut().await;
     let answered = api.get("/symbols").await;
     let expected = "Postgres is not available; please try again later";
+
     assert_eq!(
         (answered.status, &answered.json()["detail"]),
         (503, &expected.into())

@@ -1,4 +1,4 @@
-//! A provider that remembers what it was asked for.
+//! A provider that records the requests for quotes.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -8,14 +8,14 @@ use chrono::Utc;
 use shared::market::{ProviderName, Quote, Symbol, Timestamp, to_microseconds};
 use shared::provider::{Answer, Provider, ProviderError};
 
-/// It quotes 101 to its first request, 102 to its second and so on; it does not know `NOPE`, and
-/// has no price for `IDLE`.
+/// Quotes 101 in its first answer, 102 in its second, and so on. It does not know `NOPE`, and has
+/// no price for `IDLE`.
 #[derive(Debug)]
 pub(crate) struct Quoter {
     name: ProviderName,
     asked: Mutex<Vec<Vec<Symbol>>>,
     trouble: Mutex<Option<ProviderError>>,
-    /// Requests for any of these are never answered.
+    /// Requests that include any of these symbols are never answered.
     silent_about: Mutex<Vec<Symbol>>,
     /// How long each request takes.
     takes: Mutex<Duration>,
@@ -40,12 +40,12 @@ impl Quoter {
             .collect()
     }
 
-    /// The next request fails.
+    /// Makes the next request fail with `error`.
     pub(crate) fn will_fail(&self, error: ProviderError) {
         *self.trouble.lock().expect("the trouble") = Some(error);
     }
 
-    /// Requests that ask for `symbol` stay without an answer from now on.
+    /// Leaves every request that includes `symbol` without an answer from now on.
     pub(crate) fn will_be_silent_about(&self, symbol: &str) {
         self.silent_about
             .lock()
@@ -53,7 +53,7 @@ impl Quoter {
             .push(symbol.parse().expect("a symbol"));
     }
 
-    /// Each request takes so long from now on.
+    /// Makes each request take this time from now on.
     pub(crate) fn will_take(&self, time: Duration) {
         *self.takes.lock().expect("the time") = time;
     }
@@ -77,6 +77,7 @@ impl Quoter {
         timestamp: Timestamp,
     ) -> Result<Quote, ProviderError> {
         let (symbol, provider) = (symbol.clone(), self.name.clone());
+
         match symbol.as_str() {
             "NOPE" => Err(ProviderError::UnknownSymbol { symbol, provider }),
             "IDLE" => Err(ProviderError::NoPrice {
@@ -110,18 +111,23 @@ impl Provider for Quoter {
             asked.push(symbols.to_vec());
             asked.len()
         };
+
         if let Some(error) = self.trouble.lock().expect("the trouble").take() {
             return Err(error);
         }
+
         if self.is_silent_about(symbols) {
             std::future::pending::<()>().await;
         }
+
         let takes = *self.takes.lock().expect("the time");
         tokio::time::sleep(takes).await;
+
         let quotes = symbols
             .iter()
             .map(|symbol| (symbol.clone(), self.quote(symbol, 100 + count, at)));
         let quotes = quotes.collect();
+
         Ok(Answer {
             received_at: to_microseconds(Utc::now()),
             body: format!("answer {count}"),

@@ -1,14 +1,15 @@
-//! Which series average and history mean, and what they say of it.
+//! Which series average and history choose, and what they report about it.
 
 use serde_json::{Value, json};
 use shared::price_event::PriceEvent;
 
 use crate::fixture::{Api, at, event, polled};
 
-/// The provider that average and history answer for.
+/// The providers that average and history answer for.
 async fn meant(api: &Api, query: &str) -> [Value; 2] {
     let average = api.get(&format!("/prices/average?{query}")).await.json();
     let history = api.get(&format!("/prices/history?{query}")).await.json();
+
     [average["provider"].clone(), history["provider"].clone()]
 }
 
@@ -20,6 +21,7 @@ async fn without_a_provider_the_default_one_s_series_is_meant_though_another_was
         event("AAPL", "spare", "2", 500),
     ])
     .await;
+
     assert_eq!(meant(&api, "symbol=AAPL").await, ["quoter", "quoter"]);
     assert_eq!(
         meant(&api, "symbol=aapl&provider=SPARE").await,
@@ -30,7 +32,8 @@ async fn without_a_provider_the_default_one_s_series_is_meant_though_another_was
 #[tokio::test]
 async fn where_the_default_provider_has_no_series_the_one_polled_last_is_meant() {
     let api = Api::start().await;
-    // The newest quote is not the one polled last.
+
+    // The newest quote is not the one that was polled last.
     api.store(&[
         polled("AAPL", "early", "1", at(300), at(310)),
         polled("AAPL", "spare", "2", at(0), at(320)),
@@ -38,7 +41,9 @@ async fn where_the_default_provider_has_no_series_the_one_polled_last_is_meant()
         event("IBM", "quoter", "4", 0),
     ])
     .await;
+
     assert_eq!(meant(&api, "symbol=AAPL").await, ["spare", "spare"]);
+
     api.store(&[polled("AAPL", "early", "1", at(300), at(330))])
         .await;
     assert_eq!(
@@ -52,6 +57,7 @@ async fn where_the_default_provider_has_no_series_the_one_polled_last_is_meant()
 async fn yfinance_is_another_name_of_yahoo() {
     let api = Api::start().await;
     api.store(&[event("AAPL", "yahoo", "1", 0)]).await;
+
     assert_eq!(
         meant(&api, "symbol=AAPL&provider=yfinance").await,
         ["yahoo", "yahoo"]
@@ -63,10 +69,12 @@ async fn a_series_that_is_not_there_is_a_404_and_a_provider_nobody_knows_a_400_t
  {
     let api = Api::start().await;
     api.store(&[event("AAPL", "foreign", "1", 0)]).await;
+
     sqlx::query("insert into series (symbol, provider) values ('IBM', 'pointless')")
         .execute(&api.pool)
         .await
         .unwrap();
+
     for path in ["/prices/average", "/prices/history"] {
         for (query, status, words) in [
             ("symbol=IBM", 404, "no price of IBM is stored"),
@@ -91,6 +99,7 @@ async fn a_series_that_is_not_there_is_a_404_and_a_provider_nobody_knows_a_400_t
                 answered.text
             );
         }
+
         let foreign = api
             .get(&format!("{path}?symbol=AAPL&provider=foreign"))
             .await;
@@ -104,6 +113,7 @@ async fn a_series_that_is_not_there_is_a_404_and_a_provider_nobody_knows_a_400_t
 #[tokio::test]
 async fn every_answer_tells_the_unit_and_no_average_mixes_two() {
     let api = Api::start().await;
+
     let quotes = [
         ("2005", Some("GBp")),
         ("2006", Some("GBp")),
@@ -111,6 +121,7 @@ async fn every_answer_tells_the_unit_and_no_average_mixes_two() {
         ("20.08", Some("GBP")),
         ("7", None),
     ];
+
     for ((price, unit), second) in quotes.into_iter().zip(0..) {
         let currency = unit.map(|unit| unit.parse().unwrap());
         api.store(&[PriceEvent {
@@ -118,8 +129,10 @@ async fn every_answer_tells_the_unit_and_no_average_mixes_two() {
             ..event("FLIP.L", "quoter", price, second)
         }])
         .await;
+
         let average = api.get("/prices/average?symbol=FLIP.L").await.json();
         let series = api.get("/symbols").await.json()["items"][0].clone();
+
         assert_eq!(
             (&average["currency"], &series["currency"]),
             (&json!(unit), &json!(unit))
@@ -129,6 +142,7 @@ async fn every_answer_tells_the_unit_and_no_average_mixes_two() {
             [1, 2, 1, 2, 1][usize::try_from(second).unwrap()]
         );
     }
+
     let history = api.get("/prices/history?symbol=FLIP.L").await;
     let averages = [
         json!(7),
@@ -138,6 +152,7 @@ async fn every_answer_tells_the_unit_and_no_average_mixes_two() {
         json!(2005),
     ];
     assert_eq!(history.each("moving_average"), averages);
+
     let units = [
         json!(null),
         json!("GBP"),
@@ -151,17 +166,21 @@ async fn every_answer_tells_the_unit_and_no_average_mixes_two() {
 #[tokio::test]
 async fn an_average_of_fewer_than_five_points_says_so() {
     let api = Api::start().await;
+
     let mut seen = Vec::new();
     for second in 0..7 {
         api.store(&[event("AAPL", "quoter", &(10 + second).to_string(), second)])
             .await;
+
         let average = api.get("/prices/average?symbol=AAPL").await.json();
         assert_eq!(average["window"], 5);
+
         seen.push((
             average["points"].as_u64().unwrap(),
             average["moving_average"].clone(),
         ));
     }
+
     let expected = [
         (1, json!(10)),
         (2, json!(10.5)),

@@ -1,12 +1,12 @@
-//! Symbols that differ by case alone: two series, each found by its spelling, and any other
-//! spelling in upper case.
+//! Symbols that differ only in case are two series. Each is found by its own spelling; a spelling
+//! without a series finds the one in upper case.
 
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::fixture::{Api, at, event, polled};
 
-/// Both instruments of a foreign producer, and one of ours.
+/// Two instruments of a foreign producer, and one of our own.
 async fn stored() -> Api {
     let api = Api::start().await;
     api.store(&[
@@ -23,6 +23,7 @@ async fn stored() -> Api {
 #[tokio::test]
 async fn average_and_history_find_the_spelling_given_and_else_upper_case() {
     let api = stored().await;
+
     for (asked, found, average) in [
         ("TPC", "TPC", "10.5"),
         ("TpC", "TpC", "90.5"),
@@ -37,12 +38,14 @@ async fn average_and_history_find_the_spelling_given_and_else_upper_case() {
             (&answer["symbol"], answer["moving_average"].to_string()),
             (&json!(found), average.to_owned())
         );
+
         let history = api
             .get(&format!("/prices/history?symbol={asked}"))
             .await
             .json();
         assert_eq!(history["symbol"], json!(found), "{asked}");
     }
+
     let nobody = api.get("/prices/average?symbol=nope").await;
     assert_eq!(
         (nobody.status, &nobody.json()["detail"]),
@@ -53,29 +56,36 @@ async fn average_and_history_find_the_spelling_given_and_else_upper_case() {
 #[tokio::test]
 async fn pages_stay_with_the_series_of_their_spelling() {
     let api = stored().await;
+
     for (asked, prices) in [("TpC", [91, 90]), ("TPC", [11, 10]), ("tpc", [11, 10])] {
         let first = api
             .get(&format!("/prices/history?symbol={asked}&limit=1"))
             .await;
+
         let cursor = first.json()["next_cursor"].as_str().unwrap().to_owned();
         let second = api
             .get(&format!(
                 "/prices/history?symbol={asked}&limit=1&cursor={cursor}"
             ))
             .await;
+
         let found = [first.each("price"), second.each("price")].concat();
         assert_eq!(found, prices.map(Value::from), "{asked}");
     }
+
     let mut listed = Vec::new();
     let mut cursor = String::new();
+
     loop {
         let page = api.get(&format!("/symbols?limit=1{cursor}")).await;
         listed.extend(page.each("symbol"));
+
         let Some(next) = page.json()["next_cursor"].as_str().map(str::to_owned) else {
             break;
         };
         cursor = format!("&cursor={next}");
     }
+
     listed.sort_by_key(ToString::to_string);
     assert_eq!(listed, ["AAPL", "TPC", "TpC"]);
 }
@@ -84,6 +94,7 @@ async fn pages_stay_with_the_series_of_their_spelling() {
 async fn the_latest_quote_is_that_of_the_spelling_if_it_is_stored_and_our_providers_are_asked_in_upper_case()
  {
     let api = Api::start().await;
+
     let now = Utc::now();
     let fresh =
         |symbol, price| polled(symbol, "quoter", price, at(0), now - TimeDelta::seconds(30));
@@ -113,6 +124,7 @@ async fn the_latest_quote_is_that_of_the_spelling_if_it_is_stored_and_our_provid
         (&json!("TPC"), &json!(102)),
         "what is stored is too old"
     );
+
     let twice = api.get("/prices/latest?symbols=TpC,TpC").await;
     assert_eq!(twice.status, 422);
 }

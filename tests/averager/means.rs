@@ -1,4 +1,4 @@
-//! Means at the bounds of what prices may be, against arithmetic of another kind.
+//! Means at the limits of what prices may be, compared with a different arithmetic.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -8,8 +8,7 @@ use shared::price::{MAX_DIGITS, MAX_FRACTION_DIGITS, MAX_INTEGER_DIGITS, Price};
 use crate::property::rand_seed;
 use crate::reference::mean;
 
-/// Prices with as many digits as they may have before the point, after it or in all, and ordinary
-/// ones.
+/// Prices with the most digits before the point, after it or in all, and ordinary ones.
 fn price() -> impl Strategy<Value = Price> {
     let digits = (
         1..=MAX_INTEGER_DIGITS,
@@ -17,16 +16,21 @@ fn price() -> impl Strategy<Value = Price> {
         any::<u128>(),
         any::<bool>(),
     );
+
     let spread = digits.prop_map(|(before, after, random, nines)| {
         let after = after.min(MAX_DIGITS - before);
+
         let most = 10_u128.pow(before + after);
+
         let mantissa = if nines {
             most - 1 - random % 3
         } else {
             1 + random % (most - 1)
         };
+
         format!("{mantissa}e-{after}").parse().unwrap()
     });
+
     let bounds = prop_oneof![
         Just("99999999999.999999999999999"),
         Just("999999.99999999999999999999"),
@@ -34,6 +38,7 @@ fn price() -> impl Strategy<Value = Price> {
         Just("10000000000"),
         Just("150.25"),
     ];
+
     prop_oneof![3 => spread, 1 => bounds.prop_map(|text| text.parse().unwrap())]
 }
 
@@ -47,6 +52,7 @@ fn every_mean_has_every_digit_however_large_and_precise_prices_are_mixed() {
         rng_seed: RngSeed::Fixed(seed),
         ..Config::default()
     };
+
     TestRunner::new(config)
         .run(&prop::collection::vec(price(), 1..=5), |window| {
             let average = average(&window).unwrap();

@@ -1,4 +1,4 @@
-//! What migrations do to the points that a database holds already.
+//! The effect of migrations on points that a database already holds.
 
 use shared::market::Currency;
 use shared::repository::ingest::Ingest;
@@ -8,7 +8,7 @@ use sqlx::{PgPool, raw_sql};
 
 use crate::units::{averages, owned, quote};
 
-/// A database whose schema is that of `version`, with what `fill` puts there.
+/// A database with the schema of `version`, filled by `fill`.
 async fn database_at(version: i64, fill: &'static str) -> PgPool {
     let url = e2e::postgres::empty_database_url().await.unwrap();
     let pool = PgPool::connect(&url).await.unwrap();
@@ -47,12 +47,14 @@ async fn stored_means_of_three_get_six_places_where_their_three_points_are_store
     .fetch_all(&pool)
     .await
     .unwrap();
+
     let newest: Vec<(String, String)> = sqlx::query_as(
         "select symbol, last_average::text from series where last_points = 3 order by symbol",
     )
     .fetch_all(&pool)
     .await
     .unwrap();
+
     let fine = "0.3333333333333337";
     let expected = [
         ("EDGE", "10.33"),
@@ -60,14 +62,17 @@ async fn stored_means_of_three_get_six_places_where_their_three_points_are_store
         ("FOUR", "1.666667"),
         ("THREE", "10.333333"),
     ];
+
     assert_eq!(
         means,
         expected.map(|(symbol, mean)| (symbol.to_owned(), mean.to_owned()))
     );
+
     let newest: Vec<_> = newest
         .iter()
         .map(|(symbol, mean)| (symbol.as_str(), mean.as_str()))
         .collect();
+
     assert_eq!(
         newest,
         [("EDGE", "10.33"), ("FINE", fine), ("THREE", "10.333333")]
@@ -90,6 +95,7 @@ async fn points_older_than_units_have_the_unit_of_their_series_and_are_averaged_
     MIGRATOR.run(&pool).await.unwrap();
 
     let ingest = Ingest::new(pool.clone());
+
     for (symbol, unit, other) in [("PENCE", Some("GBp"), None), ("NONE", None, Some("GBp"))] {
         ingest
             .store(
@@ -98,12 +104,15 @@ async fn points_older_than_units_have_the_unit_of_their_series_and_are_averaged_
             )
             .await
             .unwrap();
+
         ingest
             .store(&[quote(symbol, "7", other, 4)], &[])
             .await
             .unwrap();
+
         let expected = owned([("10", 1), ("15", 2), ("20", 3), ("30", 4), ("7", 1)]);
         assert_eq!(averages(&pool, symbol).await, expected);
+
         let newest = series::find(
             &pool,
             &symbol.parse().unwrap(),
@@ -111,15 +120,18 @@ async fn points_older_than_units_have_the_unit_of_their_series_and_are_averaged_
             &"yahoo".parse().unwrap(),
         )
         .await;
+
         let series_id = newest.unwrap().unwrap().series_id;
         let history = price_points::history(&pool, series_id, Range::default(), 10)
             .await
             .unwrap();
+
         let units: Vec<_> = history
             .iter()
             .rev()
             .map(|point| point.currency.as_ref().map(Currency::as_str))
             .collect();
+
         assert_eq!(units, [unit, unit, unit, unit, other]);
     }
 }

@@ -1,5 +1,5 @@
-//! Random duplicates, reordering, late points, conflicting prices and concurrent writers, against
-//! the reference.
+//! Random duplicates, reordering, late points, conflicting prices and concurrent writers, compared
+//! with the reference.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::reference::{Key, Point, expected, newest, newest_of, stored};
 
-/// Answers over a few series and quote times, so that they collide often; with prices of every
+/// Answers for a few series and quote times, so that they often collide, with prices of every
 /// precision.
 fn events(series: u8, count: usize) -> impl Strategy<Value = Vec<PriceEvent>> {
     let price = prop_oneof![
@@ -23,11 +23,15 @@ fn events(series: u8, count: usize) -> impl Strategy<Value = Vec<PriceEvent>> {
         Just("99999999999.999999999999999".to_owned()),
         Just("999999.99999999999999999999".to_owned()),
     ];
-    // Few ids, so that answers tie in all but the price now and then.
+
+    // Few ids, so that some answers tie in everything except the price.
     let id = prop_oneof![9 => any::<u128>(), 1 => 0_u128..3];
-    // Runs of one unit that are long enough for full windows, and breaks in them.
+
+    // Mostly one unit, so that windows fill, with breaks in between.
     let unit = prop_oneof![12 => Just(Some("USD")), 1 => Just(Some("GBp")), 1 => Just(Some("GBP")), 1 => Just(None)];
+
     let event = (0..series, 0_i64..60, 0_i64..400, price, id, unit);
+
     prop::collection::vec(event, 1..count).prop_map(|answers| {
         let event = |(series, quote, polled, price, id, unit): (
             u8,
@@ -50,33 +54,38 @@ fn events(series: u8, count: usize) -> impl Strategy<Value = Vec<PriceEvent>> {
                 raw_response_id: None,
             }
         };
+
         answers.into_iter().map(event).collect()
     })
 }
 
-/// How a stream is cut into batches, and which batches come twice.
+/// How a stream is divided into batches, and which batches arrive twice.
 fn delivery() -> impl Strategy<Value = Vec<(usize, bool)>> {
     prop::collection::vec((1_usize..60, prop::bool::weighted(0.2)), 1..12)
 }
 
 fn batches(events: &[PriceEvent], delivery: &[(usize, bool)]) -> Vec<Vec<PriceEvent>> {
     let (mut batches, mut rest) = (Vec::new(), events);
+
     for (size, twice) in delivery.iter().cycle() {
         if rest.is_empty() {
             break;
         }
+
         let (batch, after) = rest.split_at((*size).min(rest.len()));
         batches.extend(std::iter::repeat_n(
             batch.to_vec(),
             if *twice { 2 } else { 1 },
         ));
+
         rest = after;
     }
+
     batches
 }
 
-/// Runs `case` on random input in a database that is emptied before each; a failure prints its
-/// seed.
+/// Runs `case` on random input, each time in an emptied database. Prints the seed that repeats a
+/// failure.
 #[expect(
     clippy::print_stdout,
     reason = "the seed of a run is part of what a test tells"
@@ -88,8 +97,10 @@ fn check<T: std::fmt::Debug>(
 ) {
     let seed = rand_seed();
     println!("seed {seed}; repeat with PROPTEST_RNG_SEED={seed}");
+
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let pool = runtime.block_on(e2e::postgres::database()).unwrap();
+
     let config = Config {
         cases,
         failure_persistence: None,
@@ -97,6 +108,7 @@ fn check<T: std::fmt::Debug>(
         rng_seed: RngSeed::Fixed(seed),
         ..Config::default()
     };
+
     TestRunner::new(config)
         .run(&strategy, |input| {
             runtime.block_on(async {
@@ -108,6 +120,7 @@ fn check<T: std::fmt::Debug>(
                     .execute(&pool)
                     .await
                     .unwrap();
+
                 case(&pool, input).await
             })
         })
@@ -140,9 +153,11 @@ fn whatever_the_order_and_repetition_every_quote_is_one_point_and_every_average_
         delivery,
     )| {
         let ingest = Ingest::new(pool.clone());
+
         for batch in batches(&events, &delivery) {
             ingest.store(&batch, &[]).await.unwrap();
         }
+
         verify(pool, &events).await
     });
 }
@@ -156,6 +171,7 @@ fn four_concurrent_writers_on_the_same_series_leave_the_same_points_as_one() {
     )| {
         let mut writers = tokio::task::JoinSet::new();
         let batches = batches(&events, &delivery);
+
         for writer in 0..4 {
             let mine: Vec<_> = batches.iter().skip(writer).step_by(4).cloned().collect();
             let ingest = Ingest::new(pool.clone());
@@ -165,13 +181,14 @@ fn four_concurrent_writers_on_the_same_series_leave_the_same_points_as_one() {
                 }
             });
         }
+
         writers.join_all().await;
         verify(pool, &events).await
     });
 }
 
-/// Stores `first`, drops what is older than the quote at `cut`, stores `second`; then what is
-/// stored, and what would be if nothing had been dropped.
+/// Stores `first`, drops what is older than the quote at `cut`, and stores `second`. Returns what
+/// is stored, and what would be stored from then on if nothing had been dropped.
 async fn with_a_drop_between(
     pool: &PgPool,
     first: &[PriceEvent],
@@ -180,6 +197,7 @@ async fn with_a_drop_between(
 ) -> (BTreeMap<Key, Point>, BTreeMap<Key, Point>) {
     let ingest = Ingest::new(pool.clone());
     ingest.store(first, &[]).await.unwrap();
+
     let cut = DateTime::UNIX_EPOCH + TimeDelta::microseconds(cut * 500_000);
     sqlx::query("delete from price_points where quoted_at < $1")
         .bind(cut)
@@ -191,21 +209,25 @@ async fn with_a_drop_between(
         .execute(pool)
         .await
         .unwrap();
+
     for batch in second.chunks(7) {
         ingest.store(batch, &[]).await.unwrap();
     }
+
     let all: Vec<_> = first
         .iter()
         .chain(second.iter().filter(|event| event.timestamp >= cut))
         .cloned()
         .collect();
+
     let mut expected = expected(&all);
     expected.retain(|(_, _, quoted_at), _| *quoted_at >= cut);
+
     (stored(pool).await, expected)
 }
 
-/// Events whose prices have two decimals. What retention leaves of a mean of three does not always
-/// tell the last place of prices that have six or more.
+/// Events whose prices have two decimals. With six or more, the means of three that remain after
+/// retention do not always determine the last place of the dropped prices.
 fn cents(series: u8, count: usize) -> impl Strategy<Value = Vec<PriceEvent>> {
     events(series, count).prop_map(|mut events| {
         for (event, number) in events.iter_mut().zip(1_u32..) {
@@ -230,12 +252,14 @@ fn after_retention_late_and_revised_points_leave_the_averages_that_would_be_with
                 .collect::<Vec<_>>()
         })
     };
+
     check(
         150,
         (of_one_unit(), 0_i64..60, of_one_unit()),
         &async |pool, (first, cut, second)| {
             let (stored, expected) = with_a_drop_between(pool, &first, cut, &second).await;
             prop_assert_eq!(&stored, &expected);
+
             let mut newest = newest(pool).await;
             newest.retain(|key, _| stored.contains_key(key));
             prop_assert_eq!(newest, newest_of(&stored));
@@ -253,10 +277,12 @@ fn after_retention_an_average_that_units_make_untellable_says_how_many_points_it
         second,
     )| {
         let (stored, expected) = with_a_drop_between(pool, &first, cut, &second).await;
+
         prop_assert_eq!(
             stored.keys().collect::<Vec<_>>(),
             expected.keys().collect::<Vec<_>>()
         );
+
         for (key, point) in &stored {
             let whole = &expected[key];
             prop_assert!(
@@ -266,6 +292,7 @@ fn after_retention_an_average_that_units_make_untellable_says_how_many_points_it
                 point,
                 whole
             );
+
             if point.points == whole.points {
                 prop_assert_eq!(point, whole);
             }
@@ -282,10 +309,12 @@ fn large_batches_take_the_copy_path_and_end_the_same() {
         events,
     )| {
         let all: Vec<_> = first.into_iter().chain(events).collect();
+
         let ingest = Ingest::new(pool.clone());
         for batch in all.chunks(2_000) {
             ingest.store(batch, &[]).await.unwrap();
         }
+
         verify(pool, &all).await
     });
 }

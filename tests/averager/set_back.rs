@@ -1,5 +1,5 @@
-//! A database that is set back, as by a restore or a failover to a replica that lagged, under
-//! writers that remember it.
+//! A database that is set back, by a restore or a failover to a lagging replica, under writers that
+//! remember a later state.
 
 use shared::repository::ingest::Ingest;
 use sqlx::{PgPool, raw_sql};
@@ -7,7 +7,7 @@ use sqlx::{PgPool, raw_sql};
 use crate::reference::{expected, stored};
 use crate::units::{averages, owned, quote};
 
-/// What the averager writes, as it is now.
+/// Saves the tables that the averager writes.
 async fn save(pool: &PgPool) {
     raw_sql(
         "create table saved_series as table series;
@@ -20,7 +20,7 @@ async fn save(pool: &PgPool) {
     .unwrap();
 }
 
-/// Puts what was saved in the place of what is there.
+/// Replaces these tables' rows by the saved ones.
 async fn set_back(pool: &PgPool) {
     raw_sql(
         "begin;
@@ -40,6 +40,7 @@ async fn set_back(pool: &PgPool) {
 async fn tails_are_not_taken_from_a_past_that_another_writer_replaced_at_the_same_count() {
     let pool = e2e::postgres::database().await.unwrap();
     let (one, other) = (Ingest::new(pool.clone()), Ingest::new(pool.clone()));
+
     one.store(&[quote("A", "10", None, 0)], &[]).await.unwrap();
     save(&pool).await;
     one.store(&[quote("A", "90", None, 10)], &[]).await.unwrap();
@@ -50,6 +51,7 @@ async fn tails_are_not_taken_from_a_past_that_another_writer_replaced_at_the_sam
         .await
         .unwrap();
     one.store(&[quote("A", "30", None, 20)], &[]).await.unwrap();
+
     assert_eq!(
         averages(&pool, "A").await,
         owned([("10", 1), ("15", 2), ("20", 3)])
@@ -60,10 +62,13 @@ async fn tails_are_not_taken_from_a_past_that_another_writer_replaced_at_the_sam
 async fn a_unit_is_not_written_with_the_number_that_it_had_in_a_past_that_is_gone() {
     let pool = e2e::postgres::database().await.unwrap();
     let (one, other) = (Ingest::new(pool.clone()), Ingest::new(pool.clone()));
+
     let mut events = vec![quote("A", "10", Some("USD"), 0)];
     one.store(&events, &[]).await.unwrap();
     save(&pool).await;
-    // Behind other fences, so that what the writer remembers of the first series stays right.
+
+    // This series is behind another fence, so that what the writer remembers of the first one stays
+    // valid.
     one.store(&[quote("B", "1", Some("EUR"), 0)], &[])
         .await
         .unwrap();
@@ -79,5 +84,6 @@ async fn a_unit_is_not_written_with_the_number_that_it_had_in_a_past_that_is_gon
             .unwrap();
         events.push(event);
     }
+
     assert_eq!(stored(&pool).await, expected(&events));
 }

@@ -1,5 +1,5 @@
-//! A clock that jumps ahead by years takes nothing away that was not old before, and makes no
-//! partition for each day between.
+//! A clock that jumps ahead by years removes nothing that was not already old, and creates no
+//! partition for each day in between.
 
 use chrono::TimeDelta;
 use shared::config::Retention;
@@ -20,8 +20,10 @@ const KEPT: Retention = Retention {
 async fn points_and_raw_responses_stay_when_every_clock_jumps_ahead_by_ten_years() {
     let pool = e2e::postgres::database().await.unwrap();
     let now = at("2026-11-28T12:00:00Z");
+
     trim(&pool, &KEPT, now).await;
     store(&pool, &[quote(now - TimeDelta::days(30), 1), quote(now, 2)]).await;
+
     let response = RawResponse {
         raw_response_id: Uuid::now_v7(),
         provider: &"yahoo".parse().unwrap(),
@@ -39,7 +41,8 @@ async fn points_and_raw_responses_stay_when_every_clock_jumps_ahead_by_ten_years
     .await
     .unwrap();
     assert_eq!((points, responses), (2, 1));
-    // Once the clocks are right again, all goes on.
+
+    // Once the clocks are right again, everything works as before.
     store(&pool, &[quote(now + TimeDelta::hours(1), 3)]).await;
     raw_responses::insert(
         &pool,
@@ -56,6 +59,7 @@ async fn points_and_raw_responses_stay_when_every_clock_jumps_ahead_by_ten_years
 async fn an_empty_database_keeps_its_partitions_when_every_clock_jumps_ahead_by_ten_years() {
     let pool = e2e::postgres::database().await.unwrap();
     let now = at("2026-11-28T12:00:00Z");
+
     trim(&pool, &KEPT, now).await;
     assert_eq!(
         trim(&pool, &KEPT, at("2036-02-07T06:28:16Z"))
@@ -63,6 +67,7 @@ async fn an_empty_database_keeps_its_partitions_when_every_clock_jumps_ahead_by_
             .partitions_dropped,
         0
     );
+
     let stored = store(&pool, &[quote(now, 1)]).await;
     assert_eq!((stored.added, stored.expired), (1, 0));
 }
@@ -70,15 +75,18 @@ async fn an_empty_database_keeps_its_partitions_when_every_clock_jumps_ahead_by_
 #[tokio::test]
 async fn after_years_without_upkeep_the_days_between_share_a_partition() {
     let pool = e2e::postgres::database().await.unwrap();
+
     make_ahead(&pool, RAW_RESPONSES, at("2026-11-28T12:00:00Z"))
         .await
         .unwrap();
+
     assert_eq!(
         make_ahead(&pool, RAW_RESPONSES, at("2036-02-07T06:28:16Z"))
             .await
             .unwrap(),
         9
     );
+
     let bounds = bounds(&pool, "raw_responses").await;
     assert_contiguous(&bounds);
     assert!(

@@ -1,5 +1,5 @@
-//! Growth on a real Postgres: partitions made ahead of need, retention, and what becomes of quotes
-//! that come too late.
+//! Growth on a real Postgres: partitions created ahead of need, retention, and quotes that arrive
+//! too late.
 
 #![expect(
     clippy::unwrap_used,

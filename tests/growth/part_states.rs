@@ -1,4 +1,4 @@
-//! What a part notes of itself is read back with ages by Postgres's own clock.
+//! What a part records about itself is read back, with ages by Postgres's own clock.
 
 use chrono::TimeDelta;
 use shared::repository::part_states::{self, Part};
@@ -16,12 +16,14 @@ async fn a_part_s_last_success_and_last_failure_are_kept_beside_each_other() {
         .await
         .unwrap();
     part_states::succeeded(&pool, Part::Upkeep).await.unwrap();
+
     let state = part_states::get(&pool, Part::Upkeep).await.unwrap();
     let soon = TimeDelta::seconds(0)..TimeDelta::seconds(60);
     assert!(soon.contains(&state.since_success().unwrap()), "{state:?}");
     assert!(soon.contains(&state.since_failure().unwrap()), "{state:?}");
     assert!(state.succeeded_at >= state.failed_at, "{state:?}");
     assert_eq!(state.error.as_deref(), Some("topics: away\u{fffd}"));
+
     assert_eq!(
         part_states::get(&pool, Part::Averager)
             .await

@@ -1,4 +1,4 @@
-//! Reads of a table with many partitions look only into those they need.
+//! Reads of a table with many partitions search only the partitions they need.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 
 use crate::world::{at, quote};
 
-/// Partitions whose index was searched since the last reset, once the statistics are there.
+/// Waits for the statistics, and returns the partitions whose index was searched since the last
+/// reset.
 async fn searched(observer: &PgPool) -> Vec<String> {
     until(
         "statistics of a search",
@@ -30,7 +31,7 @@ async fn searched(observer: &PgPool) -> Vec<String> {
     .await
 }
 
-/// Has the session count what it did at once, not when it finds the time.
+/// Makes the session report its statistics at once instead of when it is idle.
 async fn count(pool: &PgPool) {
     sqlx::query("select pg_stat_force_next_flush()")
         .execute(pool)
@@ -59,19 +60,23 @@ async fn history_and_late_points_search_only_the_partitions_around_them() {
         .connect(&url)
         .await
         .unwrap();
+
     let start = at("2022-01-01T00:00:00Z");
+
     for month in 0..26 {
         let now = start
             .checked_add_months(chrono::Months::new(month))
             .unwrap();
         make_ahead(&pool, PRICE_POINTS, now).await.unwrap();
+
         let days = (0..10).map(|day| {
             quote(
                 now + TimeDelta::days(day),
                 1 + 10 * month + u32::try_from(day).unwrap(),
             )
         });
-        // A writer keeps its connection, and the pool has but this one.
+
+        // A writer keeps its connection, and the pool has only this one.
         Ingest::new(pool.clone())
             .store(&days.collect::<Vec<_>>(), &[])
             .await

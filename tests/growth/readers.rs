@@ -1,5 +1,5 @@
-//! A reader that keeps a table for long is named, costs nobody else a long wait, and holds up
-//! nothing but its table.
+//! A long read that keeps a table locked is named. It makes no other session wait long, and delays
+//! work on its table only.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ const KEPT: Retention = Retention {
     runs_days: 30,
     rejected_days: 90,
 };
-/// Far more than a read is held up while a table's lock is waited for.
+/// Much longer than a read is delayed by one attempt to lock the table.
 const LONG: Duration = Duration::from_millis(900);
 
-/// A session that reads the price points in a transaction, and stays in it.
+/// A session that reads the price points in a transaction and leaves it open.
 async fn reader(url: &str) -> PgConnection {
     let options: PgConnectOptions = url.parse().unwrap();
     let mut reader = options
@@ -31,14 +31,16 @@ async fn reader(url: &str) -> PgConnection {
         .connect()
         .await
         .unwrap();
+
     sqlx::raw_sql("begin; select count(*) from price_points")
         .execute(&mut reader)
         .await
         .unwrap();
+
     reader
 }
 
-/// How many reads of the points took long until `stop`.
+/// The number of slow reads of the points until `stop` is cancelled.
 async fn long_reads(pool: sqlx::PgPool, stop: CancellationToken) -> usize {
     let mut long = 0;
     while !stop.is_cancelled() {
@@ -47,6 +49,7 @@ async fn long_reads(pool: sqlx::PgPool, stop: CancellationToken) -> usize {
             .execute(&pool)
             .await
             .unwrap();
+
         long += usize::from(start.elapsed() > LONG);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -62,6 +65,7 @@ async fn a_long_reader_is_named_while_reads_and_the_other_tasks_go_on() {
         .fetch_one(&mut reader)
         .await
         .unwrap();
+
     let stop = CancellationToken::new();
     let reads = tokio::spawn(long_reads(
         repository::connect(&url, 1).unwrap(),
@@ -78,6 +82,7 @@ async fn a_long_reader_is_named_while_reads_and_the_other_tasks_go_on() {
         panic!("{failures:?}")
     };
     assert_eq!(failure.task, "partitions of price_points");
+
     let named = format!(
         "price_points is in use by process {pid} (nightly-report, idle in transaction, in a "
     );
@@ -86,9 +91,11 @@ async fn a_long_reader_is_named_while_reads_and_the_other_tasks_go_on() {
         !failure.reason.contains("select") && !failure.reason.contains("not available"),
         "{failure}"
     );
+
     assert_eq!(trimmed.partitions_made, 9, "those of the raw responses");
-    // The lock is waited for seven times. A read or two may take long on a machine that does other
-    // work.
+
+    // The lock is requested seven times. A read or two may be slow on a machine that is busy with
+    // other work.
     let long = reads.await.unwrap();
     assert!(long < 4, "{long} reads were held up");
 
@@ -107,6 +114,7 @@ async fn a_gap_between_two_readers_is_enough() {
     let url = e2e::postgres::database_url().await.unwrap();
     let pool = repository::connect(&url, 4).unwrap();
     let mut reader = reader(&url).await;
+
     let making = tokio::spawn({
         let pool = pool.clone();
         async move {
@@ -115,7 +123,8 @@ async fn a_gap_between_two_readers_is_enough() {
             (trimmed.partitions_made, failures.0)
         }
     });
-    // It has met the reader once, and given up for now.
+
+    // The task has waited for the reader once and given up for now.
     for waits in [true, false] {
         until("try that fails", Duration::from_secs(20), async || {
             let waiting = "select exists (select from pg_locks
@@ -125,6 +134,7 @@ async fn a_gap_between_two_readers_is_enough() {
         })
         .await;
     }
+
     sqlx::raw_sql("commit").execute(&mut reader).await.unwrap();
     assert_eq!(making.await.unwrap(), (14, Vec::new()));
 }

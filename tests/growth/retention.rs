@@ -1,5 +1,5 @@
-//! What is older than its retention goes, in whole partitions; quotes that come for them are
-//! expired.
+//! Rows older than their retention are removed in whole partitions; quotes that arrive for them
+//! afterwards are expired.
 
 use chrono::TimeDelta;
 use shared::config::Retention;
@@ -22,8 +22,8 @@ const KEPT: Retention = Retention {
     rejected_days: 90,
 };
 
-/// One quote at noon of the 15th of each month from January to August 2024; upkeep ran in January
-/// and since.
+/// One quote at noon of the 15th of each month from January to August 2024. Upkeep ran in January
+/// and in August.
 async fn eight_months(pool: &PgPool) -> Vec<PriceEvent> {
     make_ahead(pool, PRICE_POINTS, at("2024-01-01T00:00:00Z"))
         .await
@@ -31,8 +31,10 @@ async fn eight_months(pool: &PgPool) -> Vec<PriceEvent> {
     make_ahead(pool, PRICE_POINTS, at("2024-08-20T00:00:00Z"))
         .await
         .unwrap();
+
     let noon = |month: u32| at(&format!("2024-{month:02}-15T12:00:00Z"));
     let events: Vec<PriceEvent> = (1..=8).map(|month| quote(noon(month), month)).collect();
+
     store(pool, &events).await;
     events
 }
@@ -51,13 +53,16 @@ async fn points_go_by_whole_months_and_averages_at_the_edge_stay_as_they_were() 
     let pool = e2e::postgres::database().await.unwrap();
     eight_months(&pool).await;
     let before = averages(&pool).await;
-    // 90 days before this lies in May, which is kept whole.
+
+    // 90 days earlier is in May, which is kept whole.
     let trimmed = trim(&pool, &KEPT, at("2024-08-20T00:00:00Z")).await;
+
     assert_eq!(
         trimmed.partitions_dropped, 5,
         "before January, and January to April"
     );
     assert_eq!(averages(&pool).await, before[4..]);
+
     let bounds = bounds(&pool, "price_points").await;
     assert_contiguous(&bounds);
     assert_eq!(bounds[0], "(2024-05-01) TO (2024-06-01)");
@@ -70,6 +75,7 @@ async fn quotes_of_dropped_months_are_expired_while_their_neighbours_are_stored(
     drop_before(&pool, PRICE_POINTS, at("2024-05-20T00:00:00Z"))
         .await
         .unwrap();
+
     let again = store(&pool, &events).await;
     assert_eq!(
         again,
@@ -92,7 +98,8 @@ async fn quotes_of_dropped_months_are_expired_while_their_neighbours_are_stored(
             ..Stored::default()
         }
     );
-    // The averages that are left tell what the points of January to April were.
+
+    // The remaining averages imply the points of January to April.
     let repaired: Vec<(String, i16)> = averages(&pool)
         .await
         .into_iter()
@@ -111,14 +118,17 @@ async fn a_revision_at_the_edge_shifts_averages_and_leaves_the_tail() {
     make_ahead(&pool, PRICE_POINTS, at("2024-06-20T00:00:00Z"))
         .await
         .unwrap();
+
     let noon = |month: u32| at(&format!("2024-{month:02}-15T12:00:00Z"));
     let events: Vec<PriceEvent> = (1..=6)
         .map(|month| quote(noon(month), month * 10))
         .collect();
     store(&pool, &events).await;
+
     drop_before(&pool, PRICE_POINTS, at("2024-05-20T00:00:00Z"))
         .await
         .unwrap();
+
     let means = async || -> Vec<(String, i16)> {
         averages(&pool)
             .await
@@ -126,6 +136,7 @@ async fn a_revision_at_the_edge_shifts_averages_and_leaves_the_tail() {
             .map(|(_, average, points)| (average, points))
             .collect()
     };
+
     let of_five = |averages: [&str; 2]| averages.map(|average| (average.to_owned(), 5));
     assert_eq!(means().await, of_five(["30", "40"]));
 
@@ -141,6 +152,7 @@ async fn a_revision_at_the_edge_shifts_averages_and_leaves_the_tail() {
         }
     );
     assert_eq!(means().await, of_five(["31", "41"]));
+
     store(&pool, &[quote(noon(7), 70)]).await;
     let newest = means().await.pop();
     assert_eq!(
@@ -156,12 +168,14 @@ async fn the_next_point_of_a_series_whose_points_are_all_gone_averages_what_was(
     let writer = Ingest::new(pool.clone());
     let events = eight_months(&pool).await;
     writer.store(&events, &[]).await.unwrap();
+
     make_ahead(&pool, PRICE_POINTS, at("2025-08-20T00:00:00Z"))
         .await
         .unwrap();
     drop_before(&pool, PRICE_POINTS, at("2025-01-01T00:00:00Z"))
         .await
         .unwrap();
+
     let next = [quote(at("2025-08-20T00:00:00Z"), 9)];
     assert_eq!(
         writer.store(&next, &[]).await.unwrap(),
@@ -170,6 +184,7 @@ async fn the_next_point_of_a_series_whose_points_are_all_gone_averages_what_was(
             ..Stored::default()
         }
     );
+
     let stored = averages(&pool).await;
     assert_eq!(
         stored,
@@ -181,25 +196,31 @@ async fn the_next_point_of_a_series_whose_points_are_all_gone_averages_what_was(
 #[tokio::test]
 async fn a_batch_that_meets_a_drop_succeeds_at_its_next_attempt() {
     let pool = e2e::postgres::database().await.unwrap();
+
     eight_months(&pool).await;
+
     drop_before(&pool, PRICE_POINTS, at("2024-05-20T00:00:00Z"))
         .await
         .unwrap();
-    // What a writer sees that looked just before the drop was committed.
+
+    // The state that a writer saw just before the drop was committed.
     sqlx::query("update retention set points_from = null")
         .execute(&pool)
         .await
         .unwrap();
+
     let late = [quote(at("2024-02-01T00:00:00Z"), 50)];
     let error = Ingest::new(pool.clone())
         .store(&late, &[])
         .await
         .unwrap_err();
     assert!(error.is_transient(), "{error:?}");
+
     sqlx::query("update retention set points_from = '2024-05-01Z'")
         .execute(&pool)
         .await
         .unwrap();
+
     assert_eq!(
         store(&pool, &late).await,
         Stored {
@@ -213,10 +234,12 @@ async fn a_batch_that_meets_a_drop_succeeds_at_its_next_attempt() {
 async fn points_stay_for_ever_unless_told_otherwise() {
     let pool = e2e::postgres::database().await.unwrap();
     let events = eight_months(&pool).await;
+
     let kept = Retention {
         points_days: None,
         ..KEPT
     };
+
     trim(&pool, &kept, at("2034-08-20T00:00:00Z")).await;
     assert_eq!(averages(&pool).await.len(), events.len());
     assert_eq!(
@@ -230,9 +253,11 @@ async fn raw_responses_go_by_whole_days() {
     let pool = e2e::postgres::database().await.unwrap();
     let first = at("2024-03-01T12:00:00Z");
     let mut kept = Vec::new();
+
     for day in 0..12 {
         let received_at = first + TimeDelta::days(day);
         trim(&pool, &KEPT, received_at).await;
+
         let response = RawResponse {
             raw_response_id: Uuid::now_v7(),
             provider: &"yahoo".parse().unwrap(),
@@ -240,16 +265,19 @@ async fn raw_responses_go_by_whole_days() {
             received_at,
             body: "{}",
         };
+
         raw_responses::insert(&pool, &response).await.unwrap();
         kept.push(received_at);
     }
+
     trim(&pool, &KEPT, first + TimeDelta::days(11)).await;
     let left: Vec<Timestamp> =
         sqlx::query_scalar("select received_at from raw_responses order by received_at")
             .fetch_all(&pool)
             .await
             .unwrap();
-    // On the 12th at noon the cutoff is the 5th at noon: the 5th is kept whole.
+
+    // On the 12th at noon the limit is the 5th at noon, and the 5th is kept whole.
     assert_eq!(left, kept[4..]);
 }
 
@@ -257,6 +285,7 @@ async fn raw_responses_go_by_whole_days() {
 async fn old_runs_go_but_the_newest_of_each_job() {
     let pool = e2e::postgres::database().await.unwrap();
     let now = at("2024-03-31T00:00:00Z");
+
     for (ages, interval) in [([50, 40, 10], 60), ([70, 60, 50], 120)] {
         let job_id = Uuid::now_v7();
         let job = NewJob {
@@ -266,6 +295,7 @@ async fn old_runs_go_but_the_newest_of_each_job() {
             interval_seconds: interval,
             created_at: now - TimeDelta::days(100),
         };
+
         polling_jobs::insert(&pool, &job, u32::MAX).await.unwrap();
         for age in ages {
             sqlx::query(
@@ -278,13 +308,16 @@ async fn old_runs_go_but_the_newest_of_each_job() {
             .unwrap();
         }
     }
+
     assert_eq!(trim(&pool, &KEPT, now).await.runs_deleted, 4);
+
     let left: Vec<Timestamp> =
         sqlx::query_scalar("select tick_time from polling_runs order by tick_time")
             .fetch_all(&pool)
             .await
             .unwrap();
     assert_eq!(left, [now - TimeDelta::days(50), now - TimeDelta::days(10)]);
+
     assert_eq!(
         trim(&pool, &KEPT, now).await,
         Trimmed::default(),

@@ -1,4 +1,4 @@
-//! Whole runs of upkeep, of which some part cannot be done.
+//! Whole runs of upkeep in which one task cannot be done.
 
 use std::time::Duration;
 
@@ -24,10 +24,10 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::world::{at, quote, store};
 
-/// More than all tasks take.
+/// More time than all tasks need.
 const ENOUGH: Duration = Duration::from_secs(240);
 
-/// Kafka with the topics.
+/// Kafka with both topics.
 pub(crate) fn broker() -> MockCluster<'static, DefaultProducerContext> {
     let broker = MockCluster::new(1).unwrap();
     broker.create_topic("price-events", 6, 1).unwrap();
@@ -35,15 +35,17 @@ pub(crate) fn broker() -> MockCluster<'static, DefaultProducerContext> {
     broker
 }
 
-/// EventBridge without schedules.
+/// EventBridge Scheduler without schedules.
 pub(crate) async fn event_bridge() -> MockServer {
     let server = MockServer::start().await;
     let none = ResponseTemplate::new(200).set_body_json(json!({"Schedules": []}));
+
     Mock::given(method("GET"))
         .and(path("/schedules"))
         .respond_with(none)
         .mount(&server)
         .await;
+
     server
 }
 
@@ -60,17 +62,20 @@ pub(crate) fn upkeep(
         )))
         .endpoint_url(event_bridge)
         .build();
+
     let schedules = config::Schedules {
         group: "jobs".to_owned(),
         target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
         role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
     };
+
     let kafka = Kafka {
         bootstrap_servers: broker.bootstrap_servers(),
         security: KafkaSecurity::Plaintext,
         price_topic: "price-events".to_owned(),
         dead_letter_topic: "price-events.dlt".to_owned(),
     };
+
     let retention = Retention {
         points_days: None,
         raw_responses_days: 7,
@@ -81,6 +86,7 @@ pub(crate) fn upkeep(
         prices_days: 7,
         dead_letters_days: 30,
     };
+
     let schedules = Schedules::new(&sdk, &schedules);
     Upkeep {
         pool: pool.clone(),
@@ -92,15 +98,15 @@ pub(crate) fn upkeep(
     }
 }
 
-/// How many series, jobs and rejected events there are.
+/// The numbers of series, jobs and rejected events.
 async fn left(pool: &PgPool) -> (i64, i64, i64) {
     let counts = "select (select count(*) from series), (select count(*) from polling_jobs),
                          (select count(*) from rejected_events)";
     sqlx::query_as(counts).fetch_one(pool).await.unwrap()
 }
 
-/// A series whose points were dropped, a job that was deleted, and an event rejected a hundred days
-/// ago.
+/// Leaves a series whose points were dropped, a deleted job, and an event that was rejected a
+/// hundred days ago.
 async fn leave(pool: &PgPool) {
     make_ahead(pool, PRICE_POINTS, at("2024-01-01T00:00:00Z"))
         .await
@@ -132,6 +138,7 @@ async fn leave(pool: &PgPool) {
     rejected_events::insert(&mut pool.acquire().await.unwrap(), &[event])
         .await
         .unwrap();
+
     let age = "update rejected_events set rejected_at = $1";
     sqlx::query(age)
         .bind(Utc::now() - TimeDelta::days(100))
@@ -150,6 +157,7 @@ async fn a_run_that_fails_in_part_does_the_rest_and_notes_which_tasks_failed() {
     let failed = away.handle(&json!({}), Time::of(ENOUGH)).await.unwrap_err();
     assert_eq!(failed.tasks(), "schedules", "{failed}");
     assert_eq!(left(&pool).await, (0, 0, 0), "all else was done");
+
     let noted = part_states::get(&pool, Part::Upkeep).await.unwrap();
     assert_eq!(
         (noted.succeeded_at, noted.error.as_deref()),
@@ -161,6 +169,7 @@ async fn a_run_that_fails_in_part_does_the_rest_and_notes_which_tasks_failed() {
         .handle(&json!({}), Time::of(ENOUGH))
         .await
         .unwrap();
+
     let noted = part_states::get(&pool, Part::Upkeep).await.unwrap();
     assert!(noted.succeeded_at > noted.failed_at, "{noted:?}");
 }
@@ -174,10 +183,12 @@ async fn nothing_goes_for_its_age_while_the_clocks_of_upkeep_and_postgres_differ
         event_bridge().await,
     );
     leave(&admin).await;
+
     let clock = "create schema wrong;
         create function wrong.clock_timestamp() returns timestamptz language sql as
             $$ select pg_catalog.clock_timestamp() - interval '2 hours' $$";
     sqlx::raw_sql(clock).execute(&admin).await.unwrap();
+
     let name: String = sqlx::query_scalar("select current_database()")
         .fetch_one(&admin)
         .await
@@ -202,6 +213,7 @@ async fn nothing_goes_for_its_age_while_the_clocks_of_upkeep_and_postgres_differ
         failed.to_string().contains("set the one that is wrong"),
         "{failed}"
     );
+
     assert_eq!(left(&admin).await, (1, 1, 1));
 
     upkeep(&admin, &broker, event_bridge.uri())

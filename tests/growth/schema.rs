@@ -1,4 +1,4 @@
-//! The schema is brought up to date; where it is, nobody waits for the migrator's lock.
+//! The schema is brought up to date; if it already is, the migrator's lock is not waited for.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use shared::repository::schema::{self, MIGRATOR, SchemaError};
 use sqlx::postgres::PgPool;
 use tokio::time::timeout;
 
-/// The lock that sqlx's migrators take: its key is made of the database's name. Whatever locks
-/// there are, the session that migrates holds one of this kind.
+/// The number of advisory locks in this database. The key of the lock that sqlx's migrators take
+/// follows from the database's name, but it is of this kind.
 async fn advisory_locks(pool: &PgPool) -> i64 {
     let locks = "select count(*) from pg_locks where locktype = 'advisory'
                  and database = (select oid from pg_database where datname = current_database())";
@@ -25,10 +25,11 @@ async fn a_schema_that_is_current_takes_no_lock_and_waits_for_nobody_s() {
         .max()
         .unwrap();
 
-    // Somebody holds the migrator's lock, for ever.
+    // Another session holds the migrator's lock and never releases it.
     let mut holder = pool.acquire().await.unwrap();
     sqlx::migrate::Migrate::lock(&mut *holder).await.unwrap();
     assert_eq!(advisory_locks(&pool).await, 1);
+
     let version = timeout(Duration::from_secs(9), schema::migrate(&pool))
         .await
         .expect("no wait");
@@ -38,7 +39,9 @@ async fn a_schema_that_is_current_takes_no_lock_and_waits_for_nobody_s() {
 #[tokio::test]
 async fn a_pending_migration_is_applied_and_leaves_no_lock_behind() {
     let pool = repository::connect(&e2e::postgres::empty_database_url().await.unwrap(), 2).unwrap();
+
     let version = schema::migrate(&pool).await.unwrap();
+
     assert_eq!(advisory_locks(&pool).await, 0);
     assert_eq!(
         schema::migrate(&pool).await.unwrap(),
@@ -50,11 +53,14 @@ async fn a_pending_migration_is_applied_and_leaves_no_lock_behind() {
 #[tokio::test]
 async fn a_migrator_whose_lock_another_one_keeps_gives_up_in_time() {
     let pool = repository::connect(&e2e::postgres::empty_database_url().await.unwrap(), 2).unwrap();
+
     let mut holder = pool.acquire().await.unwrap();
     sqlx::migrate::Migrate::lock(&mut *holder).await.unwrap();
+
     let refused = timeout(Duration::from_secs(60), schema::migrate(&pool))
         .await
         .expect("an end");
+
     assert!(
         matches!(refused, Err(SchemaError::Failed(_))),
         "{refused:?}"
@@ -68,7 +74,9 @@ async fn a_changed_migration_is_told_as_ever() {
         .execute(&pool)
         .await
         .unwrap();
+
     let refused = schema::migrate(&pool).await.unwrap_err();
+
     assert!(
         matches!(
             refused,

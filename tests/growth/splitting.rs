@@ -1,4 +1,4 @@
-//! The last partition is cut ahead of need, with or without rows in it, while writers go on.
+//! The last partition is split ahead of need, with or without rows in it, while writers continue.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::world::{assert_contiguous, at, bounds, points_from, quote, store};
 async fn a_new_database_gets_a_partition_for_the_present_period_and_some_after_it() {
     let pool = e2e::postgres::database().await.unwrap();
     let now = at("2024-03-20T10:30:00Z");
+
     assert_eq!(make_ahead(&pool, PRICE_POINTS, now).await.unwrap(), 5);
     assert_eq!(
         bounds(&pool, "price_points").await,
@@ -27,6 +28,7 @@ async fn a_new_database_gets_a_partition_for_the_present_period_and_some_after_i
             "(2024-07-01) TO (MAXVALUE)",
         ]
     );
+
     make_ahead(&pool, RAW_RESPONSES, now).await.unwrap();
     let days = bounds(&pool, "raw_responses").await;
     assert_eq!(days.len(), 10);
@@ -40,6 +42,7 @@ async fn a_new_database_gets_a_partition_for_the_present_period_and_some_after_i
 async fn a_second_run_changes_nothing_and_a_later_one_adds_what_has_come_nearer() {
     let pool = e2e::postgres::database().await.unwrap();
     let now = at("2024-03-20T10:30:00Z");
+
     make_ahead(&pool, PRICE_POINTS, now).await.unwrap();
     assert_eq!(make_ahead(&pool, PRICE_POINTS, now).await.unwrap(), 0);
     assert_eq!(
@@ -48,6 +51,7 @@ async fn a_second_run_changes_nothing_and_a_later_one_adds_what_has_come_nearer(
             .unwrap(),
         1
     );
+
     let bounds = bounds(&pool, "price_points").await;
     assert_contiguous(&bounds);
     assert_eq!(bounds.last().unwrap(), "(2024-08-01) TO (MAXVALUE)");
@@ -59,11 +63,13 @@ async fn rows_that_the_last_partition_holds_stay_where_they_are_and_far_ones_mov
     make_ahead(&pool, PRICE_POINTS, at("2024-03-20T10:30:00Z"))
         .await
         .unwrap();
-    // Upkeep was away for a year, and somebody's clock is far ahead.
+
+    // Upkeep did not run for a year, and the clock of one producer is far ahead.
     let held = [at("2024-08-05T00:00:00Z"), at("2025-01-31T23:59:59Z")];
     let ahead = at("2031-01-01T00:00:00Z");
     let events = [quote(held[0], 1), quote(held[1], 2), quote(ahead, 3)];
     store(&pool, &events).await;
+
     make_ahead(&pool, PRICE_POINTS, at("2025-03-20T00:00:00Z"))
         .await
         .unwrap();
@@ -96,10 +102,12 @@ async fn rows_that_the_last_partition_holds_stay_where_they_are_and_far_ones_mov
 async fn two_upkeeps_at_once_do_it_once() {
     let pool = e2e::postgres::database().await.unwrap();
     let now = at("2024-03-20T10:30:00Z");
+
     let (one, other) = tokio::join!(
         make_ahead(&pool, PRICE_POINTS, now),
         make_ahead(&pool, PRICE_POINTS, now)
     );
+
     assert_eq!(one.unwrap() + other.unwrap(), 5);
     assert_contiguous(&bounds(&pool, "price_points").await);
 }
@@ -108,13 +116,15 @@ async fn two_upkeeps_at_once_do_it_once() {
 async fn writers_go_on_while_partitions_are_made() {
     let pool = e2e::postgres::database().await.unwrap();
     let start = at("2024-03-20T10:30:00Z");
+
     let stop = CancellationToken::new();
     let writer = tokio::spawn({
         let (ingest, stop) = (Ingest::new(pool.clone()), stop.clone());
         async move {
             let mut events = Vec::new();
-            // Each batch is a day later than the one before, and holds a point of the day before
-            // that.
+
+            // Each batch holds a point a day later than the batch before, and a late one from 30
+            // hours earlier.
             for number in 0.. {
                 let day = start + TimeDelta::days(number);
                 let price = u32::try_from(2 * number + 1).unwrap();
@@ -122,10 +132,12 @@ async fn writers_go_on_while_partitions_are_made() {
                     quote(day, price),
                     quote(day - TimeDelta::hours(30), price + 1),
                 ];
+
                 ingest
                     .store(&batch, &[])
                     .await
                     .expect("a batch while partitions are made");
+
                 events.extend(batch);
                 if stop.is_cancelled() {
                     return events;
@@ -134,8 +146,10 @@ async fn writers_go_on_while_partitions_are_made() {
             events
         }
     });
+
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut made = 0;
+
     for month in 0..24 {
         let now = start.checked_add_months(Months::new(month)).unwrap();
         loop {
@@ -145,8 +159,10 @@ async fn writers_go_on_while_partitions_are_made() {
             }
         }
     }
+
     stop.cancel();
     let events = writer.await.unwrap();
+
     assert!(made >= 24);
     assert_contiguous(&bounds(&pool, "price_points").await);
     assert_eq!(reference::stored(&pool).await, reference::expected(&events));

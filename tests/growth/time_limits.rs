@@ -1,4 +1,4 @@
-//! A run of upkeep ends by itself though a task of it hangs, and says which tasks found no time.
+//! A run of upkeep ends even if one of its tasks hangs, and reports the tasks that found no time.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use upkeep::time::Time;
 
 use crate::runs::{broker, event_bridge, upkeep};
 
-/// Far less than the statement would wait, and far more than the end of a run takes.
+/// Much less than the statement would wait, and much more than the end of a run takes.
 const SOON: Duration = Duration::from_secs(45);
 
 #[tokio::test]
 async fn a_run_whose_statement_is_never_answered_ends_in_time_and_names_what_was_not_done() {
     let pool = e2e::postgres::database().await.unwrap();
     let (broker, event_bridge) = (broker(), event_bridge().await);
+
     let mut holder = pool.begin().await.unwrap();
     sqlx::query("lock table polling_jobs in access exclusive mode")
         .execute(&mut *holder)

@@ -32,16 +32,18 @@ pub(crate) async fn store(pool: &PgPool, events: &[PriceEvent]) -> Stored {
     Ingest::new(pool.clone()).store(events, &[]).await.unwrap()
 }
 
-/// What upkeep does at `now`, without a failure.
+/// Runs upkeep's growth tasks at `now`, and asserts that none fails.
 pub(crate) async fn trim(pool: &PgPool, retention: &Retention, now: Timestamp) -> Trimmed {
     let (mut trimmed, mut failures) = (Trimmed::default(), Failures::default());
+
     growth::make_ahead(pool, now, &mut trimmed, &mut failures).await;
     growth::trim(pool, retention, now, &mut trimmed, &mut failures).await;
+
     assert_eq!(failures.0, []);
     trimmed
 }
 
-/// Name and bounds of each partition, in the order of time.
+/// The bounds of each partition, in the order of time.
 pub(crate) async fn bounds(pool: &PgPool, table: &str) -> Vec<String> {
     sqlx::query_scalar(
         "select replace(replace(replace(bound, ' 00:00:00+00', ''), 'FOR VALUES FROM ', ''), '''', '')
@@ -56,7 +58,7 @@ pub(crate) async fn bounds(pool: &PgPool, table: &str) -> Vec<String> {
     .unwrap()
 }
 
-/// Quote times of the points in the partition that begins at `lower`.
+/// The quote times of the points in the partition that begins at `lower`.
 pub(crate) async fn points_from(pool: &PgPool, lower: &str) -> Vec<Timestamp> {
     let name: String = sqlx::query_scalar(
         "select part.oid::regclass::text from pg_inherits join pg_class part on part.oid = inhrelid
@@ -67,6 +69,7 @@ pub(crate) async fn points_from(pool: &PgPool, lower: &str) -> Vec<Timestamp> {
     .fetch_one(pool)
     .await
     .unwrap();
+
     let select = format!("select quoted_at from {name} order by quoted_at");
     sqlx::query_scalar(sqlx::AssertSqlSafe(select))
         .fetch_all(pool)
@@ -74,14 +77,17 @@ pub(crate) async fn points_from(pool: &PgPool, lower: &str) -> Vec<Timestamp> {
         .unwrap()
 }
 
-/// The partitions leave no gap: each begins where the one before ended, and the last has no end.
+/// Asserts that the partitions leave no gap: each begins where the one before ends, and the last
+/// has no end.
 pub(crate) fn assert_contiguous(bounds: &[String]) {
     let ends: Vec<(&str, &str)> = bounds
         .iter()
         .map(|bound| bound.split_once(" TO ").unwrap())
         .collect();
+
     for pair in ends.windows(2) {
         assert_eq!(pair[0].1, pair[1].0, "{bounds:?}");
     }
+
     assert_eq!(ends.last().unwrap().1, "(MAXVALUE)");
 }

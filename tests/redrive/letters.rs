@@ -1,4 +1,4 @@
-//! Which letters are sent, and that none is sent twice.
+//! Which letters are sent back, and that none is sent twice.
 
 use redrive::Outcome;
 use redrive::letter::Unsendable;
@@ -19,10 +19,12 @@ async fn letter(world: &World, partition: i32, condition: &str, offset: i64) {
 #[tokio::test]
 async fn every_letter_is_sent_once_with_its_key_however_often_the_command_runs() {
     let world = World::new();
+
     for offset in 0..3 {
         letter(&world, 0, "RetriesExhausted", offset).await;
     }
     letter(&world, 1, "RetriesExhausted", 3).await;
+
     assert_eq!(
         world.redrive(None, false).await.0,
         Outcome {
@@ -30,6 +32,7 @@ async fn every_letter_is_sent_once_with_its_key_however_often_the_command_runs()
             ..Outcome::default()
         }
     );
+
     let records = world.records().await;
     assert_eq!(records.len(), 4);
     assert!(
@@ -61,6 +64,7 @@ async fn letters_chosen_by_reason_are_not_sent_again_with_all_the_others() {
     ]) {
         letter(&world, 0, condition, offset).await;
     }
+
     let (outcome, told) = world.redrive(Some("retriesexhausted"), false).await;
     assert_eq!(
         outcome,
@@ -74,6 +78,7 @@ async fn letters_chosen_by_reason_are_not_sent_again_with_all_the_others() {
         told.contains(&(1, Action::Sent)) && told.contains(&(2, Action::PassedOver)),
         "{told:?}"
     );
+
     let (outcome, _) = world.redrive(None, false).await;
     assert_eq!(
         outcome,
@@ -94,6 +99,7 @@ async fn letters_chosen_by_reason_are_not_sent_again_with_all_the_others() {
 async fn a_dry_run_tells_what_would_be_sent_and_changes_nothing() {
     let world = World::new();
     letter(&world, 0, "RetriesExhausted", 0).await;
+
     for _ in 0..2 {
         let (outcome, told) = world.redrive(None, true).await;
         assert_eq!(
@@ -105,6 +111,7 @@ async fn a_dry_run_tells_what_would_be_sent_and_changes_nothing() {
         );
         assert_eq!(told, [(0, Action::WouldSend)]);
     }
+
     assert_eq!(world.records().await, []);
     assert_eq!(world.redrive(None, false).await.0.sent, 1);
 }
@@ -112,21 +119,25 @@ async fn a_dry_run_tells_what_would_be_sent_and_changes_nothing() {
 #[tokio::test]
 async fn what_cannot_be_sent_is_left_and_told_by_each_run() {
     let world = World::new();
+
     let mut too_large = original(0, "");
     too_large["value"] = Value::Null;
     let mut foreign = original(1, "{}");
     foreign["topic"] = "orders".into();
+
     world
         .dead(0, &envelope("RetriesExhausted", &too_large))
         .await;
     world.dead(0, "nonsense").await;
     world.dead(0, &envelope("RetriesExhausted", &foreign)).await;
     letter(&world, 0, "RetriesExhausted", 2).await;
+
     let left = [
         (0, Action::Left(Unsendable::NoValue)),
         (1, Action::Left(Unsendable::NotALetter)),
         (2, Action::Left(Unsendable::OtherTopic)),
     ];
+
     for (sent, sent_before) in [(1, 0), (0, 1)] {
         let (outcome, told) = world.redrive(None, false).await;
         assert_eq!(
@@ -152,6 +163,7 @@ async fn a_value_that_does_not_parse_is_sent_as_it_is() {
             &envelope("RetriesExhausted", &original(0, "{\"symbol\":")),
         )
         .await;
+
     world.redrive(None, false).await;
     assert_eq!(world.records().await[0].value, b"{\"symbol\":");
 }

@@ -1,4 +1,5 @@
-//! Dead letters sent back, on librdkafka's mock broker; what they become, on a real Postgres.
+//! Dead letters are sent back on librdkafka's mock broker; what becomes of them is checked on a
+//! real Postgres.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Sent back, dead letters become the points that they would have been.
+//! Dead letters that are sent back become the points that they would have been.
 
 use averager::batch::{Batch, decode};
 use base64::Engine as _;
@@ -10,7 +10,7 @@ use shared::repository::ingest::Ingest;
 
 use crate::world::{PARTITIONS, Record, World, bare, envelope, original};
 
-/// The records as the event source mapping hands them over.
+/// The records as the event source mapping delivers them.
 fn batch(records: impl Iterator<Item = Value>) -> Batch {
     let records: Vec<Value> = records.collect();
     let event = json!({"eventSource": "aws:kafka", "records": {"price-events-0": records}});
@@ -30,8 +30,9 @@ fn as_event(record: &Record) -> Value {
 async fn dead_letters_become_the_points_they_would_have_been_though_newer_answers_came_first() {
     let pool = e2e::postgres::database().await.unwrap();
     let world = World::new();
-    // Two answers for one quote, neither with an id or a time of polling; the newer one was stored,
-    // the older one and other quotes died.
+
+    // Two answers for one quote, neither with an id or a poll time. The newer one was stored; the
+    // older one and other quotes became dead letters.
     let dead: Vec<Value> = [
         (10, 1, "99"),
         (11, 2, "150.25"),
@@ -41,10 +42,12 @@ async fn dead_letters_become_the_points_they_would_have_been_though_newer_answer
     ]
     .map(|(offset, minute, price)| original(offset, &bare(minute, price)))
     .to_vec();
+
     let stored = original(20, &bare(1, "100"));
     let ingest = Ingest::new(pool.clone());
     let first = batch([stored.clone()].into_iter());
     ingest.store(&first.events, &first.rejected).await.unwrap();
+
     for (partition, record) in (0..).zip(&dead) {
         world
             .dead(partition % 2, &envelope("RetriesExhausted", record))
@@ -60,6 +63,7 @@ async fn dead_letters_become_the_points_they_would_have_been_though_newer_answer
         (4, 1),
         "the older answer stays beaten"
     );
+
     let all = batch(dead.into_iter().chain([stored]));
     assert_eq!(
         reference::stored(&pool).await,
@@ -78,13 +82,16 @@ async fn one_symbol_keeps_to_the_partition_of_its_key() {
             )
             .await;
     }
+
     world.redrive(None, false).await;
+
     let partitions: Vec<i32> = world
         .records()
         .await
         .iter()
         .map(|record| record.partition)
         .collect();
+
     assert_eq!(partitions.len(), 4);
     assert!(
         partitions

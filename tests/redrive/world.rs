@@ -1,4 +1,4 @@
-//! A broker with a price topic and a dead-letter topic, and letters in it.
+//! A broker with a price topic and a dead-letter topic, and letters in the latter.
 
 use std::time::Duration;
 
@@ -39,16 +39,19 @@ impl World {
         let broker = MockCluster::new(1).unwrap();
         broker.create_topic("price-events", PARTITIONS, 1).unwrap();
         broker.create_topic("price-events.dlt", 2, 1).unwrap();
+
         let kafka = Kafka {
             bootstrap_servers: broker.bootstrap_servers(),
             security: KafkaSecurity::Plaintext,
             price_topic: "price-events".to_owned(),
             dead_letter_topic: "price-events.dlt".to_owned(),
         };
+
         let producer = ClientConfig::new()
             .set("bootstrap.servers", &kafka.bootstrap_servers)
             .create()
             .unwrap();
+
         Self {
             _broker: broker,
             kafka,
@@ -56,15 +59,17 @@ impl World {
         }
     }
 
-    /// Puts text on the dead-letter topic.
+    /// Appends `letter` to the dead-letter topic.
     pub(crate) async fn dead(&self, partition: i32, letter: &str) {
         let record = FutureRecord::<[u8], str>::to("price-events.dlt")
             .partition(partition)
             .payload(letter);
+
         self.producer.send(record, PATIENCE).await.unwrap();
     }
 
-    /// Runs the command's work; gives what it told about each letter, as offset and action.
+    /// Runs the command's work. Returns the outcome, and the offset and action of each reported
+    /// letter.
     pub(crate) async fn redrive(
         &self,
         reason: Option<&str>,
@@ -75,15 +80,17 @@ impl World {
             reason: reason.map(str::to_owned),
             dry_run,
         };
+
         let run = move || {
             let mut told = Told::default();
             let outcome = redrive::redrive(&options, &mut told).unwrap();
             (outcome, told.0)
         };
+
         tokio::task::spawn_blocking(run).await.unwrap()
     }
 
-    /// Everything on the price topic, partition by partition.
+    /// All records of the price topic, partition by partition.
     pub(crate) async fn records(&self) -> Vec<Record> {
         let servers = self.kafka.bootstrap_servers.clone();
         tokio::task::spawn_blocking(move || read_all(&servers))
@@ -98,8 +105,10 @@ fn read_all(servers: &str) -> Vec<Record> {
         .set("group.id", "reader")
         .create()
         .unwrap();
+
     let mut assignment = TopicPartitionList::new();
     let mut expected = 0;
+
     for partition in 0..PARTITIONS {
         let (low, high) = consumer
             .fetch_watermarks("price-events", partition, PATIENCE)
@@ -109,7 +118,9 @@ fn read_all(servers: &str) -> Vec<Record> {
             .unwrap();
         expected += usize::try_from(high - low).unwrap();
     }
+
     consumer.assign(&assignment).unwrap();
+
     let mut records = Vec::new();
     while records.len() < expected {
         let message = consumer.poll(PATIENCE).unwrap().unwrap();
@@ -121,6 +132,7 @@ fn read_all(servers: &str) -> Vec<Record> {
             value: message.payload().unwrap().to_vec(),
         });
     }
+
     records.sort_by_key(|record| (record.partition, record.offset));
     records
 }
@@ -136,7 +148,7 @@ impl Report for Told {
     fn progress(&mut self, _outcome: &Outcome) {}
 }
 
-/// Where and when the original record of a letter stood.
+/// The original record of a letter, with its place and its time.
 pub(crate) fn original(offset: i64, value: &str) -> Value {
     json!({
         "topic": "price-events", "partition": 3, "offset": offset, "timestamp": 1_710_930_605_000_i64 + offset,

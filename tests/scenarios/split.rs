@@ -114,7 +114,6 @@ async fn a_job_made_in_one_emulator_is_polled_in_another_and_averaged_in_a_third
     .await;
 
     let _averager = start(&data.path().join("averager"), &shared, &AVERAGER).await;
-
     assert!(poller.ready.url.is_empty() && api.ready.scheduler_url.is_empty());
 
     let job = api.poll(&["AAPL"], 1).await;
