@@ -1,8 +1,9 @@
-//! A function that does what its payload says: what the tests of the function host run.
+//! A function that does what its payload says, for the tests of the function host.
 //!
-//! Payloads: `{"do": "echo"}` answers itself, `"pid"` the process id, `"fail"` an error, `"exit"` ends the process,
-//! `"variable"` reads the environment variable `name`, and `"wait"` answers once the file `until` exists, having made
-//! the file `started` first. With `ECHO_INIT=exit` it ends before it asks for work; with `ECHO_HANDLES_SIGTERM=1`
+//! Payloads: `{"do": "echo"}` returns itself, `"pid"` the process id, `"fail"` an error, `"large"`
+//! 7 MB; `"exit"` ends the process, `"variable"` returns the environment variable `name`, and
+//! `"wait"` creates the file `started` and answers once the file `until` exists. With
+//! `ECHO_INIT=exit` the process ends before it requests an event. With `ECHO_HANDLES_SIGTERM=1`
 //! SIGTERM ends a wait early.
 
 use std::path::Path;
@@ -17,22 +18,26 @@ async fn main() -> Result<(), Error> {
     if variable("ECHO_INIT").as_deref() == Some("exit") {
         std::process::exit(7);
     }
+
     let terminated = CancellationToken::new();
+
     if variable("ECHO_HANDLES_SIGTERM").is_some() {
         let told = terminated.clone();
         lambda_runtime::spawn_graceful_shutdown_handler(|| async move {
             told.cancel();
-            // The answer to the request is on its way; the host ends this process when it has it.
+            // The answer to the request is being sent. The host ends this process once it has it.
             tokio::time::sleep(Duration::from_secs(60)).await;
         })
         .await;
     }
+
     lambda_runtime::run(service_fn(move |event| act(event, terminated.clone()))).await
 }
 
 async fn act(event: LambdaEvent<Value>, terminated: CancellationToken) -> Result<Value, Error> {
     let payload = event.payload;
     let text = |key: &str| payload[key].as_str().unwrap_or_default().to_owned();
+
     match text("do").as_str() {
         "pid" => Ok(json!(std::process::id())),
         "fail" => Err("asked to fail".into()),
@@ -42,6 +47,7 @@ async fn act(event: LambdaEvent<Value>, terminated: CancellationToken) -> Result
         "wait" => {
             let until = text("until");
             tokio::fs::write(text("started"), "").await?;
+
             tokio::select! {
                 () = appears(Path::new(&until)) => Ok(json!("waited")),
                 () = terminated.cancelled() => Ok(json!("terminated")),

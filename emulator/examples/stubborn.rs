@@ -1,10 +1,13 @@
-//! A function that speaks the Runtime API itself, in order to break its rules: for tests of what the host does then.
+//! A function that speaks the Runtime API itself, in order to break its rules, for tests of how the
+//! host reacts.
 //!
-//! Payloads: `{"do": "hang"}` is answered, and then the process does nothing more; `"stop"` is answered, and the process
-//! stops itself as SIGSTOP does; `"trickle"` is answered with a body that never ends; `"vanish"` is answered, and then the
-//! process asks for work, hangs up, makes the file `done` and does nothing more; `"spawn"` starts the shell script `script`, answers and goes
-//! on; `"spawn-and-exit"` starts it and ends; `"spawn-and-work"` starts it and never answers. Anything else is answered
-//! with the process id. With `STUBBORN_INIT=hang` it never asks for work.
+//! Payloads: `{"do": "hang"}` is answered, and then the process does nothing more; `"stop"` is
+//! answered, and the process stops itself with SIGSTOP; `"trickle"` is answered with a body that
+//! never ends; `"vanish"` is answered, and then the process requests an event, closes the
+//! connection, creates the file `done` and does nothing more; `"spawn"` starts the shell script
+//! `script`, answers and continues; `"spawn-and-exit"` starts it and ends; `"spawn-and-work"`
+//! starts it and never answers. Anything else is answered with the process id. With
+//! `STUBBORN_INIT=hang` the process never requests an event.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -18,27 +21,32 @@ fn main() -> io::Result<()> {
     if variable("STUBBORN_INIT") == "hang" {
         nothing_more();
     }
+
     let api = variable("AWS_LAMBDA_RUNTIME_API");
     let api = api.trim_start_matches("http://");
     let (host, base) = api
         .split_once('/')
         .expect("the host gives each instance a path");
+
     let runtime = Runtime { host, base };
     loop {
         let (request_id, payload) = runtime.next()?;
         let text = |name: &str| payload[name].as_str().unwrap_or_default();
         let what = text("do");
+
         if what.starts_with("spawn") {
-            // Nobody waits for it: it is left alone when this process ends.
+            // The child is not waited for, and outlives this process unless the host ends it.
             let _child = Command::new("sh").arg("-c").arg(text("script")).spawn()?;
             std::thread::sleep(Duration::from_millis(200));
         }
+
         match what {
             "spawn-and-exit" => std::process::exit(3),
             "spawn-and-work" => nothing_more(),
             "trickle" => runtime.trickle(&request_id)?,
             _ => runtime.answer(&request_id)?,
         }
+
         match what {
             "hang" => nothing_more(),
             "stop" => raise(Signal::SIGSTOP)?,
@@ -54,7 +62,7 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// The Runtime API, one connection for each request.
+/// The Runtime API, with one connection for each request.
 struct Runtime<'a> {
     host: &'a str,
     base: &'a str,
@@ -64,24 +72,29 @@ impl Runtime<'_> {
     fn ask(&self, connection: &str) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(self.host)?;
         let Self { host, base } = self;
+
         write!(
             stream,
             "GET /{base}/2018-06-01/runtime/invocation/next HTTP/1.1\r\nhost: {host}\r\nconnection: {connection}\r\n\r\n"
         )?;
+
         Ok(stream)
     }
 
     fn next(&self) -> io::Result<(String, Value)> {
         let mut stream = BufReader::new(self.ask("close")?);
         let (mut request_id, mut line) = (String::new(), String::new());
+
         while stream.read_line(&mut line)? > 2 {
             if let Some(id) = line.strip_prefix("lambda-runtime-aws-request-id: ") {
                 id.trim().clone_into(&mut request_id);
             }
             line.clear();
         }
+
         let mut payload = Vec::new();
         stream.read_to_end(&mut payload)?;
+
         Ok((
             request_id,
             serde_json::from_slice(&payload).unwrap_or_default(),
@@ -91,11 +104,13 @@ impl Runtime<'_> {
     fn respond(&self, request_id: &str, length: usize, body: &str) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(self.host)?;
         let Self { host, base } = self;
+
         write!(
             stream,
             "POST /{base}/2018-06-01/runtime/invocation/{request_id}/response HTTP/1.1\r\nhost: {host}\r\n\
              connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
         )?;
+
         Ok(stream)
     }
 

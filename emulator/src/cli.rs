@@ -24,7 +24,8 @@ Examples:
 
 The variables that the functions understand (see .env.example) are passed on to them.";
 
-/// Runs the whole pipeline on this machine: Postgres, a broker, the functions, and what AWS would put around them.
+/// Runs the whole pipeline on this machine: Postgres, a broker, the functions, and the services
+/// that AWS would provide around them.
 #[derive(Debug, Parser)]
 #[command(name = "emulator", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -34,57 +35,61 @@ pub(crate) struct Cli {
     pub(crate) stack: StackArguments,
 }
 
-/// What else the emulator does than running the whole stack.
+/// What the emulator runs in place of the whole stack.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Starts only the emulator's own PostgreSQL, for tests and for a look at the data
+    /// Starts only the emulator's own PostgreSQL, for tests and to look at the data
     Postgres(PostgresArguments),
-    /// Tells how the emulator that uses a data directory is, by its exit status too: for container health checks
+    /// Reports whether the emulator that uses a data directory works, also by its exit status: for
+    /// container health checks
     Health(HealthArguments),
 }
 
-/// How the whole stack is to run.
+/// How to run the whole stack.
 #[derive(Debug, Args)]
 pub(crate) struct StackArguments {
     /// Port of the HTTP API; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
     pub(crate) port: u16,
-    /// Address of the HTTP API; any other than loopback opens it to the network, without authentication
+    /// Address of the HTTP API; any address other than loopback opens it to the network, without
+    /// authentication
     #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
     pub(crate) listen: IpAddr,
-    /// Wiring of the functions [default: template.yaml of the project]
+    /// Template that declares the functions' wiring [default: template.yaml of the project]
     #[arg(long, value_name = "FILE")]
     pub(crate) template: Option<PathBuf>,
-    /// Takes the function binaries from here instead of building them: what cargo or cargo-lambda built
+    /// Takes the function binaries from this directory instead of building them: built by cargo or
+    /// cargo-lambda
     #[arg(long, value_name = "DIR")]
     pub(crate) bin_dir: Option<PathBuf>,
-    /// Runs only these functions (api, poller, averager, upkeep; a comma between two) and what stands around them; the
-    /// others run in other emulators, on the same Postgres and Kafka
+    /// Runs only these functions (api, poller, averager, upkeep; separated by commas) and the parts
+    /// around them; the others run in other emulators, on the same Postgres and Kafka
     #[arg(long, value_name = "FUNCTIONS", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// Starts no functions, but invokes those of the host at this address: `cargo lambda watch`, or another emulator's
-    /// Invoke API
+    /// Starts no functions, but invokes those of the host at this address: `cargo lambda watch`, or
+    /// another emulator's Invoke API
     #[arg(long, value_name = "URL", value_parser = remote_host::address, conflicts_with = "bin_dir")]
     pub(crate) functions: Option<Url>,
-    /// Where the scheduler's API listens, for other emulators; port 0 takes that of the last start, or a free one
+    /// Address of the scheduler's API, for other emulators; port 0 takes that of the last start, or
+    /// a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     pub(crate) scheduler_listen: SocketAddr,
-    /// Where Lambda's Invoke API listens; port 0 takes that of the last start, or a free one
+    /// Address of Lambda's Invoke API; port 0 takes that of the last start, or a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     pub(crate) invoke_listen: SocketAddr,
-    /// A host besides this machine's own names that requests may name in their Host header, without port (may be given
-    /// more than once; * allows all): pages of other sites are kept out by it
+    /// A host, without port, that requests may name in their Host header besides this machine's own
+    /// names (may be repeated; * allows all): it keeps pages of other sites out
     #[arg(long = "allowed-host", value_name = "HOST", value_parser = allowed_host)]
     pub(crate) allowed_hosts: Vec<String>,
-    /// Which broker to run, unless the environment names one: the embedded one forgets what was not yet processed
-    /// when it stops; Apache Kafka keeps it, and needs Java and Maven
+    /// Broker to run, unless the environment names one: the embedded one loses events that are not
+    /// yet processed when it stops; Apache Kafka keeps them, and needs Java and Maven
     #[arg(long, value_enum, default_value_t = BrokerKind::Embedded, value_name = "WHICH")]
     pub(crate) broker: BrokerKind,
     #[command(flatten)]
     pub(crate) common: CommonArguments,
 }
 
-/// How the emulator's own PostgreSQL is to run.
+/// How to run the emulator's own PostgreSQL.
 #[derive(Debug, Args)]
 pub(crate) struct PostgresArguments {
     /// Port of PostgreSQL [default: the one of the last start, or a free one]
@@ -94,30 +99,32 @@ pub(crate) struct PostgresArguments {
     pub(crate) common: CommonArguments,
 }
 
-/// Which emulator is asked after its health.
+/// The emulator whose health is reported.
 #[derive(Debug, Args)]
 pub(crate) struct HealthArguments {
-    /// The data directory of the emulator that is asked after [default: .data in the project]
+    /// Data directory of the emulator [default: .data in the project]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
 }
 
-/// What both ways of running have.
+/// The arguments that both ways of running have in common.
 #[derive(Debug, Args)]
 pub(crate) struct CommonArguments {
-    /// Where everything is kept [default: .data in the project]
+    /// Directory in which everything is kept [default: .data in the project]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Starts afresh: deletes all prices, jobs and schedules in the data directory
+    /// Starts from scratch: deletes all prices, jobs and schedules in the data directory
     #[arg(long)]
     pub(crate) fresh: bool,
-    /// Which PostgreSQL to run: one found on this machine, or one fetched from Maven Central [default: found, else fetched]
+    /// PostgreSQL to run: one found on this machine, or one fetched from Maven Central [default:
+    /// found, otherwise fetched]
     #[arg(long, value_enum, value_name = "WHICH")]
     pub(crate) postgres: Option<PostgresSource>,
-    /// How to tell what happens [default: text on a terminal, else JSON lines]
+    /// Format of the output [default: text on a terminal, otherwise JSON lines]
     #[arg(long, value_enum)]
     pub(crate) output: Option<OutputFormat>,
-    /// Tells the database's URL with its password once everything is ready: for programs that connect to it
+    /// Prints the database's URL with its password once everything is ready, for programs that
+    /// connect to it
     #[arg(long)]
     pub(crate) show_passwords: bool,
     /// Stops when standard input closes, as well as by Ctrl-C or SIGTERM
@@ -134,7 +141,7 @@ pub(crate) enum BrokerKind {
     Kafka,
 }
 
-/// Where the emulator's own PostgreSQL comes from.
+/// The origin of the emulator's own PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PostgresSource {
     /// 15 or newer, on PATH or in /usr/lib/postgresql
@@ -143,7 +150,7 @@ pub(crate) enum PostgresSource {
     Fetched,
 }
 
-/// The form of what is printed on standard output.
+/// The format of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
     /// For people
@@ -177,6 +184,7 @@ mod tests {
             (cli.stack.listen.to_string(), cli.stack.port),
             ("127.0.0.1".to_owned(), 8080)
         );
+
         assert!(!cli.stack.common.fresh);
         assert_eq!(cli.stack.broker, BrokerKind::Embedded);
     }
@@ -193,10 +201,12 @@ mod tests {
             "--postgres",
             "fetched",
         ];
+
         let Some(Command::Postgres(postgres)) = Cli::try_parse_from(arguments).unwrap().command
         else {
             panic!("not the postgres command");
         };
+
         assert_eq!(postgres.port, Some(5544));
         assert_eq!(postgres.common.data_dir, Some(PathBuf::from("/tmp/d")));
         assert_eq!(postgres.common.postgres, Some(PostgresSource::Fetched));

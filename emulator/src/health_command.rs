@@ -1,5 +1,5 @@
-//! `emulator health`: whether the emulator on a data directory works, for people and for health checks in containers that
-//! have no other program to ask it.
+//! `emulator health`: whether the emulator that uses a data directory works, for people and for
+//! health checks in containers, which may have no other program to ask it.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
@@ -17,20 +17,24 @@ use crate::health_note::HealthNote;
 /// Longer than the api takes for its own checks.
 const PATIENCE: Duration = Duration::from_secs(12);
 
-/// Tells how it goes, in words on a terminal, else as JSON. Succeeds if the emulator is ready, its API, where it has one,
-/// says that it works, and events are being averaged.
+/// Prints the emulator's health, as text on a terminal and as JSON otherwise. Succeeds if the
+/// emulator is ready, its API (if it has one) reports that it works, and events are being averaged.
 pub(crate) async fn run(arguments: &HealthArguments) -> anyhow::Result<()> {
     let path = data_directory::chosen(arguments.data_dir.as_deref())?;
     let gateway = data_directory::noted_as_ready(&path)
         .with_context(|| format!("no emulator that is ready uses {}", path.display()))?;
+
     let (now, mut troubles) = (Utc::now(), Vec::new());
+
     let note = HealthNote::read(&path).with_context(|| {
         format!(
             "{} does not tell of the event source mappings",
             path.display()
         )
     })?;
+
     troubles.extend(note.troubles(now));
+
     let api = if gateway.is_empty() {
         None
     } else {
@@ -49,8 +53,10 @@ pub(crate) async fn run(arguments: &HealthArguments) -> anyhow::Result<()> {
             json!({"status": status, "troubles": troubles, "api": api, "event_source_mappings": mappings})
         )
     };
-    // A reader that went away still gets the exit status.
+
+    // If the reader is gone, the exit status still reports the health.
     let _gone = std::io::stdout().write_all(told.as_bytes());
+
     anyhow::ensure!(troubles.is_empty(), "{}", troubles.join("; "));
     Ok(())
 }
@@ -60,20 +66,23 @@ fn trouble(troubles: &mut Vec<String>, trouble: String) -> Value {
     Value::Null
 }
 
-/// What the API says of itself.
+/// The API's report on its own health.
 async fn ask(gateway: &str) -> anyhow::Result<Value> {
     let client = reqwest::Client::builder()
         .no_proxy()
         .timeout(PATIENCE)
         .build()?;
+
     let url = format!("{gateway}/health");
     let response = client
         .get(&url)
         .send()
         .await
         .with_context(|| format!("{url} does not answer"))?;
+
     let status = response.status();
     let text = response.text().await.unwrap_or_default();
+
     anyhow::ensure!(status.is_success(), "{url} answers {status}: {text}");
     Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
 }
@@ -86,6 +95,7 @@ fn in_words(api: Option<&Value>, mappings: &[Report], now: DateTime<Utc>) -> Str
         mapping_in_words(&mut words, mapping, now);
         last_errors_in_words(&mut words, mapping, now);
     }
+
     words
 }
 
@@ -179,12 +189,15 @@ mod tests {
             "last_failure": {"at": "2026-01-01T11:59:55Z", "partition": 3, "reason": "Unhandled"},
             "last_kafka_error": null,
         });
+
         let api = json!({"status": "degraded", "checks": {
             "jobs": {"status": "degraded", "detail": "1 job is overdue, and not being polled", "stalled": 1},
             "kafka": {"status": "ok"},
             "upkeep": {"status": "degraded", "detail": "has not succeeded for 31 minutes"},
         }});
+
         let words = in_words(Some(&api), &[serde_json::from_value(report).unwrap()], now);
+
         let expected = "\
 The API says: degraded.
   jobs is degraded: 1 job is overdue, and not being polled.
@@ -196,6 +209,7 @@ price-events is read for averager (group averager): 2 partitions here, 8 records
   The reader last ended 60 s ago: a panic.
   Records last failed 5 s ago, in partition 3: Unhandled.
 ";
+
         assert_eq!(words, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! The environment, read once: nothing else in the emulator looks at it.
+//! The environment, read once. No other module of the emulator reads it.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use reqwest::Url;
 use crate::database_url::{USUAL_NAME, url_at};
 use crate::visitors::AllowedHosts;
 
-/// Variables that the functions understand beyond those that the template names.
+/// Variables that the functions understand, besides those that the template names.
 const PASSED_ON: [&str; 18] = [
     "KAFKA_PRICE_TOPIC",
     "KAFKA_DEAD_LETTER_TOPIC",
@@ -37,7 +37,7 @@ pub(crate) struct InvalidVariable {
     expected: &'static str,
 }
 
-/// What the environment says.
+/// The emulator's settings, from the environment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     /// A Postgres of the user's own, from `DATABASE_URL` or `POSTGRES_HOST`.
@@ -54,14 +54,14 @@ pub(crate) struct Settings {
     pub(crate) log_filter: Option<String>,
     /// Directories with programs, from `PATH`.
     pub(crate) program_directories: Vec<std::path::PathBuf>,
-    /// Where fetched programs are kept: `XDG_CACHE_HOME`, or `.cache` in `HOME`.
+    /// The directory for fetched programs: `XDG_CACHE_HOME`, or `.cache` in `HOME`.
     pub(crate) cache_directory: Option<std::path::PathBuf>,
     /// The cargo that runs this emulator.
     pub(crate) cargo: String,
     variables: BTreeMap<String, String>,
 }
 
-/// What `POSTGRES_USER`, `POSTGRES_PASSWORD` and `POSTGRES_DB` say.
+/// The values of `POSTGRES_USER`, `POSTGRES_PASSWORD` and `POSTGRES_DB`.
 #[derive(Clone, Default)]
 pub(crate) struct PostgresIdentity {
     pub(crate) role: Option<String>,
@@ -78,7 +78,7 @@ impl std::fmt::Debug for PostgresIdentity {
     }
 }
 
-/// What a value is expected to be, in words, and whether it is.
+/// A variable, the expected value in words, and the function that accepts it.
 type Rule = (&'static str, &'static str, fn(&str) -> bool);
 
 /// The variables whose values are checked before anything starts.
@@ -117,11 +117,12 @@ const RULES: [Rule; 9] = [
     ),
     ("POSTGRES_PASSWORD", "a password on one line", is_one_line),
 ];
-/// What a topic's name must be.
+
+/// The rule for a topic's name, in words.
 const TOPIC: &str = "a topic name: letters, digits, '.', '_' and '-'";
 
 impl Settings {
-    /// Reads the process's environment. Variables that are not UTF-8 count as not set.
+    /// Reads the process's environment. Variables that are not UTF-8 count as unset.
     pub(crate) fn from_environment() -> Result<Self, InvalidVariable> {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -129,7 +130,7 @@ impl Settings {
         Self::read(variables)
     }
 
-    /// Reads `variables`; one that is empty counts as not set.
+    /// Reads `variables`. Empty ones count as unset.
     pub(crate) fn read(mut variables: BTreeMap<String, String>) -> Result<Self, InvalidVariable> {
         variables.retain(|_, value| !value.trim().is_empty());
         let get = |name: &str| variables.get(name).cloned();
@@ -164,7 +165,8 @@ impl Settings {
         })
     }
 
-    /// The template's parameters, by name: `PollingInterval` is what `POLLING_INTERVAL` says.
+    /// The values for the template's parameters, by name: `PollingInterval` has the value of
+    /// `POLLING_INTERVAL`.
     pub(crate) fn template_parameters(&self) -> BTreeMap<String, String> {
         self.variables
             .iter()
@@ -172,7 +174,8 @@ impl Settings {
             .collect()
     }
 
-    /// What the user has set of the variables that functions understand: the usual ones and those `named`.
+    /// The variables that the user has set, out of those that functions understand and those
+    /// `named`.
     pub(crate) fn passed_on<'a>(
         &self,
         named: impl IntoIterator<Item = &'a str>,
@@ -213,6 +216,7 @@ fn check(
 
 fn database_url(value: Option<&str>) -> Result<Option<Url>, InvalidVariable> {
     let Some(value) = value else { return Ok(None) };
+
     Url::parse(value)
         .ok()
         .filter(|url| matches!(url.scheme(), "postgres" | "postgresql"))
@@ -227,20 +231,23 @@ fn allowed_hosts(value: Option<&str>) -> Result<AllowedHosts, InvalidVariable> {
     let hosts = value
         .into_iter()
         .flat_map(|hosts| hosts.split(',').map(str::trim));
+
     AllowedHosts::read(hosts).ok_or(InvalidVariable {
         variable: "EMULATOR_ALLOWED_HOSTS",
         expected: "hosts without scheme and port, with commas between them, or * for all",
     })
 }
 
-/// The database on the server that `POSTGRES_HOST` names. Unlike a URL put together by docker-compose it can have any
-/// password.
+/// The database on the server that `POSTGRES_HOST` names. Its password may contain any character,
+/// which a URL put together in docker-compose does not allow.
 fn database_at_host(get: impl Fn(&str) -> Option<String>) -> Result<Option<Url>, InvalidVariable> {
     let Some(host) = get("POSTGRES_HOST") else {
         return Ok(None);
     };
+
     let name = |variable| get(variable).unwrap_or_else(|| USUAL_NAME.to_owned());
     let password = get("POSTGRES_PASSWORD");
+
     url_at(
         &host,
         &name("POSTGRES_USER"),
@@ -331,6 +338,7 @@ mod tests {
                 message.starts_with(&format!("{variable} must be ")),
                 "{message}"
             );
+
             assert!(!message.contains("secret"), "{message}");
             assert_eq!(message.lines().count(), 1);
         }
@@ -343,24 +351,29 @@ mod tests {
             ("POSTGRES_PASSWORD", "p@ss/w:rd?#%"),
         ])
         .unwrap();
+
         let url = settings.database_url.unwrap();
         assert_eq!(
             url.as_str(),
             "postgres://market:p%40ss%2Fw%3Ard%3F%23%25@postgres/market"
         );
+
         let named = [
             ("POSTGRES_HOST", "db:5433"),
             ("POSTGRES_USER", "me"),
             ("POSTGRES_DB", "a/b"),
         ];
+
         assert_eq!(
             read(&named).unwrap().database_url.unwrap().as_str(),
             "postgres://me@db:5433/a%2Fb"
         );
+
         let both = [
             ("POSTGRES_HOST", "db"),
             ("DATABASE_URL", "postgres://you@there/prices"),
         ];
+
         assert_eq!(
             read(&both).unwrap().database_url.unwrap().as_str(),
             "postgres://you@there/prices"
@@ -393,6 +406,7 @@ mod tests {
             ("SECRET", "2"),
         ])
         .unwrap();
+
         let names: Vec<_> = settings.passed_on(["OWN"]).into_keys().collect();
         assert_eq!(names, ["OWN", "YAHOO_BASE_URL"]);
     }

@@ -1,4 +1,4 @@
-//! What brings work to the functions: the gateway, the scheduler, the event source mappings.
+//! The sources of work for the functions: the gateway, the scheduler, the event source mappings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +22,13 @@ use crate::scheduler::{DeclaredSchedule, Scheduler, SchedulerSettings};
 use crate::template::Template;
 use crate::{event_source_mapping, gateway, invoke_api};
 
-/// A mapping that takes longer to join its group goes on joining while everything else is ready.
+/// How long the start waits for the mappings to join their groups. One that takes longer joins
+/// while everything else is ready.
 const JOINING: Duration = Duration::from_secs(20);
 
 impl Stack {
-    /// Serves the parts that have a port; nothing fires before [`Self::run_schedules`].
+    /// Serves the gateway and the scheduler's API. No schedule fires before
+    /// [`Self::run_schedules`].
     pub(super) fn serve(
         &self,
         listeners: &mut Listeners,
@@ -37,6 +39,7 @@ impl Stack {
         if let Some(listener) = listeners.gateway.take() {
             self.serve_gateway(listener, template, invoker);
         }
+
         let scheduler = listeners.scheduler.take();
         scheduler
             .map(|listener| self.serve_scheduler(listener, data, template, invoker))
@@ -51,6 +54,7 @@ impl Stack {
     ) {
         let (functions, invoker) = (template.functions.clone(), Arc::clone(invoker));
         let (stop, allowed_hosts) = (self.no_new_work.clone(), self.allowed_hosts.clone());
+
         self.sources.spawn(async move {
             let served = invoke_api::serve(listener, &allowed_hosts, &functions, invoker, stop);
             if let Err(error) = served.await {
@@ -68,6 +72,7 @@ impl Stack {
         let routes = template.http_routes.clone();
         let stop = self.no_new_work.clone();
         let (allowed_hosts, invoker) = (self.allowed_hosts.clone(), Arc::clone(invoker));
+
         self.sources.spawn(async move {
             let served = gateway::serve(listener, &allowed_hosts, routes, invoker, stop);
             if let Err(error) = served.await {
@@ -90,19 +95,23 @@ impl Stack {
             .iter()
             .map(|function| (function.name.clone(), Retries::from(function)))
             .collect();
+
         let scheduler = Scheduler::open(settings, Arc::clone(invoker))?;
+
         let stop = self.no_new_work.clone().cancelled_owned();
         let visitors = self.allowed_hosts.at(listener.local_addr()?);
         let api = axum::serve(listener, scheduler.router(visitors)).with_graceful_shutdown(stop);
+
         self.sources.spawn(async move {
             if let Err(error) = api.await {
                 tracing::error!("the scheduler's API failed: {error}");
             }
         });
+
         Ok(scheduler)
     }
 
-    /// Declares the template's schedules, and fires from now on.
+    /// Declares the template's schedules. Schedules fire from now on.
     pub(super) fn run_schedules(
         &self,
         template: &Template,
@@ -111,6 +120,7 @@ impl Stack {
         let Some(scheduler) = scheduler else {
             return Ok(());
         };
+
         for schedule in &template.schedules {
             scheduler.ensure(DeclaredSchedule {
                 name: schedule.name.clone(),
@@ -119,11 +129,12 @@ impl Stack {
                 input: schedule.input.clone(),
             })?;
         }
+
         self.sources.spawn(scheduler.run(self.no_new_work.clone()));
         Ok(())
     }
 
-    /// Starts the mappings and waits until they read, or for a while.
+    /// Starts the mappings, and waits up to [`JOINING`] until all of them read their topic.
     pub(super) async fn map_event_sources(
         &self,
         template: &Template,
@@ -134,7 +145,8 @@ impl Stack {
         let embedded = self.broker.as_ref().is_some_and(Broker::has_topics);
         let reader = Reader {
             bootstrap_servers: addresses.bootstrap_servers.clone(),
-            // A broker that ends with this emulator never sees it again.
+            // An embedded broker forgets its groups when this emulator ends, so no name is needed
+            // to return to them.
             member: if embedded {
                 None
             } else {
@@ -142,12 +154,14 @@ impl Stack {
             },
             concurrency: event_source_mapping::concurrency(),
         };
+
         let (mut joined, mut statuses) = (Vec::new(), Vec::new());
         for mapping in &template.event_source_mappings {
             let (ready, reads) = oneshot::channel();
             joined.push(reads);
             let status = Arc::new(Status::new(mapping));
             statuses.push(Arc::clone(&status));
+
             let run = event_source_mapping::run(
                 mapping.clone(),
                 reader.clone(),
@@ -158,8 +172,11 @@ impl Stack {
             );
             self.sources.spawn(run);
         }
+
+        // Before everything is announced as ready: `emulator health` fails without a first note.
         let note = NoteKeeper::start(data.path(), statuses).await;
         self.sources.spawn(note.run(self.no_new_work.clone()));
+
         if timeout(JOINING, futures::future::join_all(joined))
             .await
             .is_err()
@@ -170,7 +187,7 @@ impl Stack {
         }
     }
 
-    /// The table of what runs and where.
+    /// Announces the parts that run, with their addresses.
     pub(super) fn tell_what_runs(
         &self,
         template: &Template,
@@ -195,6 +212,7 @@ impl Stack {
                 "yours, from AWS_ENDPOINT_URL_SCHEDULER",
             );
         }
+
         for mapping in &template.event_source_mappings {
             let detail = format!("group {}, to {}", mapping.consumer_group, mapping.function);
             tell(
@@ -203,6 +221,7 @@ impl Stack {
                 &detail,
             );
         }
+
         if let Some(gateway) = &addresses.gateway {
             tell("gateway", gateway, "the HTTP API");
         }
