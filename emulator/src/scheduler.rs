@@ -1,9 +1,9 @@
-//! EventBridge Scheduler on one machine: its REST API, and it fires.
+//! EventBridge Scheduler on one machine: its REST API, and the firing of schedules.
 //!
-//! Schedules are kept on disk, together with the newest firing of each that was answered without
-//! error. At start the newest firing that fell due after that one is delivered, once; older ones
-//! are dropped. A firing is delivered as Lambda's asynchronous invocation does it: tried again
-//! after an error, without holding up later firings.
+//! Schedules are kept on disk, each with its newest firing that was answered without error. At the
+//! start, the newest firing that has fallen due since then is delivered once; older ones are
+//! dropped. A firing is delivered like an asynchronous invocation of Lambda: it is retried after an
+//! error, without holding up later firings.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -41,24 +41,23 @@ use schedule::{
 };
 use store::Store;
 
-/// What the scheduler is told at its start.
+/// The settings of a scheduler.
 #[derive(Clone, Debug)]
 pub(crate) struct SchedulerSettings {
-    /// Holds the schedules, a directory per group.
+    /// Contains the schedules, in one directory per group.
     pub(crate) directory: PathBuf,
-    /// Groups that exist from the start, beside `default`.
+    /// Groups that exist from the start, besides `default`.
     pub(crate) groups: Vec<String>,
-    /// How firings are tried again, by function name.
+    /// How firings are retried, by function name.
     pub(crate) retries: BTreeMap<String, Retries>,
-    /// Region and account that ARNs name.
+    /// Region and account that appear in ARNs.
     pub(crate) account: Account,
-    /// Waits before the second attempt of a firing that was answered with an error, and before the
-    /// third.
+    /// Waits before the second and the third attempt of a firing that was answered with an error.
     pub(crate) retry_waits: [Duration; 2],
 }
 
 impl SchedulerSettings {
-    /// AWS's own figures, with schedules kept in `directory`.
+    /// Settings with AWS's own values, and with schedules in `directory`.
     pub(crate) fn new(directory: PathBuf) -> Self {
         let account = Account {
             region: "us-east-1".to_owned(),
@@ -77,7 +76,7 @@ impl SchedulerSettings {
 /// Region and account id.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
-    /// Such as `us-east-1`.
+    /// For example `us-east-1`.
     pub(crate) region: String,
     /// Twelve digits.
     pub(crate) id: String,
@@ -104,7 +103,7 @@ impl Account {
 pub(crate) struct DeclaredSchedule {
     /// Its name, in the group `default`.
     pub(crate) name: String,
-    /// Such as `rate(10 minutes)`.
+    /// For example `rate(10 minutes)`.
     pub(crate) expression: String,
     /// Name of the function to invoke.
     pub(crate) function: String,
@@ -117,7 +116,7 @@ pub(crate) struct DeclaredSchedule {
 pub(crate) struct Scheduler {
     book: Mutex<Book>,
     store: Mutex<Store>,
-    /// Told when a schedule was added or changed, so that the next firing is found anew.
+    /// Notified when a schedule was added or changed, so that the next instant is computed again.
     changed: Notify,
     clock: Arc<dyn Clock>,
     invoker: Arc<dyn Invoker>,
@@ -127,7 +126,7 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    /// Reads what is stored, and makes the groups that are missing.
+    /// Reads the stored schedules, and creates the groups that are missing.
     pub(crate) fn open(
         settings: SchedulerSettings,
         invoker: Arc<dyn Invoker>,
@@ -142,12 +141,14 @@ impl Scheduler {
     ) -> anyhow::Result<Arc<Self>> {
         let store = Store::open(settings.directory)?;
         let mut book = Book::default();
+
         for (group, schedules) in store.load()? {
             book.groups.insert(group.name.clone(), group);
             schedules
                 .into_iter()
                 .for_each(|schedule| book.restore(schedule));
         }
+
         for name in std::iter::once(DEFAULT_GROUP.to_owned()).chain(settings.groups) {
             if let Entry::Vacant(missing) = book.groups.entry(name) {
                 let group = Group {
@@ -161,6 +162,7 @@ impl Scheduler {
                 missing.insert(group);
             }
         }
+
         Ok(Arc::new(Self {
             book: Mutex::new(book),
             store: Mutex::new(store),
@@ -173,17 +175,17 @@ impl Scheduler {
         }))
     }
 
-    /// EventBridge Scheduler's REST API, for these visitors.
+    /// Returns EventBridge Scheduler's REST API, for these visitors.
     pub(crate) fn router(self: &Arc<Self>, visitors: Visitors) -> axum::Router {
         api::router(Arc::clone(self), visitors)
     }
 
-    /// Fires until stopped; then waits until what is in flight is answered, and stores it.
+    /// Fires until stopped, then waits until the firings in flight are answered, and stores that.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         firing::run(self, stop).await;
     }
 
-    /// Makes a schedule that the template declares, or brings it up to date, keeping what it fired.
+    /// Creates a schedule that the template declares, or updates it and keeps its history.
     pub(crate) fn ensure(&self, declared: DeclaredSchedule) -> anyhow::Result<()> {
         let Account { region, id } = &self.account;
         let definition = Definition {
@@ -210,6 +212,7 @@ impl Scheduler {
                 dead_letter_config: None,
             },
         };
+
         let key = Key {
             group: DEFAULT_GROUP.to_owned(),
             name: declared.name,

@@ -22,7 +22,7 @@ mod admission;
 mod groups;
 mod listing;
 
-/// Largest request body: a target's largest input, escaped, and the rest.
+/// Largest request body: a target's largest input, escaped, and the other members.
 const LARGEST_BODY: usize = 1024 * 1024;
 
 type Answer = Result<Json<Value>, Refusal>;
@@ -35,6 +35,7 @@ pub(super) fn router(scheduler: Arc<Scheduler>, visitors: Visitors) -> Router {
     let group = get(groups::get_group)
         .post(groups::create_group)
         .delete(groups::delete_group);
+
     Router::new()
         .route("/schedules", get(listing::list_schedules))
         .route("/schedules/{name}", schedule)
@@ -47,7 +48,7 @@ pub(super) fn router(scheduler: Arc<Scheduler>, visitors: Visitors) -> Router {
         .with_state(scheduler)
 }
 
-/// The members of a request that are no part of the definition.
+/// The members of a request outside the definition.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Envelope {
@@ -74,9 +75,11 @@ async fn create_schedule(
         },
         definition,
     ) = read_definition(body)?;
+
     let arn = scheduler
         .create(key(name, group_name), definition, client_token)
         .await?;
+
     Ok(Json(json!({ "ScheduleArn": arn })))
 }
 
@@ -96,6 +99,7 @@ async fn get_schedule(
     Query(query): Query<KeyQuery>,
 ) -> Answer {
     let schedule = scheduler.get(&key(name, query.group_name))?;
+
     let mut answer = json!(schedule);
     if let Value::Object(members) = &mut answer {
         for own in ["Activated", "Answered", "ClientToken"] {
@@ -106,6 +110,7 @@ async fn get_schedule(
             scheduler.account.schedule_arn(&schedule.key).into(),
         );
     }
+
     Ok(Json(answer))
 }
 
@@ -132,12 +137,13 @@ fn read_definition(body: Result<Bytes, BytesRejection>) -> Result<(Envelope, Def
     Ok((member(value.clone())?, member(value)?))
 }
 
-/// The body as an object whose members are all set: null means absent.
+/// Reads the body as an object without nulls: a member that is null counts as absent.
 fn read_json(body: Result<Bytes, BytesRejection>) -> Result<Value, Refusal> {
     let body = body.map_err(|error| Refusal::Validation(error.body_text()))?;
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
     let mut value =
         serde_json::from_slice(text).map_err(|error| Refusal::Validation(error.to_string()))?;
+
     drop_nulls(&mut value);
     Ok(value)
 }

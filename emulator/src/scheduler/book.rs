@@ -12,8 +12,8 @@ use super::schedule::{ActionAfterCompletion, Definition, Key, Schedule, Schedule
 
 /// Most schedules that the emulator keeps.
 const MOST_SCHEDULES: usize = 100_000;
-/// Deletions remembered, so that a repeated request with the same token is answered as the first
-/// was.
+/// Deletions that are remembered, so that a request repeated with the same token gets the same
+/// answer.
 const DELETIONS_REMEMBERED: usize = 1_000;
 
 /// A schedule group.
@@ -31,7 +31,7 @@ pub(crate) struct Group {
 struct Entry {
     schedule: Schedule,
     timing: Timing,
-    /// The newest instant that was fired or passed over since the emulator started.
+    /// The newest instant that was taken or skipped. After a start, the newest answered one.
     fired: Option<Timestamp>,
     deleted: CancellationToken,
 }
@@ -44,7 +44,7 @@ pub(super) struct Firing {
     pub(super) target: ScheduleTarget,
     /// Cancelled when the schedule is deleted.
     pub(super) deleted: CancellationToken,
-    /// The instant that was taken before this one.
+    /// The value of the entry's `fired` before this instant was taken.
     before: Option<Timestamp>,
 }
 
@@ -57,8 +57,8 @@ pub(super) struct Book {
 }
 
 impl Book {
-    /// Takes in a schedule that was stored. What fell due after its newest answered firing is due
-    /// now.
+    /// Adds a schedule that was stored. If an instant has fallen due since its newest answered
+    /// firing, the newest such instant is due now.
     pub(super) fn restore(&mut self, schedule: Schedule) {
         match schedule.timing() {
             Ok(timing) => {
@@ -83,7 +83,7 @@ impl Book {
         self.entries.get(key).map(|entry| &entry.schedule)
     }
 
-    /// All schedules, by group and name.
+    /// Returns all schedules, by group and name.
     pub(super) fn schedules(&self) -> impl Iterator<Item = &Schedule> {
         self.entries.values().map(|entry| &entry.schedule)
     }
@@ -96,9 +96,10 @@ impl Book {
         }
     }
 
-    /// Adds a schedule; the same request with the same token changes nothing and succeeds again.
+    /// Adds a schedule. The same request with the same token succeeds again and changes nothing.
     pub(super) fn create(&mut self, schedule: Schedule) -> Result<(), Refusal> {
         self.require_group(&schedule.key.group)?;
+
         if let Some(Entry {
             schedule: present, ..
         }) = self.entries.get(&schedule.key)
@@ -112,16 +113,18 @@ impl Book {
                 Err(Refusal::Conflict(format!("Schedule {}", schedule.key.name)))
             };
         }
+
         if self.entries.len() >= MOST_SCHEDULES {
             return Err(Refusal::QuotaExceeded(format!(
                 "There are {MOST_SCHEDULES} schedules already."
             )));
         }
+
         let timing = schedule
             .timing()
             .map_err(|error| Refusal::Validation(error.to_string()))?;
-        // A moment that is past already never comes, beyond the minute that EventBridge may be
-        // late.
+
+        // A moment in the past never comes, except within the minute that EventBridge may be late.
         let fired = match timing.expression {
             Expression::At(moment)
                 if moment < schedule.creation_date - chrono::TimeDelta::minutes(1) =>
@@ -130,6 +133,7 @@ impl Book {
             }
             _ => None,
         };
+
         let deleted = CancellationToken::new();
         self.entries.insert(
             schedule.key.clone(),
@@ -140,11 +144,12 @@ impl Book {
                 deleted,
             },
         );
+
         Ok(())
     }
 
-    /// Replaces a schedule's definition, keeping its history. A rate without a start date begins
-    /// anew only when its timing changes.
+    /// Replaces a schedule's definition and keeps its history. A rate without a start date begins
+    /// again only if its timing changes or the schedule is enabled.
     pub(super) fn update(
         &mut self,
         key: &Key,
@@ -155,12 +160,14 @@ impl Book {
             .entries
             .get_mut(key)
             .ok_or_else(|| no_schedule(&key.name))?;
+
         let before = &entry.schedule.definition;
         let activated = before.state == State::Disabled && definition.state == State::Enabled;
         let changed = activated
             || before.schedule_expression != definition.schedule_expression
             || before.schedule_expression_timezone != definition.schedule_expression_timezone
             || before.start_date != definition.start_date;
+
         let mut schedule = Schedule {
             definition,
             last_modification_date: now,
@@ -169,15 +176,18 @@ impl Book {
         if changed {
             schedule.activated = now;
         }
+
+        // The timing comes first: a definition that is refused leaves the schedule as it was.
         entry.timing = schedule
             .timing()
             .map_err(|error| Refusal::Validation(error.to_string()))?;
         entry.schedule = schedule;
+
         Ok(())
     }
 
-    /// Removes a schedule and ends its firings; a repeated request with the same token succeeds
-    /// again.
+    /// Removes a schedule and withdraws its firings. A request repeated with the same token
+    /// succeeds again.
     pub(super) fn delete(
         &mut self,
         key: &Key,
@@ -192,32 +202,39 @@ impl Book {
                 Err(no_schedule(&key.name))
             };
         };
+
         entry.deleted.cancel();
         if let Some(token) = client_token {
             self.deletions.truncate(DELETIONS_REMEMBERED - 1);
             self.deletions.push_front((key.clone(), token));
         }
+
         Ok(())
     }
 
+    /// Removes a group with its schedules, and withdraws their firings.
     pub(super) fn delete_group(&mut self, name: &str) -> Result<(), Refusal> {
         self.groups.remove(name).ok_or_else(|| no_group(name))?;
+
         let gone: Vec<Key> = self
             .entries
             .keys()
             .filter(|key| key.group == name)
             .cloned()
             .collect();
+
         for entry in gone.iter().filter_map(|key| self.entries.remove(key)) {
             entry.deleted.cancel();
         }
+
         Ok(())
     }
 
-    /// Of each schedule the newest instant that is due and was not taken yet; older ones are
-    /// dropped.
+    /// Takes the newest instant of each schedule that is due and was not taken yet. Older instants
+    /// are dropped.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<Firing> {
         let mut firings = Vec::new();
+
         for entry in self
             .entries
             .values_mut()
@@ -230,6 +247,7 @@ impl Book {
             else {
                 continue;
             };
+
             let before = entry.fired.replace(scheduled);
             let (key, target) = (
                 entry.schedule.key.clone(),
@@ -243,12 +261,13 @@ impl Book {
                 before,
             });
         }
+
         firings
     }
 
-    /// Takes back a firing that cannot be delivered now: it is due again, unless a newer instant
-    /// is.
+    /// Returns a firing that cannot be delivered now. It is due again, unless a newer instant is.
     pub(super) fn put_back(&mut self, firing: &Firing) {
+        // The key of a deleted schedule may belong to a new one by now.
         if let Some(entry) = self
             .entries
             .get_mut(&firing.key)
@@ -258,19 +277,19 @@ impl Book {
         }
     }
 
-    /// When the next schedule falls due after `now`.
+    /// Returns the first instant after `now` of all enabled schedules.
     pub(super) fn next_instant(&self, now: Timestamp) -> Option<Timestamp> {
         let enabled = self
             .entries
             .values()
             .filter(|entry| entry.schedule.definition.state == State::Enabled);
+
         enabled
             .filter_map(|entry| entry.timing.next_after(now))
             .min()
     }
 
-    /// Notes that a firing was answered without error. False when that changes nothing that is
-    /// stored.
+    /// Notes that a firing was answered without error. Returns whether that changed what is stored.
     pub(super) fn note_answered(&mut self, firing: &Firing) -> bool {
         let Some(entry) = self
             .entries
@@ -279,6 +298,7 @@ impl Book {
         else {
             return false;
         };
+
         let newer = entry.schedule.answered < Some(firing.scheduled);
         if newer {
             entry.schedule.answered = Some(firing.scheduled);
@@ -286,12 +306,14 @@ impl Book {
         newer
     }
 
-    /// Removes a schedule that asked for it, if no instant of it is left. Its deliveries go on.
+    /// Removes a schedule that is to be deleted after completion, if it has no further instant. Its
+    /// deliveries continue.
     pub(super) fn remove_completed(&mut self, key: &Key, now: Timestamp) -> bool {
         let completed = self.entries.get(key).is_some_and(|entry| {
             entry.schedule.definition.action_after_completion == ActionAfterCompletion::Delete
                 && entry.timing.next_after(now).is_none()
         });
+
         completed && self.entries.remove(key).is_some()
     }
 }

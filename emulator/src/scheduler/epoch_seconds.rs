@@ -1,5 +1,4 @@
-//! Dates as rest-json writes them: seconds since 1970, an integer when whole and a fraction
-//! otherwise.
+//! Dates in rest-json: seconds since 1970, an integer if whole and a fraction otherwise.
 
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ pub(super) fn serialize<S: Serializer>(date: &Timestamp, serializer: S) -> Resul
                 .as_secs_f64(),
         )
     };
+
     seconds.serialize(serializer)
 }
 
@@ -32,6 +32,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Timestamp, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
+
     Duration::try_from_secs_f64(seconds)
         .ok()
         .and_then(|since_1970| TimeDelta::from_std(since_1970).ok())

@@ -1,4 +1,4 @@
-//! Schedule expressions and the instants they stand for.
+//! Schedule expressions and the instants that they define.
 
 use chrono::{NaiveDateTime, TimeDelta};
 
@@ -7,13 +7,13 @@ use super::clock::Timestamp;
 /// When a schedule fires, without its start and end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expression {
-    /// `rate(5 minutes)`: at the start, then each time this long after.
+    /// `rate(5 minutes)`: at the start, and again after each interval of this length.
     Rate(TimeDelta),
     /// `at(2026-01-31T12:00:00)`: once.
     At(Timestamp),
 }
 
-/// Why an expression is refused; the text goes into the answer.
+/// Why an expression is refused. The answer contains the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ExpressionError {
     #[error("Invalid Schedule Expression {0}.")]
@@ -29,6 +29,7 @@ impl Expression {
         let invalid = || ExpressionError::Invalid(text.to_owned());
         let (kind, rest) = text.split_once('(').ok_or_else(invalid)?;
         let argument = rest.strip_suffix(')').ok_or_else(invalid)?;
+
         match kind {
             "rate" => rate(argument).map(Self::Rate).ok_or_else(invalid),
             "at" if time_zone != "UTC" => Err(ExpressionError::TimeZone(text.to_owned())),
@@ -41,34 +42,36 @@ impl Expression {
     }
 }
 
-/// Ten years in minutes: far beyond any use, and safe to calculate with.
+/// Ten years in minutes: longer than any use, and safe to calculate with.
 const LONGEST_RATE_MINUTES: i64 = 10 * 366 * 24 * 60;
 
 fn rate(argument: &str) -> Option<TimeDelta> {
     let (number, unit) = argument.split_once(' ')?;
     let number = number.parse::<u32>().ok().filter(|number| *number > 0)?;
+
     let unit_minutes = match unit {
         "minute" | "minutes" => 1,
         "hour" | "hours" => 60,
         "day" | "days" => 24 * 60,
         _ => return None,
     };
+
     let minutes = i64::from(number) * unit_minutes;
     (minutes <= LONGEST_RATE_MINUTES).then(|| TimeDelta::minutes(minutes))
 }
 
-/// An expression with its start and end: the whole series of instants.
+/// An expression with its start and end, which together define all instants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timing {
     pub(crate) expression: Expression,
     /// Instant 0 of a rate.
     pub(crate) anchor: Timestamp,
-    /// No instant of a rate lies after it.
+    /// A rate has no instant after it.
     pub(crate) end: Option<Timestamp>,
 }
 
 impl Timing {
-    /// The newest instant that is not after `now`.
+    /// Returns the newest instant that is not after `now`.
     pub(crate) fn newest_due(&self, now: Timestamp) -> Option<Timestamp> {
         match self.expression {
             Expression::At(moment) => (moment <= now).then_some(moment),
@@ -79,7 +82,7 @@ impl Timing {
         }
     }
 
-    /// The oldest instant after `now`.
+    /// Returns the oldest instant after `now`.
     pub(crate) fn next_after(&self, now: Timestamp) -> Option<Timestamp> {
         match self.expression {
             Expression::At(moment) => (moment > now).then_some(moment),
@@ -94,7 +97,7 @@ impl Timing {
         }
     }
 
-    /// The last instant up to `until`, which is not before the anchor.
+    /// Returns the last instant up to `until`, which must not be before the anchor.
     fn instant_before(&self, until: Timestamp, rate: TimeDelta) -> Timestamp {
         let past = (until - self.anchor).num_seconds() % rate.num_seconds();
         let whole = TimeDelta::seconds((until - self.anchor).num_seconds() - past);
@@ -158,6 +161,7 @@ mod tests {
             "at()",
             "rate(5 minutes",
         ];
+
         for text in texts.iter().chain(&more) {
             let refused = Err(ExpressionError::Invalid((*text).to_owned()));
             assert_eq!(Expression::parse(text, "UTC"), refused, "{text}");
@@ -197,6 +201,7 @@ mod tests {
     fn a_rate_has_no_instant_after_its_end() {
         let timing = every("rate(1 minute)", Some("2026-01-01T00:02:05Z"));
         let late = time("2026-01-01T09:00:00Z");
+
         assert_eq!(
             timing.next_after(time("2026-01-01T00:01:30Z")),
             Some(time("2026-01-01T00:02:05Z"))

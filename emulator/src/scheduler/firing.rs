@@ -1,4 +1,4 @@
-//! Fires what is due, and delivers each firing as Lambda's asynchronous invocation does.
+//! Fires what is due, and delivers each firing like an asynchronous invocation of Lambda.
 
 use std::sync::Arc;
 
@@ -14,19 +14,20 @@ use super::payload::payload;
 use crate::async_invocation::AsyncInvocation;
 use crate::per_function::PerFunction;
 
-/// Firings that a function is working on at once; more wait for one of them to be answered.
+/// Firings that a function processes at once. Further ones wait until one of them is answered.
 const MOST_IN_FLIGHT: usize = 256;
-/// A function's firings under way at once, those that wait for another attempt included. At this
-/// limit nothing new is fired at it.
+/// Firings of a function under way at once, including those that wait for another attempt. At this
+/// limit, further firings of the function stay due.
 const MOST_UNDER_WAY: usize = 4_096;
-/// When to look again whether a function that was at its limit takes firings.
+/// Wait until a function that was at its limit is tried again.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
 
-/// Fires until stopped, then waits until what is in flight is answered and noted.
+/// Fires until stopped, then waits until the firings in flight are answered and noted.
 pub(super) async fn run(scheduler: Arc<Scheduler>, stop: CancellationToken) {
     let deliveries = TaskTracker::new();
     let limit = |permits| PerFunction::new(scheduler.retries.keys(), permits);
     let (in_flight, under_way) = (limit(MOST_IN_FLIGHT), limit(MOST_UNDER_WAY));
+
     stop.run_until_cancelled(async {
         loop {
             let now = scheduler.clock.now();
@@ -34,6 +35,7 @@ pub(super) async fn run(scheduler: Arc<Scheduler>, stop: CancellationToken) {
                 let mut book = scheduler.book();
                 (book.next_instant(now), book.take_due(now))
             };
+
             for firing in due {
                 let function = firing.target.function();
                 let Ok(permit) = under_way.of(function).try_acquire_owned() else {
@@ -41,6 +43,7 @@ pub(super) async fn run(scheduler: Arc<Scheduler>, stop: CancellationToken) {
                     next = Some(next.unwrap_or(Timestamp::MAX_UTC).min(now + LOOK_AGAIN));
                     continue;
                 };
+
                 let delivery = Delivery {
                     scheduler: Arc::clone(&scheduler),
                     in_flight: in_flight.of(function),
@@ -49,6 +52,8 @@ pub(super) async fn run(scheduler: Arc<Scheduler>, stop: CancellationToken) {
                 };
                 deliveries.spawn(delivery.run(permit));
             }
+
+            // A change since the book was read has left a permit in `changed`, so none is missed.
             tokio::select! {
                 () = scheduler.changed.notified() => {}
                 () = scheduler.clock.sleep_until(next.unwrap_or(Timestamp::MAX_UTC)) => {}
@@ -56,6 +61,7 @@ pub(super) async fn run(scheduler: Arc<Scheduler>, stop: CancellationToken) {
         }
     })
     .await;
+
     deliveries.close();
     deliveries.wait().await;
 }
@@ -78,8 +84,8 @@ impl Delivery {
         scheduler.note_answered(firing).await;
     }
 
-    /// True once the function answered without error; false when that will not come. Where the
-    /// emulator stops, the firing comes again at the next start.
+    /// Returns true once the function answered without error, and false if it will not. If the
+    /// emulator stops, the firing is delivered again after the next start.
     async fn deliver(&self) -> bool {
         let function = self.firing.target.function();
         let invocation = AsyncInvocation {
@@ -93,6 +99,7 @@ impl Delivery {
             withdrawn: &self.firing.deleted,
             stop: &self.stop,
         };
+
         invocation.run(|reason| self.report(reason)).await
     }
 

@@ -1,4 +1,4 @@
-//! What the REST API asks for. A change is answered only once it is on disk.
+//! The operations of the REST API. A change is answered only once it is on disk.
 
 use std::sync::{Arc, PoisonError};
 
@@ -22,14 +22,17 @@ impl Scheduler {
             .iter()
             .for_each(|token| faults.client_token(token));
         validation::check(&definition, now, faults)?;
+
         let arn = self.account.schedule_arn(&key);
         self.book()
             .create(Schedule::new(key.clone(), definition, client_token, now))?;
+
         if let Err(refusal) = self.persist(key.clone()).await {
-            // What could not be stored was not created.
+            // A schedule that could not be stored was not created.
             self.book().delete(&key, None).ok();
             return Err(refusal);
         }
+
         self.changed.notify_one();
         Ok(arn)
     }
@@ -41,8 +44,10 @@ impl Scheduler {
     ) -> Result<String, Refusal> {
         let now = self.clock.now();
         validation::check(&definition, now, faults_of(&key))?;
+
         self.book().update(&key, definition, now)?;
         let arn = self.account.schedule_arn(&key);
+
         self.persist(key).await?;
         self.changed.notify_one();
         Ok(arn)
@@ -74,11 +79,13 @@ impl Scheduler {
         let mut faults = Faults::default();
         faults.name(&name, "name");
         faults.into_result()?;
+
         let group = Group {
             name: name.clone(),
             creation_date: self.clock.now(),
             client_token,
         };
+
         {
             let mut book = self.book();
             match book.groups.get(&name) {
@@ -89,6 +96,7 @@ impl Scheduler {
                 None => drop(book.groups.insert(name.clone(), group)),
             }
         }
+
         self.persist_group(name.clone()).await?;
         Ok(self.account.group_arn(&name))
     }
@@ -111,10 +119,12 @@ impl Scheduler {
         self.persist_group(name).await
     }
 
-    /// Creates or updates, before the scheduler runs.
+    /// Creates or updates a schedule. It writes on the calling thread, so it is for the start,
+    /// before the scheduler runs.
     pub(super) fn put(&self, key: &Key, definition: Definition) -> anyhow::Result<()> {
         let now = self.clock.now();
         validation::check(&definition, now, faults_of(key))?;
+
         {
             let mut book = self.book();
             match book.get(key) {
@@ -123,20 +133,24 @@ impl Scheduler {
                 None => book.create(Schedule::new(key.clone(), definition, None, now))?,
             }
         }
+
         self.write_through(key)?;
         self.changed.notify_one();
         Ok(())
     }
 
-    /// Stores that a firing was answered, and forgets a schedule that has completed.
+    /// Stores that a firing was answered, and removes a schedule that has completed.
     pub(super) async fn note_answered(self: &Arc<Self>, firing: Firing) {
         let now: Timestamp = self.clock.now();
         let changed = {
             let mut book = self.book();
+            // `|` evaluates both sides: each may change what is stored.
             book.note_answered(&firing) | book.remove_completed(&firing.key, now)
         };
+
         if changed {
-            // Left unsaved, it costs one repeated firing at the next start; the log has the cause.
+            // If this is not stored, one firing is repeated after the next start. The cause is in
+            // the log.
             self.persist(firing.key).await.ok();
         }
     }
@@ -146,11 +160,13 @@ impl Scheduler {
         on_disk(move || scheduler.write_through(&key)).await
     }
 
-    /// Brings a schedule's file to what the book says now, so that of two changes the later one
-    /// stays.
+    /// Writes what the book holds now to a schedule's file, or removes the file.
     fn write_through(&self, key: &Key) -> anyhow::Result<()> {
+        // The store is locked before the book is read. Otherwise the older of two concurrent
+        // changes could be written last.
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         let schedule = self.book().get(key).cloned();
+
         match schedule {
             Some(schedule) => store.write(&schedule),
             None => Ok(store.remove(key)?),
@@ -160,11 +176,13 @@ impl Scheduler {
     async fn persist_group(self: &Arc<Self>, name: String) -> Result<(), Refusal> {
         let scheduler = Arc::clone(self);
         on_disk(move || {
+            // The store is locked first for the same reason as in `write_through`.
             let store = scheduler
                 .store
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
             let group = scheduler.book().groups.get(&name).cloned();
+
             match group {
                 Some(group) => store.write_group(&group),
                 None => Ok(store.remove_group(&name)?),
@@ -181,10 +199,12 @@ fn faults_of(key: &Key) -> Faults {
     faults
 }
 
+/// Runs `work` on a thread that may block. The log has its error; the answer does not.
 async fn on_disk(
     work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
 ) -> Result<(), Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
+
     done.map_err(anyhow::Error::from)
         .flatten()
         .map_err(|error| {

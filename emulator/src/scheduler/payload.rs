@@ -1,4 +1,4 @@
-//! What a target is invoked with.
+//! The payload with which a target is invoked.
 
 use axum::body::Bytes;
 use uuid::Uuid;
@@ -6,18 +6,20 @@ use uuid::Uuid;
 use super::Account;
 use super::book::Firing;
 
-/// The schedule's input with its context attributes replaced, or EventBridge's own notification
-/// without one.
+/// Returns the schedule's input with its context attributes replaced, or EventBridge's own
+/// notification if there is no input.
 ///
-/// Lambda hands the same payload to the function again when it tries again, so that the attempt
-/// number, which counts the scheduler's own deliveries, stays 1.
+/// When Lambda retries, it passes the same payload to the function. The attempt number counts the
+/// scheduler's own deliveries, so it is always 1.
 pub(super) fn payload(firing: &Firing, account: &Account) -> Bytes {
     let scheduled_time = firing.scheduled.format("%Y-%m-%dT%H:%M:%SZ").to_string();
     let schedule_arn = account.schedule_arn(&firing.key);
     let execution = Uuid::new_v4();
+
     let Some(input) = &firing.target.input else {
         return notification(&scheduled_time, &schedule_arn, account, execution);
     };
+
     let text = input
         .replace("<aws.scheduler.scheduled-time>", &scheduled_time)
         .replace("<aws.scheduler.schedule-arn>", &schedule_arn)

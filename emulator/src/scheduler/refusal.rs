@@ -1,6 +1,6 @@
 //! The errors of EventBridge Scheduler's model.
 
-/// Why a request is not served; each is one of the model's errors.
+/// Why a request is refused, as an error of the model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("{0}")]
@@ -11,7 +11,7 @@ pub(crate) enum Refusal {
     NotFound(String),
     #[error("{0} already exists.")]
     Conflict(String),
-    /// The cause is in the log; the answer tells nothing of it.
+    /// The cause is in the log and not in the answer.
     #[error("The emulator could not store the change.")]
     Internal,
 }

@@ -1,4 +1,4 @@
-//! A schedule as EventBridge Scheduler's model has it, and what the emulator stores of it.
+//! A schedule in EventBridge Scheduler's model, and what the emulator stores of it.
 
 use chrono::SubsecRound;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::clock::Timestamp;
 use super::expression::{Expression, ExpressionError, Timing};
 
-/// The group of schedules that name none.
+/// The group of schedules that do not name one.
 pub(crate) const DEFAULT_GROUP: &str = "default";
 
 /// What identifies a schedule.
@@ -18,7 +18,7 @@ pub(crate) struct Key {
     pub(crate) name: String,
 }
 
-/// Everything that a caller sets; what is left out has AWS's default.
+/// Everything that a caller sets. Omitted members have AWS's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Definition {
@@ -69,7 +69,7 @@ pub(crate) enum ActionAfterCompletion {
     Delete,
 }
 
-/// The emulator fires at the window's start, which lies in every window.
+/// The emulator fires at the start of the window, which every window contains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct FlexibleTimeWindow {
@@ -92,8 +92,8 @@ pub(crate) struct ScheduleTarget {
     pub(crate) role_arn: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) input: Option<String>,
-    /// Governs the delivery to Lambda's queue, which is part of the emulator and takes every
-    /// firing.
+    /// Applies to the delivery to Lambda's queue. That queue is part of the emulator and accepts
+    /// every firing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) retry_policy: Option<RetryPolicy>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,7 +101,8 @@ pub(crate) struct ScheduleTarget {
 }
 
 impl ScheduleTarget {
-    /// `arn:aws:lambda:REGION:ACCOUNT:function:NAME`, where a qualifier may follow, gives `NAME`.
+    /// Returns `NAME` of `arn:aws:lambda:REGION:ACCOUNT:function:NAME`, which a qualifier may
+    /// follow.
     pub(crate) fn function(&self) -> &str {
         self.arn.split(':').nth(6).unwrap_or_default()
     }
@@ -131,7 +132,7 @@ pub(crate) struct DeadLetterConfig {
     pub(crate) arn: Option<String>,
 }
 
-/// A schedule as it stands in its file.
+/// A schedule as its file contains it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Schedule {
@@ -143,17 +144,18 @@ pub(crate) struct Schedule {
     pub(crate) creation_date: Timestamp,
     #[serde(with = "super::epoch_seconds")]
     pub(crate) last_modification_date: Timestamp,
-    /// Where a rate without a start date begins: its creation, or its last activation.
+    /// Where a rate without a start date begins: its creation, the last change of its timing, or
+    /// the last time it was enabled.
     #[serde(with = "super::epoch_seconds")]
     pub(crate) activated: Timestamp,
-    /// The newest firing that was answered without error; older ones are never delivered again.
+    /// The newest firing that was answered without error. Older ones are never delivered again.
     #[serde(
         default,
         with = "super::epoch_seconds::option",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) answered: Option<Timestamp>,
-    /// The token of its creation, so that a repeated request is known.
+    /// The token of its creation, which identifies a repeated request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) client_token: Option<String>,
 }
@@ -176,14 +178,15 @@ impl Schedule {
         }
     }
 
-    /// The instants of the schedule, which lie on whole seconds as `<aws.scheduler.scheduled-time>`
-    /// shows them.
+    /// Returns the schedule's instants. They are whole seconds, as in
+    /// `<aws.scheduler.scheduled-time>`.
     pub(crate) fn timing(&self) -> Result<Timing, ExpressionError> {
         let Definition {
             schedule_expression,
             schedule_expression_timezone,
             ..
         } = &self.definition;
+
         Ok(Timing {
             expression: Expression::parse(schedule_expression, schedule_expression_timezone)?,
             anchor: self

@@ -1,4 +1,5 @@
-//! Schedules on disk: a directory per group, a file per schedule, each replaced as a whole.
+//! Schedules on disk: a directory per group and a file per schedule. Each file is replaced as a
+//! whole.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -10,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::book::Group;
 use super::schedule::{Key, Schedule};
 
-/// Holds a group's own facts. No schedule's file begins with a dot, so none can be mistaken for it.
+/// The file of a group itself. No schedule's file begins with a dot, so the names cannot collide.
 const GROUP_FILE: &str = ".group.json";
 
 /// The directory that holds one directory per group.
@@ -25,13 +26,16 @@ impl Store {
         Ok(Self { root })
     }
 
-    /// All groups with their schedules. A file that cannot be read is left alone and reported.
+    /// Returns all groups with their schedules. A file that cannot be read is logged and left as it
+    /// is.
     pub(super) fn load(&self) -> anyhow::Result<Vec<(Group, Vec<Schedule>)>> {
         let mut groups = Vec::new();
+
         for directory in entries(&self.root)? {
             let Some(group) = read::<Group>(&directory.join(GROUP_FILE)) else {
                 continue;
             };
+
             let schedules = entries(&directory)?
                 .iter()
                 .filter(|path| {
@@ -43,6 +47,7 @@ impl Store {
                 .collect();
             groups.push((group, schedules));
         }
+
         Ok(groups)
     }
 
@@ -50,6 +55,7 @@ impl Store {
         let directory = self.root.join(file_name(&group.name));
         fs::create_dir_all(&directory)?;
         sync_directory(&self.root)?;
+
         replace(
             &directory.join(GROUP_FILE),
             &serde_json::to_vec_pretty(group)?,
@@ -58,7 +64,7 @@ impl Store {
     }
 
     pub(super) fn remove_group(&self, name: &str) -> io::Result<()> {
-        // Without this file the rest is no group, should the removal be cut short.
+        // The group's file goes first: if the removal is interrupted, the rest is no group.
         let directory = self.root.join(file_name(name));
         remove(&directory.join(GROUP_FILE))?;
         fs::remove_dir_all(&directory)?;
@@ -84,7 +90,7 @@ impl Store {
     }
 }
 
-/// A name as part of a path: the names `.` and `..` are legal, and none may be hidden.
+/// Returns a name as part of a path. The names `.` and `..` are legal, and no file may be hidden.
 fn file_name(name: &str) -> String {
     name.strip_prefix('.')
         .map_or_else(|| name.to_owned(), |rest| format!("%2E{rest}"))
@@ -114,7 +120,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
         .ok()
 }
 
-/// Writes a file so that a crash leaves the old or the new content, never a part.
+/// Writes a file so that a crash leaves the old or the new content, never a part of it.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path
@@ -122,8 +128,10 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         .ok_or(io::ErrorKind::InvalidInput)?
         .to_string_lossy();
     let unfinished = directory.join(format!(".{name}.unfinished"));
+
     let mut file = File::create(&unfinished)?;
     file.write_all(content)?;
+    // The content has to be durable before the name refers to it.
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
     sync_directory(directory)

@@ -1,4 +1,4 @@
-//! The scheduler with a clock that tests move and a function host that does as told.
+//! The scheduler with a clock that tests move and a function that they control.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -21,13 +21,13 @@ mod firing;
 mod groups;
 mod restart;
 
-/// Longest that a test waits for what must come.
+/// Longest wait for anything that a test expects.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Hands the function the time that it was scheduled for.
+/// Passes the scheduled time to the function.
 const INPUT: &str = r#"{"at":"<aws.scheduler.scheduled-time>"}"#;
 
-/// A clock that stands still until it is set.
+/// A clock that moves only when a test advances it.
 #[derive(Debug)]
 struct TestClock(watch::Sender<Timestamp>);
 
@@ -67,7 +67,7 @@ fn function_error() -> Answer {
     }))
 }
 
-/// Answers what it was told in turn, then without error, each once it is let through.
+/// Returns the given answers in turn, then success. Each call returns once the gate has a permit.
 #[derive(Debug)]
 struct FakeInvoker {
     calls: watch::Sender<Vec<(String, Value)>>,
@@ -85,17 +85,18 @@ impl FakeInvoker {
         })
     }
 
-    /// Keeps calls waiting until permits are added to the gate.
+    /// A function whose calls wait until permits are added to the gate.
     fn closed(answers: impl IntoIterator<Item = Answer>) -> Arc<Self> {
         let fake = Self::with(answers);
         fake.gate.forget_permits(Semaphore::MAX_PERMITS);
         fake
     }
 
-    /// The calls so far, once there are `count`.
+    /// Returns the calls so far, once there are `count`.
     async fn calls(&self, count: usize) -> Vec<(String, Value)> {
         let mut calls = self.calls.subscribe();
         let reached = calls.wait_for(|calls| calls.len() >= count);
+
         tokio::time::timeout(DEADLINE, reached)
             .await
             .expect("the function was not called")
@@ -119,7 +120,7 @@ impl Invoker for FakeInvoker {
     }
 }
 
-/// A scheduler that runs, over a directory that outlives it.
+/// A running scheduler, over a directory that outlives it.
 struct Running {
     scheduler: Arc<Scheduler>,
     clock: Arc<TestClock>,
@@ -140,11 +141,13 @@ impl Running {
             )]),
             ..SchedulerSettings::new(directory.join("schedules"))
         };
+
         let (invoker, clock) = (Arc::clone(invoker), Arc::clone(clock));
         let scheduler =
             Scheduler::open_with_clock(settings, invoker, Arc::<TestClock>::clone(&clock)).unwrap();
         let stop = CancellationToken::new();
         let task = tokio::spawn(Arc::clone(&scheduler).run(stop.clone()));
+
         Self {
             scheduler,
             clock,
@@ -165,7 +168,7 @@ impl Running {
             .unwrap();
     }
 
-    /// Creates a schedule that starts now and hands its scheduled time to the poller.
+    /// Creates a schedule that starts now and passes its scheduled time to the poller.
     async fn create(&self, name: &str, expression: &str) {
         self.create_starting(self.clock.now(), name, expression)
             .await;
@@ -194,6 +197,7 @@ impl Running {
             },
         });
         let definition = serde_json::from_value(definition).unwrap();
+
         self.scheduler
             .create(key(name), definition, None)
             .await
@@ -208,6 +212,7 @@ impl Running {
                 tokio::task::yield_now().await;
             }
         };
+
         tokio::time::timeout(DEADLINE, stored)
             .await
             .expect("the answer was not noted");
@@ -221,7 +226,7 @@ fn key(name: &str) -> Key {
     }
 }
 
-/// The scheduled times that the calls carried.
+/// Returns the scheduled times in the payloads of the calls.
 fn times(calls: &[(String, Value)]) -> Vec<&str> {
     calls
         .iter()

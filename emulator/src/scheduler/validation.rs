@@ -1,4 +1,4 @@
-//! The constraints that EventBridge Scheduler's model puts on names and definitions.
+//! The constraints of EventBridge Scheduler's model on names and definitions.
 
 use chrono::TimeDelta;
 
@@ -9,7 +9,7 @@ use super::schedule::{
     Definition, FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, ScheduleTarget,
 };
 
-/// Oldest start date that is accepted.
+/// Age of the oldest start date that is accepted.
 const OLDEST_START: TimeDelta = TimeDelta::minutes(5);
 /// Largest input of a target, in bytes.
 const LARGEST_INPUT: usize = 256 * 1024;
@@ -38,6 +38,7 @@ impl Faults {
 
     pub(super) fn name(&mut self, text: &str, member: &str) {
         self.length(text, 64, member);
+
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let satisfies = text.bytes().all(allowed);
         self.require(
@@ -49,6 +50,7 @@ impl Faults {
 
     pub(super) fn client_token(&mut self, text: &str) {
         self.length(text, 64, "clientToken");
+
         let satisfies = text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
@@ -59,7 +61,7 @@ impl Faults {
         );
     }
 
-    /// The whole answer, if there is any fault.
+    /// Returns all faults as one refusal, if there are any.
     pub(super) fn into_result(self) -> Result<(), Refusal> {
         match self.0.len() {
             0 => Ok(()),
@@ -75,7 +77,7 @@ impl Faults {
     }
 }
 
-/// Checks a definition that a request asks for at `now`.
+/// Checks a definition that was requested at `now`.
 pub(super) fn check(
     definition: &Definition,
     now: Timestamp,
@@ -87,18 +89,22 @@ pub(super) fn check(
         50,
         "scheduleExpressionTimezone",
     );
+
     if let Some(description) = &definition.description {
         let fits = description.chars().count() <= 512;
         faults.require(fits, "description", "have length less than or equal to 512");
     }
+
     check_window(&definition.flexible_time_window, &mut faults);
     check_target(&definition.target, &mut faults);
     faults.into_result()?;
+
     Expression::parse(
         &definition.schedule_expression,
         &definition.schedule_expression_timezone,
     )
     .map_err(|error| Refusal::Validation(error.to_string()))?;
+
     check_dates(definition, now)
 }
 
@@ -110,6 +116,7 @@ fn check_window(window: &FlexibleTimeWindow, faults: &mut Faults) {
             minutes.is_some_and(|minutes| (1..=1_440).contains(&minutes))
         }
     };
+
     faults.require(
         fits,
         member,
@@ -119,6 +126,7 @@ fn check_window(window: &FlexibleTimeWindow, faults: &mut Faults) {
 
 fn check_target(target: &ScheduleTarget, faults: &mut Faults) {
     faults.length(&target.arn, 1_600, "target.arn");
+
     let lambda =
         target.arn.starts_with("arn:aws") && target.arn.split(':').nth(2) == Some("lambda");
     let function =
@@ -128,9 +136,11 @@ fn check_target(target: &ScheduleTarget, faults: &mut Faults) {
         "target.arn",
         "be the ARN of a Lambda function, the one kind of target here",
     );
+
     faults.length(&target.role_arn, 1_600, "target.roleArn");
     let pattern = "satisfy regular expression pattern: ^arn:aws(-[a-z]+)?:iam::\\d{12}:role\\/?[a-zA-Z_0-9+=,.@\\-_/]+$";
     faults.require(is_role_arn(&target.role_arn), "target.roleArn", pattern);
+
     if let Some(input) = &target.input {
         let fits = (1..=LARGEST_INPUT).contains(&input.len());
         faults.require(
@@ -141,6 +151,7 @@ fn check_target(target: &ScheduleTarget, faults: &mut Faults) {
         let json = serde_json::from_str::<serde::de::IgnoredAny>(input).is_ok();
         faults.require(json, "target.input", "be well-formed JSON");
     }
+
     if let Some(RetryPolicy {
         maximum_event_age_in_seconds: age,
         maximum_retry_attempts: attempts,
@@ -162,6 +173,7 @@ fn is_role_arn(arn: &str) -> bool {
     let [prefix, partition, service, region, account, resource] = parts[..] else {
         return false;
     };
+
     let partition = partition.strip_prefix("aws").is_some_and(|rest| {
         rest.bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
@@ -171,20 +183,24 @@ fn is_role_arn(arn: &str) -> bool {
     let role = resource
         .strip_prefix("role")
         .is_some_and(|path| !path.is_empty() && path.bytes().all(allowed));
+
     prefix == "arn" && partition && service == "iam" && region.is_empty() && account && role
 }
 
 fn check_dates(definition: &Definition, now: Timestamp) -> Result<(), Refusal> {
     let refuse = |text: &str| Err(Refusal::Validation(text.to_owned()));
+
     if definition
         .start_date
         .is_some_and(|start| start < now - OLDEST_START)
     {
         return refuse("The StartDate you specify cannot be earlier than 5 minutes ago.");
     }
+
     if definition.end_date.is_some_and(|end| end <= now) {
         return refuse("The EndDate you specify must be in the future.");
     }
+
     match (definition.start_date, definition.end_date) {
         (Some(start), Some(end)) if start >= end => {
             refuse("The StartDate must come before the EndDate.")

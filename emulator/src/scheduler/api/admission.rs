@@ -1,4 +1,4 @@
-//! Which requests are looked at at all.
+//! Which requests reach the operations.
 
 use axum::body::HttpBody as _;
 use axum::extract::{Request, State};
@@ -10,8 +10,8 @@ use axum::response::Response;
 use super::error_response;
 use crate::visitors::Visitors;
 
-/// Refuses what pages of other sites send, and bodies that are not called JSON, which a page could
-/// send unasked.
+/// Refuses what pages of other sites send, and bodies that are not declared as JSON, because a page
+/// could send those without a preflight request.
 pub(super) async fn admit(
     State(visitors): State<Visitors>,
     request: Request,
@@ -24,6 +24,7 @@ pub(super) async fn admit(
             &refused.to_string(),
         );
     }
+
     if !request.body().is_end_stream() && !is_json(request.headers()) {
         let message = "A body needs the header Content-Type: application/json.";
         return error_response(
@@ -32,6 +33,7 @@ pub(super) async fn admit(
             message,
         );
     }
+
     next.run(request).await
 }
 
@@ -40,11 +42,13 @@ fn is_json(headers: &HeaderMap) -> bool {
     let (Some(only), None) = (types.next(), types.next()) else {
         return false;
     };
+
     let essence = only
         .to_str()
         .unwrap_or_default()
         .split(';')
         .next()
         .unwrap_or_default();
+
     essence.trim().eq_ignore_ascii_case("application/json")
 }

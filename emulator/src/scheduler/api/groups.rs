@@ -60,6 +60,7 @@ pub(super) async fn list_groups(
     query: Result<Query<GroupsQuery>, QueryRejection>,
 ) -> Answer {
     let Query(query) = query.map_err(|error| Refusal::Validation(error.body_text()))?;
+
     let mut faults = Faults::default();
     query
         .name_prefix
@@ -67,11 +68,13 @@ pub(super) async fn list_groups(
         .for_each(|prefix| faults.name(prefix, "namePrefix"));
     let limit = listing::page_limit(query.max_results, &mut faults);
     faults.into_result()?;
+
     let after = query
         .next_token
         .as_deref()
         .map(listing::position)
         .transpose()?;
+
     let book = scheduler.book();
     let wanted = |group: &&Group| {
         query
@@ -80,6 +83,7 @@ pub(super) async fn list_groups(
             .is_none_or(|prefix| group.name.starts_with(prefix))
             && after.as_ref().is_none_or(|(after, _)| group.name > *after)
     };
+
     let mut page: Vec<&Group> = book
         .groups
         .values()
@@ -88,6 +92,7 @@ pub(super) async fn list_groups(
         .collect();
     let more = page.len() > limit;
     page.truncate(limit);
+
     let items: Vec<Value> = page.iter().map(|group| shown(&scheduler, group)).collect();
     let next = page
         .last()
@@ -107,10 +112,12 @@ fn shown(scheduler: &Scheduler, group: &Group) -> Value {
         members.insert("LastModificationDate".to_owned(), item_date(group));
         members.insert("State".to_owned(), "ACTIVE".into());
     }
+
     item
 }
 
-/// Groups have nothing to modify.
+/// Returns when the group was last modified: at its creation, because nothing of it can be
+/// modified.
 fn item_date(group: &Group) -> Value {
     json!(group)["CreationDate"].clone()
 }

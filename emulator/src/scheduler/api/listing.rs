@@ -15,7 +15,7 @@ use crate::scheduler::refusal::Refusal;
 use crate::scheduler::schedule::{Schedule, State as ScheduleState};
 use crate::scheduler::validation::Faults;
 
-/// Most items of one page, and as many without `MaxResults`.
+/// Most items of a page, and the size of a page without `MaxResults`.
 const LARGEST_PAGE: usize = 100;
 
 #[derive(Debug, Deserialize)]
@@ -33,6 +33,7 @@ pub(super) async fn list_schedules(
     query: Result<Query<SchedulesQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Answer {
     let Query(query) = query.map_err(|error| Refusal::Validation(error.body_text()))?;
+
     let mut faults = Faults::default();
     query
         .name_prefix
@@ -44,12 +45,14 @@ pub(super) async fn list_schedules(
         .for_each(|group| faults.name(group, "scheduleGroup"));
     let limit = page_limit(query.max_results, &mut faults);
     faults.into_result()?;
+
     let after = query.next_token.as_deref().map(position).transpose()?;
     let book = scheduler.book();
     query
         .schedule_group
         .iter()
         .try_for_each(|group| book.require_group(group))?;
+
     let wanted = |schedule: &&Schedule| {
         query
             .schedule_group
@@ -64,9 +67,11 @@ pub(super) async fn list_schedules(
                 .is_none_or(|state| schedule.definition.state == state)
             && after.as_ref().is_none_or(|after| place(schedule) > *after)
     };
+
     let mut page: Vec<&Schedule> = book.schedules().filter(wanted).take(limit + 1).collect();
     let more = page.len() > limit;
     page.truncate(limit);
+
     let items: Vec<Value> = page
         .iter()
         .map(|schedule| summary(&scheduler, schedule))
@@ -78,7 +83,7 @@ pub(super) async fn list_schedules(
     Ok(Json(page_of("Schedules", &items, next)))
 }
 
-/// What a schedule shows of itself in a list.
+/// Returns the members of a schedule that a list shows.
 fn summary(scheduler: &Scheduler, schedule: &Schedule) -> Value {
     let mut item = json!(schedule);
     if let Value::Object(members) = &mut item {
@@ -99,10 +104,11 @@ fn summary(scheduler: &Scheduler, schedule: &Schedule) -> Value {
             json!({ "Arn": schedule.definition.target.arn }),
         );
     }
+
     item
 }
 
-/// Where a schedule stands in the order of lists.
+/// Returns the key by which lists are ordered.
 fn place(schedule: &Schedule) -> (String, String) {
     (schedule.key.group.clone(), schedule.key.name.clone())
 }
@@ -125,8 +131,8 @@ pub(super) fn page_of(member: &str, items: &[Value], next: Option<String>) -> Va
     answer
 }
 
-/// A token that says which item came last: the list goes on after it, whatever was added or deleted
-/// meanwhile.
+/// Returns a token that names the last item of a page. The list continues after it, whatever was
+/// added or deleted meanwhile.
 pub(super) fn token(last: &(String, String)) -> String {
     URL_SAFE_NO_PAD.encode(json!(last).to_string())
 }

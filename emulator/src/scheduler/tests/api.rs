@@ -11,6 +11,7 @@ use super::client::{code, creation, serve, target};
 async fn a_created_schedule_reads_back_with_all_its_members() {
     let home = tempfile::tempdir().unwrap();
     let client = serve(home.path()).await;
+
     let (start, end) = (
         DateTime::from_millis(1_767_225_660_500),
         DateTime::from_secs(1_790_000_000),
@@ -21,8 +22,10 @@ async fn a_created_schedule_reads_back_with_all_its_members() {
         .send()
         .await
         .unwrap();
+
     let arn = "arn:aws:scheduler:us-east-1:000000000000:schedule/polling/job";
     assert_eq!(created.schedule_arn(), arn);
+
     let got = client
         .get_schedule()
         .name("job")
@@ -30,6 +33,7 @@ async fn a_created_schedule_reads_back_with_all_its_members() {
         .send()
         .await
         .unwrap();
+
     assert_eq!(got.arn(), Some(arn));
     assert_eq!(
         (got.name(), got.group_name()),
@@ -53,6 +57,7 @@ async fn a_created_schedule_reads_back_with_all_its_members() {
 async fn the_same_request_with_the_same_token_is_answered_again_and_any_other_conflicts() {
     let home = tempfile::tempdir().unwrap();
     let client = serve(home.path()).await;
+
     let first = creation(&client, "job")
         .client_token("once")
         .send()
@@ -64,11 +69,13 @@ async fn the_same_request_with_the_same_token_is_answered_again_and_any_other_co
         .await
         .unwrap();
     assert_eq!(first.schedule_arn(), again.schedule_arn());
+
     let other = creation(&client, "job")
         .client_token("once")
         .schedule_expression("rate(6 minutes)");
     let conflict = other.send().await.unwrap_err();
     assert!(conflict.as_service_error().unwrap().is_conflict_exception());
+
     let (status, _, message) = code(&creation(&client, "job").send().await.unwrap_err());
     assert_eq!(
         (status, message.as_str()),
@@ -87,6 +94,7 @@ async fn what_does_not_exist_is_not_found() {
             format!("{name} does not exist."),
         )
     };
+
     let error = client
         .get_schedule()
         .name("job")
@@ -95,6 +103,7 @@ async fn what_does_not_exist_is_not_found() {
         .await
         .unwrap_err();
     assert_eq!(code(&error), not_found("Schedule job"));
+
     let error = client
         .delete_schedule()
         .name("job")
@@ -102,12 +111,14 @@ async fn what_does_not_exist_is_not_found() {
         .await
         .unwrap_err();
     assert_eq!(code(&error), not_found("Schedule job"));
+
     let error = creation(&client, "job")
         .group_name("none")
         .send()
         .await
         .unwrap_err();
     assert_eq!(code(&error), not_found("Schedule group none"));
+
     let error = client
         .list_schedules()
         .group_name("none")
@@ -121,12 +132,14 @@ async fn what_does_not_exist_is_not_found() {
 async fn what_breaks_the_constraints_is_a_validation_exception() {
     let home = tempfile::tempdir().unwrap();
     let client = serve(home.path()).await;
+
     let job = || creation(&client, "job");
     let flexible = Window::builder().mode(Mode::Flexible).build().unwrap();
     let mut not_json = target();
     not_json.input = Some("not JSON".to_owned());
     let mut queue = target();
     queue.arn = "arn:aws:sqs:us-east-1:000000000000:queue".to_owned();
+
     let requests = [
         (creation(&client, "a b"), "pattern: ^[0-9a-zA-Z-_.]+$"),
         (
@@ -157,6 +170,7 @@ async fn what_breaks_the_constraints_is_a_validation_exception() {
         (job().target(queue), "Lambda function"),
         (job().client_token("a.b"), "clientToken"),
     ];
+
     for (request, expected) in requests {
         let (status, code, message) = code(&request.send().await.unwrap_err());
         assert_eq!(
@@ -172,6 +186,7 @@ async fn what_breaks_the_constraints_is_a_validation_exception() {
 async fn lists_are_paged_and_filtered_by_group_prefix_and_state() {
     let home = tempfile::tempdir().unwrap();
     let client = serve(home.path()).await;
+
     for name in ["a-1", "a-2", "a-3", "b-1"] {
         creation(&client, name).send().await.unwrap();
     }
@@ -185,6 +200,7 @@ async fn lists_are_paged_and_filtered_by_group_prefix_and_state() {
         .send()
         .await
         .unwrap();
+
     let list = client
         .list_schedules()
         .group_name("polling")
@@ -192,6 +208,7 @@ async fn lists_are_paged_and_filtered_by_group_prefix_and_state() {
         .state(ScheduleState::Enabled);
     let pages = list.max_results(2).into_paginator().send();
     let pages = pages.try_collect().await.unwrap();
+
     let names: Vec<Vec<_>> = pages
         .iter()
         .map(|page| {
@@ -206,6 +223,7 @@ async fn lists_are_paged_and_filtered_by_group_prefix_and_state() {
         pages[0].schedules()[0].target().unwrap().arn(),
         target().arn()
     );
+
     let error = client
         .list_schedules()
         .next_token("no token")
@@ -221,6 +239,7 @@ async fn a_deletion_repeated_with_its_token_succeeds_again() {
     let client = serve(home.path()).await;
     creation(&client, "job").send().await.unwrap();
     let delete = || client.delete_schedule().name("job").group_name("polling");
+
     delete().client_token("once").send().await.unwrap();
     delete().client_token("once").send().await.unwrap();
     assert_eq!(code(&delete().send().await.unwrap_err()).0, 404);
@@ -235,6 +254,7 @@ async fn an_update_replaces_everything() {
         .send()
         .await
         .unwrap();
+
     let update = client
         .update_schedule()
         .name("job")
@@ -247,6 +267,7 @@ async fn an_update_replaces_everything() {
         .send()
         .await
         .unwrap();
+
     let got = client
         .get_schedule()
         .name("job")
@@ -254,6 +275,7 @@ async fn an_update_replaces_everything() {
         .send()
         .await
         .unwrap();
+
     assert_eq!(
         (got.schedule_expression(), got.description()),
         (Some("rate(1 hour)"), None)

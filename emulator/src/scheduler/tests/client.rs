@@ -11,7 +11,7 @@ use aws_sdk_scheduler::types::{
 use super::*;
 use crate::visitors::AllowedHosts;
 
-/// A scheduler that answers on a loopback port, and a client of it.
+/// A scheduler that listens on a loopback port, and a client of it.
 pub(super) async fn serve(home: &Path) -> Client {
     serve_at(home).await.0
 }
@@ -23,6 +23,7 @@ pub(super) async fn serve_at(home: &Path) -> (Client, String) {
         ..SchedulerSettings::new(home.to_owned())
     };
     let scheduler = Scheduler::open_with_clock(settings, invoker, clock).unwrap();
+
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let visitors = AllowedHosts::default().at(listener.local_addr().unwrap());
@@ -31,6 +32,7 @@ pub(super) async fn serve_at(home: &Path) -> (Client, String) {
             .await
             .unwrap();
     });
+
     let config = aws_sdk_scheduler::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .http_client(aws_http::client())
@@ -38,6 +40,7 @@ pub(super) async fn serve_at(home: &Path) -> (Client, String) {
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .endpoint_url(&endpoint)
         .build();
+
     (Client::from_conf(config), endpoint)
 }
 

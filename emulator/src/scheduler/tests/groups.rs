@@ -6,12 +6,14 @@ use super::client::{code, creation, serve, serve_at};
 async fn groups_are_made_listed_and_deleted_with_their_schedules() {
     let home = tempfile::tempdir().unwrap();
     let client = serve(home.path()).await;
+
     client
         .create_schedule_group()
         .name("extra")
         .send()
         .await
         .unwrap();
+
     let error = client
         .create_schedule_group()
         .name("extra")
@@ -19,11 +21,13 @@ async fn groups_are_made_listed_and_deleted_with_their_schedules() {
         .await
         .unwrap_err();
     assert_eq!(code(&error).1, "ConflictException");
+
     creation(&client, "job")
         .group_name("extra")
         .send()
         .await
         .unwrap();
+
     let listed = client.list_schedule_groups().send().await.unwrap();
     let names: Vec<_> = listed
         .schedule_groups()
@@ -31,6 +35,7 @@ async fn groups_are_made_listed_and_deleted_with_their_schedules() {
         .filter_map(|group| group.name())
         .collect();
     assert_eq!(names, ["default", "extra", "polling"]);
+
     client
         .delete_schedule_group()
         .name("extra")
@@ -49,12 +54,14 @@ async fn groups_are_made_listed_and_deleted_with_their_schedules() {
         .0,
         404
     );
+
     client
         .create_schedule_group()
         .name("extra")
         .send()
         .await
         .unwrap();
+
     let error = client
         .get_schedule()
         .name("job")
@@ -70,6 +77,7 @@ async fn what_a_page_has_a_browser_send_changes_nothing() {
     let home = tempfile::tempdir().unwrap();
     let (client, endpoint) = serve_at(home.path()).await;
     let json = ("content-type", "application/json");
+
     for (status, error, headers) in [
         (
             403,
@@ -112,10 +120,12 @@ async fn what_a_page_has_a_browser_send_changes_nothing() {
         let request = headers.into_iter().fold(request, |request, (name, value)| {
             request.header(name, value)
         });
+
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status().as_u16(), status, "{headers:?}");
         assert_eq!(answer.headers()["x-amzn-errortype"], error);
     }
+
     client
         .get_schedule_group()
         .name("made")
