@@ -27,8 +27,8 @@ fn main() -> io::Result<()> {
     let (host, base) = api
         .split_once('/')
         .expect("the host gives each instance a path");
-
     let runtime = Runtime { host, base };
+
     loop {
         let (request_id, payload) = runtime.next()?;
         let text = |name: &str| payload[name].as_str().unwrap_or_default();

@@ -67,7 +67,7 @@ pub(crate) struct NoteKeeper {
 }
 
 impl NoteKeeper {
-    /// Writes the first note.
+    /// Writes the first note before it returns.
     pub(crate) async fn start(directory: &Path, mappings: Vec<Arc<Status>>) -> Self {
         let mut keeper = Self {
             directory: directory.to_owned(),

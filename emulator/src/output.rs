@@ -92,6 +92,7 @@ impl Output {
 
     fn flush(&self, deadline: Instant) {
         let mut queue = self.0.lock();
+
         while !queue.is_written() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -30,7 +30,6 @@ pub(super) struct Instance {
     pub(super) pid: Option<u32>,
     /// Orders for the task that owns the process.
     pub(super) orders: watch::Sender<Order>,
-    /// The phase that it is in.
     pub(super) phase: Phase,
     /// Whether it registered an extension, as runtimes do that handle SIGTERM.
     pub(super) handles_termination: bool,
@@ -42,7 +41,7 @@ pub(super) struct Instance {
     pub(super) last_request: Option<String>,
 }
 
-/// The phase of an instance.
+/// What an instance is doing. It is given a request only while it is `Idle`.
 #[derive(Debug)]
 pub(super) enum Phase {
     /// It has not requested an event yet.
@@ -60,7 +59,6 @@ pub(super) enum Phase {
 /// A request that was assigned to an instance.
 #[derive(Debug)]
 pub(super) struct Running {
-    /// The request.
     pub(super) request: Request,
     /// Whether the instance received it. If the instance dies before, the request goes to another.
     pub(super) fetched: bool,
@@ -71,7 +69,6 @@ pub(super) struct Running {
 /// The answer to `/next`.
 #[derive(Debug)]
 pub(super) struct Assignment {
-    /// The request's id.
     pub(super) request_id: String,
     /// The event.
     pub(super) payload: Bytes,

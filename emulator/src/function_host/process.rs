@@ -69,7 +69,6 @@ impl Launcher {
         let runtime_api = format!("http://{}/{}/{instance}", self.address, function.name);
         let stream = instance.simple().to_string();
         let variables = environment::of_instance(function, &self.overrides, runtime_api, &stream);
-
         let mark = environment::mark(&stream);
 
         let mut child = Command::new(&binary)
@@ -102,7 +101,6 @@ impl Launcher {
             .ok();
 
         let output = stdout.into_iter().chain(stderr).collect();
-
         Ok(Process {
             child,
             mark,
@@ -114,7 +112,7 @@ impl Launcher {
 }
 
 impl Process {
-    /// The process id.
+    /// The process id; `None` once the process was collected.
     pub(super) fn pid(&self) -> Option<u32> {
         self.child.id()
     }

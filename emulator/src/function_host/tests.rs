@@ -1,4 +1,5 @@
-//! The host with real processes: the examples `echo` and `stubborn`, which `cargo test` builds beside the tests.
+//! The host with real processes: the examples `echo` and `stubborn`, which `cargo test` builds with
+//! the tests.
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -1,4 +1,5 @@
-//! The variables of functions that run elsewhere, in a file that `cargo lambda watch --env-file` reads.
+//! The variables of functions that run elsewhere, in a file for
+//! `cargo lambda watch --env-file`.
 
 use std::collections::BTreeMap;
 use std::fs;

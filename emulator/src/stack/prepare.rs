@@ -172,9 +172,7 @@ impl Stack {
                 .map(|listener| listener.local_addr().map(url_of))
                 .transpose()
         };
-
         let scheduler = url(&listeners.scheduler)?;
-
         let addresses = Addresses {
             database_url,
             bootstrap_servers,

@@ -91,8 +91,8 @@ impl Stack {
             .no_proxy()
             .timeout(REQUEST)
             .build()?;
-
         awaited::look_for_scheduler(&parts, &addresses, self.announcements).await;
+
         // The event source mappings need topics and schema, which another emulator may have to
         // create.
         awaited::wait(
@@ -221,7 +221,6 @@ impl Stack {
                     announcements: self.announcements,
                     failure: "no request went through",
                 };
-
                 let answered = goes_through::wait(client, gateway, wait.patience);
                 wait.until(answered, async || functions.trouble(addresses).await)
                     .await?;

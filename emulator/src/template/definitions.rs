@@ -82,7 +82,7 @@ pub(crate) struct EventSourceMapping {
     pub(crate) max_record_age: Option<Duration>,
     /// Whether the function's answer names the records that failed.
     pub(crate) report_batch_item_failures: bool,
-    /// The topic for records that were given up.
+    /// The topic for records that were not processed in any attempt.
     pub(crate) on_failure_topic: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What callers learn of a function that fails.
+//! The errors that callers get from a function that fails.
 
 use std::time::Duration;
 

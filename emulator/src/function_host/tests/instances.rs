@@ -1,4 +1,4 @@
-//! Which instance works on what.
+//! Which instance serves which request, and how many instances there are.
 
 use std::collections::BTreeSet;
 
@@ -155,6 +155,6 @@ async fn a_functions_environment_is_the_templates_below_the_overrides_and_lambda
             .contains("127.0.0.1")
     );
 
-    // Set by cargo for this test: whatever is not named stays outside.
+    // Cargo sets it for this test. Variables that are not named are not inherited.
     assert_eq!(read("CARGO_MANIFEST_DIR").await, json!(null));
 }

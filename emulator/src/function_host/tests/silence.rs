@@ -1,4 +1,4 @@
-//! Instances that do not ask for work when they should: each is ended, and its place goes to another.
+//! Instances that do not request their next event: each is ended, and another takes its place.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How a host ends.
+//! The stop of a host.
 
 use std::time::Duration;
 
