@@ -1,4 +1,4 @@
-//! A stub of EventBridge Scheduler.
+//! A stub of EventBridge Scheduler, on which requests for schedules are recorded.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_scheduler::config::{Credentials, SharedCredentialsProvider};
@@ -11,6 +11,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 pub(crate) async fn event_bridge(names: &[String]) -> MockServer {
     let server = MockServer::start().await;
+
     let schedules: Vec<Value> = names.iter().map(|name| json!({"Name": name})).collect();
     let list = ResponseTemplate::new(200).set_body_json(json!({"Schedules": schedules}));
     Mock::given(method("GET"))
@@ -18,29 +19,34 @@ pub(crate) async fn event_bridge(names: &[String]) -> MockServer {
         .respond_with(list)
         .mount(&server)
         .await;
+
     let done = ResponseTemplate::new(200).set_body_json(json!({"ScheduleArn": "arn"}));
     Mock::given(path_regex("^/schedules/.+"))
         .respond_with(done)
         .mount(&server)
         .await;
+
     let none = ResponseTemplate::new(404)
         .insert_header("x-amzn-errortype", "ResourceNotFoundException")
         .set_body_json(json!({"Message": "none"}));
     let get = Mock::given(method("GET")).and(path_regex("^/schedules/.+"));
     get.respond_with(none).with_priority(4).mount(&server).await;
+
     server
 }
 
-/// The schedule that is made for a job, as `EventBridge` shows it.
+/// The schedule that the product creates for a job, as `EventBridge` shows it.
 pub(crate) async fn made_for(job: &PollingJob) -> Value {
     let server = event_bridge(&[]).await;
     schedules(&server)
         .create(job.job_id, job.interval_seconds, job.start_at)
         .await
         .expect("a schedule");
+
     let mut made: Value = server.received_requests().await.expect("requests")[0]
         .body_json()
         .expect("a body");
+
     for (member, default) in [
         ("Name", json!(job.job_id)),
         ("State", json!("ENABLED")),
@@ -49,10 +55,11 @@ pub(crate) async fn made_for(job: &PollingJob) -> Value {
     ] {
         made[member] = default;
     }
+
     made
 }
 
-/// `EventBridge` with this schedule for a job.
+/// A stub that has this schedule for a job.
 pub(crate) async fn event_bridge_showing(job: &PollingJob, schedule: Value) -> MockServer {
     let server = event_bridge(&[job.job_id.to_string()]).await;
     show(
@@ -61,6 +68,7 @@ pub(crate) async fn event_bridge_showing(job: &PollingJob, schedule: Value) -> M
         ResponseTemplate::new(200).set_body_json(schedule),
     )
     .await;
+
     server
 }
 
@@ -81,17 +89,21 @@ pub(crate) fn schedules(server: &MockServer) -> Schedules {
         )))
         .endpoint_url(server.uri())
         .build();
+
     let config = config::Schedules {
         group: "jobs".to_owned(),
         target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
         role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
     };
+
     Schedules::new(&sdk, &config)
 }
 
-/// What was asked of EventBridge besides the list: the method and the schedule, and when a new one starts.
+/// The requests that changed schedules: the method, the schedule's name, and the start of a new
+/// one.
 pub(crate) async fn changes(server: &MockServer) -> Vec<(String, String, Value)> {
     let requests = server.received_requests().await.expect("requests");
+
     let changes = requests
         .iter()
         .filter(|request| request.method.as_str() != "GET")
@@ -103,5 +115,6 @@ pub(crate) async fn changes(server: &MockServer) -> Vec<(String, String, Value)>
                 body["StartDate"].clone(),
             )
         });
+
     changes.collect()
 }

@@ -12,6 +12,7 @@ async fn a_job_reads_back_as_it_was_created_and_starts_at_the_next_whole_second(
 -> anyhow::Result<()> {
     let pool = database().await?;
     let job = insert(&pool, &new_job(10), 50).await?;
+
     assert_eq!(job.start_at, at(0));
     assert_eq!(get(&pool, job.job_id).await?, Some(job));
     assert_eq!(get(&pool, Uuid::nil()).await?, None);
@@ -22,14 +23,17 @@ async fn a_job_reads_back_as_it_was_created_and_starts_at_the_next_whole_second(
 async fn the_limit_of_relayed_jobs_holds_against_requests_at_the_same_time() -> anyhow::Result<()> {
     let pool = database().await?;
     let jobs: Vec<_> = (0..9).map(|_| new_job(10)).collect();
+
     let created = join_all(jobs.iter().map(|job| insert(&pool, job, 5))).await;
     assert_eq!(created.iter().filter(|created| created.is_ok()).count(), 5);
+
     let refused = created.into_iter().filter_map(Result::err);
     assert!(
         refused
             .into_iter()
             .all(|error| matches!(error, InsertError::TooManyRelayJobs { limit: 5 }))
     );
+
     assert!(
         insert(&pool, &new_job(60), 5).await.is_ok(),
         "whole minutes have no limit"
@@ -54,10 +58,13 @@ async fn jobs_are_listed_page_by_page_in_the_order_of_their_creation() -> anyhow
             .await?,
         );
     }
+
     created.sort_by_key(|job| (job.created_at, job.job_id));
+
     let first = list(&pool, None, 3).await?;
     let after = first.last().map(|job| (job.created_at, job.job_id));
     let rest = list(&pool, after, 3).await?;
+
     assert_eq!((first.len(), [first, rest].concat()), (3, created));
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Polling on a real Postgres: jobs, claims, relays and the reconciliation of schedules. Time is set by the tests.
+//! Polling on a real Postgres: jobs, claims, relays and the reconciliation of schedules. The tests
+//! set the time.
 
 mod claims;
 mod event_bridge;

@@ -29,7 +29,9 @@ async fn a_job_without_a_schedule_gets_it_back_from_the_next_grid_instant_on() -
     )
     .await?
     .job_id;
+
     let server = event_bridge(&[]).await;
+
     let mended = reconcile(&pool, &schedules(&server), || at(130)).await?;
     assert_eq!(
         mended,
@@ -38,6 +40,7 @@ async fn a_job_without_a_schedule_gets_it_back_from_the_next_grid_instant_on() -
             ..Mended::default()
         }
     );
+
     let start = |seconds| json!(at(seconds).timestamp());
     let post = |job_id: Uuid, seconds| ("POST".to_owned(), job_id.to_string(), start(seconds));
     assert_eq!(
@@ -53,12 +56,14 @@ async fn a_schedule_without_a_job_is_removed_and_one_that_is_no_job_s_is_left_al
     let pool = database().await?;
     let job_id = polling_jobs::insert(&pool, &new_job(60), 50).await?.job_id;
     let orphan = Uuid::now_v7();
+
     let server = event_bridge(&[
         job_id.to_string(),
         orphan.to_string(),
         "nightly-report".to_owned(),
     ])
     .await;
+
     let mended = reconcile(&pool, &schedules(&server), || at(0)).await?;
     assert_eq!(
         mended,
@@ -67,6 +72,7 @@ async fn a_schedule_without_a_job_is_removed_and_one_that_is_no_job_s_is_left_al
             ..Mended::default()
         }
     );
+
     assert_eq!(
         changes(&server).await,
         [("DELETE".to_owned(), orphan.to_string(), Value::Null)]
@@ -79,6 +85,7 @@ async fn with_event_bridge_away_nothing_is_changed() -> anyhow::Result<()> {
     let pool = database().await?;
     polling_jobs::insert(&pool, &new_job(60), 50).await?;
     let server = MockServer::start().await;
+
     assert!(
         reconcile(&pool, &schedules(&server), || at(0))
             .await
@@ -102,8 +109,10 @@ async fn a_schedule_that_is_refused_does_not_stop_the_others() -> anyhow::Result
     )
     .await?
     .job_id;
+
     let orphan = Uuid::now_v7();
     let server = event_bridge(&[orphan.to_string()]).await;
+
     let refusal = ResponseTemplate::new(400)
         .insert_header("x-amzn-errortype", "ValidationException")
         .set_body_json(json!({"Message": "no"}));
@@ -111,16 +120,19 @@ async fn a_schedule_that_is_refused_does_not_stop_the_others() -> anyhow::Result
         .respond_with(refusal)
         .with_priority(1);
     refuse.mount(&server).await;
+
     let mended = reconcile(&pool, &schedules(&server), || at(20)).await;
     assert!(
         matches!(mended, Err(ReconciliationError::Refused { failed: 1 })),
         "{mended:?}"
     );
+
     let changed: Vec<_> = changes(&server)
         .await
         .into_iter()
         .map(|change| (change.0, change.1))
         .collect();
+
     let change = |method: &str, job_id: Uuid| (method.to_owned(), job_id.to_string());
     assert_eq!(
         changed,
@@ -147,15 +159,19 @@ async fn each_schedule_starts_after_the_time_at_which_it_is_made() -> anyhow::Re
         )
         .await?;
     }
+
     let server = event_bridge(&[]).await;
     let now = Cell::new(0);
     let ten_minutes_each = || at(now.replace(now.get() + 600));
+
     reconcile(&pool, &schedules(&server), ten_minutes_each).await?;
+
     let starts: Vec<_> = changes(&server)
         .await
         .into_iter()
         .map(|change| change.2)
         .collect();
+
     assert_eq!(
         starts,
         [json!(at(1).timestamp()), json!(at(601).timestamp())]
@@ -167,11 +183,13 @@ async fn each_schedule_starts_after_the_time_at_which_it_is_made() -> anyhow::Re
 async fn a_schedule_as_its_job_has_it_is_left_alone() -> anyhow::Result<()> {
     let pool = database().await?;
     let job = polling_jobs::insert(&pool, &new_job(120), 50).await?;
+
     let mut schedule = made_for(&job).await;
     schedule["Description"] = json!("an operator's");
     schedule["Target"]["DeadLetterConfig"] =
         json!({"Arn": "arn:aws:sqs:us-east-1:000000000000:firings"});
-    // One that was repaired, or made late, starts at a later instant of the grid.
+
+    // A schedule that was repaired or created late starts at a later instant of the grid.
     for start in [0, 240, 1_200] {
         schedule["StartDate"] = json!(at(start).timestamp());
         let server = event_bridge_showing(&job, schedule.clone()).await;
@@ -190,6 +208,7 @@ async fn whatever_was_changed_of_a_schedule_is_repaired_and_fires_on_the_job_s_g
 -> anyhow::Result<()> {
     let pool = database().await?;
     let job = polling_jobs::insert(&pool, &new_job(120), 50).await?;
+
     let made = made_for(&job).await;
     for (member, changed) in [
         ("/State", json!("DISABLED")),
@@ -218,6 +237,7 @@ async fn whatever_was_changed_of_a_schedule_is_repaired_and_fires_on_the_job_s_g
         let mut schedule = made.clone();
         *schedule.pointer_mut(member).expect(member) = changed;
         let server = event_bridge_showing(&job, schedule).await;
+
         let mended = reconcile(&pool, &schedules(&server), || at(1_111)).await?;
         assert_eq!(
             mended,
@@ -227,6 +247,7 @@ async fn whatever_was_changed_of_a_schedule_is_repaired_and_fires_on_the_job_s_g
             },
             "{member}"
         );
+
         let change = (
             "PUT".to_owned(),
             job.job_id.to_string(),
@@ -253,9 +274,11 @@ async fn whatever_was_changed_of_a_schedule_is_repaired_and_fires_on_the_job_s_g
 async fn an_end_that_a_schedule_was_given_is_taken_away() -> anyhow::Result<()> {
     let pool = database().await?;
     let job = polling_jobs::insert(&pool, &new_job(7), 50).await?;
+
     let mut schedule = made_for(&job).await;
     schedule["EndDate"] = json!(at(3_600).timestamp());
     let server = event_bridge_showing(&job, schedule).await;
+
     let mended = reconcile(&pool, &schedules(&server), || at(61)).await?;
     assert_eq!(
         mended,
@@ -264,6 +287,7 @@ async fn an_end_that_a_schedule_was_given_is_taken_away() -> anyhow::Result<()> 
             ..Mended::default()
         }
     );
+
     assert_eq!(
         changes(&server).await[0].2,
         json!(at(120).timestamp()),
@@ -290,9 +314,11 @@ async fn a_schedule_that_cannot_be_shown_or_repaired_does_not_stop_the_others() 
             .await?,
         );
     }
+
     let names: Vec<String> = jobs.iter().map(|job| job.job_id.to_string()).collect();
     let server = event_bridge(&names).await;
     show(&server, &jobs[0], ResponseTemplate::new(403)).await;
+
     for job in &jobs[1..] {
         let mut schedule = made_for(job).await;
         schedule["State"] = json!("DISABLED");
@@ -303,22 +329,26 @@ async fn a_schedule_that_cannot_be_shown_or_repaired_does_not_stop_the_others() 
         )
         .await;
     }
+
     let refuse = Mock::given(method("PUT")).and(path(format!("/schedules/{}", names[1])));
     refuse
         .respond_with(ResponseTemplate::new(400))
         .with_priority(1)
         .mount(&server)
         .await;
+
     let mended = reconcile(&pool, &schedules(&server), || at(20)).await;
     assert!(
         matches!(mended, Err(ReconciliationError::Refused { failed: 2 })),
         "{mended:?}"
     );
+
     let mut changed: Vec<_> = changes(&server)
         .await
         .into_iter()
         .map(|change| change.1)
         .collect();
+
     changed.sort();
     let mut expected = names[1..].to_vec();
     expected.sort();

@@ -1,4 +1,4 @@
-//! Firings that are one tick each, and how a job fares when its polls fail.
+//! Firings that are one tick each, and the effect of failed polls on a job.
 
 use chrono::TimeDelta;
 use poller::clock::Clock;
@@ -13,8 +13,10 @@ use crate::world::{Act, World, at, claim, rows};
 async fn a_firing_of_a_whole_minute_s_job_is_one_tick_at_its_scheduled_time() -> anyhow::Result<()>
 {
     let (world, job) = World::with_job(60).await?;
+
     world.clock.set(at(61));
     assert_eq!(world.fire(&job, 0).await?.polled, 1);
+
     assert_eq!(world.runs(&job).await?, rows(&[(0, 1, "succeeded")]));
     assert!(
         world
@@ -30,11 +32,14 @@ async fn a_firing_of_a_whole_minute_s_job_is_one_tick_at_its_scheduled_time() ->
 async fn every_quote_is_published_with_the_raw_response_it_was_read_from() -> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
     world.fire(&job, 0).await?;
+
     let stored: Vec<Uuid> = sqlx::query_scalar("select raw_response_id from raw_responses")
         .fetch_all(&world.pool)
         .await?;
+
     let events = world.price_log.events();
     assert_eq!((stored.len(), events.len()), (2, 3));
+
     assert!(
         events
             .iter()
@@ -46,6 +51,7 @@ async fn every_quote_is_published_with_the_raw_response_it_was_read_from() -> an
 #[tokio::test]
 async fn the_same_firing_again_polls_nothing() -> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
+
     world.fire(&job, 0).await?;
     assert_eq!(world.fire(&job, 0).await?.polled, 0);
     Ok(())
@@ -58,6 +64,7 @@ async fn a_firing_within_another_s_lease_takes_over_once_that_has_passed() -> an
         claim(&world.pool, job.job_id, at(0), at(0)).await?,
         ClaimOutcome::Claimed
     );
+
     world.clock.set(at(5));
     assert_eq!(world.fire(&job, 0).await?.polled, 1);
     assert_eq!(world.clock.now(), at(30));
@@ -74,6 +81,7 @@ async fn a_firing_whose_tick_somebody_else_finishes_meanwhile_polls_nothing() ->
         polling_runs::claim(&world.pool, &theirs, at(0)).await?,
         ClaimOutcome::Claimed
     );
+
     let pool = world.pool.clone();
     world.clock.happens_at(at(20), async move {
         assert!(
@@ -82,6 +90,7 @@ async fn a_firing_whose_tick_somebody_else_finishes_meanwhile_polls_nothing() ->
                 .expect("renewed")
         );
     });
+
     let (pool, result) = (
         world.pool.clone(),
         RunResult {
@@ -89,6 +98,7 @@ async fn a_firing_whose_tick_somebody_else_finishes_meanwhile_polls_nothing() ->
             ..RunResult::default()
         },
     );
+
     world.clock.happens_at(at(40), async move {
         assert!(
             polling_runs::finish(&pool, &theirs, &result, at(40))
@@ -96,6 +106,7 @@ async fn a_firing_whose_tick_somebody_else_finishes_meanwhile_polls_nothing() ->
                 .expect("finished")
         );
     });
+
     let served = world.fire(&job, 0).await?;
     assert_eq!((served.polled, served.ended), (0, Ended::Done));
     assert!(world.provider.ticks().is_empty(), "not polled twice");
@@ -106,10 +117,12 @@ async fn a_firing_whose_tick_somebody_else_finishes_meanwhile_polls_nothing() ->
 async fn a_firing_whose_tick_is_held_past_its_deadline_comes_again() -> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
     claim(&world.pool, job.job_id, at(0), at(0)).await?;
+
     let firing = poller::Firing {
         job_id: job.job_id,
         scheduled_time: at(0),
     };
+
     let served = world.poller.serve(&firing, at(49)).await;
     assert!(matches!(served, Err(FiringError::Held)), "{served:?}");
     Ok(())
@@ -119,7 +132,9 @@ async fn a_firing_whose_tick_is_held_past_its_deadline_comes_again() -> anyhow::
 async fn a_run_that_was_not_heard_of_again_is_closed_by_the_next_tick() -> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
     claim(&world.pool, job.job_id, at(0), at(0)).await?;
+
     world.fire(&job, 60).await?;
+
     assert_eq!(
         world.runs(&job).await?,
         rows(&[(0, 1, "abandoned"), (60, 1, "succeeded")])
@@ -135,8 +150,10 @@ async fn a_poller_whose_claim_was_taken_over_records_nothing() -> anyhow::Result
         let outcome = claim(&pool, job_id, at(0), at(31)).await.expect("answered");
         assert_eq!(outcome, ClaimOutcome::Claimed);
     });
+
     world.provider.will([Act::Slow(TimeDelta::seconds(40))]);
     world.fire(&job, 0).await?;
+
     assert_eq!(world.runs(&job).await?, rows(&[(0, 1, "running")]));
     assert!(world.price_log.events().is_empty());
     Ok(())
@@ -148,6 +165,7 @@ async fn a_firing_that_was_only_late_still_polls_the_tick_recorded_as_missed() -
     let (world, job) = World::with_job(60).await?;
     world.fire(&job, 0).await?;
     world.fire(&job, 120).await?;
+
     assert_eq!(world.runs(&job).await?[1], (60, 1, "missed".to_owned()));
     assert_eq!(world.fire(&job, 60).await?.polled, 1);
     assert_eq!(world.runs(&job).await?[1], (60, 1, "succeeded".to_owned()));
@@ -162,12 +180,15 @@ async fn a_firing_ahead_of_the_poller_s_clock_is_served_within_a_minute_and_come
         job_id: job.job_id,
         scheduled_time: at(seconds),
     };
+
     let early = world.poller.serve(&firing(61), world.deadline()).await;
     assert!(
         matches!(early, Err(FiringError::NotDue(time)) if time == at(61)),
         "{early:?}"
     );
+
     assert_eq!(world.runs(&job).await?, []);
+
     assert_eq!(
         world
             .poller
@@ -186,6 +207,7 @@ async fn firings_of_no_job_and_before_the_start_are_harmless() -> anyhow::Result
         job_id: job.job_id,
         scheduled_time: at(seconds),
     };
+
     assert_eq!(
         world
             .poller
@@ -194,6 +216,7 @@ async fn firings_of_no_job_and_before_the_start_are_harmless() -> anyhow::Result
             .polled,
         0
     );
+
     let nobody = poller::Firing {
         job_id: Uuid::nil(),
         scheduled_time: at(0),
@@ -202,6 +225,7 @@ async fn firings_of_no_job_and_before_the_start_are_harmless() -> anyhow::Result
         world.poller.serve(&nobody, world.deadline()).await?.ended,
         Ended::NoSuchJob
     );
+
     assert_eq!(world.runs(&job).await?, []);
     Ok(())
 }
@@ -211,7 +235,9 @@ async fn a_symbol_that_fails_does_not_stop_the_others() -> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
     world.provider.will([Act::NotTheFirst]);
     world.fire(&job, 0).await?;
+
     let job = world.job(&job).await?;
+
     let expected = LastRun {
         tick_time: at(0),
         status: RunStatus::Partial,
@@ -219,6 +245,7 @@ async fn a_symbol_that_fails_does_not_stop_the_others() -> anyhow::Result<()> {
         failed: 1,
         error: Some("script does not know the symbol AAPL".to_owned()),
     };
+
     assert_eq!(job.last_run, Some(expected));
     assert_eq!(job.status(at(1)), JobStatus::Active);
     Ok(())
@@ -229,11 +256,13 @@ async fn with_kafka_away_the_tick_is_a_failed_run_and_no_more_is_asked() -> anyh
     let (world, job) = World::with_job(60).await?;
     world.price_log.fail_next(2);
     world.fire(&job, 0).await?;
+
     let last_run = world.job(&job).await?.last_run.expect("a run");
     assert_eq!(
         (last_run.status, last_run.published, last_run.failed),
         (RunStatus::Failed, 0, 3)
     );
+
     assert!(last_run.error.expect("an error").contains("Kafka"));
     assert_eq!(world.provider.ticks(), [0]);
     Ok(())
@@ -246,7 +275,9 @@ async fn a_failing_job_backs_off_and_returns_to_its_interval_by_itself() -> anyh
         .provider
         .will((0..6).map(|_| Act::Fail(world.provider.away())));
     world.fire(&job, 0).await?;
-    // Three failed runs of two requests each: at 0, at 10, and at 30 after a pause of two intervals; then a pause of four.
+
+    // Three failed runs of two requests each: at 0, at 10, and at 30 after a back-off of two
+    // intervals. Then a back-off of four.
     assert_eq!(
         world.runs(&job).await?,
         rows(&[
@@ -272,6 +303,7 @@ async fn a_provider_that_limits_us_is_left_alone_for_as_long_as_it_asked() -> an
     world.provider.will([Act::Fail(world.provider.limit(900))]);
     world.fire(&job, 0).await?;
     assert_eq!(world.provider.ticks().len(), 1, "not asked for the rest");
+
     let limited = world.job(&job).await?;
     assert_eq!(limited.status(at(839)), JobStatus::BackingOff);
     assert_eq!(
@@ -280,8 +312,10 @@ async fn a_provider_that_limits_us_is_left_alone_for_as_long_as_it_asked() -> an
         "the next tick is the grid's"
     );
     assert_eq!(limited.next_tick_at(at(1)), at(900));
+
     assert_eq!(world.fire(&job, 840).await?.polled, 0);
     assert_eq!(world.fire(&job, 900).await?.polled, 1);
+
     assert_eq!(
         world.runs(&job).await?,
         rows(&[(0, 1, "failed"), (60, 14, "skipped"), (900, 1, "succeeded")])
@@ -297,8 +331,11 @@ async fn a_limit_after_some_symbols_were_published_is_honoured_too() -> anyhow::
         Act::Slow(TimeDelta::zero()),
         Act::Fail(world.provider.limit(900)),
     ]);
+
     world.fire(&job, 0).await?;
+
     let limited = world.job(&job).await?;
+
     assert_eq!(
         limited.last_run.as_ref().map(|run| run.status),
         Some(RunStatus::Partial)
@@ -307,6 +344,7 @@ async fn a_limit_after_some_symbols_were_published_is_honoured_too() -> anyhow::
         (limited.consecutive_failures, limited.next_tick_at(at(1))),
         (0, at(900))
     );
+
     assert_eq!(limited.status(at(1)), JobStatus::BackingOff);
     Ok(())
 }
@@ -318,7 +356,9 @@ async fn a_single_failure_that_skips_no_tick_is_no_backing_off() -> anyhow::Resu
         .provider
         .will((0..2).map(|_| Act::Fail(world.provider.away())));
     world.fire(&job, 0).await?;
+
     let failed = world.job(&job).await?;
+
     assert_eq!(
         (failed.consecutive_failures, failed.next_tick_at(at(1))),
         (1, at(60))
@@ -332,6 +372,7 @@ async fn a_job_whose_provider_is_gone_fails_and_says_so() -> anyhow::Result<()> 
     let (mut world, job) = World::with_job(60).await?;
     world.poller.providers = shared::provider::Providers::of(vec![], "script".parse()?);
     world.fire(&job, 0).await?;
+
     let last_run = world.job(&job).await?.last_run.expect("a run");
     assert_eq!(
         last_run.error.as_deref(),

@@ -1,4 +1,4 @@
-//! A poller in a world of its own: a clock that jumps to whatever is waited for, and a provider with a script.
+//! A poller with a clock that jumps to the time waited for, and a provider that follows a script.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 type Event = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The second that a job's first tick lies at.
+/// The time `seconds` after a job's first tick.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_timestamp(1_700_000_000 + seconds, 0).expect("a time")
 }
@@ -45,7 +45,7 @@ pub(crate) fn new_job(interval_seconds: u32) -> NewJob {
     }
 }
 
-/// Time that passes only when it is waited for. Events happen on the way.
+/// A clock whose time passes only when something waits for it. Events happen on the way.
 pub(crate) struct JumpingClock {
     now: Mutex<Timestamp>,
     events: Mutex<BTreeMap<Timestamp, Event>>,
@@ -65,7 +65,7 @@ impl JumpingClock {
         *now = time.max(*now);
     }
 
-    /// Lets `event` happen once the clock reaches `time`.
+    /// Runs `event` once the clock reaches `time`.
     pub(crate) fn happens_at(
         &self,
         time: Timestamp,
@@ -79,6 +79,7 @@ impl JumpingClock {
 
     fn next_event(&self, until: Timestamp) -> Option<(Timestamp, Event)> {
         let mut events = self.events.lock().expect("the events");
+
         let first = events.first_entry()?;
         (*first.key() <= until).then(|| first.remove_entry())
     }
@@ -94,22 +95,24 @@ impl Clock for JumpingClock {
         while let Some((when, event)) = self.next_event(time) {
             self.set(when);
             event.await;
-            // Whoever else waits for what just happened goes first.
+
+            // Other tasks that wait for this event run before the clock moves on.
             tokio::task::yield_now().await;
         }
+
         self.set(time);
     }
 }
 
-/// What the provider does with a request; without a script it answers at once.
+/// What the provider does with a request. Without a script it answers at once.
 pub(crate) enum Act {
-    /// It takes this long.
+    /// Takes this long.
     Slow(TimeDelta),
-    /// It never answers.
+    /// Never answers.
     Hang,
-    /// It fails.
+    /// Fails.
     Fail(ProviderError),
-    /// It does not know the first symbol.
+    /// Does not know the first symbol.
     NotTheFirst,
 }
 
@@ -171,8 +174,10 @@ impl Provider for ScriptedProvider {
             .lock()
             .expect("the requests")
             .push((tick, symbols.len()));
+
         let act = self.script.lock().expect("the script").pop_front();
         let mut unknown = None;
+
         match act {
             Some(Act::Fail(error)) => return Err(error),
             Some(Act::Hang) => std::future::pending().await,
@@ -180,6 +185,7 @@ impl Provider for ScriptedProvider {
             Some(Act::NotTheFirst) => unknown = symbols.first(),
             None => {}
         }
+
         let quote = |symbol: &Symbol| match unknown {
             Some(unknown) if unknown == symbol => Err(ProviderError::UnknownSymbol {
                 symbol: symbol.clone(),
@@ -192,6 +198,7 @@ impl Provider for ScriptedProvider {
                 timestamp: tick,
             }),
         };
+
         Ok(Answer {
             received_at: self.clock.now(),
             body: "{}".to_owned(),
@@ -203,7 +210,7 @@ impl Provider for ScriptedProvider {
     }
 }
 
-/// A poller and what surrounds it.
+/// A poller and the parts around it.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) pool: PgPool,
@@ -219,7 +226,7 @@ impl World {
         Self::over(e2e::postgres::database().await?, interval_seconds).await
     }
 
-    /// The same, over a pool of the test's own.
+    /// A world at second 0 with one job, over the test's own pool.
     pub(crate) async fn over(
         pool: PgPool,
         interval_seconds: u32,
@@ -228,14 +235,17 @@ impl World {
             now: Mutex::new(at(0)),
             events: Mutex::default(),
         });
+
         let provider = Arc::new(ScriptedProvider {
             name: "script".parse()?,
             clock: Arc::clone(&clock),
             script: Mutex::default(),
             requests: Mutex::default(),
         });
+
         let price_log = Arc::new(MemoryPriceLog::new());
         let job = polling_jobs::insert(&pool, &new_job(interval_seconds), 50).await?;
+
         let poller = Poller {
             pool: pool.clone(),
             providers: Providers::of(
@@ -246,6 +256,7 @@ impl World {
             clock: Arc::clone(&clock) as _,
             stopping: CancellationToken::new(),
         };
+
         Ok((
             Self {
                 pool,
@@ -258,22 +269,25 @@ impl World {
         ))
     }
 
-    /// Serves the firing of that second, which arrives then unless the clock is past it.
+    /// Serves the firing of this second, at that time or at the clock's time if that is later.
     pub(crate) async fn fire(&self, job: &PollingJob, seconds: i64) -> Result<Served, FiringError> {
         self.clock.set(at(seconds));
+
         let firing = Firing {
             job_id: job.job_id,
             scheduled_time: at(seconds),
         };
+
         self.poller.serve(&firing, self.deadline()).await
     }
 
-    /// When an invocation that begins now is cut off.
+    /// The time at which an invocation that starts now is cut off.
     pub(crate) fn deadline(&self) -> Timestamp {
         self.clock.now() + TimeDelta::seconds(180)
     }
 
-    /// Every run of a job: its tick's second, how many ticks it stands for, its status.
+    /// Every run of a job: its tick's second, the number of ticks that the row covers, and its
+    /// status.
     pub(crate) async fn runs(&self, job: &PollingJob) -> anyhow::Result<Vec<(i64, i64, String)>> {
         let rows: Vec<(Timestamp, i64, String)> = sqlx::query_as(
             "select tick_time, ticks, status from polling_runs where job_id = $1 order by tick_time",
@@ -281,6 +295,7 @@ impl World {
         .bind(job.job_id)
         .fetch_all(&self.pool)
         .await?;
+
         Ok(rows
             .into_iter()
             .map(|(tick, ticks, status)| ((tick - at(0)).num_seconds(), ticks, status))
@@ -294,7 +309,7 @@ impl World {
     }
 }
 
-/// A claim of somebody else's.
+/// A claim by another poller.
 pub(crate) async fn claim(
     pool: &PgPool,
     job_id: Uuid,
@@ -304,7 +319,7 @@ pub(crate) async fn claim(
     polling_runs::claim(pool, &Claim::new(job_id, tick), now).await
 }
 
-/// Rows as [`World::runs`] gives them.
+/// Rows in the form that [`World::runs`] returns.
 pub(crate) fn rows(expected: &[(i64, i64, &str)]) -> Vec<(i64, i64, String)> {
     expected
         .iter()

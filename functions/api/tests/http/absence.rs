@@ -1,4 +1,5 @@
-//! While Postgres is away: 503 with a time to try again, nothing asked, nothing published, and no word of the cause.
+//! With Postgres unavailable, requests get a 503 with a time for the next attempt. No provider is
+//! asked, nothing is published, and no answer contains the cause.
 
 use axum::http::StatusCode;
 
@@ -21,8 +22,10 @@ async fn whatever_needs_postgres_is_a_503_that_says_when_to_try_again() {
         assert_eq!(answered.header("retry-after"), "5");
         assert!(answered.places().is_empty());
     }
+
     let created = api.poll(r#"{"symbols":["AAPL"],"interval":60}"#).await;
     assert_eq!(created.status, StatusCode::SERVICE_UNAVAILABLE);
+
     assert_eq!((api.asked(), api.log.events().len()), (0, 0));
 }
 
@@ -32,6 +35,7 @@ async fn health_names_what_is_away_and_asks_a_provider_once_in_a_while() {
     for _ in 0..3 {
         let answered = api.get("/health").await;
         assert_eq!(answered.status, StatusCode::SERVICE_UNAVAILABLE);
+
         let health = answered.json();
         assert_eq!(health["status"], "unavailable");
         assert_eq!(health["checks"]["postgres"]["status"], "unavailable");
@@ -41,6 +45,7 @@ async fn health_names_what_is_away_and_asks_a_provider_once_in_a_while() {
             "unavailable"
         );
     }
+
     assert_eq!(api.asked(), 2, "once for each provider");
 }
 

@@ -1,4 +1,5 @@
-//! What a request gets wrong is answered with every fault and its place, before anything is asked or stored.
+//! A bad request is answered with every fault and its place, before a provider is asked or anything
+//! is stored.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -10,6 +11,7 @@ async fn all_faults_of_a_query_are_named_with_their_places() {
     let answered = Fixture::new()
         .get("/prices/latest?symbol=A%20B&max_age=-1&provider=&colour=red")
         .await;
+
     assert_eq!(answered.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(
         answered.places(),
@@ -58,6 +60,7 @@ async fn each_malformed_query_is_a_fault_in_its_place() {
         assert_eq!(answered.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
         assert_eq!(answered.places(), [place], "{path}");
     }
+
     let too_many = vec!["A"; 101].join(",");
     assert_eq!(
         api.get(&format!("/prices/latest?symbols={too_many}"))
@@ -65,6 +68,7 @@ async fn each_malformed_query_is_a_fault_in_its_place() {
             .places(),
         ["query.symbols"]
     );
+
     assert_eq!(api.asked(), 0);
 }
 
@@ -77,6 +81,7 @@ async fn an_unknown_provider_is_a_400_that_lists_the_known_ones() {
     let polled = api
         .poll(r#"{"symbols":["AAPL"],"provider":"bloomberg"}"#)
         .await;
+
     for answered in [asked, polled] {
         assert_eq!(answered.status, StatusCode::BAD_REQUEST);
         let detail = answered.json()["detail"].as_str().unwrap().to_owned();
@@ -92,6 +97,7 @@ async fn an_unknown_provider_among_other_faults_is_one_of_them() {
     let answered = Fixture::new()
         .get("/prices/latest?provider=bloomberg")
         .await;
+
     assert_eq!(answered.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(answered.places(), ["query.symbol", "query.provider"]);
 }
@@ -118,9 +124,12 @@ async fn all_faults_of_a_body_are_named_with_their_places() {
     let body =
         json!({"symbols": ["AAPL", "aapl", "", 7], "interval": 0, "provider": 3, "colour": "red"});
     let answered = Fixture::new().poll(&body.to_string()).await;
+
     assert_eq!(answered.status, StatusCode::UNPROCESSABLE_ENTITY);
+
     let mut places = answered.places();
     places.sort();
+
     let expected = [
         "body.colour",
         "body.interval",
@@ -143,6 +152,7 @@ async fn a_field_given_twice_is_a_fault_in_its_place() {
     ] {
         let answered = Fixture::new().poll(body).await;
         assert_eq!(answered.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+
         let expected = json!([{"location": format!("body.{field}"), "message": "is given twice"}]);
         assert_eq!(answered.json()["errors"], expected, "{body}");
     }
@@ -152,6 +162,7 @@ async fn a_field_given_twice_is_a_fault_in_its_place() {
 async fn each_malformed_body_is_a_fault_in_its_place() {
     let api = Fixture::new();
     let many: Vec<String> = (0..501).map(|number| format!("S{number}")).collect();
+
     for (body, place) in [
         (json!([]), "body"),
         (json!("AAPL"), "body"),

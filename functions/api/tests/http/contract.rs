@@ -1,4 +1,4 @@
-//! The contract is complete, and its page needs nothing from elsewhere.
+//! The contract is complete, and its page needs nothing from other sites.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +18,14 @@ async fn contract(api: &Fixture) -> Value {
 #[tokio::test]
 async fn every_path_of_the_router_is_in_the_contract_and_the_other_way_round() {
     let api = Fixture::new();
-    // `/` and the wildcard are the fallback, which answers 404.
+
+    // `/` and the wildcard belong to the fallback, which answers 404.
     let debug = format!("{:?}", api.router);
     let routed: BTreeSet<&str> = debug
         .split('"')
         .filter(|text| text.starts_with('/') && !text.contains('*') && *text != "/")
         .collect();
+
     let contract = contract(&api).await;
     let documented: BTreeSet<&str> = contract["paths"]
         .as_object()
@@ -31,6 +33,7 @@ async fn every_path_of_the_router_is_in_the_contract_and_the_other_way_round() {
         .keys()
         .map(String::as_str)
         .collect();
+
     assert!(
         routed.contains("/prices/latest"),
         "the router no longer shows its paths: {debug}"
@@ -48,6 +51,7 @@ async fn every_method_of_a_path_is_in_the_contract_and_the_other_way_round() {
             .keys()
             .map(|m| m.to_uppercase())
             .collect();
+
         let refused = api
             .send(
                 "PATCH",
@@ -56,12 +60,14 @@ async fn every_method_of_a_path_is_in_the_contract_and_the_other_way_round() {
             )
             .await;
         assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+
         let mut routed: Vec<String> = refused
             .header("allow")
             .split(',')
             .map(|m| m.trim().to_owned())
             .collect();
         routed.retain(|method| method != "HEAD");
+
         documented.sort();
         routed.sort();
         assert_eq!(routed, documented, "{path}");
@@ -72,12 +78,14 @@ async fn every_method_of_a_path_is_in_the_contract_and_the_other_way_round() {
 async fn every_operation_lists_its_problems_and_every_reference_resolves() {
     let contract = contract(&Fixture::new()).await;
     assert_eq!(contract["openapi"].as_str().unwrap()[..4], *"3.1.");
+
     for (path, operations) in contract["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let responses = operation["responses"].as_object().unwrap();
             let problem =
                 &responses["500"]["content"]["application/problem+json"]["schema"]["$ref"];
             assert_eq!(problem, "#/components/schemas/Problem", "{method} {path}");
+
             for response in responses.values() {
                 assert!(
                     response["description"].is_string(),
@@ -86,7 +94,9 @@ async fn every_operation_lists_its_problems_and_every_reference_resolves() {
             }
         }
     }
+
     let text = contract.to_string();
+
     for reference in text
         .split("\"$ref\":\"#")
         .skip(1)
@@ -101,11 +111,14 @@ async fn the_page_loads_only_files_that_are_served_here() {
     let api = Fixture::new();
     let page = api.get("/docs").await;
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+
     assert!(
         page.header("content-security-policy")
             .contains("default-src 'none'")
     );
+
     let page = String::from_utf8(page.body).unwrap();
+
     let mut links = Vec::new();
     for attribute in ["src=\"", "href=\""] {
         links.extend(
@@ -114,8 +127,10 @@ async fn the_page_loads_only_files_that_are_served_here() {
                 .filter_map(|rest| rest.split('"').next()),
         );
     }
+
     links.retain(|link| !link.starts_with("data:"));
     assert_eq!(links.len(), 4);
+
     for link in links {
         assert_eq!(
             api.get(&format!("/{link}")).await.status,
@@ -123,6 +138,7 @@ async fn the_page_loads_only_files_that_are_served_here() {
             "{link}"
         );
     }
+
     let styles = String::from_utf8(api.get("/docs/swagger-ui.css").await.body).unwrap();
     assert!(
         !styles.contains("@import") && !styles.contains("url(http") && !styles.contains("url(//")
@@ -132,12 +148,14 @@ async fn the_page_loads_only_files_that_are_served_here() {
 #[tokio::test]
 async fn the_page_s_large_files_are_compressed_for_those_who_take_it() {
     let api = Fixture::new();
+
     let ask = async |accepted: &str| {
         let request = Request::builder()
             .uri("/docs/swagger-ui.css")
             .header("accept-encoding", accepted);
         api.answer(request.body(Body::empty()).unwrap()).await
     };
+
     let plain = api.get("/docs/swagger-ui.css").await;
     for refused in ["br", "gzip;q=0", "identity, gzip; q=0.0"] {
         let answered = ask(refused).await;
@@ -147,6 +165,7 @@ async fn the_page_s_large_files_are_compressed_for_those_who_take_it() {
             "{refused}"
         );
     }
+
     for accepted in ["gzip", "br, GZIP;q=0.5", "deflate, gzip"] {
         let answered = ask(accepted).await;
         assert_eq!(answered.header("content-encoding"), "gzip", "{accepted}");

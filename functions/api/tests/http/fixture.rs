@@ -1,4 +1,4 @@
-//! The API over parts that are away, and one request to it.
+//! The API with unavailable parts behind it, and requests to it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use shared::schedules::Schedules;
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
 
-/// A provider that counts how often it is asked, and never has an answer or even panics.
+/// A provider that counts the requests for quotes. It fails each of them, or panics if told to.
 #[derive(Debug)]
 pub(crate) struct Silent {
     name: ProviderName,
@@ -39,6 +39,7 @@ impl Provider for Silent {
 
     async fn fetch(&self, _: &[Symbol], _: Timestamp) -> Result<Answer, ProviderError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
+
         assert!(!self.panics, "told to panic");
         Err(ProviderError::Unavailable {
             provider: self.name.clone(),
@@ -47,14 +48,14 @@ impl Provider for Silent {
     }
 }
 
-/// The API and what can be seen behind it.
+/// The API, and the parts behind it that tests inspect.
 pub(crate) struct Fixture {
     pub(crate) router: Router,
     pub(crate) log: Arc<MemoryPriceLog>,
     asked: Arc<AtomicUsize>,
 }
 
-/// What was answered.
+/// An answer to a request.
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) status: StatusCode,
@@ -73,11 +74,12 @@ impl Answered {
             .map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The places of the faults that the problem names.
+    /// The locations of the faults that the problem lists.
     pub(crate) fn places(&self) -> Vec<String> {
         assert_eq!(self.header("content-type"), "application/problem+json");
         let problem = self.json();
         assert_eq!(problem["status"], self.status.as_u16());
+
         let faults = problem["errors"].as_array().cloned().unwrap_or_default();
         faults
             .iter()
@@ -98,6 +100,7 @@ impl Fixture {
 
     fn with_providers(panics: bool) -> Self {
         let asked = Arc::new(AtomicUsize::new(0));
+
         let provider = |name: &str| -> Arc<dyn Provider> {
             Arc::new(Silent {
                 name: name.parse().unwrap(),
@@ -105,16 +108,21 @@ impl Fixture {
                 panics,
             })
         };
+
         let log = Arc::new(MemoryPriceLog::new());
+
         let sdk = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .build();
+
         let schedules = config::Schedules {
             group: "test".to_owned(),
             target_arn: "arn:aws:lambda:eu-central-1:000000000000:function:poller".to_owned(),
             role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
         };
+
         let pool = PgPoolOptions::new().acquire_timeout(Duration::from_millis(200));
+
         let state = AppState {
             db: pool
                 .connect_lazy("postgres://nobody:secret@127.0.0.1:1/nothing")
@@ -132,6 +140,7 @@ impl Fixture {
             asking_time: api::ASKING_TIME,
             observed: Observed::default(),
         };
+
         Self {
             router: api::router(state),
             log,
@@ -139,7 +148,7 @@ impl Fixture {
         }
     }
 
-    /// How often any provider was asked.
+    /// How often a provider was asked, of all together.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
@@ -149,6 +158,7 @@ impl Fixture {
             .method(method)
             .uri(path)
             .header("content-type", "application/json");
+
         self.answer(request.body(body.into()).unwrap()).await
     }
 
@@ -156,6 +166,7 @@ impl Fixture {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 10_000_000).await.unwrap().to_vec();
+
         Answered {
             status: parts.status,
             headers: parts.headers,

@@ -1,4 +1,5 @@
-//! What a page of another site has a browser send is refused before anything is asked or stored.
+//! A request that a page of another site makes a browser send is refused before a provider is asked
+//! or anything is stored.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -18,9 +19,11 @@ async fn send(
         .method(method)
         .uri(path)
         .header("host", "127.0.0.1:8080");
+
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
+
     api.answer(
         request
             .body(Body::from(body.to_owned()))
@@ -32,6 +35,7 @@ async fn send(
 #[tokio::test]
 async fn a_foreign_page_s_request_is_a_403_problem_on_every_path() {
     let api = Fixture::new();
+
     for (method, path) in [
         ("POST", "/prices/poll"),
         ("GET", "/prices/latest?symbol=AAPL"),
@@ -55,16 +59,19 @@ async fn a_foreign_page_s_request_is_a_403_problem_on_every_path() {
                 JOB,
             )
             .await;
+
             assert_eq!(
                 answered.status,
                 StatusCode::FORBIDDEN,
                 "{method} {path} {foreign:?}"
             );
+
             assert!(answered.places().is_empty());
             assert_eq!(answered.json()["type"], "/docs#foreign-page");
             assert!(!answered.headers.contains_key("access-control-allow-origin"));
         }
     }
+
     assert_eq!(api.asked(), 0);
 }
 
@@ -82,7 +89,7 @@ async fn our_own_page_an_allowed_one_and_programs_get_through() {
             ("sec-fetch-site", "cross-site"),
         ],
     ] {
-        // Postgres is away here, which shows that the request came that far.
+        // Postgres is unavailable here, so a 503 shows that the request reached the handler.
         assert_eq!(
             send(&api, "GET", "/symbols", headers, "").await.status,
             StatusCode::SERVICE_UNAVAILABLE
@@ -104,6 +111,7 @@ async fn a_body_that_is_not_called_json_is_a_415_problem() {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "{headers:?}"
         );
+
         assert!(answered.places().is_empty());
         assert!(
             answered.json()["detail"]
@@ -112,12 +120,14 @@ async fn a_body_that_is_not_called_json_is_a_415_problem() {
                 .contains("Content-Type: application/json")
         );
     }
+
     let json = [("content-type", "application/json; charset=utf-8")];
     assert_eq!(
         send(&api, "POST", "/prices/poll", &json, JOB).await.status,
         StatusCode::SERVICE_UNAVAILABLE,
         "it is read, and Postgres is away"
     );
+
     assert_eq!(
         send(&api, "POST", "/nothing", &[], JOB).await.status,
         StatusCode::NOT_FOUND

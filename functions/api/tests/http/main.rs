@@ -1,5 +1,6 @@
-//! The router in process: bad input, routing, the contract, and what it answers while Postgres is away. Nothing is
-//! listened to or connected to; what needs a store is tested with the whole stack.
+//! The router in process: bad input, routing, the contract, and the answers while Postgres is
+//! unavailable. No port is opened and no part is connected to; what needs a store is tested with
+//! the whole stack.
 
 mod absence;
 mod bad_input;

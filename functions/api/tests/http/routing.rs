@@ -1,4 +1,4 @@
-//! What no handler answers is a problem too.
+//! Requests that no handler answers get a problem too.
 
 use axum::http::StatusCode;
 
@@ -18,12 +18,14 @@ async fn an_unknown_path_is_a_404_problem_that_names_it() {
         let answered = api.get(path).await;
         assert_eq!(answered.status, StatusCode::NOT_FOUND, "{path}");
         assert!(answered.places().is_empty());
+
         let detail = answered.json()["detail"].to_string();
         assert!(
             detail.contains(&format!("nothing at {shown}")),
             "{path}: {detail}"
         );
     }
+
     let long = api.get(&format!("/{}", "x".repeat(5_000))).await;
     assert!(
         (200..300).contains(&long.json()["detail"].as_str().unwrap().len()),
@@ -44,17 +46,20 @@ async fn a_wrong_method_is_a_405_problem_that_says_which_are_right() {
         ),
     ] {
         let answered = api.send(method, path, "").await;
+
         assert_eq!(
             answered.status,
             StatusCode::METHOD_NOT_ALLOWED,
             "{method} {path}"
         );
         assert!(answered.places().is_empty());
+
         let sorted = |list: &str| {
             let mut methods: Vec<_> = list.split(',').map(str::trim).map(str::to_owned).collect();
             methods.sort();
             methods
         };
+
         assert_eq!(
             sorted(answered.header("allow")),
             sorted(allowed),
@@ -72,6 +77,7 @@ async fn a_body_over_the_limit_is_a_413_problem_on_every_path() {
         ("POST", "/nothing"),
     ] {
         let answered = api.send(method, path, vec![b' '; 1_000_001]).await;
+
         assert_eq!(
             answered.status,
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -79,6 +85,7 @@ async fn a_body_over_the_limit_is_a_413_problem_on_every_path() {
         );
         assert!(answered.places().is_empty());
     }
+
     assert_eq!(
         api.poll(&" ".repeat(1_000_000)).await.status,
         StatusCode::BAD_REQUEST
@@ -88,6 +95,7 @@ async fn a_body_over_the_limit_is_a_413_problem_on_every_path() {
 #[tokio::test]
 async fn a_panic_is_a_500_problem_that_tells_nothing_of_it() {
     let answered = Fixture::with_panicking_providers().get("/health").await;
+
     assert_eq!(answered.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(answered.places().is_empty());
     assert_eq!(
@@ -100,7 +108,7 @@ async fn a_panic_is_a_500_problem_that_tells_nothing_of_it() {
 async fn the_example_events_are_requests_that_the_router_knows() {
     let api = Fixture::new();
     for (event, status) in [
-        // Everything behind the api is away here.
+        // Every part behind the api is unavailable here.
         (
             include_str!("../../../../events/api-latest.json"),
             StatusCode::SERVICE_UNAVAILABLE,
@@ -117,6 +125,7 @@ async fn the_example_events_are_requests_that_the_router_knows() {
         let request = lambda_http::request::from_str(event).unwrap();
         let (head, body) = request.into_parts();
         let path = head.uri.path_and_query().unwrap().to_string();
+
         let answered = api.send(head.method.as_str(), &path, body.to_vec()).await;
         assert_eq!(answered.status, status, "{path}");
     }
