@@ -66,7 +66,6 @@ fn delivery() -> impl Strategy<Value = Vec<(usize, bool)>> {
 
 fn batches(events: &[PriceEvent], delivery: &[(usize, bool)]) -> Vec<Vec<PriceEvent>> {
     let (mut batches, mut rest) = (Vec::new(), events);
-
     for (size, twice) in delivery.iter().cycle() {
         if rest.is_empty() {
             break;

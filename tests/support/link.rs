@@ -214,7 +214,6 @@ async fn pass(
     from_server: bool,
 ) {
     let mut bytes = vec![0; 16_384];
-
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         if from_server && is_time(&orders.cut_at, &bytes[..count]) {
             return;

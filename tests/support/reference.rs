@@ -34,7 +34,6 @@ type Answer<'a> = (Timestamp, Uuid, Price, Option<&'a Currency>);
 #[must_use]
 pub fn expected(events: &[PriceEvent]) -> BTreeMap<Key, Point> {
     let mut winners = BTreeMap::<(&Symbol, &ProviderName), BTreeMap<Timestamp, Answer<'_>>>::new();
-
     for event in events {
         let answer = (
             event.polled_at,
@@ -186,7 +185,6 @@ async fn read(pool: &PgPool, query: &'static str) -> BTreeMap<Key, Point> {
 #[must_use]
 pub fn newest_of(points: &BTreeMap<Key, Point>) -> BTreeMap<Key, Point> {
     let mut newest = BTreeMap::<(&str, &str), (&Key, &Point)>::new();
-
     for (key, point) in points {
         newest.insert((&key.0, &key.1), (key, point));
     }

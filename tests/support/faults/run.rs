@@ -195,7 +195,6 @@ async fn publish(site: &mut Site<'_>, case: &Case, seed: u64) -> anyhow::Result<
 
 async fn strike(site: &mut Site<'_>, faults: &[Fault], seed: u64) -> anyhow::Result<()> {
     let mut random = StdRng::seed_from_u64(seed ^ 0x6661_756c_7421);
-
     for (number, fault) in faults.iter().enumerate() {
         moment(&mut random).await;
         let stack = number % site.stacks();

@@ -1,8 +1,10 @@
-//! The averager's code against a bare COPY, a bare UNNEST insert and the per-event way, interleaved in one run.
+//! The averager's code compared with a bare COPY, a bare UNNEST insert and one-by-one storing,
+//! interleaved in one run.
 //!
-//! Every contender first decodes the JSON that Lambda hands over, then writes the events in order of arrival into a
-//! table with the same key and the same partitions. A round gives each contender one slice; ratios are taken within a
-//! round, and their median counts, because the machine's speed changes between rounds, not within them.
+//! Every contender first decodes the JSON that Lambda delivers, then writes the events in order of
+//! arrival into a table with the same key and the same partitions. A round gives each contender one
+//! slice. Ratios are taken within a round and their median is reported, because the machine's speed
+//! changes between rounds, not within them.
 
 mod averaging;
 mod case;
@@ -39,7 +41,8 @@ use crate::postgres::Server;
 use crate::progress::Progress;
 use crate::report::{Report, Table, rounded};
 
-/// Numbers of symbols: a batch of 1,000 out of 5,000 has each event of another series, the worst case.
+/// The numbers of symbols. Of 5,000 symbols, a batch of 1,000 has each event from another series,
+/// the worst case.
 const SYMBOLS: [usize; 2] = [200, 5_000];
 
 /// Measures every case and adds the tables to the report.
@@ -54,15 +57,18 @@ pub(crate) async fn run(
         speed_table(),
         Table::of_thresholds("The averager's thresholds"),
     );
+
     let mut checks = Table::new(
         "The averager's tables",
         &["symbols", "after", "points", "bytes per point", "averages"],
     );
+
     let mut small = small_batches::table();
     for symbols in SYMBOLS {
         progress.tell(format!("averager: {symbols} symbols: filling the tables"));
         server.new_database().await?;
         let mut tables = Tables::fill(server, symbols).await?;
+
         for delivery in [Delivery::Clean, Delivery::Imperfect] {
             for case in Case::all(symbols, delivery, cli.quick) {
                 let outcome =
@@ -70,12 +76,15 @@ pub(crate) async fn run(
                 speeds.row(speed_row(&case, &outcome));
                 hold(&mut thresholds, &case, &outcome);
             }
+
             if delivery == Delivery::Clean {
                 small_batches::measure(server, &mut tables, symbols, &mut small).await?;
             }
+
             progress.tell(format!(
                 "averager: {symbols} symbols: checking every average"
             ));
+
             let stored = correctness::check(server, tables.expected_points).await?;
             checks.row(vec![
                 json!(symbols),
@@ -84,12 +93,14 @@ pub(crate) async fn run(
                 rounded(stored.bytes_per_point),
                 json!("all exact, none missing"),
             ]);
+
             if delivery == Delivery::Clean {
                 let case = format!("bytes per point, {symbols} symbols, clean");
                 thresholds.at_most(case, stored.bytes_per_point, 130.0, 130.0);
             }
         }
     }
+
     progress.tell("averager: peak memory at a batch of 10,000");
     let peak = memory::peak(server, binaries).await?;
     thresholds.at_most(
@@ -98,9 +109,11 @@ pub(crate) async fn run(
         64.0,
         64.0,
     );
+
     for table in [speeds, small, checks, thresholds] {
         report.add(table);
     }
+
     Ok(())
 }
 
@@ -125,16 +138,19 @@ fn speed_table() -> Table {
             "naive of COPY: wall",
         ],
     );
+
     table.note("Every contender decodes the same JSON first; `decode` does nothing else. Medians of interleaved rounds.");
     table.note(
         "COPY and UNNEST always get clean events, since neither takes a repeated key; ratios are of events.",
     );
+
     table
 }
 
 fn speed_row(case: &Case, outcome: &Outcome) -> Vec<Value> {
     let speed = |kind| rounded(outcome.median(kind, |slice| slice.rate() / 1e3));
     let cpu = |kind| rounded(outcome.median(kind, Slice::cpu_micros));
+
     vec![
         json!(case.symbols),
         json!(case.batch),
@@ -154,10 +170,11 @@ fn speed_row(case: &Case, outcome: &Outcome) -> Vec<Value> {
     ]
 }
 
-/// Holds a case against what is required of it.
+/// Compares a case with its required thresholds.
 fn hold(thresholds: &mut Table, case: &Case, outcome: &Outcome) {
     let cpu = outcome.cpu_ratio(Kind::Averager, Kind::Copy);
     let name = case.to_string();
+
     if case.batch == 100 {
         if case.delivery == Delivery::Clean {
             let slower = median(outcome.ratios(Kind::Unnest, Kind::Averager, Slice::rate));
@@ -170,6 +187,7 @@ fn hold(thresholds: &mut Table, case: &Case, outcome: &Outcome) {
         }
         return;
     }
+
     let (required, aim) = match (case.delivery, case.symbols, case.batch) {
         (Delivery::Imperfect, _, 1_000) => (0.38, 0.50),
         (Delivery::Imperfect, ..) => (0.55, 0.70),
@@ -177,5 +195,6 @@ fn hold(thresholds: &mut Table, case: &Case, outcome: &Outcome) {
         (Delivery::Clean, 5_000, _) => (0.60, 0.75),
         (Delivery::Clean, ..) => (0.70, 0.85),
     };
+
     thresholds.at_least(format!("{name}: of COPY's CPU"), cpu, required, aim);
 }

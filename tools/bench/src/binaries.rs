@@ -7,18 +7,21 @@ use anyhow::{Context as _, ensure};
 
 use crate::cli::Cli;
 
-/// The folder with the emulator and the functions: the one given, or the benchmark's own after a build with its profile.
+/// The folder with the emulator and the functions: the one given, otherwise the benchmark's own,
+/// after a build with its profile.
 pub(crate) fn directory(cli: &Cli) -> anyhow::Result<PathBuf> {
     if let Some(directory) = &cli.bin_dir {
         return directory
             .canonicalize()
             .with_context(|| format!("--bin-dir {}", directory.display()));
     }
+
     let own = std::env::current_exe().context("where this benchmark's binary lies")?;
     let directory = own
         .parent()
         .context("this benchmark's binary lies nowhere")?
         .to_owned();
+
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--workspace", "--bins"])
@@ -26,14 +29,16 @@ pub(crate) fn directory(cli: &Cli) -> anyhow::Result<PathBuf> {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
+
     ensure!(
         cargo.status().context("starting cargo")?.success(),
         "cargo could not build the binaries"
     );
+
     Ok(directory)
 }
 
-/// The folder with the functions whose starts are measured: the one given, or `binaries`.
+/// The folder with the functions whose starts are measured: the one given, otherwise `binaries`.
 pub(crate) fn functions(cli: &Cli, binaries: &Path) -> anyhow::Result<PathBuf> {
     let given = cli.functions_dir.as_deref().unwrap_or(binaries);
     given

@@ -1,4 +1,5 @@
-//! Whether what was stored is right: as many points as quotes, and every average the mean of its last up to five.
+//! Checks what was stored: as many points as quotes, and every average the mean of its last up to
+//! five prices.
 
 use anyhow::ensure;
 
@@ -8,14 +9,14 @@ use crate::postgres::Server;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoredPoints {
     pub(crate) points: i64,
-    /// On disk, with the index.
+    /// Size on disk, indexes included.
     pub(crate) bytes_per_point: f64,
 }
 
 /// Checks every point, and that there are as many as expected.
 ///
-/// A mean of one, two, four or five prices is exact; of three it is rounded to two places more than the most precise of
-/// them has, and at least six.
+/// A mean of one, two, four or five prices is exact; of three it is rounded to two places more than
+/// the most precise of them has, and at least six.
 pub(crate) async fn check(server: &Server, expected: usize) -> anyhow::Result<StoredPoints> {
     let mut connection = server.connection().await?;
     let (points, wrong): (i64, i64) = sqlx::query_as(
@@ -30,6 +31,7 @@ pub(crate) async fn check(server: &Server, expected: usize) -> anyhow::Result<St
     )
     .fetch_one(&mut connection)
     .await?;
+
     ensure!(
         wrong == 0,
         "{wrong} of {points} averages are wrong: the figures mean nothing"
@@ -38,11 +40,13 @@ pub(crate) async fn check(server: &Server, expected: usize) -> anyhow::Result<St
         points == i64::try_from(expected)?,
         "{points} points instead of {expected}: the figures mean nothing"
     );
+
     let bytes: i64 = sqlx::query_scalar(
         "select sum(pg_total_relation_size(relid))::int8 from pg_partition_tree('price_points') where isleaf",
     )
     .fetch_one(&mut connection)
     .await?;
+
     Ok(StoredPoints {
         points,
         bytes_per_point: bytes as f64 / points.max(1) as f64,

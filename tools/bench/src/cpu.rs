@@ -1,12 +1,13 @@
-//! CPU time and memory of processes, from `/proc`.
+//! CPU time and memory of processes, read from `/proc`.
 
 use std::fs;
 use std::time::Duration;
 
-/// The kernel counts in hundredths of a second towards user space, whatever its own tick is.
+/// The unit in which the kernel reports CPU time to user space, whatever its own tick is.
 const TICK: Duration = Duration::from_millis(10);
 
-/// One process: its parent, and the CPU time of itself and of its children that are gone.
+/// A process with its parent, its own CPU time, and that time with the one of its children that
+/// have ended.
 struct Process {
     pid: u32,
     parent: u32,
@@ -14,12 +15,12 @@ struct Process {
     with_gone_children: Duration,
 }
 
-/// CPU time of this process, of all its threads.
+/// CPU time of this process, all threads included.
 pub(crate) fn of_this_process() -> Duration {
     read(std::process::id()).map_or(Duration::ZERO, |process| process.own)
 }
 
-/// CPU time of a process and everything it started, gone or not.
+/// CPU time of a process and of all its descendants, including those that have ended.
 pub(crate) fn of_tree(root: u32) -> Duration {
     tree(root)
         .iter()
@@ -27,7 +28,7 @@ pub(crate) fn of_tree(root: u32) -> Duration {
         .sum()
 }
 
-/// CPU time of those children of `root`, gone ones excepted, whose command is `name`.
+/// CPU time of the running descendants of `root` whose command is `name`.
 pub(crate) fn of_children_named(root: u32, name: &str) -> Duration {
     let named = |process: &&Process| command(process.pid).as_deref() == Some(name);
     tree(root)
@@ -37,7 +38,7 @@ pub(crate) fn of_children_named(root: u32, name: &str) -> Duration {
         .sum()
 }
 
-/// Pids of the processes below `root` whose command is `name`.
+/// Pids of the running descendants of `root` whose command is `name`.
 pub(crate) fn children_named(root: u32, name: &str) -> Vec<u32> {
     tree(root)
         .iter()
@@ -46,17 +47,17 @@ pub(crate) fn children_named(root: u32, name: &str) -> Vec<u32> {
         .collect()
 }
 
-/// The parent of a process.
+/// The pid of a process's parent.
 pub(crate) fn parent(pid: u32) -> Option<u32> {
     read(pid).map(|process| process.parent)
 }
 
-/// Most memory a process ever held, in MiB.
+/// The most memory that a process has held, in MiB.
 pub(crate) fn peak_memory(pid: u32) -> Option<f64> {
     mebibytes(pid, "VmHWM:")
 }
 
-/// The memory that a process holds, in MiB.
+/// The resident memory of a process, in MiB.
 pub(crate) fn memory(pid: u32) -> Option<f64> {
     mebibytes(pid, "VmRSS:")
 }
@@ -64,6 +65,7 @@ pub(crate) fn memory(pid: u32) -> Option<f64> {
 fn mebibytes(pid: u32, field: &str) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+
     line.split_whitespace()
         .next()?
         .parse::<f64>()
@@ -78,15 +80,17 @@ pub(crate) fn command(pid: u32) -> Option<String> {
         .map(|name| name.trim_end().to_owned())
 }
 
-/// `root` and everything below it.
+/// `root` and all its descendants.
 fn tree(root: u32) -> Vec<Process> {
     let mut rest: Vec<Process> = all();
     let mut found: Vec<Process> = rest.extract_if(.., |process| process.pid == root).collect();
+
     let mut next = 0;
     while let Some(pid) = found.get(next).map(|process| process.pid) {
         found.extend(rest.extract_if(.., |process| process.parent == pid));
         next += 1;
     }
+
     found
 }
 
@@ -94,20 +98,25 @@ fn all() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
+
     let pids = entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+
     pids.filter_map(read).collect()
 }
 
-/// Reads `/proc/PID/stat`; the command in it may hold spaces and brackets, so fields count from behind it.
+/// Reads `/proc/PID/stat`. Fields are counted after the command, which may contain spaces and
+/// brackets.
 fn read(pid: u32) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+
     let ticks = |field: usize| fields.get(field)?.parse::<u32>().ok();
     let own = ticks(11)? + ticks(12)?;
     let gone = ticks(13)? + ticks(14)?;
     let parent = fields.get(1)?.parse().ok()?;
+
     Some(Process {
         pid,
         parent,

@@ -1,5 +1,5 @@
-//! The whole stack on a real Kafka: from a full topic to stored averages, from produce to visible average, and back to
-//! work after `kill -9`.
+//! The whole stack on a real Kafka: from a full topic to stored averages, from produce to visible
+//! average, and recovery after `kill -9`.
 
 mod kafka;
 mod load;
@@ -23,7 +23,7 @@ use crate::report::{Report, Table, rounded};
 
 const SYMBOLS: [usize; 2] = [200, 5_000];
 
-/// What is kept of the rounds of one number of symbols.
+/// The results of all rounds with one number of symbols.
 #[derive(Debug, Default)]
 struct Rounds {
     limits: Vec<Limits>,
@@ -31,7 +31,7 @@ struct Rounds {
     imperfect: Vec<Run>,
 }
 
-/// Runs everything and adds the tables to the report.
+/// Runs all measurements and adds the tables to the report.
 pub(crate) async fn run(
     cli: &Cli,
     server: &mut Server,
@@ -44,12 +44,15 @@ pub(crate) async fn run(
     } else {
         (cli.events, 3)
     };
+
     progress.tell("end to end: starting Kafka");
     let broker = Broker::start().await?;
+
     let (mut speeds, mut thresholds) = (
         speed_table(),
         Table::of_thresholds("End to end: thresholds"),
     );
+
     let mut memory: f64 = 0.0;
     for symbols in SYMBOLS {
         let mut kept = Rounds::default();
@@ -60,24 +63,30 @@ pub(crate) async fn run(
                 symbols,
                 events,
             };
+
             progress.tell(format!(
                 "end to end: {symbols} symbols, round {round} of {rounds}: clean"
             ));
             let (limits, clean) = throughput.measure(server, Delivery::Clean).await?;
+
             progress.tell(format!(
                 "end to end: {symbols} symbols, round {round} of {rounds}: imperfect"
             ));
             let (_, imperfect) = throughput.measure(server, Delivery::Imperfect).await?;
+
             kept.limits.push(limits);
             kept.clean.push(clean);
             kept.imperfect.push(imperfect);
         }
+
         let runs = kept.clean.iter().chain(&kept.imperfect);
         memory = runs.map(|run| run.emulator_memory).fold(memory, f64::max);
         kept.tell(symbols, &mut speeds, &mut thresholds);
     }
+
     let steady = steady::measure(&broker, server, binaries, progress, cli.quick).await?;
     hold(&mut thresholds, &steady, memory);
+
     report.add(speeds);
     report.add(steady.table());
     report.add(thresholds);
@@ -120,18 +129,21 @@ fn speed_table() -> Table {
             "averager MiB",
         ],
     );
+
     table.note(
         "Counted from the first committed batch to the last; every average was checked afterwards.",
     );
     table.note(
         "COPY: binary, of decoded rows, 10,000 at a time, one connection, its own client's CPU included.",
     );
+
     table
 }
 
 impl Rounds {
     fn tell(&self, symbols: usize, speeds: &mut Table, thresholds: &mut Table) {
         let limit = |of: fn(&Limits) -> f64| rounded(median(self.limits.iter().map(of)));
+
         for (name, rate, cpu) in [
             (
                 "bare consumer",
@@ -148,29 +160,35 @@ impl Rounds {
             row.resize(12, Value::Null);
             speeds.row(row);
         }
+
         for (delivery, runs) in [
             (Delivery::Clean, &self.clean),
             (Delivery::Imperfect, &self.imperfect),
         ] {
             speeds.row(self.row(symbols, delivery, runs));
         }
+
         let lowest = if symbols == 200 { 0.35 } else { 0.40 };
         let most = if symbols == 200 { 4.8 } else { 3.8 };
         let name = |what: &str| format!("{symbols} symbols: {what}");
+
         thresholds.at_least(
             name("rate, of bare COPY's"),
             self.rate_ratio(&self.clean),
             lowest,
             0.55,
         );
+
         thresholds.at_most(
             name("CPU, times bare COPY's"),
             self.cpu_ratio(&self.clean),
             most,
             2.8,
         );
+
         let pairs = self.imperfect.iter().zip(&self.clean);
         let of_clean = median(pairs.map(|(imperfect, clean)| imperfect.rate / clean.rate));
+
         thresholds.at_least(
             name("repeats and late events, of the clean rate"),
             of_clean,

@@ -1,5 +1,5 @@
-//! Price events like production's: symbols advancing one after the other, each with a quote a minute, as the JSON that
-//! Lambda's event source mapping hands over; on demand with repeats and late events among them.
+//! Price events like those in production: all symbols in turn, each with a quote a minute, as the
+//! JSON that Lambda's event source mapping delivers. Repeats and late events are optional.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
@@ -15,24 +15,24 @@ use shared::price::Price;
 use shared::price_event::PriceEvent;
 use uuid::Uuid;
 
-/// Partitions of the price topic.
+/// The number of partitions of the price topic.
 pub(crate) const PARTITIONS: u32 = 6;
-/// Between two quotes of a symbol.
+/// The time between two quotes of a symbol.
 const BETWEEN_QUOTES: TimeDelta = TimeDelta::minutes(1);
-/// A late event's quote is up to an hour older than its neighbours on the topic.
+/// The quote of a late event is up to this much older than its neighbours on the topic.
 pub(crate) const LATEST_MINUTES: usize = 60;
-/// From the quote to the provider's answer.
+/// The time from a quote to the provider's answer.
 const UNTIL_POLLED: TimeDelta = TimeDelta::milliseconds(2114);
-/// Repeats are of one of this many events before.
+/// A repeat is of one of this many events before it.
 const REMEMBERED: usize = 4_096;
 const ARN: &str = "arn:aws:kafka:us-east-1:123456789012:cluster/market-data/00000000-0000-0000-0000-000000000000-0";
 
-/// What the stream is like.
+/// The kind of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// Every event once, and in order.
+    /// Every event once and in order.
     Clean,
-    /// Every tenth event is one sent before, and every hundredth is late by up to an hour.
+    /// Every tenth event repeats an earlier one, and every hundredth is up to an hour late.
     Imperfect,
 }
 
@@ -50,10 +50,10 @@ impl Delivery {
 pub(crate) struct Record {
     pub(crate) key: String,
     pub(crate) value: Vec<u8>,
-    /// Milliseconds since 1970.
+    /// The record's time in milliseconds since 1970.
     pub(crate) timestamp: i64,
     pub(crate) partition: u32,
-    /// The quote's time.
+    /// The time of the quote.
     pub(crate) quoted_at: Timestamp,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct Feed {
     delivery: Delivery,
     random: SmallRng,
     sent: u64,
-    /// Events of quotes that were not sent before.
+    /// The number of quotes sent, without repeats.
     distinct: usize,
     next: usize,
     recent: VecDeque<Record>,
@@ -89,10 +89,10 @@ pub(crate) fn symbols(count: usize) -> Vec<Symbol> {
 pub(crate) const PROVIDER: &str = "yahoo";
 
 impl Feed {
-    /// The events of `symbols` from the round `first_round` on, the rounds being counted from `start`.
+    /// The events of `symbols` from the round `first_round` on, where round 0 is at `start`.
     ///
-    /// With several writers each has the partitions whose number, modulo `writers`, is its own, as the readers of a
-    /// consumer group have.
+    /// Each of several writers has the partitions whose number modulo `writers` is its own number,
+    /// like a reader in a consumer group.
     pub(crate) fn new(
         symbols: &[Symbol],
         start: Timestamp,
@@ -104,9 +104,11 @@ impl Feed {
             symbol: symbol.clone(),
             partition: partition(symbol),
         });
+
         let symbols: Vec<_> = listed
             .filter(|listed| listed.partition % writers == writer)
             .collect();
+
         Ok(Self {
             next: first_round * symbols.len(),
             random: SmallRng::seed_from_u64(u64::from(writer) ^ ((first_round as u64) << 8)),
@@ -121,17 +123,17 @@ impl Feed {
         })
     }
 
-    /// The round that the next event belongs to.
+    /// The round of the next event.
     pub(crate) fn round(&self) -> usize {
         self.next / self.symbols.len()
     }
 
-    /// The time of the first round.
+    /// The time of round 0.
     pub(crate) fn start(&self) -> Timestamp {
         self.start
     }
 
-    /// How many quotes were sent, each counted once.
+    /// The number of quotes sent, each counted once.
     pub(crate) fn distinct(&self) -> usize {
         self.distinct
     }
@@ -139,9 +141,11 @@ impl Feed {
     /// The next record of the topic.
     pub(crate) fn record(&mut self) -> anyhow::Result<Record> {
         self.sent += 1;
+
         if self.delivery == Delivery::Clean {
             return self.quote(TimeDelta::zero());
         }
+
         match self.sent % 100 {
             50 => {
                 let latest = i64::try_from(LATEST_MINUTES)? * 60_000_000;
@@ -159,8 +163,10 @@ impl Feed {
     fn quote(&mut self, lateness: TimeDelta) -> anyhow::Result<Record> {
         let listed = &self.symbols[self.next % self.symbols.len()];
         let round = i32::try_from(self.next / self.symbols.len())?;
+
         let sent_at = self.start + BETWEEN_QUOTES * round + UNTIL_POLLED;
         let timestamp = sent_at - UNTIL_POLLED - lateness;
+
         let event = PriceEvent {
             id: Uuid::from_u128(self.random.random()),
             symbol: listed.symbol.clone(),
@@ -171,6 +177,7 @@ impl Feed {
             polled_at: timestamp + UNTIL_POLLED,
             raw_response_id: Some(Uuid::from_u128(self.random.random())),
         };
+
         let record = Record {
             key: listed.symbol.to_string(),
             value: event.encode()?,
@@ -178,17 +185,20 @@ impl Feed {
             partition: listed.partition,
             quoted_at: timestamp,
         };
-        // A late event comes besides the symbol's usual one.
+
+        // A late event is sent in addition to the symbol's regular one.
         self.next += usize::from(lateness.is_zero());
         self.distinct += 1;
+
         if self.delivery == Delivery::Imperfect {
             self.recent.truncate(REMEMBERED - 1);
             self.recent.push_front(record.clone());
         }
+
         Ok(record)
     }
 
-    /// The event of a batch of `size` records.
+    /// The invocation event of a batch of `size` records.
     pub(crate) fn batch(&mut self, size: usize) -> anyhow::Result<String> {
         let mut partitions = BTreeMap::<u32, String>::new();
         for _ in 0..size {
@@ -198,13 +208,16 @@ impl Feed {
             json.push_str(if json.is_empty() { "" } else { "," });
             push(json, &record, offset)?;
         }
+
         let mut event = format!(
             r#"{{"eventSource":"aws:kafka","eventSourceArn":"{ARN}","bootstrapServers":"b-1:9092","records":{{"#
         );
+
         for (place, (partition, records)) in partitions.iter().enumerate() {
             let comma = if place == 0 { "" } else { "," };
             write!(event, r#"{comma}"price-events-{partition}":[{records}]"#)?;
         }
+
         event.push_str("}}");
         Ok(event)
     }
@@ -216,10 +229,12 @@ fn push(json: &mut String, record: &Record, offset: u64) -> std::fmt::Result {
         timestamp,
         ..
     } = record;
+
     write!(
         json,
         r#"{{"topic":"price-events","partition":{partition},"offset":{offset},"timestamp":{timestamp},"timestampType":"CREATE_TIME","key":""#
     )?;
+
     BASE64.encode_string(&record.key, json);
     json.push_str("\",\"value\":\"");
     BASE64.encode_string(&record.value, json);
@@ -227,20 +242,23 @@ fn push(json: &mut String, record: &Record, offset: u64) -> std::fmt::Result {
     Ok(())
 }
 
-/// The start of a stream of `rounds` that ends about now, on a whole minute.
+/// The start of a stream of `rounds`, at a whole minute, so that the stream ends about now.
 pub(crate) fn start_before_now(rounds: usize) -> anyhow::Result<Timestamp> {
     let minute = Utc::now().timestamp() / 60 * 60;
     let start = DateTime::from_timestamp(minute, 0).unwrap_or_default();
     Ok(start - BETWEEN_QUOTES * i32::try_from(rounds)?)
 }
 
-/// The partition of a symbol's events, as Kafka's clients choose it: murmur2 of the key.
+/// The partition of a symbol's events. Kafka's clients choose it likewise, by murmur2 of the key.
 fn partition(symbol: &Symbol) -> u32 {
     const MULTIPLIER: u32 = 0x5bd1_e995;
     let key = symbol.as_str().as_bytes();
+
     let mut hash = 0x9747_b28c ^ u32::try_from(key.len()).unwrap_or(u32::MAX);
+
     let words = key.chunks_exact(4);
     let rest = words.remainder();
+
     for word in words {
         let mixed = word
             .iter()
@@ -249,6 +267,7 @@ fn partition(symbol: &Symbol) -> u32 {
             .wrapping_mul(MULTIPLIER);
         hash = hash.wrapping_mul(MULTIPLIER) ^ (mixed ^ (mixed >> 24)).wrapping_mul(MULTIPLIER);
     }
+
     if !rest.is_empty() {
         hash ^= rest
             .iter()
@@ -256,6 +275,7 @@ fn partition(symbol: &Symbol) -> u32 {
             .fold(0, |number, byte| number << 8 | u32::from(*byte));
         hash = hash.wrapping_mul(MULTIPLIER);
     }
+
     hash = (hash ^ (hash >> 13)).wrapping_mul(MULTIPLIER);
     ((hash ^ (hash >> 15)) & 0x7fff_ffff) % PARTITIONS
 }

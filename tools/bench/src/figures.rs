@@ -1,16 +1,18 @@
-//! Medians, percentiles, and numbers as people want them.
+//! Medians, percentiles and durations.
 
 use std::time::Duration;
 
-/// The value in the middle; of nothing, nothing.
+/// The middle value, or NaN if there are none.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     percentile(values, 50)
 }
 
-/// The smallest value that `percent` of all values do not exceed.
+/// The smallest value that at least `percent` percent of the values do not exceed, or NaN if there
+/// are none.
 pub(crate) fn percentile(values: impl IntoIterator<Item = f64>, percent: usize) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
+
     let rank = (values.len() * percent).div_ceil(100).max(1);
     values.get(rank - 1).copied().unwrap_or(f64::NAN)
 }

@@ -20,14 +20,15 @@ use crate::report::{Report, Table, rounded};
 
 const SYMBOLS: usize = 5_000;
 const MILLION: usize = 1_000_000;
-/// Batches by which the table grows, and by which ingest is measured.
+/// Events per batch while the table grows.
 const FILL: usize = 10_000;
+/// Events per batch while ingest is measured.
 const BATCH: usize = 1_000;
 const BATCHES: usize = 60;
 const READS: usize = 1_000;
 const PAGE: i64 = 100;
 
-/// What was measured at one size, in milliseconds.
+/// The medians at one size, in milliseconds.
 struct Level {
     millions: usize,
     batch: f64,
@@ -37,7 +38,7 @@ struct Level {
     older_history: f64,
 }
 
-/// Fills the table, stops at some sizes, and measures there.
+/// Fills the table and measures at some sizes.
 pub(crate) async fn run(
     cli: &Cli,
     server: &mut Server,
@@ -45,15 +46,18 @@ pub(crate) async fn run(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     server.new_database().await?;
+
     let most = if cli.quick {
         cli.millions.min(2)
     } else {
         cli.millions
     };
+
     let symbols = feed::symbols(SYMBOLS);
     let start = feed::start_before_now(most * MILLION / SYMBOLS * 2)?;
     let mut feed = Feed::new(&symbols, start, 0, (0, 1), Delivery::Clean)?;
     let mut averaging = Averaging::open(server)?;
+
     let mut levels = Vec::new();
     for millions in [1, 2, 5, 10, 20, 50, 100]
         .into_iter()
@@ -67,11 +71,14 @@ pub(crate) async fn run(
             ));
             averaging.take(&feed.batch(FILL)?).await?;
         }
+
         progress.tell(format!("growth: measuring at {millions} million points"));
         levels.push(measure(server, &mut averaging, &mut feed, &symbols, millions).await?);
     }
+
     progress.tell("growth: checking every average");
     correctness::check(server, feed.distinct()).await?;
+
     report.add(table(&levels));
     Ok(())
 }
@@ -90,23 +97,29 @@ async fn measure(
         averaging.take(&event).await?;
         batches.push(milliseconds(started.elapsed()));
     }
+
     let mut connection = server.connection().await?;
     let mut random = SmallRng::seed_from_u64(millions as u64);
     let provider: ProviderName = PROVIDER.parse()?;
+
     let (mut latest, mut average, mut history, mut older) = (vec![], vec![], vec![], vec![]);
     for _ in 0..READS {
         let symbol = &symbols[random.random_range(0..symbols.len())];
+
         let started = Instant::now();
         let found =
             series::of_provider(&mut connection, std::slice::from_ref(symbol), &provider).await?;
         latest.push(milliseconds(started.elapsed()));
         anyhow::ensure!(found.len() == 1, "{symbol} has no latest price");
+
         let started = Instant::now();
         let found = series::find(&mut connection, symbol, None, &provider).await?;
         average.push(milliseconds(started.elapsed()));
+
         let Some(found) = found else {
             anyhow::bail!("{symbol} has no average")
         };
+
         history.push(
             page(
                 &mut connection,
@@ -115,6 +128,7 @@ async fn measure(
             )
             .await?,
         );
+
         let age = (found.timestamp - feed.start()) * random.random_range(0..50) / 100;
         let before = price_points::Range {
             from: None,
@@ -122,6 +136,7 @@ async fn measure(
         };
         older.push(page(&mut connection, found.series_id, before).await?);
     }
+
     Ok(Level {
         millions,
         batch: median(batches),
@@ -139,10 +154,12 @@ async fn page(
 ) -> anyhow::Result<f64> {
     let started = Instant::now();
     let points = price_points::history(connection, series_id, range, PAGE).await?;
+
     anyhow::ensure!(
         points.len() == usize::try_from(PAGE)?,
         "a page of history is not full"
     );
+
     Ok(milliseconds(started.elapsed()))
 }
 
@@ -163,11 +180,14 @@ fn table(levels: &[Level]) -> Table {
             "ratio of older page",
         ],
     );
+
     let Some(first) = levels.first() else {
         return table;
     };
+
     for level in levels {
         let figure = |of: fn(&Level) -> f64| [rounded(of(level)), rounded(of(level) / of(first))];
+
         let figures: Vec<Value> = [
             figure(|level| level.batch),
             figure(|level| level.latest),
@@ -176,7 +196,9 @@ fn table(levels: &[Level]) -> Table {
             figure(|level| level.older_history),
         ]
         .concat();
+
         table.row([vec![json!(level.millions)], figures].concat());
     }
+
     table
 }

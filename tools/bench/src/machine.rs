@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! The machine and the settings that the figures depend on.
 
 use std::fs;
 
@@ -7,10 +7,11 @@ use sqlx::Row as _;
 
 use crate::postgres::Server;
 
-/// The machine, its load now, and the settings of Postgres that figures depend on.
+/// The machine, its present load, and the settings of Postgres that affect the figures.
 pub(crate) async fn describe(server: &Server) -> anyhow::Result<Value> {
     let pool = server.pool(1)?;
     let mut postgres = serde_json::Map::new();
+
     for name in [
         "server_version",
         "shared_buffers",
@@ -25,8 +26,10 @@ pub(crate) async fn describe(server: &Server) -> anyhow::Result<Value> {
             .fetch_one(&pool)
             .await?
             .get(0);
+
         postgres.insert(name.to_owned(), value.into());
     }
+
     Ok(json!({
         "date": chrono::Utc::now().format("%Y-%m-%d %H:%M UTC").to_string(),
         "cores": std::thread::available_parallelism()?.get(),
@@ -39,7 +42,7 @@ pub(crate) async fn describe(server: &Server) -> anyhow::Result<Value> {
     }))
 }
 
-/// The load average of the last minute, five and fifteen minutes.
+/// The load averages of the last one, five and fifteen minutes.
 pub(crate) fn load() -> String {
     read("/proc/loadavg")
         .split_whitespace()
@@ -58,6 +61,7 @@ fn read(path: &str) -> String {
 fn field(path: &str, name: &str) -> String {
     let text = read(path);
     let line = text.lines().find(|line| line.starts_with(name));
+
     line.and_then(|line| line.split_once(':'))
         .map_or_else(String::new, |(_, value)| value.trim().to_owned())
 }

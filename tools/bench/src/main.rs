@@ -1,8 +1,9 @@
-//! Measures the pipeline against what limits it: Postgres' own COPY, and Kafka's own consumer.
+//! Measures the pipeline against what limits it: Postgres's own COPY, and Kafka's own consumer.
 //!
-//! [`averager`] compares the averager's code with a bare COPY in one run, interleaved; [`end_to_end`] runs the whole
-//! stack on a real Kafka; [`growth`] watches ingest and reads as the table grows; [`start`] starts the functions one by one.
-//! Every figure of the first three comes with the check that what was stored is right, so that nobody measures a wrong thing.
+//! [`averager`] compares the averager's code with a bare COPY, interleaved in one run.
+//! [`end_to_end`] runs the whole stack on a real Kafka. [`growth`] measures ingest and reads as the
+//! table grows. [`start`] starts the functions one by one. The first three also check that what was
+//! stored is right, so that no figure comes from wrong results.
 
 mod averager;
 mod binaries;
@@ -33,7 +34,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli).await {
         Ok(()) => ExitCode::SUCCESS,
-        // Not returned from here: it would be printed for developers, with a backtrace.
+        // Not returned from `main`, which would print it with a backtrace, for developers.
         Err(error) => {
             let _gone = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
@@ -46,7 +47,9 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
     let progress = Progress::start();
     let mut server = postgres::Server::start(cli, &binaries).await?;
     let mut report = Report::new(machine::describe(&server).await?);
+
     let wanted = |command: Command| cli.command.is_none_or(|only| only == command);
+
     if wanted(Command::Averager) {
         averager::run(cli, &mut server, &binaries, &progress, &mut report).await?;
     }
@@ -60,6 +63,7 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
         let functions = binaries::functions(cli, &binaries)?;
         start::run(cli, &mut server, &functions, &progress, &mut report).await?;
     }
+
     report.finish();
     server.stop().await?;
     drop(progress);

@@ -18,28 +18,30 @@ use tempfile::TempDir;
 use crate::cli::Cli;
 use crate::cpu;
 
-/// Room for a whole run, so that no checkpoint falls into one contender's slice and not into another's.
+/// Room for a whole run, so that no checkpoint falls into one contender's slice and not into
+/// another's.
 const SETTINGS: [&str; 3] = [
     "alter system set max_wal_size = '8GB'",
     "alter system set checkpoint_timeout = '30min'",
     "select pg_reload_conf()",
 ];
 
-/// Partitions by month are there from this far back, as they are where the pipeline has run for a while.
+/// Monthly partitions exist from this far back, as they do once the pipeline has run for a while.
 const OLDEST_EVENTS: TimeDelta = TimeDelta::days(35);
 
-/// A running server with a database of the benchmark's own.
+/// A running server, with a database for the benchmark.
 #[derive(Debug)]
 pub(crate) struct Server {
     admin_url: String,
-    /// The benchmark's database.
+    /// The URL of the benchmark's database.
     pub(crate) url: String,
-    /// The postmaster, where it runs on this machine.
+    /// The postmaster's pid, if it runs on this machine.
     postmaster: Option<u32>,
     own: Option<Own>,
 }
 
-/// Ends when its standard input closes, which it does at the end of this process too.
+/// A Postgres of our own. It stops when its standard input closes, at the latest at the end of this
+/// process.
 #[derive(Debug)]
 struct Own {
     child: Child,
@@ -56,40 +58,49 @@ impl Server {
                 (url, Some(own))
             }
         };
+
         let mut admin = connection(&admin_url).await?;
         if own.is_some() {
             for setting in SETTINGS {
                 sqlx::query(setting).execute(&mut admin).await?;
             }
         }
+
         let backend: i32 = sqlx::query_scalar("select pg_backend_pid()")
             .fetch_one(&mut admin)
             .await?;
         let backend = u32::try_from(backend)?;
+
         let is_here = cpu::command(backend).is_some_and(|name| name == "postgres");
         let postmaster = if is_here { cpu::parent(backend) } else { None };
+
         let mut server = Self {
             url: admin_url.clone(),
             admin_url,
             postmaster,
             own,
         };
+
         server.new_database().await?;
         Ok(server)
     }
 
-    /// Leaves the benchmark's database for a new one with the pipeline's schema and partitions.
+    /// Drops the benchmark's database, and creates a new one with the pipeline's schema and
+    /// partitions.
     pub(crate) async fn new_database(&mut self) -> anyhow::Result<()> {
         self.drop_database().await?;
+
         let name = format!("bench_{}", uuid::Uuid::new_v4().simple());
         let mut admin = connection(&self.admin_url).await?;
         sqlx::query(AssertSqlSafe(format!("create database {name}")))
             .execute(&mut admin)
             .await?;
+
         self.url = with_database(&self.admin_url, &name)?;
         let pool = self.pool(1)?;
         MIGRATOR.run(&pool).await?;
         make_ahead(&pool, PRICE_POINTS, Utc::now() - OLDEST_EVENTS).await?;
+
         pool.close().await;
         Ok(())
     }
@@ -98,17 +109,19 @@ impl Server {
         if self.url == self.admin_url {
             return Ok(());
         }
+
         let name = PgConnectOptions::from_str(&self.url)?
             .get_database()
             .unwrap_or_default()
             .to_owned();
+
         let mut admin = connection(&self.admin_url).await?;
         let drop = format!("drop database if exists {name} with (force)");
         sqlx::query(AssertSqlSafe(drop)).execute(&mut admin).await?;
         Ok(())
     }
 
-    /// Connections to the benchmark's database, apart from those that are measured.
+    /// A pool for the benchmark's database, apart from the connections that are measured.
     pub(crate) fn pool(&self, connections: u32) -> anyhow::Result<PgPool> {
         let options = PgConnectOptions::from_str(&self.url)?.disable_statement_logging();
         let pool = PgPoolOptions::new()
@@ -117,23 +130,25 @@ impl Server {
         Ok(pool.connect_lazy_with(options))
     }
 
-    /// One connection to the benchmark's database.
+    /// A connection to the benchmark's database.
     pub(crate) async fn connection(&self) -> anyhow::Result<PgConnection> {
         connection(&self.url).await
     }
 
-    /// CPU time of all processes of the server so far; zero where it runs elsewhere.
+    /// CPU time of all the server's processes so far; zero if it runs elsewhere.
     pub(crate) fn cpu(&self) -> Duration {
         self.postmaster.map_or(Duration::ZERO, cpu::of_tree)
     }
 
-    /// Drops the database; an own server stops.
+    /// Drops the database, and stops the server if it is our own.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.drop_database().await?;
+
         if let Some(own) = &mut self.own {
             drop(own.stdin.take());
             own.child.wait()?;
         }
+
         Ok(())
     }
 }
@@ -147,10 +162,12 @@ async fn connection(url: &str) -> anyhow::Result<PgConnection> {
 
 fn with_database(url: &str, name: &str) -> anyhow::Result<String> {
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
+
     let server = base
         .rfind('/')
         .map(|at| &base[..at])
         .context("the database URL names no database")?;
+
     Ok(if query.is_empty() {
         format!("{server}/{name}")
     } else {
@@ -162,7 +179,9 @@ fn start_own(binaries: &Path) -> anyhow::Result<(String, Own)> {
     let data = tempfile::Builder::new()
         .prefix("market-data-bench-postgres-")
         .tempdir()?;
+
     open_to_postgres(data.path())?;
+
     let mut child = Command::new(binaries.join("emulator"))
         .args([
             "postgres",
@@ -177,14 +196,17 @@ fn start_own(binaries: &Path) -> anyhow::Result<(String, Own)> {
         .stdout(Stdio::piped())
         .spawn()
         .context("starting the emulator's Postgres")?;
+
     let stdin = child.stdin.take();
     let mut lines = BufReader::new(child.stdout.take().context("its standard output")?).lines();
+
     for line in lines.by_ref() {
         let event: Value = serde_json::from_str(&line?).unwrap_or_default();
         if event["event"] == "ready" {
             let url = event["database_url"]
                 .as_str()
                 .context("the ready line names no database_url")?;
+
             std::thread::spawn(move || lines.for_each(drop));
             return Ok((
                 url.to_owned(),
@@ -196,10 +218,11 @@ fn start_own(binaries: &Path) -> anyhow::Result<(String, Own)> {
             ));
         }
     }
+
     anyhow::bail!("the emulator's Postgres ended before it was ready; its messages stand above")
 }
 
-/// Started by root, Postgres runs as another user, who must get through to its data.
+/// Lets Postgres reach its data: if root starts it, it runs as another user.
 fn open_to_postgres(directory: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o711))

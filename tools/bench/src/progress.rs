@@ -1,4 +1,5 @@
-//! A line on standard error every few seconds: what is being measured, and for how long already.
+//! A line on standard error every ten seconds: what is being measured, and the time since the
+//! start.
 
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use tokio::task::JoinHandle;
 
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// What is being done; lines are printed until it is dropped.
+/// The present step, which is printed until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Progress {
     now: Arc<Mutex<String>>,
@@ -20,6 +21,7 @@ impl Progress {
         let now = Arc::new(Mutex::new("starting".to_owned()));
         let shown = Arc::clone(&now);
         let started = Instant::now();
+
         let lines = tokio::spawn(async move {
             loop {
                 let what = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -28,13 +30,15 @@ impl Progress {
                     "[{:4} s] {what}",
                     started.elapsed().as_secs()
                 );
+
                 tokio::time::sleep(INTERVAL).await;
             }
         });
+
         Self { now, lines }
     }
 
-    /// Says what is being done from now on.
+    /// Sets the step that the following lines show.
     pub(crate) fn tell(&self, what: impl Into<String>) {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = what.into();
     }

@@ -1,4 +1,4 @@
-//! The results: tables for people, or one JSON object.
+//! The results, as tables for people or as one JSON object.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -7,14 +7,14 @@ use serde_json::{Map, Value, json};
 use crate::cli::OutputFormat;
 use crate::machine;
 
-/// Everything measured in one run.
+/// All results of one run.
 #[derive(Debug)]
 pub(crate) struct Report {
     machine: Value,
     tables: Vec<Table>,
 }
 
-/// One kind of figures.
+/// One table of figures.
 #[derive(Debug)]
 pub(crate) struct Table {
     title: String,
@@ -33,12 +33,12 @@ impl Table {
         }
     }
 
-    /// A table of figures beside what they should be.
+    /// A table of figures with their thresholds.
     pub(crate) fn of_thresholds(title: &str) -> Self {
         Self::new(title, &["case", "measured", "required", "aim", "verdict"])
     }
 
-    /// How the figures came about.
+    /// Adds a note on how the figures were measured.
     pub(crate) fn note(&mut self, note: &'static str) {
         self.notes.push(note);
     }
@@ -47,7 +47,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Holds a figure that should be large against its thresholds.
+    /// Adds a figure that should be large, with its thresholds.
     pub(crate) fn at_least(
         &mut self,
         case: impl Into<String>,
@@ -57,6 +57,7 @@ impl Table {
     ) {
         let verdict = verdict(measured >= required, measured >= aim);
         let limit = |limit: f64| json!(format!("≥ {limit}"));
+
         self.row(vec![
             json!(case.into()),
             rounded(measured),
@@ -66,7 +67,7 @@ impl Table {
         ]);
     }
 
-    /// Holds a figure that should be small against its thresholds.
+    /// Adds a figure that should be small, with its thresholds.
     pub(crate) fn at_most(
         &mut self,
         case: impl Into<String>,
@@ -76,6 +77,7 @@ impl Table {
     ) {
         let verdict = verdict(measured <= required, measured <= aim);
         let limit = |limit: f64| json!(format!("≤ {limit}"));
+
         self.row(vec![
             json!(case.into()),
             rounded(measured),
@@ -93,6 +95,7 @@ impl Table {
                 .zip(row.iter().cloned())
                 .collect()
         };
+
         json!({"title": self.title, "notes": self.notes, "rows": self.rows.iter().map(object).collect::<Vec<_>>()})
     }
 
@@ -100,6 +103,7 @@ impl Table {
         let mut lines: Vec<Vec<String>> =
             vec![self.columns.iter().map(|name| (*name).to_owned()).collect()];
         lines.extend(self.rows.iter().map(|row| row.iter().map(shown).collect()));
+
         let width = |column: usize| {
             lines
                 .iter()
@@ -109,10 +113,12 @@ impl Table {
                 .unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+
         let mut text = format!("\n{}\n", self.title);
         for note in &self.notes {
             text += &format!("  {note}\n");
         }
+
         for (number, line) in lines.iter().enumerate() {
             let cells = line
                 .iter()
@@ -126,8 +132,10 @@ impl Table {
                         format!("{cell:<width$}")
                     }
                 });
+
             text += &format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end());
         }
+
         text
     }
 }
@@ -140,7 +148,7 @@ fn verdict(met: bool, aim: bool) -> &'static str {
     }
 }
 
-/// A number with about three digits that matter, or none where there is none.
+/// The value with about three significant digits, or null if it is not finite.
 pub(crate) fn rounded(value: f64) -> Value {
     let factor = match value.abs() {
         size if size >= 100.0 => 1.0,
@@ -148,6 +156,7 @@ pub(crate) fn rounded(value: f64) -> Value {
         size if size >= 0.1 => 100.0,
         _ => 10_000.0,
     };
+
     serde_json::Number::from_f64((value * factor).round() / factor)
         .map_or(Value::Null, Value::Number)
 }
@@ -176,18 +185,20 @@ impl Report {
         self.tables.push(table);
     }
 
-    /// Notes how busy the machine was in the end.
+    /// Records how busy the machine was at the end.
     pub(crate) fn finish(&mut self) {
         self.machine["load_at_end"] = json!(machine::load());
     }
 
     pub(crate) fn print(&self, format: Option<OutputFormat>) -> anyhow::Result<()> {
         let mut stdout = std::io::stdout().lock();
+
         let usual = if stdout.is_terminal() {
             OutputFormat::Text
         } else {
             OutputFormat::Json
         };
+
         let text = match format.unwrap_or(usual) {
             OutputFormat::Json => {
                 let tables: Vec<Value> = self.tables.iter().map(Table::json).collect();
@@ -196,6 +207,7 @@ impl Report {
             }
             OutputFormat::Text => self.text(),
         };
+
         Ok(stdout.write_all(text.as_bytes())?)
     }
 
@@ -211,8 +223,10 @@ impl Report {
                 }
                 other => shown(other),
             };
+
             text += &format!("{name:<14} {value}\n");
         }
+
         text + &self.tables.iter().map(Table::text).collect::<String>()
     }
 }

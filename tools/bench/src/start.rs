@@ -1,5 +1,6 @@
-//! What Lambda waits and pays for: how soon a function asks for work and has answered, how large its binary is, and how
-//! much memory it holds; beside a function that does nothing.
+//! What Lambda waits and pays for: the time until a function requests work and until it has
+//! answered, the size of its binary, and its memory. All are compared with a function that does
+//! nothing.
 
 mod events;
 mod function;
@@ -18,13 +19,14 @@ use crate::postgres::Server;
 use crate::progress::Progress;
 use crate::report::{Report, Table, rounded};
 
-/// Longest that a start may take, of hello's.
+/// The longest that a start may take, as a ratio to hello's.
 const START_LIMIT: f64 = 1.5;
-/// Most memory in MiB after the last invocation.
+/// The most memory in MiB after the last invocation.
 const MEMORY_LIMIT: f64 = 40.0;
-/// Most that it may grow by between the last two looks at it: required, and aimed at.
+/// The most that memory may grow between the last two readings, as a ratio: required, and aimed
+/// for.
 const GROWTH_LIMITS: (f64, f64) = (1.10, 1.05);
-/// After how many invocations the memory is looked at.
+/// The numbers of invocations after which memory is read.
 const LOOKS: [usize; 3] = [1, 100, 1_000];
 
 /// Measures every function and adds the tables to the report.
@@ -36,20 +38,26 @@ pub(crate) async fn run(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     server.new_database().await?;
+
     let mut events = Events::prepare(server).await?;
     let functions = Function::all(directory)?;
     let runs = if cli.quick { 5 } else { 20 };
+
     let starts = starts(&functions, &mut events, runs, progress).await?;
+
     let mut figures = figures_table();
     let mut thresholds = Table::of_thresholds("Thresholds of starts, sizes and memory");
+
     for function in &functions {
         progress.tell(format!("start: memory of {}", function.name));
         let memory = memory(function, &mut events).await?;
+
         let own = &starts[function.name];
         let (asked, answered) = (
             ratio(own, &starts["hello"], asked),
             ratio(own, &starts["hello"], answered),
         );
+
         figures.row(vec![
             json!(function.name),
             rounded(function.megabytes),
@@ -59,8 +67,10 @@ pub(crate) async fn run(
             rounded(answered),
             json!(memory.map(|memory| format!("{memory:.1}")).join(", ")),
         ]);
+
         hold(&mut thresholds, function, asked, memory);
     }
+
     report.add(figures);
     report.add(thresholds);
     Ok(())
@@ -79,21 +89,25 @@ fn figures_table() -> Table {
             "memory MiB",
         ],
     );
+
     table.note(
         "Medians of interleaved runs; ratios within a run. MB: a million bytes of binary, not compressed.",
     );
     table.note("Memory: resident after 1, 100 and 1,000 invocations.");
+
     table
 }
 
-/// Holds a function against its thresholds; hello has none.
+/// Compares a function with its thresholds; hello has none.
 fn hold(thresholds: &mut Table, function: &Function, start: f64, memory: [f64; LOOKS.len()]) {
     let Some(limit) = function.megabytes_limit else {
         return;
     };
+
     let case = |what: &str| format!("{}: {what}", function.name);
     let [_, before, last] = memory;
     let (growth, growth_aim) = GROWTH_LIMITS;
+
     thresholds.at_most(case("start, of hello's"), start, START_LIMIT, START_LIMIT);
     thresholds.at_most(case("MB"), function.megabytes, limit, limit);
     thresholds.at_most(
@@ -110,8 +124,9 @@ fn hold(thresholds: &mut Table, function: &Function, start: f64, memory: [f64; L
     );
 }
 
-/// Starts each function in turn, again and again and each time another one first, so that what else the machine does
-/// meets all of them alike: what the one before left for Postgres and Kafka to do, say.
+/// Starts all functions in turn, `runs` times, each time with another one first, so that all are
+/// affected alike by what else the machine does. One example is the work that the function before
+/// has left for Postgres and Kafka.
 async fn starts(
     functions: &[Function],
     events: &mut Events,
@@ -119,34 +134,41 @@ async fn starts(
     progress: &Progress,
 ) -> anyhow::Result<BTreeMap<&'static str, Vec<Start>>> {
     let mut starts = BTreeMap::<_, Vec<_>>::new();
-    // The first run only brings the binaries into memory.
+
+    // Run 0 is not counted: it only brings the binaries into memory.
     for run in 0..=runs {
         progress.tell(format!("start: run {run} of {runs}"));
+
         let (before, first) = functions.split_at(run % functions.len());
         for function in first.iter().chain(before) {
             let mut instance = Instance::start(function, events).await?;
             let start = instance.first_answer(events.next(function.name)?).await?;
             instance.kill().await?;
+
             if run > 0 {
                 starts.entry(function.name).or_default().push(start);
             }
         }
     }
+
     Ok(starts)
 }
 
-/// Resident memory in MiB at each look.
+/// The resident memory in MiB at each reading.
 async fn memory(function: &Function, events: &mut Events) -> anyhow::Result<[f64; LOOKS.len()]> {
     let mut instance = Instance::start(function, events).await?;
     let mut memory = [0.0; LOOKS.len()];
     let mut invocations = 0;
+
     for (look, memory) in LOOKS.into_iter().zip(&mut memory) {
         while invocations < look {
             instance.first_answer(events.next(function.name)?).await?;
             invocations += 1;
         }
+
         *memory = instance.memory()?;
     }
+
     instance.kill().await?;
     Ok(memory)
 }
@@ -159,7 +181,7 @@ fn answered(start: &Start) -> f64 {
     milliseconds(start.answered)
 }
 
-/// The median, over the runs, of one function's figure as a ratio to another's.
+/// The median over the runs of the ratio of one function's figure to another's.
 fn ratio(own: &[Start], other: &[Start], figure: impl Fn(&Start) -> f64) -> f64 {
     median(
         own.iter()

@@ -61,7 +61,6 @@ pub(super) async fn terminate_connections(
     random: &mut StdRng,
 ) -> anyhow::Result<()> {
     let mut connection = site.ground.postgres().await?;
-
     for _ in 0..random.random_range(3..15) {
         sqlx::query(TERMINATE)
             .bind(&site.database)
@@ -199,7 +198,6 @@ async fn set_fence_counts(site: &Site<'_>, counts: (Vec<i32>, Vec<i64>)) -> anyh
 /// Makes one database a copy of another, with no client connected to either.
 async fn copy(site: &Site<'_>, from: &str, to: &str) -> anyhow::Result<()> {
     let mut connection = site.ground.postgres().await?;
-
     for database in [from, to] {
         sqlx::query(TERMINATE)
             .bind(database)

@@ -1,4 +1,5 @@
-//! A function that only answers: what starting costs at least, for `bench -- start` to hold the others against.
+//! A function that only answers. Its start is the least that any function's start can cost, and
+//! `bench -- start` compares the others with it.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The averager's own code, with its connection as the function has it.
+//! The averager's own code, with a connection like the function's.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::contender::Contender;
 use crate::postgres::Server;
 
-/// The code of the averager's function, with its connection as the function has it.
+/// A contender that runs the averager's own code.
 #[derive(Debug)]
 pub(crate) struct Averaging(Ingest);
 
@@ -26,10 +26,12 @@ impl Contender for Averaging {
     async fn take(&mut self, event: &str) -> anyhow::Result<()> {
         let give_up_at = Instant::now() + Duration::from_secs(60);
         let summary = handle(&self.0, event, give_up_at).await?;
+
         anyhow::ensure!(
             summary.rejected == 0,
             "the benchmark made an event that is rejected"
         );
+
         Ok(())
     }
 }

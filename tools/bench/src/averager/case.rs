@@ -20,6 +20,7 @@ impl fmt::Display for Case {
             delivery,
             connections,
         } = self;
+
         write!(
             f,
             "{symbols} symbols, batch {batch}, {}, {connections} conn.",
@@ -29,7 +30,7 @@ impl fmt::Display for Case {
 }
 
 impl Case {
-    /// Every combination; in a quick run only those that are held against thresholds.
+    /// Every combination; in a quick run only those that have thresholds.
     pub(super) fn all(symbols: usize, delivery: Delivery, quick: bool) -> Vec<Self> {
         let mut cases = Vec::new();
         for connections in if quick { vec![1] } else { vec![1, 4] } {
@@ -45,6 +46,7 @@ impl Case {
                 }
             }
         }
+
         cases
     }
 }

@@ -1,4 +1,4 @@
-//! The bare INSERT of arrays, one for each batch.
+//! The bare insert: one INSERT of arrays for each batch.
 
 use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
@@ -27,11 +27,14 @@ impl Unnest {
 impl Contender for Unnest {
     async fn take(&mut self, event: &str) -> anyhow::Result<()> {
         let events = decode(event)?;
+
         let ids = events
             .iter()
             .map(|event| self.ids.of(event))
             .collect::<anyhow::Result<Vec<_>>>()?;
+
         let prices: Vec<_> = events.iter().map(|event| event.price.value()).collect();
+
         sqlx::query(
             "insert into bench_unnest (quoted_at, polled_at, event_id, series_id, points, price, moving_average, unit_id)
              select * from unnest($1::timestamptz[], $2::timestamptz[], $3::uuid[], $4::int4[], $5::int2[],
@@ -47,6 +50,7 @@ impl Contender for Unnest {
         .bind(vec![UNIT; events.len()])
         .execute(&mut self.connection)
         .await?;
+
         Ok(())
     }
 }

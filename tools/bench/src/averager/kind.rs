@@ -5,15 +5,15 @@ use std::fmt;
 /// The contenders, in the order of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// Decoding and nothing else.
+    /// Decodes the batch and does nothing else.
     Decode,
-    /// Binary COPY.
+    /// COPY in binary form, one for each batch.
     Copy,
     /// One INSERT of arrays for each batch.
     Unnest,
-    /// The averager's own code.
+    /// Only the averager's own code, as it is in the function.
     Averager,
-    /// Select the last five, insert, upsert: for each event.
+    /// For each event: selects the last five points, inserts one, and updates the newest.
     Naive,
 }
 
@@ -26,7 +26,7 @@ impl Kind {
         Self::Naive,
     ];
 
-    /// Whether it stands a quote that comes again.
+    /// Whether it accepts a quote that was sent before.
     pub(super) fn takes_repeats(self) -> bool {
         !matches!(self, Self::Copy | Self::Unnest)
     }

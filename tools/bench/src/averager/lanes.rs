@@ -1,4 +1,4 @@
-//! The writers of one contender, each with a connection and events of its own.
+//! The writers of one contender, each with its own connection and events.
 
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,9 @@ use crate::cpu;
 use crate::feed::{Delivery, Feed};
 use crate::postgres::Server;
 
-/// Most events of a slice: their JSON is made beforehand and held in memory.
+/// The most events of a slice. Their JSON is generated in advance and held in memory.
 const MOST_EVENTS: f64 = 400_000.0;
-/// Batches of the per-event way, which does not know of any.
+/// The size of a batch for the contender that stores events one by one.
 const NAIVE_BATCH: usize = 100;
 
 pub(super) struct Lanes {
@@ -24,7 +24,7 @@ pub(super) struct Lanes {
     lanes: Vec<(Feed, Box<dyn Contender>)>,
 }
 
-/// What one contender did within one round.
+/// What one contender did in one round.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slice {
     events: f64,
@@ -34,17 +34,17 @@ pub(super) struct Slice {
 }
 
 impl Slice {
-    /// Events a second.
+    /// Events per second.
     pub(super) fn rate(&self) -> f64 {
         self.events / self.wall.as_secs_f64()
     }
 
-    /// CPU time of client and server for each event.
+    /// CPU time of client and server per event, in microseconds.
     pub(super) fn cpu_micros(&self) -> f64 {
         (self.client + self.server).as_secs_f64() * 1e6 / self.events
     }
 
-    /// CPU time of the client alone.
+    /// CPU time of the client alone per event, in microseconds.
     pub(super) fn client_cpu_micros(&self) -> f64 {
         self.client.as_secs_f64() * 1e6 / self.events
     }
@@ -62,11 +62,13 @@ impl Lanes {
         } else {
             Delivery::Clean
         };
+
         let mut lanes = Vec::new();
         for writer in 0..case.connections {
             let feed = tables.feed(kind, (writer, case.connections), delivery)?;
             lanes.push((feed, open(kind, server, tables).await?));
         }
+
         Ok(Self {
             kind,
             batch: if kind == Kind::Naive {
@@ -82,7 +84,7 @@ impl Lanes {
         self.kind
     }
 
-    /// Warms up, and finds out how many events take about `seconds`.
+    /// Warms up, and determines how many events take about `seconds`.
     pub(super) async fn calibrate(
         &mut self,
         server: &Server,
@@ -91,6 +93,7 @@ impl Lanes {
         let mut few = self.batch * self.lanes.len();
         loop {
             let slice = self.slice(server, few).await?;
+
             let wanted = (slice.rate() * seconds).clamp(1.0, MOST_EVENTS);
             if slice.wall.as_secs_f64() > seconds / 5.0 || slice.events >= MOST_EVENTS {
                 #[expect(
@@ -100,13 +103,16 @@ impl Lanes {
                 )]
                 return Ok(wanted as usize);
             }
+
             few *= 4;
         }
     }
 
-    /// Takes about this many events, in whole batches, on all lanes at once.
+    /// Takes about this many events, in whole batches, on all lanes concurrently.
     pub(super) async fn slice(&mut self, server: &Server, events: usize) -> anyhow::Result<Slice> {
         let batches = events.div_ceil(self.batch * self.lanes.len());
+
+        // The batches are generated before the clock starts.
         let mut work = Vec::new();
         for (mut feed, contender) in self.lanes.drain(..) {
             let events = (0..batches)
@@ -114,8 +120,11 @@ impl Lanes {
                 .collect::<anyhow::Result<Vec<_>>>()?;
             work.push((feed, contender, events));
         }
+
         let lanes = work.len();
+
         let (client, database, started) = (cpu::of_this_process(), server.cpu(), Instant::now());
+
         let tasks = work.into_iter().map(|(feed, mut contender, events)| {
             tokio::spawn(async move {
                 for event in &events {
@@ -124,9 +133,11 @@ impl Lanes {
                 anyhow::Ok((feed, contender))
             })
         });
+
         for lane in try_join_all(tasks).await? {
             self.lanes.push(lane?);
         }
+
         Ok(Slice {
             wall: started.elapsed(),
             client: cpu::of_this_process().saturating_sub(client),
@@ -135,7 +146,7 @@ impl Lanes {
         })
     }
 
-    /// Notes what was sent, so that the next case goes on behind it.
+    /// Records what was sent, so that the next case continues after it.
     pub(super) fn close(&self, tables: &mut Tables) {
         for (feed, _) in &self.lanes {
             tables.sent(self.kind, feed);

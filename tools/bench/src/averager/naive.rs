@@ -1,4 +1,5 @@
-//! The per-event way: select the last five, insert, upsert, each in a transaction of its own.
+//! One-by-one storing: selects the last five points, inserts one and updates the newest, each in a
+//! transaction of its own.
 
 use async_trait::async_trait;
 use rust_decimal::Decimal;
@@ -28,19 +29,23 @@ impl Naive {
 
     async fn store(&mut self, event: &PriceEvent) -> anyhow::Result<()> {
         let series_id = self.ids.of(event)?;
+
         let last: Vec<Decimal> = sqlx::query_scalar(
             "select price from bench_naive where series_id = $1 order by quoted_at desc limit 5",
         )
         .bind(series_id)
         .fetch_all(&mut self.connection)
         .await?;
+
         let mut window = vec![event.price];
         for price in last.into_iter().take(4) {
             window.push(Price::try_from(price)?);
         }
+
         let Some(average) = average(&window) else {
             anyhow::bail!("a window of no prices")
         };
+
         sqlx::query(
             "insert into bench_naive (quoted_at, polled_at, event_id, series_id, points, price, moving_average,
                                       unit_id)
@@ -56,6 +61,7 @@ impl Naive {
         .bind(UNIT)
         .execute(&mut self.connection)
         .await?;
+
         sqlx::query(
             "insert into bench_naive_latest (series_id, quoted_at, price, moving_average) values ($1, $2, $3, $4)
              on conflict (series_id) do update set quoted_at = excluded.quoted_at, price = excluded.price,
@@ -67,6 +73,7 @@ impl Naive {
         .bind(average.value)
         .execute(&mut self.connection)
         .await?;
+
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Writers of each kind.
+//! The writers of each kind.
 
 use async_trait::async_trait;
 
@@ -11,7 +11,7 @@ use super::naive::Naive;
 use super::tables::Tables;
 use crate::postgres::Server;
 
-/// A writer of this kind, with a connection of its own.
+/// A writer of this kind, with its own connection.
 pub(super) async fn open(
     kind: Kind,
     server: &Server,

@@ -1,4 +1,4 @@
-//! What a case's contenders did, and how they compare.
+//! The figures of a case's contenders, and how they compare.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::figures::median;
 use crate::postgres::Server;
 use crate::progress::Progress;
 
-/// The slices of every contender, one of each round.
+/// The slices of every contender, one per round.
 #[derive(Debug, Default)]
 pub(super) struct Outcome(BTreeMap<Kind, Vec<Slice>>);
 
@@ -24,10 +24,13 @@ impl Outcome {
         quick: bool,
     ) -> anyhow::Result<Self> {
         let (rounds, seconds) = if quick { (3, 0.4) } else { (3, 1.0) };
-        // The per-event way does not know of batches; once for each delivery and number of connections is enough.
+
+        // One-by-one storing has no batches, so it is measured once for each delivery and number of
+        // connections.
         let kinds = Kind::ALL
             .into_iter()
             .filter(|kind| *kind != Kind::Naive || case.batch == 1_000);
+
         let mut contenders = Vec::new();
         for kind in kinds {
             progress.tell(format!("averager: {case}: warming up {kind}"));
@@ -35,6 +38,7 @@ impl Outcome {
             let events = lanes.calibrate(server, seconds).await?;
             contenders.push((lanes, events));
         }
+
         let mut outcome = Self::default();
         for round in 0..rounds {
             progress.tell(format!("averager: {case}: round {} of {rounds}", round + 1));
@@ -43,9 +47,11 @@ impl Outcome {
                 outcome.0.entry(lanes.kind()).or_default().push(slice);
             }
         }
+
         for (lanes, _) in &contenders {
             lanes.close(tables);
         }
+
         Ok(outcome)
     }
 
@@ -54,7 +60,7 @@ impl Outcome {
         median(self.0.get(&kind).into_iter().flatten().map(figure))
     }
 
-    /// One contender's figure as a ratio to another's, round by round.
+    /// The ratio of one contender's figure to another's, round by round.
     pub(super) fn ratios(&self, kind: Kind, to: Kind, figure: impl Fn(&Slice) -> f64) -> Vec<f64> {
         let slices = |kind| self.0.get(&kind).into_iter().flatten();
         slices(kind)
@@ -63,12 +69,12 @@ impl Outcome {
             .collect()
     }
 
-    /// How fast `kind` is in wall time: 1 is as fast as `to`.
+    /// The speed of `kind` in wall time, as a ratio to `to`; more is faster.
     pub(super) fn wall_ratio(&self, kind: Kind, to: Kind) -> f64 {
         median(self.ratios(kind, to, Slice::rate))
     }
 
-    /// How little CPU time `kind` takes: 1 is as little as `to`.
+    /// The CPU time of `to` as a ratio to that of `kind`; more is cheaper.
     pub(super) fn cpu_ratio(&self, kind: Kind, to: Kind) -> f64 {
         median(self.ratios(to, kind, Slice::cpu_micros))
     }

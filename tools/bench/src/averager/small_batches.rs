@@ -1,4 +1,5 @@
-//! Batches of ten over TCP: where a client does not set `TCP_NODELAY`, one that sends twice stands still for 40 ms.
+//! Batches of ten over TCP. Without `TCP_NODELAY`, a client that sends twice in a batch waits 40
+//! ms.
 
 use std::time::Instant;
 
@@ -32,12 +33,14 @@ pub(super) async fn measure(
         let mut contender = open(kind, server, tables).await?;
         let mut feed = tables.feed(kind, (0, 1), Delivery::Clean)?;
         let mut times = Vec::with_capacity(BATCHES);
+
         for _ in 0..BATCHES {
             let event = feed.batch(BATCH)?;
             let started = Instant::now();
             contender.take(&event).await?;
             times.push(milliseconds(started.elapsed()));
         }
+
         tables.sent(kind, &feed);
         let figure = |percent| rounded(percentile(times.iter().copied(), percent));
         table.row(vec![
@@ -47,5 +50,6 @@ pub(super) async fn measure(
             figure(99),
         ]);
     }
+
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The tables that the contenders write, alike in key, partitions and first content.
+//! The tables that the contenders write, with the same key, partitions and initial content.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use super::kind::Kind;
 use crate::feed::{self, Delivery, Feed, LATEST_MINUTES};
 use crate::postgres::Server;
 
-/// Tables beside the averager's own.
+/// The tables of the other contenders.
 const COPIES: [&str; 3] = ["bench_copy", "bench_unnest", "bench_naive"];
-/// Rounds before the measured ones: an hour, so that late events find neighbours.
+/// Rounds before the measured ones: an hour of quotes, so that late events find neighbours.
 const FIRST_ROUNDS: usize = LATEST_MINUTES;
-/// More rounds than a run takes, so that its events lie in the past.
+/// More rounds than a run takes, so that all its events are in the past.
 const ROUNDS: usize = 40_000;
 const BATCH: usize = 10_000;
 
-/// The keys of the series.
+/// The ids of the series, by symbol.
 #[derive(Clone, Debug)]
 pub(crate) struct SeriesIds(Arc<HashMap<Symbol, i32>>);
 
@@ -31,19 +31,20 @@ impl SeriesIds {
         id.ok_or_else(|| anyhow::anyhow!("an event of a series that the benchmark did not make"))
     }
 
-    /// Some for series that no table has.
+    /// Ids for series that no table holds.
     pub(crate) fn numbered(symbols: usize) -> Self {
         Self(Arc::new(
             feed::symbols(symbols).into_iter().zip(1..).collect(),
         ))
     }
 
-    /// Reads them from the database.
+    /// The ids in the database.
     async fn read(server: &Server) -> anyhow::Result<Self> {
         let mut connection = server.connection().await?;
         let rows: Vec<(String, i32)> = sqlx::query_as("select symbol, series_id from series")
             .fetch_all(&mut connection)
             .await?;
+
         let ids = rows
             .into_iter()
             .map(|(symbol, id)| Ok((symbol.parse()?, id)));
@@ -57,27 +58,31 @@ pub(super) struct Tables {
     symbols: Vec<Symbol>,
     start: Timestamp,
     ids: SeriesIds,
-    /// The round at which each contender goes on.
+    /// The round at which each contender continues.
     next_round: BTreeMap<Kind, usize>,
-    /// Points that the averager's table must hold.
+    /// The number of points that the averager's table must hold.
     pub(super) expected_points: usize,
 }
 
 impl Tables {
-    /// Fills the averager's tables by the averager itself, and copies them.
+    /// Fills the averager's tables by the averager's own code, and copies them.
     pub(super) async fn fill(server: &Server, symbols: usize) -> anyhow::Result<Self> {
         let symbols = feed::symbols(symbols);
         let start = feed::start_before_now(ROUNDS)?;
+
         let mut first = Feed::new(&symbols, start, 0, (0, 1), Delivery::Clean)?;
         let mut averaging = Averaging::open(server)?;
+
         let expected_points = symbols.len() * FIRST_ROUNDS;
         for begun in (0..expected_points).step_by(BATCH) {
             averaging
                 .take(&first.batch(BATCH.min(expected_points - begun))?)
                 .await?;
         }
+
         copy(server).await?;
         let next_round = Kind::ALL.map(|kind| (kind, FIRST_ROUNDS)).into();
+
         Ok(Self {
             symbols,
             start,
@@ -91,7 +96,7 @@ impl Tables {
         self.ids.clone()
     }
 
-    /// The events that a writer of this kind is to get next.
+    /// The events that a writer of this kind gets next.
     pub(super) fn feed(
         &self,
         kind: Kind,
@@ -102,10 +107,11 @@ impl Tables {
         Feed::new(&self.symbols, self.start, round, writer, delivery)
     }
 
-    /// Notes what a writer was sent.
+    /// Records what a writer was sent.
     pub(super) fn sent(&mut self, kind: Kind, feed: &Feed) {
         let next = self.next_round.entry(kind).or_default();
         *next = (*next).max(feed.round() + 1);
+
         if kind == Kind::Averager {
             self.expected_points += feed.distinct();
         }
@@ -116,6 +122,7 @@ async fn copy(server: &Server) -> anyhow::Result<()> {
     for table in COPIES {
         copy_structure(server, table).await?;
     }
+
     let mut connection = server.connection().await?;
     for table in COPIES {
         let fill = format!("insert into {table} select * from price_points");
@@ -123,6 +130,7 @@ async fn copy(server: &Server) -> anyhow::Result<()> {
             .execute(&mut connection)
             .await?;
     }
+
     sqlx::query(
         "create table bench_naive_latest (series_id int4 primary key, quoted_at timestamptz not null,
                                           price numeric not null, moving_average numeric not null)
@@ -130,11 +138,12 @@ async fn copy(server: &Server) -> anyhow::Result<()> {
     )
     .execute(&mut connection)
     .await?;
+
     sqlx::query("analyze").execute(&mut connection).await?;
     Ok(())
 }
 
-/// Makes a table like that of the points, with the same key and the same partitions.
+/// Creates a table with the structure of `price_points`: the same key and the same partitions.
 pub(crate) async fn copy_structure(server: &Server, table: &str) -> anyhow::Result<()> {
     let mut connection = server.connection().await?;
     let partitions: Vec<(String, String)> = sqlx::query_as(
@@ -144,16 +153,20 @@ pub(crate) async fn copy_structure(server: &Server, table: &str) -> anyhow::Resu
     )
     .fetch_all(&mut connection)
     .await?;
+
     let parent = format!(
         "create table {table} (like price_points including all) partition by range (quoted_at)"
     );
+
     let partition = |(name, bounds): &(String, String)| {
         format!("create table {table}_{name} partition of {table} {bounds}")
     };
+
     for statement in std::iter::once(parent).chain(partitions.iter().map(partition)) {
         sqlx::query(AssertSqlSafe(statement))
             .execute(&mut connection)
             .await?;
     }
+
     Ok(())
 }

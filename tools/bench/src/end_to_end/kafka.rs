@@ -1,4 +1,4 @@
-//! A real Kafka of the benchmark's own: topics, records, and how far a consumer group has come.
+//! The benchmark's own Kafka: topics, records, and the progress of a consumer group.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -21,7 +21,8 @@ use crate::feed::{PARTITIONS, Record};
 const GROUP: &str = "averager";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running broker; it stops when its standard input closes, which it does at the end of this process too.
+/// A running broker. It stops when its standard input closes, at the latest at the end of this
+/// process.
 #[derive(Debug)]
 pub(super) struct Broker {
     pub(super) bootstrap_servers: String,
@@ -39,6 +40,7 @@ impl Broker {
         let data = tempfile::Builder::new()
             .prefix("market-data-bench-kafka-")
             .tempdir()?;
+
         let mut child = Command::new(workspace().join("tools/kafka/start"))
             .args(["--port", "0", "--until-stdin-closes", "--data-dir"])
             .arg(data.path())
@@ -46,8 +48,10 @@ impl Broker {
             .stdout(Stdio::piped())
             .spawn()
             .context("starting Kafka")?;
+
         let stdin = child.stdin.take();
         let lines = BufReader::new(child.stdout.take().context("its standard output")?).lines();
+
         for line in lines {
             if let Some(address) = line?.strip_prefix("ready ") {
                 return Ok(Self {
@@ -58,6 +62,7 @@ impl Broker {
                 });
             }
         }
+
         anyhow::bail!("Kafka ended before it was ready; its messages stand above")
     }
 
@@ -78,20 +83,23 @@ impl Broker {
         config
     }
 
-    /// Makes a new topic, named for what it is for.
+    /// Creates a new topic whose name starts with `purpose`.
     pub(super) async fn new_topic(&self, purpose: &str) -> anyhow::Result<String> {
         let name = format!("{purpose}-{}", uuid::Uuid::new_v4().simple());
+
         let admin: AdminClient<DefaultClientContext> = self.config().create()?;
         let topic = NewTopic::new(
             &name,
             i32::try_from(PARTITIONS)?,
             TopicReplication::Fixed(1),
         );
+
         for result in admin.create_topics([&topic], &AdminOptions::new()).await? {
             result.map_err(|(name, code)| {
                 anyhow::anyhow!("the topic {name} could not be made: {code}")
             })?;
         }
+
         Ok(name)
     }
 
@@ -103,10 +111,11 @@ impl Broker {
             .set("linger.ms", linger)
             .set("queue.buffering.max.kbytes", "65536")
             .create()?;
+
         Ok(Producer(producer))
     }
 
-    /// Reads `count` records from the start of a topic and does nothing with them.
+    /// Reads `count` records from the start of a topic and drops them. Returns the time it took.
     pub(super) fn consume(&self, topic: &str, count: usize) -> anyhow::Result<Duration> {
         let consumer: BaseConsumer = self
             .config()
@@ -116,17 +125,21 @@ impl Broker {
             .set("fetch.wait.max.ms", "10")
             .set("queued.min.messages", "1000000")
             .create()?;
+
         let started = Instant::now();
         consumer.assign(&partitions(topic, Offset::Beginning)?)?;
+
         for _ in 0..count {
             consumer.poll(PATIENCE).context("the topic ended early")??;
         }
+
         Ok(started.elapsed())
     }
 
-    /// Who can tell how far the event source mapping has come.
+    /// A client that reads the progress of the event source mapping.
     pub(super) fn group_progress(&self, topic: &str) -> anyhow::Result<GroupProgress> {
         let consumer = self.config().set("group.id", GROUP).create()?;
+
         Ok(GroupProgress {
             consumer,
             partitions: partitions(topic, Offset::Invalid)?,
@@ -139,21 +152,24 @@ fn partitions(topic: &str, offset: Offset) -> anyhow::Result<TopicPartitionList>
     for partition in 0..PARTITIONS {
         list.add_partition_offset(topic, i32::try_from(partition)?, offset)?;
     }
+
     Ok(list)
 }
 
-/// Appends records where the feed says.
+/// Appends records to the partitions that the feed chose.
 pub(super) struct Producer(ThreadedProducer<DefaultProducerContext>);
 
 impl Producer {
-    /// Hands a record over, waiting while too many are under way.
+    /// Passes a record to the client, and waits while the client's queue is full.
     pub(super) fn send(&self, topic: &str, record: &Record) -> anyhow::Result<()> {
         let partition = i32::try_from(record.partition)?;
+
         let mut message = BaseRecord::to(topic)
             .key(&record.key)
             .payload(&record.value)
             .partition(partition)
             .timestamp(record.timestamp);
+
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.0.send(message) {
@@ -169,7 +185,7 @@ impl Producer {
         }
     }
 
-    /// Waits until the broker has everything.
+    /// Waits until the broker has acknowledged everything.
     pub(super) fn flush(&self) -> anyhow::Result<()> {
         Ok(self.0.flush(PATIENCE)?)
     }
@@ -182,15 +198,17 @@ pub(super) struct GroupProgress {
 }
 
 impl GroupProgress {
-    /// How many records of the topic are done with.
+    /// The number of records whose offsets are committed.
     pub(super) fn committed(&self) -> anyhow::Result<usize> {
         let committed = self
             .consumer
             .committed_offsets(self.partitions.clone(), PATIENCE)?;
+
         let offsets = committed
             .elements()
             .into_iter()
             .filter_map(|element| element.offset().to_raw());
+
         let sum: i64 = offsets.filter(|offset| *offset > 0).sum();
         ensure!(sum >= 0, "negative offsets");
         Ok(usize::try_from(sum)?)

@@ -1,7 +1,8 @@
-//! A steady load, and a reader that watches how soon its averages are visible.
+//! A steady load, and a reader that measures how soon its averages are visible.
 //!
-//! The reader asks for the series of a sample of the events about once a millisecond, in one statement, until each
-//! shows the event's quote: an event counts as visible when a read finds its average.
+//! The reader watches a sample of the events. About once a millisecond it reads the series of all
+//! of them in one statement. An event counts as visible once a read finds its quote, or a later
+//! one, as the newest of its series.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,12 +17,12 @@ use super::kafka::{Broker, Producer};
 use crate::feed::{Feed, PROVIDER};
 use crate::postgres::Server;
 
-/// One event each.
+/// The time between two events.
 const PACE: Duration = Duration::from_millis(1);
-/// Every so many events one is watched.
+/// One of this many events is watched.
 const SAMPLE: usize = 20;
 
-/// An event that was watched until its average was visible.
+/// A watched event whose average has become visible.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
     pub(super) produced: Instant,
@@ -34,7 +35,7 @@ struct Watched {
     seen: Vec<Seen>,
 }
 
-/// The load; it ends when dropped.
+/// The load, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Load {
     watched: Arc<Mutex<Watched>>,
@@ -42,7 +43,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// 1,000 events a second.
+    /// Starts a load of 1,000 events a second.
     pub(super) async fn start(
         broker: &Broker,
         server: &Server,
@@ -52,19 +53,22 @@ impl Load {
         let watched = Arc::<Mutex<Watched>>::default();
         let producer = broker.producer("0")?;
         let connection = server.connection().await?;
+
         let tasks = [
             tokio::spawn(produce(producer, topic, feed, Arc::clone(&watched))),
             tokio::spawn(watch(connection, Arc::clone(&watched))),
         ];
+
         Ok(Self { watched, tasks })
     }
 
-    /// The watched events that were produced from `since` on, as far as they are visible.
+    /// The watched events that were produced from `since` on and are visible.
     pub(super) fn seen_since(&self, since: Instant) -> anyhow::Result<Vec<Seen>> {
         anyhow::ensure!(
             self.tasks.iter().all(|task| !task.is_finished()),
             "the load ended by itself"
         );
+
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(watched
             .seen
@@ -89,8 +93,10 @@ async fn produce(
 ) -> anyhow::Result<()> {
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+
     for number in 0_usize.. {
         pace.tick().await;
+
         let record = feed.record()?;
         if number.is_multiple_of(SAMPLE) {
             let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,14 +105,17 @@ async fn produce(
                 .entry(record.key.clone())
                 .or_insert((record.quoted_at, Instant::now()));
         }
+
         producer.send(&topic, &record)?;
     }
+
     Ok(())
 }
 
 async fn watch(mut connection: PgConnection, watched: Arc<Mutex<Watched>>) -> anyhow::Result<()> {
     loop {
         sleep(PACE).await;
+
         let (symbols, times): (Vec<String>, Vec<Timestamp>) = {
             let watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
             watched
@@ -115,6 +124,7 @@ async fn watch(mut connection: PgConnection, watched: Arc<Mutex<Watched>>) -> an
                 .map(|(symbol, (quoted_at, _))| (symbol.clone(), *quoted_at))
                 .unzip()
         };
+
         let visible: Vec<String> = sqlx::query_scalar(
             "select s.symbol from unnest($1::text[], $2::timestamptz[]) as w(symbol, quoted_at)
              join series s on s.symbol = w.symbol and s.provider = $3 and s.last_at >= w.quoted_at",
@@ -124,8 +134,10 @@ async fn watch(mut connection: PgConnection, watched: Arc<Mutex<Watched>>) -> an
         .bind(PROVIDER)
         .fetch_all(&mut connection)
         .await?;
+
         let now = Instant::now();
         let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+
         for symbol in visible {
             if let Some((_, produced)) = watched.waiting.remove(&symbol) {
                 watched.seen.push(Seen {

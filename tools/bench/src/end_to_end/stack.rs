@@ -17,7 +17,7 @@ use crate::postgres::Server;
 
 const AVERAGER: &str = "averager";
 
-/// How a stack is started, the first time and again.
+/// A stack, with what it takes to start it again.
 #[derive(Debug)]
 pub(super) struct Stack {
     binaries: PathBuf,
@@ -29,7 +29,7 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    /// A stack that reads `topic`, once it is ready.
+    /// Starts a stack that reads `topic`, and waits until it is ready.
     pub(super) async fn start(
         binaries: &Path,
         server: &Server,
@@ -37,6 +37,7 @@ impl Stack {
         topic: &str,
     ) -> anyhow::Result<Self> {
         let mut stack = Self::spawned(binaries, server, broker, topic)?;
+
         tokio::task::spawn_blocking(move || {
             stack.wait_until_ready()?;
             Ok(stack)
@@ -44,7 +45,7 @@ impl Stack {
         .await?
     }
 
-    /// A stack that reads `topic` as soon as it can.
+    /// Starts a stack that reads `topic`, without waiting for it.
     pub(super) fn spawned(
         binaries: &Path,
         server: &Server,
@@ -54,6 +55,7 @@ impl Stack {
         let data = tempfile::Builder::new()
             .prefix("market-data-bench-stack-")
             .tempdir()?;
+
         let mut stack = Self {
             binaries: binaries.to_owned(),
             database_url: server.url.clone(),
@@ -62,16 +64,18 @@ impl Stack {
             data,
             emulator: None,
         };
+
         stack.spawn()?;
         Ok(stack)
     }
 
-    /// Starts the emulator; it reads the topic as soon as it can.
+    /// Starts the emulator, without waiting for it.
     pub(super) fn spawn(&mut self) -> anyhow::Result<()> {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.data.path().join("log"))?;
+
         let mut child = Command::new(self.binaries.join("emulator"))
             .args([
                 "--output",
@@ -95,6 +99,7 @@ impl Stack {
             .stderr(log)
             .spawn()
             .context("starting the emulator")?;
+
         let stdin = child.stdin.take();
         self.emulator = Some((child, stdin));
         Ok(())
@@ -103,6 +108,7 @@ impl Stack {
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let (child, _) = self.emulator.as_mut().context("no emulator runs")?;
         let mut lines = BufReader::new(child.stdout.take().context("its standard output")?).lines();
+
         for line in lines.by_ref() {
             let event: Value = serde_json::from_str(&line?).unwrap_or_default();
             if event["event"] == "ready" {
@@ -110,6 +116,7 @@ impl Stack {
                 return Ok(());
             }
         }
+
         let log = std::fs::read_to_string(self.data.path().join("log")).unwrap_or_default();
         anyhow::bail!(
             "the emulator ended before it was ready: {}",
@@ -117,17 +124,17 @@ impl Stack {
         )
     }
 
-    /// The emulator's process.
+    /// The pid of the emulator.
     pub(super) fn emulator(&self) -> u32 {
         self.emulator.as_ref().map_or(0, |(child, _)| child.id())
     }
 
-    /// The processes of the averager.
+    /// The pids of the averager's instances.
     pub(super) fn averagers(&self) -> Vec<u32> {
         cpu::children_named(self.emulator(), AVERAGER)
     }
 
-    /// CPU time of the averagers, and of everything else of the stack.
+    /// CPU time of the averagers, and of the rest of the stack.
     pub(super) fn cpu(&self) -> (Duration, Duration) {
         let averagers = cpu::of_children_named(self.emulator(), AVERAGER);
         (
@@ -144,11 +151,12 @@ impl Stack {
         Ok(())
     }
 
-    /// Ends the stack cleanly.
+    /// Stops the stack by closing the emulator's standard input.
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
         let Some((mut child, stdin)) = self.emulator.take() else {
             return Ok(());
         };
+
         drop(stdin);
         tokio::task::spawn_blocking(move || child.wait()).await??;
         Ok(())

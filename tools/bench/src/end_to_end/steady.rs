@@ -1,4 +1,5 @@
-//! Under a steady load: the latency from produce to visible average, and how long it stays away after `kill -9`.
+//! Under a steady load: the latency from produce to visible average, and the time until the first
+//! average after `kill -9`.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,13 +20,13 @@ use crate::progress::Progress;
 use crate::report::{Table, rounded};
 
 const SYMBOLS: usize = 5_000;
-/// Each symbol's first event, which makes its series, comes before anything is measured.
+/// Long enough for each symbol's first event, which creates its series, to precede the measurement.
 const WARM_UP: Duration = Duration::from_secs(6);
 const PATIENCE: Duration = Duration::from_secs(90);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 const BETWEEN_KILLS: Duration = Duration::from_secs(3);
 
-/// Milliseconds of latency, and seconds until the first average after a kill.
+/// Latencies in milliseconds, and the time from a kill to the first average in seconds.
 #[derive(Clone, Debug)]
 pub(super) struct Steady {
     pub(super) p50: f64,
@@ -47,10 +48,12 @@ pub(super) async fn measure(
     quick: bool,
 ) -> anyhow::Result<Steady> {
     let (seconds, kills) = if quick { (10, 1) } else { (30, 3) };
+
     progress.tell("end to end: steady load: starting");
     server.new_database().await?;
     let topic = broker.new_topic("price-events").await?;
     let mut stack = Stack::start(binaries, server, broker, &topic).await?;
+
     let symbols = feed::symbols(SYMBOLS);
     let feed = Feed::new(
         &symbols,
@@ -59,25 +62,31 @@ pub(super) async fn measure(
         (0, 1),
         Delivery::Clean,
     )?;
+
     let load = Load::start(broker, server, topic, feed).await?;
     sleep(WARM_UP).await;
+
     progress.tell(format!(
         "end to end: latency at 1,000 events/s for {seconds} s"
     ));
+
     let started = Instant::now();
     sleep(Duration::from_secs(seconds)).await;
     let seen = load.seen_since(started)?;
     ensure!(!seen.is_empty(), "no average became visible");
+
     let latencies: Vec<f64> = seen
         .iter()
         .map(|seen| milliseconds(seen.visible - seen.produced))
         .collect();
+
     let (mut averager, mut emulator) = (Vec::new(), Vec::new());
     for _ in 0..kills {
         progress.tell("end to end: kill -9 of the averager");
         averager.push(after_kill_of_averager(&stack, &load).await?);
         sleep(BETWEEN_KILLS).await;
     }
+
     for _ in 0..kills {
         progress.tell("end to end: kill -9 of the emulator");
         let killed = Instant::now();
@@ -86,8 +95,10 @@ pub(super) async fn measure(
         emulator.push(first_average_after(&load, killed).await?);
         sleep(BETWEEN_KILLS).await;
     }
+
     drop(load);
     stack.stop().await?;
+
     Ok(Steady {
         p50: percentile(latencies.iter().copied(), 50),
         p99: percentile(latencies.iter().copied(), 99),
@@ -104,26 +115,31 @@ pub(super) async fn measure(
 async fn after_kill_of_averager(stack: &Stack, load: &Load) -> anyhow::Result<f64> {
     let averagers = stack.averagers();
     ensure!(!averagers.is_empty(), "no averager runs");
+
     let killed = Instant::now();
     for averager in averagers {
         kill(Pid::from_raw(i32::try_from(averager)?), Signal::SIGKILL)
             .context("killing the averager")?;
     }
+
     first_average_after(load, killed).await
 }
 
-/// Seconds from a kill until an event that was produced after it is visible.
+/// The seconds from a kill until an event that was produced after it is visible.
 async fn first_average_after(load: &Load, killed: Instant) -> anyhow::Result<f64> {
     let deadline = killed + PATIENCE;
+
     loop {
         let seen = load.seen_since(killed)?;
         if let Some(first) = seen.iter().map(|seen| seen.visible).min() {
             return Ok((first - killed).as_secs_f64());
         }
+
         ensure!(
             Instant::now() < deadline,
             "no new average within {PATIENCE:?} of a kill"
         );
+
         sleep(BETWEEN_LOOKS).await;
     }
 }
@@ -134,10 +150,12 @@ impl Steady {
             "Under 1,000 events/s of 5,000 symbols, batching window 0",
             &["what", "samples", "p50", "p99", "median", "worst"],
         );
+
         table.note(
             "Visible: a reader, asking about once a millisecond, finds the series at the event's quote.",
         );
         table.note("After a kill: until an event that was produced after it is visible; the emulator is started at once.");
+
         let none = serde_json::Value::Null;
         let latency = format!("latency over {} s, ms", self.seconds);
         let (p50, p99) = (rounded(self.p50), rounded(self.p99));
@@ -149,6 +167,7 @@ impl Steady {
             none.clone(),
             none.clone(),
         ]);
+
         for (name, median, worst) in [
             (
                 "kill -9 of the averager, s",
@@ -171,6 +190,7 @@ impl Steady {
                 worst,
             ]);
         }
+
         table
     }
 }

@@ -1,4 +1,5 @@
-//! From a full topic to stored averages, and the limits of the same run: a bare consumer and a bare COPY.
+//! From a full topic to stored averages, and the limits measured in the same run: a bare consumer
+//! and a bare COPY.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,11 +19,11 @@ use crate::postgres::Server;
 use crate::{correctness, cpu};
 
 const COPY_BATCH: usize = 10_000;
-/// Without any record being committed.
+/// The longest time in which no further record may be committed.
 const PATIENCE: Duration = Duration::from_secs(60);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
-/// What one run needs.
+/// The parameters of one run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Throughput<'a> {
     pub(super) broker: &'a Broker,
@@ -31,7 +32,7 @@ pub(super) struct Throughput<'a> {
     pub(super) events: usize,
 }
 
-/// What limits a run: events a second, and CPU seconds per million events.
+/// The limits of a run: events per second, and CPU seconds per million events.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Limits {
     pub(super) consumer_rate: f64,
@@ -40,7 +41,7 @@ pub(super) struct Limits {
     pub(super) copy_cpu: f64,
 }
 
-/// What a run of the stack did: events a second, CPU seconds per million events, MiB.
+/// The figures of a run of the stack: events per second, CPU seconds per million events, and MiB.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
     pub(super) rate: f64,
@@ -59,7 +60,7 @@ impl Run {
     }
 }
 
-/// CPU time of all parts so far.
+/// CPU time of each part so far.
 #[derive(Clone, Copy, Debug)]
 struct Used {
     averager: Duration,
@@ -69,7 +70,7 @@ struct Used {
 }
 
 impl Throughput<'_> {
-    /// Fills a topic, measures the limits if the events are clean, and then the stack.
+    /// Fills a topic, measures the limits if the events are clean, and then measures the stack.
     pub(super) async fn measure(
         &self,
         server: &mut Server,
@@ -77,32 +78,42 @@ impl Throughput<'_> {
     ) -> anyhow::Result<(Limits, Run)> {
         server.new_database().await?;
         let topic = self.broker.new_topic("price-events").await?;
+
         let records = self.records(delivery)?;
         let distinct = records.iter().map(|record| (&record.key, record.quoted_at));
         let distinct = distinct.collect::<std::collections::HashSet<_>>().len();
+
         self.produce(&topic, &records)?;
+
         let limits = match delivery {
             Delivery::Clean => self.limits(server, &topic, &records).await?,
             Delivery::Imperfect => Limits::default(),
         };
+
         drop(records);
         let run = self.run(server, &topic).await?;
+
         correctness::check(server, distinct).await?;
+
         Ok((limits, run))
     }
 
     fn records(&self, delivery: Delivery) -> anyhow::Result<Vec<Record>> {
         let symbols = feed::symbols(self.symbols);
         let start = feed::start_before_now(self.events / self.symbols)?;
+
         let mut feed = Feed::new(&symbols, start, 0, (0, 1), delivery)?;
+
         (0..self.events).map(|_| feed.record()).collect()
     }
 
     fn produce(&self, topic: &str, records: &[Record]) -> anyhow::Result<()> {
         let producer = self.broker.producer("5")?;
+
         for record in records {
             producer.send(topic, record)?;
         }
+
         producer.flush()
     }
 
@@ -116,13 +127,16 @@ impl Throughput<'_> {
         let consumed = self.broker.consume(topic, self.events)?;
         let consumer_cpu = cpu::of_this_process().saturating_sub(client)
             + self.broker.cpu().saturating_sub(broker);
+
         let events = decode(records)?;
         let ids = SeriesIds::numbered(self.symbols);
         copy_structure(server, "bench_copy").await?;
+
         let (client, database) = (cpu::of_this_process(), server.cpu());
         let copied = copy(server, &events, &ids).await?;
         let copy_cpu =
             cpu::of_this_process().saturating_sub(client) + server.cpu().saturating_sub(database);
+
         Ok(Limits {
             consumer_rate: self.rate(consumed),
             consumer_cpu: per_million(consumer_cpu, self.events),
@@ -135,19 +149,22 @@ impl Throughput<'_> {
         self.events as f64 / time.as_secs_f64()
     }
 
-    /// Starts the stack on the full topic and waits until all of it is committed.
+    /// Starts the stack on the full topic and waits until the whole topic is committed.
     async fn run(&self, server: &Server, topic: &str) -> anyhow::Result<Run> {
         let progress = self.broker.group_progress(topic)?;
         let stack = Stack::spawned(self.binaries, server, self.broker, topic)?;
+
         let first = wait_for(&progress, 1).await?;
         let (started, before) = (Instant::now(), self.used(server, &stack));
         wait_for(&progress, self.events).await?;
         let (took, after) = (started.elapsed(), self.used(server, &stack));
+
         let counted = self.events - first;
         ensure!(
             counted > self.events / 4,
             "most of the topic was stored before it could be measured"
         );
+
         let spent = |of: fn(&Used) -> Duration| {
             per_million(of(&after).saturating_sub(of(&before)), counted)
         };
@@ -156,6 +173,8 @@ impl Throughput<'_> {
                 .filter_map(|pid| cpu::peak_memory(*pid))
                 .fold(0.0, f64::max)
         };
+
+        // Before the stop, because `/proc` shows only running processes.
         let run = Run {
             rate: counted as f64 / took.as_secs_f64(),
             averager_cpu: spent(|used| used.averager),
@@ -165,6 +184,7 @@ impl Throughput<'_> {
             emulator_memory: memory(&[stack.emulator()]),
             averager_memory: memory(&stack.averagers()),
         };
+
         stack.stop().await?;
         Ok(run)
     }
@@ -180,21 +200,24 @@ impl Throughput<'_> {
     }
 }
 
-/// Waits until at least `count` records are committed; returns how many are.
+/// Waits until at least `count` records are committed, and returns how many are.
 async fn wait_for(progress: &GroupProgress, count: usize) -> anyhow::Result<usize> {
     let (mut before, mut moved) = (0, Instant::now());
     loop {
         let committed = tokio::task::block_in_place(|| progress.committed())?;
+
         if committed >= count {
             return Ok(committed);
         }
         if committed > before {
             (before, moved) = (committed, Instant::now());
         }
+
         ensure!(
             moved.elapsed() < PATIENCE,
             "{committed} of {count} records are committed, and no more"
         );
+
         sleep(BETWEEN_LOOKS).await;
     }
 }
@@ -206,12 +229,14 @@ fn per_million(cpu: Duration, events: usize) -> f64 {
 fn decode(records: &[Record]) -> anyhow::Result<Vec<PriceEvent>> {
     let decoded = records.iter().map(|record| {
         let timestamp = chrono::DateTime::from_timestamp_millis(record.timestamp);
+
         let coordinates = RecordCoordinates {
             topic: "bench",
             partition: 0,
             offset: 0,
             timestamp,
         };
+
         Ok(PriceEvent::decode(
             Some(&record.value),
             &coordinates,
@@ -224,19 +249,23 @@ fn decode(records: &[Record]) -> anyhow::Result<Vec<PriceEvent>> {
 async fn copy(server: &Server, events: &[PriceEvent], ids: &SeriesIds) -> anyhow::Result<Duration> {
     let (client, connection) = tokio_postgres::connect(&server.url, NoTls).await?;
     let connection = tokio::spawn(connection);
+
     let statement = client
         .prepare(
             "copy bench_copy (quoted_at, polled_at, event_id, series_id, points, price, moving_average)
              from stdin (format binary)",
         )
         .await?;
+
     let started = Instant::now();
+
     for batch in events.chunks(COPY_BATCH) {
         let sink = client.copy_in::<_, Bytes>(&statement).await?;
         let mut sink = std::pin::pin!(sink);
         sink.send(rows(batch, ids)?).await?;
         sink.finish().await?;
     }
+
     let took = started.elapsed();
     drop(client);
     connection.await??;

@@ -1,4 +1,4 @@
-//! What the functions are invoked with, and the world in which they find what they need.
+//! The events that the functions are invoked with, and the parts that the functions need.
 
 use std::fmt;
 
@@ -15,15 +15,15 @@ use crate::feed::{self, Delivery, Feed};
 use crate::postgres::Server;
 
 const SYMBOLS: usize = 200;
-/// Events of a batch.
+/// The number of records in a batch.
 const BATCH: usize = 100;
-/// Seconds between the ticks of the job that is polled.
+/// The seconds between the ticks of the polled job.
 const INTERVAL: u32 = 60;
-/// How long the job has been there: it has more ticks than are ever asked for.
+/// The age of the job, which has more ticks than are ever served.
 const JOB_AGE: TimeDelta = TimeDelta::minutes(2_000);
 const ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:poller";
 
-/// Events for each function, no two of them the same work.
+/// Events for each function, each with new work.
 pub(super) struct Events {
     kafka: MockCluster<'static, DefaultProducerContext>,
     database_url: String,
@@ -41,11 +41,12 @@ impl fmt::Debug for Events {
 }
 
 impl Events {
-    /// Makes the topics and a polling job.
+    /// Creates the topics and a polling job.
     pub(super) async fn prepare(server: &Server) -> anyhow::Result<Self> {
         let kafka = MockCluster::new(1)?;
         kafka.create_topic("price-events", 6, 1)?;
         kafka.create_topic("price-events.dlt", 1, 1)?;
+
         let job = NewJob {
             job_id: Uuid::new_v4(),
             symbols: vec!["AAPL".parse()?],
@@ -53,9 +54,11 @@ impl Events {
             interval_seconds: INTERVAL,
             created_at: Utc::now() - JOB_AGE,
         };
+
         let job = polling_jobs::insert(&server.pool(1)?, &job, 0)
             .await
             .context("making the job")?;
+
         Ok(Self {
             kafka,
             database_url: server.url.clone(),
@@ -71,7 +74,7 @@ impl Events {
         })
     }
 
-    /// What the template would set.
+    /// The variables that the template would set.
     pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
         let mut variables: Vec<(&str, String)> = [
             ("AWS_REGION", "us-east-1"),
@@ -86,8 +89,10 @@ impl Events {
         ]
         .map(|(name, value)| (name, value.to_owned()))
         .into();
+
         variables.push(("DATABASE_URL", self.database_url.clone()));
         variables.push(("KAFKA_BOOTSTRAP_SERVERS", self.kafka.bootstrap_servers()));
+
         variables
     }
 
@@ -106,7 +111,7 @@ impl Events {
     }
 }
 
-/// A price that is asked of the provider, stored and published each time.
+/// A request for a price that is fetched, stored and published each time.
 fn request() -> String {
     let query = "symbol=AAPL&max_age=0";
     json!({

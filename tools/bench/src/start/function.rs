@@ -13,7 +13,8 @@ use super::runtime_api::{RuntimeApi, Seen};
 use crate::cpu;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The functions, each with the most MB that its binary may have; the first is what the others are held against.
+/// The functions, each with the largest size of its binary in MB. The others are compared with the
+/// first.
 const FUNCTIONS: [(&str, Option<f64>); 5] = [
     ("hello", None),
     ("api", Some(10.0)),
@@ -40,12 +41,12 @@ pub(super) struct Instance {
     api: RuntimeApi,
 }
 
-/// How long a start took.
+/// The durations of a start.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
-    /// Until work was asked for.
+    /// From the start of the process to its first request for work.
     pub(super) asked: Duration,
-    /// Until it was done.
+    /// From the start of the process to its first answer.
     pub(super) answered: Duration,
 }
 
@@ -57,7 +58,7 @@ impl Function {
             .collect()
     }
 
-    /// Looks where cargo puts programs, and where cargo-lambda does.
+    /// Finds the binary where cargo or cargo-lambda puts it.
     fn find(
         directory: &Path,
         name: &'static str,
@@ -65,14 +66,17 @@ impl Function {
     ) -> anyhow::Result<Self> {
         let candidates = [name.to_owned(), format!("{name}/bootstrap")];
         let mut paths = candidates.iter().map(|candidate| directory.join(candidate));
+
         let path = paths.find(|path| path.is_file()).with_context(|| {
             format!(
                 "no {name} in {}; the README tells how to build it",
                 directory.display()
             )
         })?;
+
         #[expect(clippy::cast_precision_loss, reason = "a file's size")]
         let megabytes = path.metadata()?.len() as f64 / 1e6;
+
         Ok(Self {
             name,
             megabytes,
@@ -83,9 +87,10 @@ impl Function {
 }
 
 impl Instance {
-    /// Starts a process as Lambda does, with little but what the template gives it.
+    /// Starts a process as Lambda does, with hardly more variables than the template sets.
     pub(super) async fn start(function: &Function, events: &Events) -> anyhow::Result<Self> {
         let api = RuntimeApi::open().await?;
+
         let mut command = Command::new(&function.path);
         command
             .env_clear()
@@ -101,10 +106,12 @@ impl Instance {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true);
+
         let started = Instant::now();
         let child = command
             .spawn()
             .with_context(|| format!("starting {}", function.path.display()))?;
+
         Ok(Self {
             name: function.name,
             started,
@@ -113,15 +120,18 @@ impl Instance {
         })
     }
 
-    /// Hands out `event`; tells when it was asked for and when answered, counted from the start of the process.
+    /// Delivers `event`, and returns when it was requested and when it was answered, both since the
+    /// start of the process.
     pub(super) async fn first_answer(&mut self, event: String) -> anyhow::Result<Start> {
         self.api.hand_out(event);
+
         let asked = match self.next().await? {
             (at, Seen::AskedForWork) => at - self.started,
             (_, Seen::Answered(answer)) => {
                 anyhow::bail!("{} answered unasked: {answer:?}", self.name)
             }
         };
+
         match self.next().await? {
             (at, Seen::Answered(Ok(answer))) => {
                 let failed =

@@ -1,4 +1,4 @@
-//! Lambda's Runtime API for one process, and a scheduler that agrees to everything.
+//! Lambda's Runtime API for one process, and a scheduler that accepts every request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ const DEADLINE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) enum Seen {
     AskedForWork,
-    /// The body of its answer, or of its error.
+    /// Its answer's body, or its error's.
     Answered(Result<String, String>),
 }
 
-/// The API and what it saw.
+/// The API, and what it has received.
 #[derive(Debug)]
 pub(super) struct RuntimeApi {
     pub(super) address: SocketAddr,
@@ -44,16 +44,19 @@ impl RuntimeApi {
     pub(super) async fn open() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
+
         let (events, queue) = mpsc::unbounded_channel();
         let (noted, seen) = mpsc::unbounded_channel();
         let desk = Arc::new(Desk {
             events: Mutex::new(queue),
             seen: noted,
         });
+
         let server = tokio::spawn(async move {
-            // Ends with the benchmark, or by `drop`.
+            // Ends with the benchmark, or when this is dropped.
             let _ended = axum::serve(listener, router(desk)).await;
         });
+
         Ok(Self {
             address,
             events,
@@ -63,7 +66,7 @@ impl RuntimeApi {
     }
 
     pub(super) fn hand_out(&self, event: String) {
-        // Nobody takes it after the end.
+        // The receiver is gone once the server has ended.
         let _gone = self.events.send(event);
     }
 
@@ -106,10 +109,11 @@ impl Desk {
     }
 }
 
-/// An internal extension is how a runtime says that it handles SIGTERM.
+/// A runtime registers as an internal extension to announce that it handles SIGTERM.
 async fn register() -> Response {
     let function =
         json!({ "functionName": "measured", "functionVersion": "$LATEST", "handler": "bootstrap" });
+
     (
         [("lambda-extension-identifier", "measured")],
         axum::Json(function),
@@ -119,9 +123,11 @@ async fn register() -> Response {
 
 async fn next(State(desk): State<Arc<Desk>>) -> Response {
     desk.note(Seen::AskedForWork);
+
     let Some(event) = desk.events.lock().await.recv().await else {
         return std::future::pending().await;
     };
+
     let headers = [
         (
             "lambda-runtime-aws-request-id",
@@ -136,6 +142,7 @@ async fn next(State(desk): State<Arc<Desk>>) -> Response {
             "arn:aws:lambda:us-east-1:1:function:measured".to_owned(),
         ),
     ];
+
     (headers, event).into_response()
 }
 
