@@ -1,8 +1,8 @@
 //! The HTTP gateway: API Gateway's HTTP API with payload format 2.0, in front of the functions.
 //!
 //! A request becomes the event that its route's function expects, and the function's answer becomes
-//! the response. Where no function answers, the gateway does, in API Gateway's own words:
-//! `{"message": "…"}`.
+//! the response. If no function answers, the gateway does, in API Gateway's own form: `{"message":
+//! "…"}`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,16 +32,17 @@ mod route;
 
 use route::RouteTable;
 
-/// Largest request body that API Gateway takes.
+/// Largest request body that API Gateway accepts.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 
-/// Largest event that Lambda takes; a large binary body reaches it before the gateway's own limit.
+/// Largest event that Lambda accepts. A large binary body exceeds it before the gateway's own
+/// limit.
 const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
 
-/// How long a client may take to send its body, and a function to answer it.
+/// Time limit for a client to send its body, and again for a function to answer.
 const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Most requests at a time to one function.
+/// Most concurrent requests to one function.
 const MAX_CONCURRENT_REQUESTS: usize = 1_000;
 
 #[derive(Debug)]
@@ -53,7 +54,7 @@ struct Gateway {
     visitors: Visitors,
 }
 
-/// Serves `routes` on `listener` until `stop`, then finishes what is in flight.
+/// Serves `routes` on `listener` until `stop`, then finishes the requests in flight.
 pub(crate) async fn serve(
     listener: TcpListener,
     allowed_hosts: &AllowedHosts,
@@ -95,17 +96,20 @@ async fn serve_within(
         timeout,
         visitors,
     });
+
     let service = Router::new().fallback(handle).with_state(gateway);
     let listener = listener.tap_io(|stream| {
-        // Without it a large answer may wait for the acknowledgement of its first packet.
+        // Otherwise a large answer may wait for the acknowledgement of its first packet.
         let _ = stream.set_nodelay(true);
     });
     let service = service.into_make_service_with_connect_info::<SocketAddr>();
+
     let served =
         axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+
     tokio::select! {
         served = served.into_future() => served.context("the HTTP gateway failed"),
-        // A client that never ends its request must not keep the gateway from ending.
+        // A client that never ends its request must not keep the gateway from stopping.
         () = async { stop.cancelled().await; sleep(timeout * 2).await } => Ok(()),
     }
 }
@@ -117,6 +121,7 @@ async fn handle(
 ) -> Response {
     let request_id = Uuid::new_v4().to_string();
     let mut response = gateway.answer(request, client, &request_id).await;
+
     if let Ok(id) = request_id.parse() {
         response.headers_mut().insert("apigw-requestid", id);
     }
@@ -129,25 +134,31 @@ impl Gateway {
         let Some(path) = event::path(&head) else {
             return refusal(StatusCode::BAD_REQUEST);
         };
-        // What pages may send, the function decides.
+
+        // Only the host is checked here: the function decides what pages may send.
         if let Err(refused) = self.visitors.check_host(&head.uri, &head.headers) {
             return answered(StatusCode::FORBIDDEN, &refused.to_string());
         }
+
         if event::is_head_too_large(&head) {
             return refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         }
+
         let Some(route) = self.routes.find(head.method.as_str(), &path) else {
             return refusal(StatusCode::NOT_FOUND);
         };
+
         let permits = self.permits.of(route.function);
         let Ok(_permit) = permits.try_acquire() else {
             return refusal(StatusCode::TOO_MANY_REQUESTS);
         };
+
         let body = match timeout(self.timeout, to_bytes(body, MAX_BODY_BYTES)).await {
             Ok(Ok(body)) => body,
             Ok(Err(_)) => return refusal(StatusCode::PAYLOAD_TOO_LARGE),
             Err(_elapsed) => return refusal(StatusCode::REQUEST_TIMEOUT),
         };
+
         let request = event::Received {
             head: &head,
             path: &path,
@@ -156,9 +167,11 @@ impl Gateway {
             request_id,
         };
         let event = event::of_request(&request, &route);
+
         if event.len() > MAX_EVENT_BYTES {
             return refusal(StatusCode::PAYLOAD_TOO_LARGE);
         }
+
         match timeout(
             self.timeout,
             self.invoker.invoke(route.function, event.into()),
@@ -201,12 +214,13 @@ fn of_invoke_error(error: &InvokeError) -> Response {
     }
 }
 
-/// The gateway's own answer.
+/// Returns an answer of the gateway's own.
 fn refusal(status: StatusCode) -> Response {
     let message = match status {
         StatusCode::PAYLOAD_TOO_LARGE => "Request Entity Too Large",
         other => other.canonical_reason().unwrap_or_default(),
     };
+
     answered(status, message)
 }
 

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What the server sets for itself.
+/// Headers that the server sets itself.
 const NOT_PASSED_ON: [&str; 4] = [
     "connection",
     "content-length",
@@ -33,20 +33,23 @@ struct Answer {
     is_base64_encoded: Option<bool>,
 }
 
-/// The response; nothing if the payload does not describe one.
+/// Returns the response, or `None` if the payload does not describe one.
 pub(super) fn response(payload: Bytes) -> Option<Response> {
     let value: Value = serde_json::from_slice(&payload).ok()?;
     if value.get("statusCode").is_none() {
         return Some(inferred(payload));
     }
+
     let answer: Answer = serde_json::from_value(value).ok()?;
     let status = StatusCode::from_u16(answer.status_code)
         .ok()
         .filter(|status| !status.is_informational())?;
+
     let body = body(
         answer.body.unwrap_or_default(),
         answer.is_base64_encoded.unwrap_or_default(),
     )?;
+
     let mut headers = headers(answer.headers.unwrap_or_default())?;
     for cookie in answer.cookies.unwrap_or_default() {
         headers.append(SET_COOKIE, cookie.try_into().ok()?);
@@ -57,13 +60,14 @@ pub(super) fn response(payload: Bytes) -> Option<Response> {
             HeaderValue::from_static("text/plain;charset=UTF-8"),
         );
     }
+
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Some(response)
 }
 
-/// JSON without a status code is the body itself.
+/// Returns the response for JSON without a status code, which is the body itself.
 fn inferred(payload: Bytes) -> Response {
     let mut response = Response::new(Body::from(payload));
     response
@@ -82,6 +86,7 @@ fn body(text: String, is_base64: bool) -> Option<Vec<u8>> {
 
 fn headers(declared: BTreeMap<String, Value>) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
+
     for (name, value) in declared {
         let name: HeaderName = name.parse().ok()?;
         let value = match value {
@@ -89,9 +94,11 @@ fn headers(declared: BTreeMap<String, Value>) -> Option<HeaderMap> {
             Value::Number(_) | Value::Bool(_) => value.to_string(),
             _ => return None,
         };
+
         if !NOT_PASSED_ON.contains(&name.as_str()) {
             headers.append(name, value.try_into().ok()?);
         }
     }
+
     Some(headers)
 }

@@ -1,8 +1,8 @@
-//! A request as the event that functions get: payload format 2.0.
+//! A request as the event that functions receive: payload format 2.0.
 //!
-//! `rawPath` is percent-decoded, though its name does not say so, and ends at a decoded question
-//! mark; `rawQueryString` stays as the client wrote it. That is what API Gateway does, and what
-//! `lambda_http` builds its URI from.
+//! `rawPath` is percent-decoded, despite its name, and ends at a decoded question mark.
+//! `rawQueryString` remains as the client wrote it. API Gateway does the same, and `lambda_http`
+//! builds its URI from both.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use super::route::RouteMatch;
 /// Most bytes of request line and headers together.
 const MAX_HEAD_BYTES: usize = 10_240;
 
-/// What concerns one connection only, and the lengths, which are set anew.
+/// Headers that concern one connection only, and those that the event contains in another form.
 const NOT_PASSED_ON: [&str; 10] = [
     "connection",
     "content-length",
@@ -36,7 +36,7 @@ const NOT_PASSED_ON: [&str; 10] = [
     "upgrade",
 ];
 
-/// A request that was received whole.
+/// A request that was received completely.
 pub(super) struct Received<'a> {
     pub(super) head: &'a Parts,
     pub(super) path: &'a str,
@@ -45,19 +45,20 @@ pub(super) struct Received<'a> {
     pub(super) request_id: &'a str,
 }
 
-/// The decoded path; nothing if path and host do not make a URL, which would make the function's
-/// runtime panic.
+/// Returns the decoded path, or `None` if path and host do not form a URL. Without a URL, the
+/// function's runtime would panic.
 pub(super) fn path(head: &Parts) -> Option<String> {
     let decoded = percent_decode_str(head.uri.path()).decode_utf8().ok()?;
     let path = decoded
         .split('?')
         .next()
         .filter(|path| path.starts_with('/'))?;
+
     let url = Url::parse(&format!("http://{}{path}", host(&head.headers)?)).ok()?;
     url.has_host().then(|| path.to_owned())
 }
 
-/// Whether request line and headers are larger than API Gateway takes.
+/// Whether request line and headers exceed API Gateway's limit.
 pub(super) fn is_head_too_large(head: &Parts) -> bool {
     let line = head.uri.path().len() + head.uri.query().map_or(0, str::len);
     let headers = head
@@ -67,7 +68,7 @@ pub(super) fn is_head_too_large(head: &Parts) -> bool {
     line + headers.sum::<usize>() > MAX_HEAD_BYTES
 }
 
-/// The event's JSON.
+/// Returns the event as JSON.
 pub(super) fn of_request(request: &Received<'_>, route: &RouteMatch<'_>) -> Vec<u8> {
     let head = request.head;
     let mut event = json!({
@@ -79,6 +80,7 @@ pub(super) fn of_request(request: &Received<'_>, route: &RouteMatch<'_>) -> Vec<
         "requestContext": context(request, route.key),
         "isBase64Encoded": false,
     });
+
     let cookies: Vec<_> = head
         .headers
         .get_all(COOKIE)
@@ -92,12 +94,15 @@ pub(super) fn of_request(request: &Received<'_>, route: &RouteMatch<'_>) -> Vec<
             .map(str::trim)
             .collect();
     }
+
     if let Some(query) = head.uri.query().filter(|query| !query.is_empty()) {
         event["queryStringParameters"] = query_parameters(query);
     }
+
     if !route.path_parameters.is_empty() {
         event["pathParameters"] = json!(route.path_parameters);
     }
+
     if !request.body.is_empty() {
         let as_text = is_text(&head.headers)
             .then(|| std::str::from_utf8(request.body).ok())
@@ -107,6 +112,7 @@ pub(super) fn of_request(request: &Received<'_>, route: &RouteMatch<'_>) -> Vec<
             .map_or_else(|| STANDARD.encode(request.body), str::to_owned)
             .into();
     }
+
     event.to_string().into_bytes()
 }
 
@@ -115,6 +121,7 @@ fn context(request: &Received<'_>, route_key: &str) -> Value {
     let head = request.head;
     let url = host(&head.headers).and_then(|host| Url::parse(&format!("http://{host}/")).ok());
     let domain = url.as_ref().and_then(Url::host_str).unwrap_or("localhost");
+
     json!({
         "accountId": "000000000000",
         "apiId": "local",
@@ -135,28 +142,32 @@ fn context(request: &Received<'_>, route_key: &str) -> Value {
     })
 }
 
-/// Names in lower case, repeated ones joined, and what a proxy adds.
+/// Returns the headers: names in lower case, repeated ones joined, and those that a proxy adds.
 fn headers(request: &Received<'_>) -> BTreeMap<String, String> {
     let mut headers = BTreeMap::<String, String>::new();
     let own = &request.head.headers;
+
     for (name, value) in own
         .iter()
         .filter(|(name, _)| !NOT_PASSED_ON.contains(&name.as_str()))
     {
         append(&mut headers, name.as_str(), &text(value.as_bytes()));
     }
+
     if let Some(host) = host(own) {
         headers.insert("host".to_owned(), host);
     }
     if !request.body.is_empty() || own.contains_key("content-length") {
         headers.insert("content-length".to_owned(), request.body.len().to_string());
     }
+
     append(
         &mut headers,
         "x-forwarded-for",
         &request.client.ip().to_string(),
     );
     headers.insert("x-forwarded-proto".to_owned(), "http".to_owned());
+
     headers
 }
 
@@ -170,7 +181,7 @@ fn append(headers: &mut BTreeMap<String, String>, name: &str, value: &str) {
         .or_insert_with(|| value.to_owned());
 }
 
-/// Decoded, repeated ones joined.
+/// Returns the decoded parameters, with repeated ones joined.
 fn query_parameters(query: &str) -> Value {
     let mut parameters = BTreeMap::new();
     if let Ok(mut url) = Url::parse("http://localhost/") {
@@ -182,29 +193,33 @@ fn query_parameters(query: &str) -> Value {
     json!(parameters)
 }
 
-/// The host that the client named; HTTP/1.0 may name none.
+/// Returns the host that the client named, or `localhost` if it named none, as HTTP/1.0 permits.
+/// Returns `None` if the name is not legal.
 fn host(headers: &HeaderMap) -> Option<String> {
     let Some(host) = headers.get(HOST) else {
         return Some("localhost".to_owned());
     };
     let host = host.to_str().ok()?;
-    // Anything else could smuggle a path or a user into the URL.
+
+    // Any other byte could put a path or a user into the URL.
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
     (!host.is_empty() && host.bytes().all(legal)).then(|| host.to_owned())
 }
 
-/// Bodies of these types go into the event as they are, all others as Base64.
+/// Whether the body has one of the types that the event contains as text. All others are Base64.
 fn is_text(headers: &HeaderMap) -> bool {
     let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
+
     let kind = content_type
         .split(';')
         .next()
         .unwrap_or_default()
         .trim()
         .to_ascii_lowercase();
+
     kind.starts_with("text/")
         || kind.ends_with("+json")
         || kind.ends_with("+xml")

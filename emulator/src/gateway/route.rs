@@ -1,22 +1,22 @@
-//! Which function answers a request: the most specific route, as API Gateway chooses it.
+//! Which function answers a request: that of the most specific route, as in API Gateway.
 
 use std::collections::BTreeMap;
 
 use crate::template::HttpRoute;
 
-/// A part of a route's path, the more specific kinds first.
+/// A segment of a route's path. The more specific kinds come first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
     Literal(String),
     /// `{name}`: one segment.
     Parameter(String),
-    /// `{name+}`: all that is left.
+    /// `{name+}`: all remaining segments.
     Greedy(String),
 }
 
 #[derive(Debug)]
 struct Route {
-    /// As events name it: `GET /jobs/{id}`, `ANY /jobs`, or `$default`.
+    /// As in events: `GET /jobs/{id}`, `ANY /jobs`, or `$default`.
     key: String,
     method: Option<String>,
     /// Absent for `$default`.
@@ -51,10 +51,12 @@ impl RouteTable {
             if route.method.as_deref().is_some_and(|own| own != method) {
                 return None;
             }
+
             let path_parameters = match &route.segments {
                 Some(segments) => parameters(segments, path)?,
                 None => BTreeMap::new(),
             };
+
             Some(RouteMatch {
                 key: &route.key,
                 function: &route.function,
@@ -70,12 +72,14 @@ impl Route {
             || "$default".to_owned(),
             |path| format!("{} {path}", route.method.as_deref().unwrap_or("ANY")),
         );
+
         let segments = route.path.map(|path| {
             path.trim_start_matches('/')
                 .split('/')
                 .map(segment)
                 .collect()
         });
+
         Self {
             key,
             method: route.method,
@@ -106,15 +110,17 @@ fn rank(segment: &Segment) -> u8 {
     }
 }
 
-/// What the path holds in place of the parameters; nothing if it does not match.
+/// Returns the values of the path's parameters, or `None` if the path does not match.
 fn parameters<'a>(segments: &'a [Segment], path: &str) -> Option<BTreeMap<&'a str, String>> {
     let mut parameters = BTreeMap::new();
     let mut rest = Some(path.trim_start_matches('/'));
+
     for segment in segments {
         let left = rest?;
         let (first, after) = left
             .split_once('/')
             .map_or((left, None), |(first, after)| (first, Some(after)));
+
         match segment {
             Segment::Literal(text) if text == first => rest = after,
             Segment::Parameter(name) if !first.is_empty() => {
@@ -128,6 +134,7 @@ fn parameters<'a>(segments: &'a [Segment], path: &str) -> Option<BTreeMap<&'a st
             _ => return None,
         }
     }
+
     rest.is_none().then_some(parameters)
 }
 
@@ -154,6 +161,7 @@ mod tests {
             ("GET", "/jobs/{id}"),
             ("GET", "/jobs/new"),
         ]);
+
         for (method, path, function) in [
             ("GET", "/jobs/new", "GET /jobs/new"),
             ("GET", "/jobs/1", "GET /jobs/{id}"),

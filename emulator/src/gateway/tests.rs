@@ -24,12 +24,12 @@ mod events;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A function that always gives the same answer, and remembers what it was asked.
+/// A function that always gives the same answer, and records its events.
 #[derive(Debug)]
 struct Fixed {
     answer: Result<Outcome, InvokeError>,
     events: Mutex<Vec<Value>>,
-    /// When given, the answer waits for it.
+    /// If given, the answer waits for it.
     release: Option<Arc<Notify>>,
 }
 
@@ -44,6 +44,7 @@ impl Invoker for Fixed {
             .lock()
             .expect("no test panics while it holds this")
             .push(event);
+
         async move {
             if let Some(release) = &self.release {
                 release.notified().await;
@@ -74,7 +75,7 @@ impl Harness {
         .await
     }
 
-    /// A function behind `$default` that answers with this JSON.
+    /// Starts a gateway whose `$default` function answers with this JSON.
     async fn answering(answer: Value) -> Self {
         Self::start(Ok(Outcome::Success(Bytes::from(answer.to_string()))), &[]).await
     }
@@ -88,6 +89,7 @@ impl Harness {
         let address = listener.local_addr().expect("it is bound");
         let stop = CancellationToken::new();
         let function = Arc::new(function);
+
         let default = HttpRoute {
             method: None,
             path: None,
@@ -103,12 +105,14 @@ impl Harness {
         } else {
             named.collect()
         };
+
         let invoker: Arc<dyn Invoker> = Arc::<Fixed>::clone(&function);
         let until = stop.clone();
         let served = tokio::spawn(async move {
             let allowed = AllowedHosts::read(["market.example", "a"]).expect("these are hosts");
             super::serve_within(timeout, listener, &allowed, routes, invoker, until).await
         });
+
         Self {
             address,
             function,
@@ -129,15 +133,17 @@ impl Harness {
             .expect("the gateway answers")
     }
 
-    /// Sends a request as it is written here and returns the whole answer.
+    /// Sends a request exactly as it is written and returns the whole answer.
     async fn raw(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.address)
             .await
             .expect("the gateway listens");
+
         stream
             .write_all(request.as_bytes())
             .await
             .expect("it reads");
+
         let mut answer = String::new();
         stream
             .read_to_string(&mut answer)
@@ -152,6 +158,7 @@ impl Harness {
             .events
             .lock()
             .expect("no test panics while it holds this");
+
         assert_eq!(events.len(), 1, "{events:?}");
         events[0].clone()
     }

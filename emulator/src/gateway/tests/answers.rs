@@ -1,4 +1,4 @@
-//! What clients get of a function's answer.
+//! How clients receive a function's answer.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use super::{Fixed, FunctionError, Harness, InvokeError, Outcome, PATIENCE, clien
 async fn status_and_message(answer: Result<Outcome, InvokeError>) -> (u16, Value) {
     let harness = Harness::start(answer, &[]).await;
     let response = harness.get("/").await;
+
     (
         response.status().as_u16(),
         response
@@ -31,8 +32,10 @@ async fn status_headers_cookies_and_body_come_from_the_function() {
         "body": "{\"price\":150.250}",
         "isBase64Encoded": false,
     });
+
     let harness = Harness::answering(answer).await;
     let response = harness.get("/").await;
+
     assert_eq!(response.status(), 201);
     let headers = response.headers().clone();
     assert_eq!(headers["content-type"], "application/problem+json");
@@ -98,6 +101,7 @@ async fn a_function_error_is_an_internal_error_that_tells_nothing_of_it() {
         message: "postgres://user:secret@host".to_owned(),
         payload: Bytes::from_static(b"{}"),
     };
+
     let got = status_and_message(Ok(Outcome::FunctionError(error))).await;
     assert_eq!(got, (500, json!({ "message": "Internal Server Error" })));
 }
@@ -113,6 +117,7 @@ async fn a_function_that_cannot_be_run_now_is_unavailable() {
             (503, json!({ "message": "Service Unavailable" }))
         );
     }
+
     assert_eq!(
         status_and_message(Err(InvokeError::NoSuchFunction("f".to_owned())))
             .await
@@ -131,6 +136,7 @@ async fn a_stop_finishes_what_is_in_flight_and_takes_nothing_new() {
         release: Some(Arc::clone(&release)),
     };
     let harness = Harness::with(function, &[]).await;
+
     let request = tokio::spawn(client().get(harness.url("/")).send());
     tokio::time::timeout(PATIENCE, async {
         while harness.function.events.lock().unwrap().is_empty() {
@@ -139,6 +145,7 @@ async fn a_stop_finishes_what_is_in_flight_and_takes_nothing_new() {
     })
     .await
     .unwrap();
+
     harness.stop.cancel();
     tokio::time::timeout(PATIENCE, async {
         while client().get(harness.url("/")).send().await.is_ok() {}
@@ -146,11 +153,13 @@ async fn a_stop_finishes_what_is_in_flight_and_takes_nothing_new() {
     .await
     .unwrap();
     assert!(!harness.served.is_finished());
+
     release.notify_one();
     assert_eq!(
         request.await.unwrap().unwrap().text().await.unwrap(),
         "\"done\""
     );
+
     tokio::time::timeout(PATIENCE, harness.served)
         .await
         .unwrap()
@@ -167,6 +176,7 @@ async fn a_function_that_takes_longer_than_the_integration_may_is_unavailable() 
         release,
     };
     let harness = Harness::within(Duration::from_millis(50), function, &[]).await;
+
     let response = harness.get("/").await;
     assert_eq!(response.status(), 503);
     assert_eq!(
@@ -178,6 +188,7 @@ async fn a_function_that_takes_longer_than_the_integration_may_is_unavailable() 
 #[tokio::test]
 async fn a_host_that_is_not_this_machines_is_refused_with_what_to_do() {
     let harness = Harness::answering(serde_json::json!({ "statusCode": 200 })).await;
+
     for head in [
         "GET / HTTP/1.1\r\nHost: evil.example\r\n",
         "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n",
@@ -193,5 +204,6 @@ async fn a_host_that_is_not_this_machines_is_refused_with_what_to_do() {
         );
         assert!(answer.contains("EMULATOR_ALLOWED_HOSTS"), "{answer}");
     }
+
     assert!(harness.function.events.lock().unwrap().is_empty());
 }

@@ -1,4 +1,4 @@
-//! What functions are told of a request.
+//! What functions receive of a request.
 
 use serde_json::{Value, json};
 
@@ -10,9 +10,11 @@ async fn a_request_becomes_an_event_of_payload_format_two() {
     let request = "POST /prices/poll?b=2&a=1&a=%C3%BC HTTP/1.1\r\nHost: market.example:8080\r\nUser-Agent: curl\r\n\
         Content-Type: application/json\r\nX-Dup: 1\r\nx-dup: 2\r\nCookie: c1=v1; c2=v2\r\nX-Forwarded-Proto: not a scheme\r\n\
         Content-Length: 8\r\nConnection: close\r\n\r\n{\"a\":\"\u{fc}\"}";
+
     harness
         .raw(&request.replace("Content-Length: 8", "Content-Length: 10"))
         .await;
+
     let mut event = harness.only_event();
     let context = event["requestContext"].as_object_mut().unwrap();
     let mut taken = |key| context.remove(key).unwrap();
@@ -64,6 +66,7 @@ async fn absent_parts_are_left_out() {
     let harness = Harness::answering(json!({ "statusCode": 200 })).await;
     harness.get("/health").await;
     let event = harness.only_event();
+
     for part in [
         "body",
         "cookies",
@@ -82,6 +85,7 @@ async fn the_query_stays_encoded_and_the_path_arrives_decoded() {
     harness
         .get("/prices/%5EGSPC%20%C3%BC/x?symbol=%5EGSPC&plus=a+b")
         .await;
+
     let event = harness.only_event();
     assert_eq!(event["rawPath"], "/prices/^GSPC ü/x");
     assert_eq!(event["rawQueryString"], "symbol=%5EGSPC&plus=a+b");
@@ -122,6 +126,7 @@ async fn a_body_that_is_not_text_goes_in_base64() {
             .header("content-type", content_type)
             .body(body);
         request.send().await.unwrap();
+
         let event = harness.only_event();
         assert_eq!(
             (&event["body"], &event["isBase64Encoded"]),
@@ -138,10 +143,12 @@ async fn a_named_route_gives_its_key_and_path_parameters() {
         &[("GET", "/jobs/{id}")],
     )
     .await;
+
     assert_eq!(harness.get("/jobs/a%20b").await.status(), 200);
     let event = harness.only_event();
     assert_eq!(event["routeKey"], "GET /jobs/{id}");
     assert_eq!(event["pathParameters"], json!({ "id": "a b" }));
+
     let nowhere = harness.get("/jobs").await;
     assert_eq!(nowhere.status(), 404);
     assert_eq!(
@@ -153,6 +160,7 @@ async fn a_named_route_gives_its_key_and_path_parameters() {
 #[tokio::test]
 async fn what_would_not_make_a_url_is_a_bad_request_and_reaches_no_function() {
     let harness = Harness::answering(json!({ "statusCode": 200 })).await;
+
     for request in [
         "GET /%FF HTTP/1.1\r\nHost: a\r\n",
         "GET / HTTP/1.1\r\nHost: a b\r\n",
@@ -170,6 +178,7 @@ async fn what_would_not_make_a_url_is_a_bad_request_and_reaches_no_function() {
             "{request:?} gave {answer:?}"
         );
     }
+
     assert!(harness.function.events.lock().unwrap().is_empty());
 }
 
@@ -184,6 +193,7 @@ async fn too_large_a_body_or_head_is_refused() {
             .body(body)
             .send()
     };
+
     assert_eq!(post(1024 * 1024).await.unwrap().status(), 200);
     let refused = post(7 * 1024 * 1024).await.unwrap();
     assert_eq!(refused.status(), 413);
@@ -191,6 +201,7 @@ async fn too_large_a_body_or_head_is_refused() {
         refused.json::<Value>().await.unwrap(),
         json!({ "message": "Request Entity Too Large" })
     );
+
     let long = format!("/?{}", "q".repeat(11_000));
     assert_eq!(harness.get(&long).await.status(), 431);
 }
@@ -202,6 +213,7 @@ async fn lambda_http_reads_the_same_request_from_the_event() {
         .post(harness.url("/a%20%22%25%C3%BC/[b]?symbol=%5EGSPC&x=%22"))
         .body(vec![0, 255]);
     body.header("cookie", "c=1").send().await.unwrap();
+
     let request = lambda_http::request::from_str(&harness.only_event().to_string()).unwrap();
     let uri = request.uri();
     assert_eq!(
