@@ -1,5 +1,5 @@
-//! Lambda's asynchronous invocation: somebody hands over an event and goes away; it is tried again
-//! after an error.
+//! Lambda's asynchronous invocation: a client leaves an event and does not wait for the answer.
+//! After an error, the event is tried again.
 
 use std::time::Duration;
 
@@ -12,13 +12,12 @@ use crate::clock::{Clock, Timestamp};
 use crate::invoker::{InvokeError, Invoker, Outcome};
 use crate::template::FunctionDefinition;
 
-/// Waits before a throttled event is tried again: the first, which doubles up to the longest.
+/// Waits before a throttled event is tried again: the first one, which doubles, and the longest.
 const THROTTLED_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-/// Wait before a function whose host cannot be reached is tried again.
+/// Wait before an event is tried again if the function's host could not be reached.
 const UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
 
-/// AWS's waits before the second attempt of an event that was answered with an error, and before
-/// the third.
+/// AWS's waits before the second and the third attempt of an event that was answered with an error.
 pub(crate) const RETRY_WAITS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
 
 /// A function's settings for asynchronous invocation.
@@ -48,7 +47,7 @@ impl From<&FunctionDefinition> for Retries {
     }
 }
 
-/// An event on its way to a function.
+/// An event that is to be delivered to a function.
 #[derive(Debug)]
 pub(crate) struct AsyncInvocation<'a> {
     pub(crate) invoker: &'a dyn Invoker,
@@ -57,35 +56,41 @@ pub(crate) struct AsyncInvocation<'a> {
     pub(crate) payload: Bytes,
     pub(crate) retries: Retries,
     pub(crate) retry_waits: [Duration; 2],
-    /// Invocations that this function works on at once; more wait for one of them to be answered.
+    /// Limits the invocations that the function processes at once. Further ones wait.
     pub(crate) in_flight: &'a Semaphore,
-    /// Cancelled when the event is not wanted any more.
+    /// Cancelled when the event is no longer wanted.
     pub(crate) withdrawn: &'a CancellationToken,
     pub(crate) stop: &'a CancellationToken,
 }
 
 impl AsyncInvocation<'_> {
-    /// True once the function answered without error; false when that will not come. `report` is
-    /// told each reason.
+    /// Returns true once the function answered without error, and false if it will not. `report`
+    /// receives the reason of each failed attempt, but of an unreachable host only once.
     pub(crate) async fn run(&self, report: impl Fn(&str)) -> bool {
         let queued = self.clock.now();
         let (mut errors, mut told_unreachable) = (0, false);
         let mut throttled_wait = THROTTLED_WAITS.0;
+
         loop {
             let Ok(permit) = self.in_flight.acquire().await else {
                 return false;
             };
+
+            // Only now: the wait for the permit may have been long.
             if self.withdrawn.is_cancelled() || self.stop.is_cancelled() {
                 return false;
             }
+
             let answer = self
                 .invoker
                 .invoke(self.function, self.payload.clone())
                 .await;
+            // Released before the wait, so that an event between two attempts holds no permit.
             drop(permit);
+
             let wait = match answer {
                 Ok(Outcome::Success(_)) => return true,
-                // The emulator stops, and the function with it.
+                // The emulator is stopping, and the function with it.
                 Ok(Outcome::FunctionError(_)) if self.stop.is_cancelled() => return false,
                 Ok(Outcome::FunctionError(error)) => {
                     report(&error.error_type);
@@ -116,6 +121,7 @@ impl AsyncInvocation<'_> {
                 }
                 Err(InvokeError::Stopping) => return false,
             };
+
             let Some(wait) = wait else { return false };
             if !self.wait(wait, queued, &report).await {
                 return false;
@@ -123,13 +129,15 @@ impl AsyncInvocation<'_> {
         }
     }
 
-    /// False when the event is too old by then or not wanted any more, or the emulator stops.
+    /// Waits for the next attempt. Returns false if the event will be too old then, is no longer
+    /// wanted, or the emulator stops.
     async fn wait(&self, wait: Duration, queued: Timestamp, report: &impl Fn(&str)) -> bool {
         let moment = self.clock.now() + delta(wait);
         if moment - queued > delta(self.retries.max_age) {
             report("it is too old to be tried again");
             return false;
         }
+
         tokio::select! {
             () = self.clock.sleep_until(moment) => true,
             () = self.withdrawn.cancelled() => false,
@@ -138,7 +146,7 @@ impl AsyncInvocation<'_> {
     }
 }
 
-/// A setting as a span of time; one beyond what chrono counts is as good as a year.
+/// Converts a setting. One that chrono cannot represent counts as a year.
 fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::days(365))
 }

@@ -1,6 +1,6 @@
-//! Lambda's Invoke API: `POST /2015-03-31/functions/{FunctionName}/invocations`, as the AWS CLI,
-//! the SDKs and `cargo lambda invoke` call it. Signatures are not checked, and qualifiers all mean
-//! the one version there is.
+//! Lambda's Invoke API, `POST /2015-03-31/functions/{FunctionName}/invocations`, as the AWS CLI,
+//! the SDKs and `cargo lambda invoke` call it. Signatures are not checked. Every qualifier means
+//! the only version.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,18 +33,18 @@ pub(crate) use answer::FUNCTION_ERROR;
 use answer::Refusal;
 use names::Names;
 
-/// Largest payload of an invocation that is waited for.
+/// Largest payload of a synchronous invocation.
 pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
-/// Largest payload of an asynchronous one.
+/// Largest payload of an asynchronous invocation.
 const MAX_EVENT: usize = 1024 * 1024;
-/// Asynchronous invocations that a function works on at once, and those that are kept for it; more
-/// are refused.
+/// Asynchronous invocations that a function processes at once, and those that are kept for it.
+/// Further ones are refused.
 const MOST_IN_FLIGHT: usize = 256;
 const MOST_KEPT: usize = 4_096;
-/// What AWS hands a function that is invoked with nothing.
+/// What AWS passes to a function that is invoked without a payload.
 const NOTHING: &str = "{}";
 
-/// What the API serves.
+/// What all requests to the API share.
 #[derive(Debug)]
 struct InvokeApi {
     names: Names,
@@ -58,7 +58,7 @@ struct InvokeApi {
 }
 
 /// Serves the API for `functions` on `listener` until `stop`, then finishes what is in flight.
-/// Events that wait to be tried again are lost then: they are kept in memory.
+/// Events that wait for another attempt are lost then, because they are kept in memory.
 pub(crate) async fn serve(
     listener: TcpListener,
     allowed_hosts: &AllowedHosts,
@@ -88,6 +88,7 @@ async fn serve_with(
     let visitors = allowed_hosts.at(listener
         .local_addr()
         .context("the Invoke API has no address")?);
+
     let events = TaskTracker::new();
     let api = Arc::new(InvokeApi {
         names: Names::of(functions),
@@ -105,6 +106,7 @@ async fn serve_with(
         retry_waits,
         stop: stop.clone(),
     });
+
     let router = Router::new()
         .route("/2015-03-31/functions/{function}/invocations", post(invoke))
         .fallback(async || answer::refused(&Refusal::UnknownOperation, Uuid::new_v4()))
@@ -113,15 +115,18 @@ async fn serve_with(
         })
         .layer(middleware::from_fn_with_state(visitors, admit))
         .with_state(api);
+
     let served = axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await;
+
+    // Only after the server has ended: until then its requests may add events.
     events.close();
     events.wait().await;
     served.context("the Invoke API failed")
 }
 
-/// Any type of body is taken: a page that sends one bears its origin.
+/// Bodies of any type are accepted, because a page that sends one is recognised by its origin.
 async fn admit(State(visitors): State<Visitors>, request: Request, next: Next) -> Response {
     match visitors.check(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
@@ -140,7 +145,7 @@ async fn invoke(
     answered.unwrap_or_else(|refusal| answer::refused(&refusal, request_id))
 }
 
-/// How the caller wants to be answered: `X-Amz-Invocation-Type`.
+/// How a function is to be invoked, from the header `X-Amz-Invocation-Type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum InvocationType {
     RequestResponse,
@@ -174,19 +179,23 @@ impl InvokeApi {
     ) -> Result<Response, Refusal> {
         let kind = InvocationType::of(headers)?;
         let function = self.names.find(called)?;
+
         if kind == InvocationType::DryRun {
             return Ok(answer::would_run(request_id));
         }
+
         let limit = if kind == InvocationType::Event {
             MAX_EVENT
         } else {
             MAX_PAYLOAD
         };
         let payload = payload(body, limit).await?;
+
         if kind == InvocationType::Event {
             self.keep(function, payload)?;
             return Ok(answer::accepted(request_id));
         }
+
         match self.invoker.invoke(function, payload).await {
             Ok(outcome) => Ok(answer::of_outcome(outcome, request_id)),
             Err(InvokeError::NoSuchFunction(name)) => Err(Refusal::NoSuchFunction(name)),
@@ -197,13 +206,14 @@ impl InvokeApi {
         }
     }
 
-    /// Takes an event over, to be delivered by and by.
+    /// Accepts an event, which is delivered in the background.
     fn keep(self: &Arc<Self>, function: &str, payload: Bytes) -> Result<(), Refusal> {
         let kept = self
             .kept
             .of(function)
             .try_acquire_owned()
             .map_err(|_| Refusal::Throttled)?;
+
         let (api, function) = (Arc::clone(self), function.to_owned());
         self.events.spawn(async move {
             let (_kept, wanted) = (kept, CancellationToken::new());
@@ -218,6 +228,7 @@ impl InvokeApi {
                 withdrawn: &wanted,
                 stop: &api.stop,
             };
+
             let report = |reason: &str| {
                 tracing::warn!(
                     function,
@@ -225,6 +236,7 @@ impl InvokeApi {
                     "an asynchronous invocation was not answered"
                 );
             };
+
             if !invocation.run(report).await {
                 tracing::warn!(function, "an asynchronous invocation is given up");
             }
@@ -233,14 +245,16 @@ impl InvokeApi {
     }
 }
 
-/// The event: JSON, at most `limit` bytes of it.
+/// Reads the event: JSON of at most `limit` bytes.
 async fn payload(body: Body, limit: usize) -> Result<Bytes, Refusal> {
     let payload = to_bytes(body, limit)
         .await
         .map_err(|_| Refusal::TooLarge { limit })?;
+
     if payload.is_empty() {
         return Ok(Bytes::from_static(NOTHING.as_bytes()));
     }
+
     serde_json::from_slice::<&serde_json::value::RawValue>(&payload)
         .map(|_| payload.clone())
         .map_err(|error| Refusal::NotJson(error.to_string()))

@@ -14,7 +14,7 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 pub(crate) const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
 
-/// Why a function is not invoked; each is one of the model's errors.
+/// Why a function is not invoked, as an error of Lambda's model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     NoSuchFunction(String),
@@ -28,7 +28,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// Status, the model's name of the error, whose fault it is, and the message.
+    /// Returns the status, the model's name of the error, whose fault it is, and the message.
     fn parts(&self) -> (StatusCode, &'static str, &'static str, String) {
         let of_user = |status, name, message| (status, name, "User", message);
         match self {
@@ -82,11 +82,12 @@ impl Refusal {
     }
 }
 
-/// An error of the API itself. The members besides the model's own are what `cargo lambda invoke`
-/// prints.
+/// Returns an error of the API itself. Besides the model's members, the body has those that `cargo
+/// lambda invoke` prints.
 pub(super) fn refused(refusal: &Refusal, request_id: Uuid) -> Response {
     let (status, name, fault, message) = refusal.parts();
     let mut body = json!({ "Type": fault, "errorType": name, "errorMessage": message });
+
     // The model spells the message's member in two ways.
     let member = if matches!(
         refusal,
@@ -97,6 +98,7 @@ pub(super) fn refused(refusal: &Refusal, request_id: Uuid) -> Response {
         "message"
     };
     body[member] = Value::from(message);
+
     let mut response = (status, axum::Json(body)).into_response();
     response
         .headers_mut()
@@ -104,12 +106,13 @@ pub(super) fn refused(refusal: &Refusal, request_id: Uuid) -> Response {
     identified(response, request_id)
 }
 
-/// The function ran.
+/// Returns the answer of a function that ran.
 pub(super) fn of_outcome(outcome: Outcome, request_id: Uuid) -> Response {
     let (payload, failed) = match outcome {
         Outcome::Success(payload) => (payload, false),
         Outcome::FunctionError(error) => (error.payload, true),
     };
+
     let mut response =
         ([("content-type", "application/json")], Body::from(payload)).into_response();
     let headers = response.headers_mut();
@@ -117,15 +120,16 @@ pub(super) fn of_outcome(outcome: Outcome, request_id: Uuid) -> Response {
     if failed {
         headers.insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
     }
+
     identified(response, request_id)
 }
 
-/// The event is taken over.
+/// Returns the answer for an event that was accepted.
 pub(super) fn accepted(request_id: Uuid) -> Response {
     identified(StatusCode::ACCEPTED.into_response(), request_id)
 }
 
-/// The function is there and could be invoked.
+/// Returns the answer for a function that exists and could be invoked.
 pub(super) fn would_run(request_id: Uuid) -> Response {
     identified(StatusCode::NO_CONTENT.into_response(), request_id)
 }

@@ -1,12 +1,11 @@
-//! The ways in which callers name a function.
+//! The names by which callers refer to a function.
 
 use std::collections::BTreeMap;
 
 use super::answer::Refusal;
 use crate::template::FunctionDefinition;
 
-/// The functions there are, by their names and by those of their binaries, as `cargo lambda` calls
-/// them.
+/// The functions, by their names and by the names of their binaries, which `cargo lambda` uses.
 #[derive(Debug)]
 pub(super) struct Names(BTreeMap<String, String>);
 
@@ -18,24 +17,26 @@ impl Names {
         let names = functions
             .iter()
             .map(|function| (function.name.clone(), function.name.clone()));
-        // Where a function is named as another's binary, its name counts.
+
+        // Names come last: if a function has the name of another's binary, its name counts.
         Self(binaries.chain(names).collect())
     }
 
-    /// The function that is called so: by its name, its ARN or the end of it from the account on,
-    /// with or without a version or alias.
+    /// Returns the function that is meant by its name, its ARN, or the end of its ARN from the
+    /// account on, with or without a version or alias.
     pub(super) fn find(&self, called: &str) -> Result<&str, Refusal> {
         let unqualified = unqualified(called)
             .filter(|name| is_name(name))
             .ok_or_else(|| {
                 Refusal::InvalidParameter(format!("{called:?} is not a function's name or ARN"))
             })?;
+
         let function = self.0.get(unqualified).map(String::as_str);
         function.ok_or_else(|| Refusal::NoSuchFunction(unqualified.to_owned()))
     }
 }
 
-/// `name`, of `name:alias`, `123456789012:function:name:alias` or
+/// Returns `name` of `name:alias`, `123456789012:function:name:alias` or
 /// `arn:aws:lambda:region:123456789012:function:name:1`.
 fn unqualified(called: &str) -> Option<&str> {
     let parts: Vec<&str> = called.split(':').collect();
@@ -99,6 +100,7 @@ mod tests {
             names.find("nope"),
             Err(Refusal::NoSuchFunction("nope".to_owned()))
         );
+
         for called in ["", "a b", "a:b:c", "arn:aws:s3:::bucket", "x/y", ":"] {
             assert!(
                 matches!(names.find(called), Err(Refusal::InvalidParameter(_))),

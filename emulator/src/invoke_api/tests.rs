@@ -1,4 +1,4 @@
-//! The API over real connections, in front of a function that is a closure.
+//! The API over real connections, in front of a function that tests control.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 type Answer = Result<Outcome, InvokeError>;
 
-/// Gives the answers it was told, then echoes.
+/// Returns the given answers in turn, then echoes the payload.
 #[derive(Debug, Default)]
 struct Told {
     answers: Mutex<VecDeque<Answer>>,
@@ -53,6 +53,7 @@ impl Api {
             answers: Mutex::new(answers.into_iter().collect()),
             calls: watch::Sender::default(),
         });
+
         let (stop, invoker) = (CancellationToken::new(), Arc::<Told>::clone(&told));
         let functions =
             [(FUNCTION, "api"), (SILENT, "silent")].map(|(name, binary)| FunctionDefinition {
@@ -66,6 +67,7 @@ impl Api {
                 async_retry_attempts: 2,
                 async_max_age: Duration::from_secs(60),
             });
+
         let until = stop.clone();
         tokio::spawn(async move {
             let allowed = AllowedHosts::default();
@@ -80,11 +82,13 @@ impl Api {
             .await
             .unwrap();
         });
+
         let client = Client::builder()
             .no_proxy()
             .timeout(PATIENCE)
             .build()
             .unwrap();
+
         Self {
             address,
             told,
@@ -103,6 +107,7 @@ impl Api {
             "http://{}/2015-03-31/functions/{function}/invocations",
             self.address
         );
+
         let request = self.client.post(url).header("x-amz-invocation-type", kind);
         request.body(payload).send().await.unwrap()
     }
@@ -110,6 +115,7 @@ impl Api {
     async fn calls(&self, count: usize) -> Vec<(String, Bytes)> {
         let mut calls = self.told.calls.subscribe();
         let reached = calls.wait_for(|calls| calls.len() >= count);
+
         tokio::time::timeout(PATIENCE, reached)
             .await
             .expect("the function was not called")
@@ -137,6 +143,7 @@ async fn refusal(response: Response) -> (u16, String, Value) {
         .to_str()
         .unwrap()
         .to_owned();
+
     (
         response.status().as_u16(),
         name,
@@ -160,12 +167,14 @@ async fn the_function_s_answer_comes_back_as_it_is() {
         assert_eq!(response.headers()["x-amz-executed-version"], "$LATEST");
         assert_eq!(response.text().await.unwrap(), r#"{"a": 1.50}"#);
     }
+
     assert!(
         api.calls(3)
             .await
             .iter()
             .all(|(function, _)| function == FUNCTION)
     );
+
     let nothing = api.invoke("api", "", "").await;
     assert_eq!(nothing.text().await.unwrap(), "{}");
 }
@@ -174,6 +183,7 @@ async fn the_function_s_answer_comes_back_as_it_is() {
 async fn a_function_s_error_is_a_success_of_the_api_with_a_header_and_the_error_as_body() {
     let api = Api::telling([failed()]).await;
     let response = api.invoke("api", "RequestResponse", "{}").await;
+
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()[FUNCTION_ERROR], "Unhandled");
     assert_eq!(
@@ -189,7 +199,8 @@ async fn an_event_is_accepted_at_once_and_tried_three_times() {
     assert_eq!(response.status(), StatusCode::ACCEPTED);
     assert_eq!(response.text().await.unwrap(), "");
     assert_eq!(api.calls(3).await.len(), 3);
-    // The next event's call is the fourth: the one that failed three times was given up.
+
+    // The next event's call is the fourth, so the failed event was not tried again.
     api.invoke("api", "Event", r#"{"n":2}"#).await;
     let calls = api.calls(4).await;
     assert_eq!(calls[3].1.as_ref(), br#"{"n":2}"#);
@@ -219,6 +230,7 @@ async fn what_cannot_be_invoked_is_refused_in_the_shape_of_the_model() {
         body["Message"],
         "Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope"
     );
+
     for (kind, payload, status, name) in [
         (
             "RequestResponse",
@@ -249,6 +261,7 @@ async fn what_cannot_be_invoked_is_refused_in_the_shape_of_the_model() {
         assert_eq!((answered, called.as_str()), (status, name), "{body}");
         assert!(body["message"].is_string(), "{body}");
     }
+
     let elsewhere = api
         .client
         .get(format!("http://{}/2015-03-31/functions", api.address))
@@ -267,6 +280,7 @@ async fn a_host_that_is_busy_or_gone_is_told_by_the_status() {
         Err(InvokeError::Stopping),
     ])
     .await;
+
     for (status, name) in [
         (429, "TooManyRequestsException"),
         (503, "ServiceException"),
@@ -284,8 +298,10 @@ async fn events_for_a_function_that_answers_nothing_hold_up_none_for_another() {
     for _ in 0..MOST_KEPT + 1 {
         answers.push(api.invoke(SILENT, "Event", "{}").await.status());
     }
+
     assert_eq!(answers.pop(), Some(StatusCode::TOO_MANY_REQUESTS));
     assert!(answers.iter().all(|status| *status == StatusCode::ACCEPTED));
+
     assert_eq!(
         api.invoke("api", "Event", "{}").await.status(),
         StatusCode::ACCEPTED
@@ -300,6 +316,7 @@ async fn what_a_page_has_a_browser_send_invokes_nothing() {
         "http://{}/2015-03-31/functions/api/invocations",
         api.address
     );
+
     for (name, value) in [
         ("origin", "http://evil.example"),
         ("origin", "null"),
@@ -320,6 +337,7 @@ async fn what_a_page_has_a_browser_send_invokes_nothing() {
         );
         assert!(body["message"].is_string(), "{body}");
     }
+
     assert_eq!(api.calls(0).await.len(), 0);
     let untyped = api.client.post(&url).body("{}").send().await.unwrap();
     assert_eq!(untyped.status(), StatusCode::OK);
