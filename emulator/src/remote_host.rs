@@ -1,10 +1,10 @@
-//! Functions that run elsewhere: invoked by Lambda's Invoke API, as `cargo lambda watch` or another
-//! emulator answers it.
+//! Functions that run elsewhere, invoked through Lambda's Invoke API, which `cargo lambda watch` or
+//! another emulator serves.
 //!
-//! `cargo lambda watch` differs from Lambda: it builds a function when it is first invoked, answers
-//! a handler's error with status 500 and no header, knows no asynchronous invocations, and never
-//! answers for a process that died. So a function may take longer until its first answer, and from
-//! then on its own timeout bounds the wait.
+//! `cargo lambda watch` differs from Lambda. It builds a function when it is first invoked, answers
+//! a handler's error with status 500 and no header, has no asynchronous invocations, and never
+//! answers for a process that died. So a function's first answer may take longer. From then on, the
+//! function's own timeout limits the wait.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,8 +25,7 @@ use crate::invoke_api::FUNCTION_ERROR;
 use crate::invoker::{InvokeError, Invoker, Outcome};
 use crate::template::FunctionDefinition;
 
-/// What a host may take to build a function, which it does when the function is invoked for the
-/// first time.
+/// Time limit for a host to build a function, which it does when the function is first invoked.
 pub(crate) const BUILD: Duration = Duration::from_secs(600);
 const CONNECTION: Duration = Duration::from_secs(1);
 
@@ -35,7 +34,7 @@ pub(crate) struct RemoteHost {
     url: Url,
     client: reqwest::Client,
     functions: BTreeMap<String, Remote>,
-    /// Whether the last invocation reached it, so that trouble is told once.
+    /// Whether the last invocation reached it, so that an outage is logged once.
     reached: AtomicBool,
     stop: CancellationToken,
 }
@@ -44,12 +43,12 @@ pub(crate) struct RemoteHost {
 struct Remote {
     binary: String,
     timeout: Duration,
-    /// Whether it has answered before, so that it need not be built any more.
+    /// Whether it has answered before, so that it is built already.
     answered: AtomicBool,
 }
 
 impl RemoteHost {
-    /// The host at `url`, for `functions`, which it knows by the names of their binaries.
+    /// Creates the host at `url` for `functions`, which it knows by the names of their binaries.
     pub(crate) fn new(url: Url, functions: &[FunctionDefinition]) -> anyhow::Result<Self> {
         let functions = functions.iter().map(|function| {
             let (binary, timeout) = (function.binary.clone(), function.timeout);
@@ -63,10 +62,12 @@ impl RemoteHost {
             )
         });
         let functions = functions.collect();
+
         let client = reqwest::Client::builder()
             .no_proxy()
             .connect_timeout(CONNECTION)
             .build()?;
+
         Ok(Self {
             url,
             client,
@@ -76,12 +77,12 @@ impl RemoteHost {
         })
     }
 
-    /// Where it is.
+    /// Returns the address, without a slash at its end.
     pub(crate) fn url(&self) -> &str {
         self.url.as_str().trim_end_matches('/')
     }
 
-    /// How `cargo lambda` starts one there, with the variables in `file`.
+    /// Returns the command that starts `cargo lambda` there, with the variables in `file`.
     pub(crate) fn start_command(&self, file: &str) -> String {
         let host = self
             .url
@@ -89,17 +90,19 @@ impl RemoteHost {
             .unwrap_or_default()
             .trim_matches(['[', ']']);
         let port = self.url.port_or_known_default().unwrap_or_default();
+
         format!("cargo lambda watch --invoke-address {host} --invoke-port {port} --env-file {file}")
     }
 
-    /// Whether it takes connections; more cannot be asked of it, since some hosts never answer what
-    /// they do not know.
+    /// Whether it accepts connections. No request can tell more, because some hosts never answer
+    /// what they do not know.
     pub(crate) async fn takes_connections(&self) -> bool {
         let (Some(host), Some(port)) = (self.url.host_str(), self.url.port_or_known_default())
         else {
             return false;
         };
-        // An IPv6 address stands in brackets in a URL only.
+
+        // An IPv6 address has brackets only in a URL.
         let address = (host.trim_matches(['[', ']']), port);
         matches!(
             timeout(CONNECTION, TcpStream::connect(address)).await,
@@ -107,7 +110,7 @@ impl RemoteHost {
         )
     }
 
-    /// Answers everything under way, and all that comes, with the news that the emulator stops.
+    /// Ends all invocations, present and future, with [`InvokeError::Stopping`].
     pub(crate) fn stop(&self) {
         self.stop.cancel();
     }
@@ -123,6 +126,7 @@ impl RemoteHost {
         } else {
             function.timeout
         };
+
         match timeout(limit, self.post(function, payload)).await {
             Ok(answer) => {
                 function
@@ -137,6 +141,7 @@ impl RemoteHost {
                      died: if it did, restart it there",
                     limit.as_secs()
                 );
+
                 let id = Uuid::new_v4().to_string();
                 Ok(Outcome::FunctionError(failure::timed_out(
                     &id,
@@ -149,11 +154,13 @@ impl RemoteHost {
     async fn post(&self, function: &Remote, payload: Bytes) -> Result<Outcome, InvokeError> {
         let binary = &function.binary;
         let url = format!("{}/2015-03-31/functions/{binary}/invocations", self.url());
+
         let request = self
             .client
             .post(url)
             .header("content-type", "application/json")
             .body(payload);
+
         let answer = async {
             let response = request.send().await?;
             let (status, failed) = (
@@ -162,6 +169,7 @@ impl RemoteHost {
             );
             Ok::<_, reqwest::Error>((status, failed, response.bytes().await?))
         };
+
         match answer.await {
             Ok((status, failed, body)) => {
                 self.reached();
@@ -179,6 +187,7 @@ impl RemoteHost {
         body: Bytes,
     ) -> Result<Outcome, InvokeError> {
         let url = self.url();
+
         match status {
             StatusCode::OK if failed => Ok(Outcome::FunctionError(failure::reported(body))),
             StatusCode::OK => Ok(Outcome::Success(body)),
@@ -216,6 +225,7 @@ impl RemoteHost {
             "{what} at {}, where the functions run (--functions)",
             self.url()
         );
+
         if self.reached.swap(false, Ordering::Relaxed) {
             tracing::warn!("{message}");
         }
@@ -232,6 +242,7 @@ impl Invoker for RemoteHost {
         async move {
             let remote = self.functions.get(function);
             let remote = remote.ok_or_else(|| InvokeError::NoSuchFunction(function.to_owned()))?;
+
             let answered = self
                 .stop
                 .run_until_cancelled(self.invoke_within(remote, payload))
@@ -250,7 +261,7 @@ impl fmt::Debug for RemoteHost {
     }
 }
 
-/// The address of a host, from the command line.
+/// Parses a host's address from the command line.
 pub(crate) fn address(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).ok().filter(|url| {
         let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
@@ -259,6 +270,7 @@ pub(crate) fn address(text: &str) -> Result<Url, String> {
             && plain
             && url.username().is_empty()
     });
+
     url.ok_or_else(|| "must be an address such as http://127.0.0.1:9000".to_owned())
 }
 

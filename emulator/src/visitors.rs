@@ -1,10 +1,10 @@
-//! Who may ask the emulator's listeners: programs and people on this machine, not the web pages
+//! Who may use the emulator's listeners: programs and people on this machine, but not the web pages
 //! that they visit.
 //!
-//! A browser sends requests for any page to any address it can reach, this machine's included. It
-//! says so in the `Origin` and `Sec-Fetch-Site` headers, which no SDK sends. A page whose own name
-//! was made to lead to this machine (DNS rebinding) counts as the same origin for the browser; it
-//! shows in the `Host` header, which bears that name.
+//! A browser sends any page's requests to any address that it can reach, including this machine's.
+//! It states this in the headers `Origin` and `Sec-Fetch-Site`, which no SDK sends. If a page's own
+//! name resolves to this machine (DNS rebinding), the browser treats it as the same origin. The
+//! `Host` header shows it, because it contains that name.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -26,14 +26,14 @@ const ANY: &str = "*";
 pub(crate) struct AllowedHosts(Arc<[Host]>, bool);
 
 impl AllowedHosts {
-    /// Reads the hosts, of which `*` stands for all; nothing if one of them is none.
+    /// Reads the hosts, of which `*` means all. Returns `None` if one of them is not a host.
     pub(crate) fn read<'a>(hosts: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let (any, named): (Vec<&str>, Vec<&str>) = hosts.into_iter().partition(|host| *host == ANY);
         let named: Option<Arc<[Host]>> = named.into_iter().map(Host::without_port).collect();
         Some(Self(named?, !any.is_empty()))
     }
 
-    /// These and those.
+    /// Returns the hosts of both.
     pub(crate) fn and(&self, others: &Self) -> Self {
         Self(
             self.0.iter().chain(&*others.0).cloned().collect(),
@@ -41,7 +41,7 @@ impl AllowedHosts {
         )
     }
 
-    /// The check for what listens at `address`.
+    /// Returns the check for a listener at `address`.
     pub(crate) fn at(&self, address: SocketAddr) -> Visitors {
         Visitors {
             allowed: self.clone(),
@@ -54,20 +54,20 @@ impl AllowedHosts {
 #[derive(Clone, Debug)]
 pub(crate) struct Visitors {
     allowed: AllowedHosts,
-    /// Whether it listens on loopback alone.
+    /// Whether it listens only on loopback.
     loopback: bool,
 }
 
-/// Why a request is refused, in words for people who meant it well.
+/// Why a request is refused, in words that help a legitimate client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
-    /// The host is none under which this listener is known.
+    /// The listener is not known by this host.
     #[error(
         "the Host header names no host of this listener; to allow another, start the emulator with --allowed-host or \
          EMULATOR_ALLOWED_HOSTS"
     )]
     Host,
-    /// A page of another site had a browser send it.
+    /// A browser sent it for a page of another site.
     #[error("requests of web pages are not served here")]
     Page,
 }
@@ -78,6 +78,7 @@ impl Visitors {
         if self.allowed.1 {
             return Ok(());
         }
+
         let mut named = headers.get_all(HOST).into_iter();
         let (Some(host), None) = (named.next(), named.next()) else {
             return Err(Refused::Host);
@@ -87,12 +88,15 @@ impl Visitors {
             .ok()
             .and_then(Host::with_port)
             .ok_or(Refused::Host)?;
-        // An absolute target stands above the header; a name in either is looked at.
+
+        // An absolute target takes precedence over the header, so both hosts are checked.
         let target = uri
             .authority()
             .map(|authority| Host::with_port(authority.as_str()).ok_or(Refused::Host));
+
         let all_known =
             self.knows(&host) && target.transpose()?.is_none_or(|target| self.knows(&target));
+
         if all_known {
             Ok(())
         } else {
@@ -100,13 +104,15 @@ impl Visitors {
         }
     }
 
-    /// Checks the host, and that no page sent the request but one of this listener.
+    /// Checks the host, and that the request was not sent by a page, except one of this listener.
     pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
         self.check_host(uri, headers)?;
+
         let sites = headers.get_all(SEC_FETCH_SITE).into_iter();
         let own_sites = sites
             .into_iter()
             .all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
+
         let host = headers
             .get(HOST)
             .and_then(|host| host.to_str().ok())
@@ -116,10 +122,12 @@ impl Visitors {
                 .strip_prefix("http://")
                 .is_some_and(|origin| origin.eq_ignore_ascii_case(host))
         };
+
         let origins = headers.get_all(ORIGIN).into_iter();
         let own_origins = origins
             .into_iter()
             .all(|origin| origin.to_str().is_ok_and(own_origin));
+
         if own_sites && own_origins {
             Ok(())
         } else {
@@ -127,8 +135,9 @@ impl Visitors {
         }
     }
 
-    /// On loopback this machine's names. Elsewhere also what no stranger's name can be: an address,
-    /// or a name without a dot, such as that of a service in docker-compose.
+    /// On loopback, only this machine's names are known. Elsewhere, hosts that no stranger can own
+    /// are known, too: an address, or a name without a dot, such as that of a service in
+    /// docker-compose.
     fn knows(&self, host: &Host) -> bool {
         let usual = match host {
             Host::Address(address) => !self.loopback || is_loopback(*address),
@@ -138,6 +147,7 @@ impl Visitors {
                     || (!self.loopback && !name.contains('.'))
             }
         };
+
         usual || self.allowed.0.contains(host)
     }
 }

@@ -1,4 +1,4 @@
-//! A remote host against hosts that answer as `cargo lambda watch` and as Lambda do, and against
+//! A remote host in front of servers that answer like `cargo lambda watch` and like Lambda, and of
 //! none.
 
 use std::net::SocketAddr;
@@ -39,7 +39,7 @@ fn functions(timeout: Duration) -> Vec<FunctionDefinition> {
     .into()
 }
 
-/// A host whose functions do what their names say; `dead` answers its first request only.
+/// A server whose functions do what their names say. `dead` answers only its first request.
 async fn host() -> SocketAddr {
     let died = AtomicBool::new(false);
     let died: &'static AtomicBool = Box::leak(Box::new(died));
@@ -56,6 +56,7 @@ async fn host() -> SocketAddr {
             _ => (Status::NOT_FOUND, r#"{"title":"Missing function"}"#).into_response(),
         }
     };
+
     let router = Router::new().route("/2015-03-31/functions/{function}/invocations", post(answer));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -144,8 +145,10 @@ async fn a_host_that_is_not_there_is_named_with_the_flag() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
+
     let host = remote(address, Duration::from_secs(30));
     assert!(!host.takes_connections().await);
+
     let expected =
         format!("nobody answers at http://{address}, where the functions run (--functions)");
     assert_eq!(
@@ -163,6 +166,7 @@ fn an_address_is_a_host_and_a_port_and_nothing_more() {
     ] {
         assert!(address(text).is_ok(), "{text}");
     }
+
     for text in [
         "127.0.0.1:9000",
         "ftp://x",

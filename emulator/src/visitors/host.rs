@@ -10,7 +10,7 @@ pub(super) enum Host {
 }
 
 impl Host {
-    /// Reads what a `Host` header bears: a host, and a port or none.
+    /// Parses the value of a `Host` header: a host, with or without a port.
     pub(super) fn with_port(text: &str) -> Option<Self> {
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
@@ -19,13 +19,16 @@ impl Host {
             }
             None => text.split_at(text.find(':').unwrap_or(text.len())),
         };
+
         let digits = if port.is_empty() {
             port
         } else {
             port.strip_prefix(':')?
         };
+
         let is_port = digits.bytes().all(|byte| byte.is_ascii_digit())
             && (digits.is_empty() || digits.parse::<u16>().is_ok());
+
         if is_port {
             Self::without_port(host)
         } else {
@@ -33,7 +36,7 @@ impl Host {
         }
     }
 
-    /// Reads a host alone; an address of IPv6 stands in brackets.
+    /// Parses a host without a port. An IPv6 address is in brackets.
     pub(super) fn without_port(text: &str) -> Option<Self> {
         if let Some(address) = text
             .strip_prefix('[')
@@ -44,10 +47,12 @@ impl Host {
                 .ok()
                 .map(|address| Self::Address(address.into()));
         }
+
         let name = text.strip_suffix('.').unwrap_or(text);
         if let Ok(address) = name.parse::<Ipv4Addr>() {
             return Some(Self::Address(address.into()));
         }
+
         let is_name = !name.is_empty()
             && name.len() <= 253
             && name

@@ -5,7 +5,7 @@ use super::*;
 const LOOPBACK: &str = "127.0.0.1:8080";
 const EVERYWHERE: &str = "0.0.0.0:8080";
 
-/// Checks a request with these headers; the target comes first.
+/// Checks a request for `target` with these headers.
 fn check(
     listener: &str,
     allowed: &[&str],
@@ -17,6 +17,7 @@ fn check(
         request = request.header(*name, *value);
     }
     let (parts, ()) = request.body(()).unwrap().into_parts();
+
     let allowed = AllowedHosts::read(allowed.iter().copied()).unwrap();
     allowed
         .at(listener.parse().unwrap())
@@ -103,6 +104,7 @@ fn one_host_is_named_and_an_absolute_target_names_no_other() {
     assert_eq!(check(LOOPBACK, &[], "/", &[]), Err(Refused::Host));
     let two = [("host", "localhost"), ("host", "localhost")];
     assert_eq!(check(LOOPBACK, &[], "/", &two), Err(Refused::Host));
+
     let local = [("host", "localhost")];
     assert_eq!(
         check(LOOPBACK, &[], "http://localhost:8080/", &local),
@@ -142,6 +144,7 @@ fn other_hosts_are_allowed_by_name_and_all_by_a_star() {
             "{named}"
         );
     }
+
     for named in ["evil.example", "www.market.example", "192.168.1.6"] {
         assert_eq!(
             check(LOOPBACK, &allowed, "/", &[("host", named)]),
@@ -149,11 +152,13 @@ fn other_hosts_are_allowed_by_name_and_all_by_a_star() {
             "{named}"
         );
     }
+
     assert_eq!(
         check(LOOPBACK, &["a", "*"], "/", &[("host", "evil.example")]),
         Ok(())
     );
     assert_eq!(check(LOOPBACK, &["*"], "/", &[]), Ok(()));
+
     for wrong in [
         "http://market.example",
         "market.example:8080",
@@ -175,6 +180,7 @@ fn a_page_of_another_origin_is_refused_whatever_the_browser_says_of_it() {
             &[("host", "127.0.0.1:8080"), (name, value)],
         )
     };
+
     for origin in [
         "http://evil.example",
         "null",
@@ -187,6 +193,7 @@ fn a_page_of_another_origin_is_refused_whatever_the_browser_says_of_it() {
     ] {
         assert_eq!(with("origin", origin), Err(Refused::Page), "{origin}");
     }
+
     for site in [
         "cross-site",
         "same-site",
@@ -196,6 +203,7 @@ fn a_page_of_another_origin_is_refused_whatever_the_browser_says_of_it() {
     ] {
         assert_eq!(with("sec-fetch-site", site), Err(Refused::Page), "{site}");
     }
+
     for (name, value) in [
         ("origin", "http://127.0.0.1:8080"),
         ("sec-fetch-site", "same-origin"),
@@ -203,6 +211,7 @@ fn a_page_of_another_origin_is_refused_whatever_the_browser_says_of_it() {
     ] {
         assert_eq!(with(name, value), Ok(()), "{name}: {value}");
     }
+
     let both = [
         ("host", "localhost"),
         ("origin", "http://localhost"),
