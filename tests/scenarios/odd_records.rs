@@ -127,8 +127,7 @@ async fn a_record_without_a_time_reaches_the_function_as_one_without_a_time() {
     .unwrap();
 
     let database = stack.database().unwrap();
-    // Delivered as -1, a moment before 1970. As 0 they would count as quoted in 1970, which is
-    // accepted.
+    // Delivered as -1, a moment before 1970. A record time of 0 would be in 1970, which is valid.
     until("both in quarantine", Duration::from_secs(30), async || {
         let query = "select count(*) from rejected_events where record_timestamp < 'epoch'";
 

@@ -26,7 +26,7 @@ pub(crate) struct Cli {
     /// Takes the emulator and the functions from this folder instead of building them
     #[arg(long, value_name = "DIR")]
     pub(crate) bin_dir: Option<PathBuf>,
-    /// Takes the functions whose starts are measured from this folder, built by cargo or cargo-lambda
+    /// Measures the starts of the functions in this folder, built by cargo or cargo-lambda
     #[arg(long, value_name = "DIR")]
     pub(crate) functions_dir: Option<PathBuf>,
     /// A Postgres to measure, in which databases are created and dropped [default: one of its own]

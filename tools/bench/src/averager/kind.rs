@@ -11,7 +11,7 @@ pub(super) enum Kind {
     Copy,
     /// One INSERT of arrays for each batch.
     Unnest,
-    /// Only the averager's own code, as it is in the function.
+    /// The averager's own code, as it is in the function.
     Averager,
     /// For each event: selects the last five points, inserts one, and updates the newest.
     Naive,
