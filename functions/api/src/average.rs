@@ -18,7 +18,7 @@ use crate::schema::ExactNumber;
 use crate::state::AppState;
 use crate::stored::find_series;
 
-/// What `GET /prices/average` takes.
+/// The parameters of `GET /prices/average`.
 #[derive(Debug, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(
@@ -26,7 +26,8 @@ use crate::stored::find_series;
     reason = "the contract's side of the parameters, which the handler reads"
 )]
 pub(crate) struct AverageParameters {
-    /// The symbol, as its provider spells it. What is not stored in this spelling is looked up in upper case.
+    /// The symbol, as its provider spells it. If it is not stored in this spelling, it is looked up
+    /// in upper case.
     #[param(
         min_length = 1,
         max_length = 32,
@@ -34,7 +35,8 @@ pub(crate) struct AverageParameters {
         example = "AAPL"
     )]
     symbol: String,
-    /// Whose series; where it is absent, the default provider's or, if it has none, the one polled last.
+    /// The provider of the series. By default, the default provider or, if that has no such series,
+    /// the provider whose series was polled last.
     #[param(
         required = false,
         min_length = 1,
@@ -43,7 +45,7 @@ pub(crate) struct AverageParameters {
         example = "replay"
     )]
     provider: String,
-    /// Points of a full window; other windows come later.
+    /// Points of a full window. No other value is supported yet.
     #[param(required = false, minimum = 5, maximum = 5, default = 5)]
     window: usize,
 }
@@ -51,22 +53,24 @@ pub(crate) struct AverageParameters {
 /// The moving average at the newest point of a series.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Average {
-    /// What is priced.
+    /// The symbol that is priced.
     #[schema(value_type = String, example = "AAPL")]
     symbol: Symbol,
-    /// Whose series it is.
+    /// The provider of the series.
     #[schema(value_type = String, example = "replay")]
     provider: ProviderName,
     /// Points of a full window.
     #[schema(example = 5)]
     window: usize,
-    /// Points that this average is of: fewer than the window while the series is young, or its unit has just changed.
+    /// Number of points in this average. It is less than the window while the series is young, or
+    /// after its unit changed.
     #[schema(minimum = 1, maximum = 5, example = 5)]
     points: u8,
-    /// The mean of these points' prices.
+    /// The mean of the prices of these points.
     #[schema(value_type = ExactNumber)]
     moving_average: ExactDecimal,
-    /// Unit of the prices and so of the average, as the provider writes it; null where it does not tell.
+    /// Unit of the prices and of the average, as the provider writes it; null if the provider does
+    /// not name it.
     #[schema(value_type = Option<String>, required, example = "USD")]
     currency: Option<Currency>,
     /// Market time of the newest point.
@@ -76,8 +80,9 @@ pub(crate) struct Average {
 
 /// The moving average of a series
 ///
-/// With fewer points than the window the average is of those there are, as `points` says. It never mixes units: where
-/// the unit changes, as from pence to pounds, the window begins anew.
+/// If there are fewer points than the window, the average covers all of them; `points` is their
+/// number. An average never mixes units: when the unit changes, for example from pence to pounds,
+/// the window starts again.
 #[utoipa::path(
     get,
     path = "/prices/average",
@@ -95,7 +100,9 @@ pub(crate) async fn average(
     let provider = query.optional("provider", str::parse::<ProviderName>);
     query.optional("window", window);
     let symbol = query.finish(symbol)?;
+
     let series = postgres(find_series(&state, &symbol, provider.as_ref())).await?;
+
     Ok(Json(Average {
         symbol: series.symbol,
         provider: series.provider,

@@ -1,4 +1,5 @@
-//! The contract: OpenAPI 3.1 out of the handlers' and answers' own types, served at `/openapi.json`.
+//! The contract: OpenAPI 3.1, generated from the types of handlers and answers, and served at
+//! `/openapi.json`.
 
 use std::sync::LazyLock;
 
@@ -9,7 +10,7 @@ use utoipa::OpenApi;
 use crate::problem::AlwaysProblems;
 use crate::{average, docs, health, history, latest, polling_jobs, symbols};
 
-/// What stands above the paths, and what describes each of them.
+/// The document's title, description and tags, and the handlers that it describes.
 #[derive(Debug, OpenApi)]
 #[openapi(
     info(
@@ -32,8 +33,9 @@ use crate::{average, docs, health, history, latest, polling_jobs, symbols};
 )]
 pub(crate) struct Contract;
 
-/// The document, written when it is first asked for, not at each start of the function. Writing it cannot fail; were it
-/// to, the page would say so.
+/// The document. It is generated for the first request that needs it, not at each start of the
+/// function. Generating it cannot fail; if it did, the document would be empty, and the page would
+/// report an error.
 static DOCUMENT: LazyLock<String> =
     LazyLock::new(|| Contract::openapi().to_json().unwrap_or_default());
 

@@ -1,22 +1,22 @@
-//! Opaque cursors: where the next page begins, as words that have no spaces, in URL-safe Base64.
+//! Opaque cursors: the position of the next page, as two words in URL-safe Base64.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::DateTime;
 use shared::market::Timestamp;
 
-/// Longest text that can be one of our cursors.
+/// Longest text that is read as a cursor, in bytes.
 const MAX_LENGTH: usize = 200;
 
-/// A text that is no cursor of this list.
+/// The fault of a text that is not a cursor of this list.
 pub(crate) const NOT_A_CURSOR: &str = "must be the next_cursor of an answer of this list";
 
-/// Writes a position of two words.
+/// Encodes a position of two words; the first one must not contain a space.
 pub(crate) fn encode(first: impl std::fmt::Display, second: impl std::fmt::Display) -> String {
     URL_SAFE_NO_PAD.encode(format!("{first} {second}"))
 }
 
-/// Reads a position back into its two words by `parse`.
+/// Decodes a position, whose two words `parse` reads.
 pub(crate) fn decode<T>(
     text: &str,
     parse: impl FnOnce(&str, &str) -> Option<T>,
@@ -29,16 +29,18 @@ pub(crate) fn decode<T>(
         let (first, second) = words.split_once(' ')?;
         parse(first, second)
     };
+
     read().ok_or(NOT_A_CURSOR)
 }
 
-/// A time as cursors hold it: microseconds since 1970, as Postgres stores it.
+/// Reads a time of a cursor: microseconds since 1970, within the years that Postgres stores.
 pub(crate) fn time(word: &str) -> Option<Timestamp> {
     DateTime::from_timestamp_micros(word.parse().ok()?)
         .filter(|time| (-4_000..10_000).contains(&chrono::Datelike::year(time)))
 }
 
-/// Cuts the one item that was read beyond the page, and says where the next page begins.
+/// Removes the item that was read beyond the page, and returns the cursor of the next page if there
+/// was one.
 pub(crate) fn page<T>(
     mut items: Vec<T>,
     limit: usize,
@@ -46,11 +48,13 @@ pub(crate) fn page<T>(
 ) -> (Vec<T>, Option<String>) {
     let more = items.len() > limit;
     items.truncate(limit);
+
     let next_cursor = if more { items.last().map(cursor) } else { None };
     (items, next_cursor)
 }
 
-/// How many rows to read for a page: one more, which tells whether there is a next page.
+/// The number of rows to read for a page: one more than `limit`, because that row shows that there
+/// is a next page.
 pub(crate) fn rows(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1
 }
@@ -62,9 +66,11 @@ mod tests {
     #[test]
     fn a_position_reads_back() {
         let text = encode(-1_500_000, "replay");
+
         let position = decode(&text, |first, second| {
             Some((time(first)?, second.to_owned()))
         });
+
         let expected = "1969-12-31T23:59:58.500Z".parse().unwrap();
         assert_eq!(position, Ok((expected, "replay".to_owned())));
     }
@@ -91,6 +97,7 @@ mod tests {
     #[test]
     fn only_a_full_page_with_more_behind_it_has_a_cursor() {
         let cursor = |item: &u32| item.to_string();
+
         assert_eq!(
             page(vec![1, 2, 3], 2, cursor),
             (vec![1, 2], Some("2".to_owned()))

@@ -1,4 +1,4 @@
-//! The time that a request has, and what it waits for within it.
+//! Limits how long a request waits for other parts.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,46 +9,49 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::problem::Problem;
 
-/// Longest that a request waits for Postgres and the scheduler, all its calls together; it is answered within 5 s.
+/// Longest that a request waits for Postgres and the scheduler, in all its calls together. It is
+/// answered within 5 s.
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(4_500);
-/// Longest that a request which asks providers takes, all of its work together: it is answered before the function's
-/// time-out of 29 s.
+/// Longest that a request which asks providers may take, all its work included. It is answered
+/// before the function's timeout of 29 s.
 pub const ASKING_TIME: Duration = Duration::from_secs(25);
 
-/// When a request's time is up, whatever it waits for by then.
+/// The time at which a request stops waiting.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    /// Of a request that begins now.
+    /// The deadline of a request that begins now and asks no provider.
     pub(crate) fn of_request() -> Self {
         Self::after(REQUEST_TIMEOUT)
     }
 
-    /// In so long a time from now.
+    /// The deadline `time` from now.
     pub(crate) fn after(time: Duration) -> Self {
         Self(Instant::now() + time)
     }
 
-    /// The same, or earlier: `time` from now.
+    /// This deadline, or `time` from now if that is earlier.
     pub(crate) fn within(self, time: Duration) -> Self {
         Self(self.0.min(Instant::now() + time))
     }
 
-    /// The same, with `time` left for something after it.
+    /// The deadline that leaves `time` until this one, for a later step.
     pub(crate) fn leaving(self, time: Duration) -> Self {
         Self(self.0 - time)
     }
 
-    /// Waits for `work` until then; none if it is not done by then, or if the time was up before it began.
+    /// Waits for `work` until the deadline. Returns `None` if it is not done by then; work whose
+    /// deadline has passed is not started.
     pub(crate) async fn wait<T>(self, work: impl Future<Output = T>) -> Option<T> {
         if self.0 <= Instant::now() {
             return None;
         }
+
         timeout_at(self.0, work).await.ok()
     }
 
-    /// Runs statements until then, and no longer than a request that waits for nothing else.
+    /// Runs statements until the deadline, and for at most [`REQUEST_TIMEOUT`].
     pub(crate) async fn postgres<T, E>(
         self,
         statements: impl Future<Output = Result<T, E>>,
@@ -68,7 +71,8 @@ impl Deadline {
             )
     }
 
-    /// Calls the scheduler, to do `action`, until then.
+    /// Waits for a call to the scheduler until the deadline. `action` describes the call in the
+    /// error.
     pub(crate) async fn schedules(
         self,
         action: &'static str,
@@ -80,11 +84,12 @@ impl Deadline {
                 reason: "the request's time was up".to_owned(),
             })
         };
+
         timeout_at(self.0, call).await.unwrap_or_else(too_late)
     }
 }
 
-/// Runs the statements of a request that waits for nothing else.
+/// Runs the statements of a request that needs Postgres only.
 pub(crate) async fn postgres<T, E>(
     statements: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Problem>
@@ -105,6 +110,7 @@ mod tests {
     async fn once_a_request_s_time_is_up_it_waits_neither_for_postgres_nor_for_the_scheduler() {
         let deadline = Deadline::of_request().leaving(REQUEST_TIMEOUT);
         let statements = pending::<Result<(), repository::Error>>();
+
         assert_eq!(
             deadline.postgres(statements).await,
             Err(Problem::postgres_away())

@@ -1,4 +1,5 @@
-//! `GET /docs`: the contract as an interactive page. All of it comes from here; nothing is fetched from elsewhere.
+//! `GET /docs`: the contract as an interactive page. All its files are served from here; it loads
+//! nothing from other hosts.
 
 use std::io::Read as _;
 
@@ -9,14 +10,14 @@ use flate2::read::GzDecoder;
 
 use crate::problem::{AlwaysProblems, PathNotFound, Problem};
 
-/// The page may run and show what we serve, and call this API; `data:` pictures are Swagger UI's icons, and
-/// it sets styles on its elements.
+/// The page may run and show only the files that we serve, and call only this API. Swagger UI also
+/// needs `data:` images for its icons, and sets styles on its elements.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const PAGE: &str = include_str!("../assets/docs/index.html");
 const START: &str = include_str!("../assets/docs/start.js");
-/// Compressed by `build.rs`: a quarter of their size in the binary, and on their way to the browser.
+/// Compressed by `build.rs` to a quarter of its size, in the binary and on the way to the browser.
 const BUNDLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz"));
 const STYLES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz"));
 
@@ -53,7 +54,8 @@ pub(crate) async fn part(Path(name): Path<String>, request: HeaderMap) -> Respon
     }
 }
 
-/// As it lies here for those who take it, which all browsers do.
+/// Answers with a compressed file: as it is if the client accepts gzip, as all browsers do, and
+/// otherwise decompressed.
 fn compressed(content_type: &'static str, content: &'static [u8], request: &HeaderMap) -> Response {
     if takes_gzip(request) {
         let mut response = file(content_type, content);
@@ -62,6 +64,7 @@ fn compressed(content_type: &'static str, content: &'static [u8], request: &Head
             .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         return response;
     }
+
     let mut text = Vec::new();
     match GzDecoder::new(content).read_to_end(&mut text) {
         Ok(_) => file(content_type, text),
@@ -69,18 +72,20 @@ fn compressed(content_type: &'static str, content: &'static [u8], request: &Head
     }
 }
 
-/// Whether gzip is among the encodings that are accepted, and not as one of weight 0.
+/// Whether the client accepts gzip, with a weight above 0.
 fn takes_gzip(request: &HeaderMap) -> bool {
     let accepted = request
         .get_all(header::ACCEPT_ENCODING)
         .iter()
         .filter_map(|value| value.to_str().ok());
+
     accepted.flat_map(|value| value.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
         let weight = weight
             .trim()
             .strip_prefix("q=")
             .and_then(|weight| weight.parse::<f32>().ok());
+
         name.trim().eq_ignore_ascii_case("gzip") && weight.is_none_or(|weight| weight > 0.0)
     })
 }

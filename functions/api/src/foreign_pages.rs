@@ -1,11 +1,13 @@
-//! Requests that a page of another site has a browser send: refused, since whoever visits such a page would drive this
-//! API without knowing it.
+//! Rejects requests that a page of another site makes a browser send. The visitor of such a page
+//! would otherwise use this API without knowing it.
 //!
-//! Browsers tell where a request comes from, and pages cannot change what they tell: in `Sec-Fetch-Site` towards HTTPS and
-//! loopback, and in `Origin` whenever a page would write or read the answer. Programs send neither, and pass. Reads are
-//! guarded as writes are: `GET /prices/latest` asks providers and publishes.
+//! Browsers state where a request comes from, and pages cannot change it: in `Sec-Fetch-Site` to
+//! HTTPS and loopback addresses, and in `Origin` whenever a page would write, or read the answer.
+//! Programs send neither header, and pass. Reads are guarded like writes, because
+//! `GET /prices/latest` asks providers and publishes.
 //!
-//! This is no authentication. It relies on `Host` being right, which whoever listens on loopback has to check.
+//! This is not authentication. It relies on a correct `Host`, which a server that listens on
+//! loopback has to check.
 
 use std::sync::Arc;
 
@@ -22,7 +24,7 @@ const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const DESTINATION: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// Answers a foreign page's request with a problem, and passes all others on.
+/// Answers a foreign page's request with a problem; other requests reach the handlers.
 pub(crate) async fn refuse(
     State(state): State<Arc<AppState>>,
     request: Request,
@@ -36,17 +38,21 @@ pub(crate) async fn refuse(
 
 fn check(method: &Method, headers: &HeaderMap, allowed: &[String]) -> Result<(), Problem> {
     let site = only(headers, &SITE);
-    // The page is ours, or there is none: the user typed the address.
+    // The page is ours, or there is none because the user typed the address.
     let own_page = site == Some("same-origin") || site == Some("none");
+
     if headers.contains_key(header::ORIGIN) {
         let origin = only(headers, &header::ORIGIN).unwrap_or("several");
+
+        // Before `Sec-Fetch-Site` is considered: the pages of an allowed origin are another site's.
         if allowed
             .iter()
             .any(|allowed| allowed.eq_ignore_ascii_case(origin))
         {
             return Ok(());
         }
-        // A page of ours that hides its address says `null`.
+
+        // A page of ours that hides its address sends `null`.
         let own = is_own(origin, headers) || (origin == "null" && own_page);
         return if own && (own_page || site.is_none()) {
             Ok(())
@@ -54,6 +60,7 @@ fn check(method: &Method, headers: &HeaderMap, allowed: &[String]) -> Result<(),
             Err(Problem::foreign_page())
         };
     }
+
     let ours = own_page || !headers.contains_key(SITE) || is_visit(method, headers);
     if ours {
         Ok(())
@@ -62,17 +69,19 @@ fn check(method: &Method, headers: &HeaderMap, allowed: &[String]) -> Result<(),
     }
 }
 
-/// Whether a link of another site was followed to see the answer itself.
+/// Whether the user followed a link of another site, so that the browser shows the answer as a
+/// page.
 fn is_visit(method: &Method, headers: &HeaderMap) -> bool {
     let whole_page =
         only(headers, &DESTINATION).is_none_or(|destination| destination == "document");
+
     [Method::GET, Method::HEAD].contains(method)
         && only(headers, &MODE) == Some("navigate")
         && whole_page
 }
 
-/// Whether `origin` is where the request was sent to. The scheme is compared by its port alone: behind a proxy that ends TLS
-/// we cannot know it.
+/// Whether the request was sent to `origin`. Of the scheme only the default port is compared,
+/// because our own scheme is unknown behind a proxy that terminates TLS.
 fn is_own(origin: &str, headers: &HeaderMap) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else {
         return false;
@@ -82,21 +91,24 @@ fn is_own(origin: &str, headers: &HeaderMap) -> bool {
         Ok(scheme) if scheme == Scheme::HTTPS => 443,
         _ => return false,
     };
+
     let own = only(headers, &header::HOST).and_then(|host| host_and_port(host, default_port));
     own.is_some() && own == host_and_port(authority, default_port)
 }
 
+/// The host in lower case, and the port; `None` if either is not valid.
 fn host_and_port(authority: &str, default_port: u16) -> Option<(String, u16)> {
     let (host, port) = match authority.rsplit_once(':') {
-        // What follows the last colon of a bare IPv6 address is no port.
+        // The last colon of an IPv6 address without a port belongs to the address.
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
         _ => (authority, default_port),
     };
+
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
     (!host.is_empty() && host.bytes().all(legal)).then(|| (host.to_ascii_lowercase(), port))
 }
 
-/// The header's value, if it is there once.
+/// The header's value, if the header is present exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     values
@@ -116,6 +128,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
+
         check(method, &map, &["https://shop.example".to_owned()]).is_ok()
     }
 
@@ -184,10 +197,12 @@ mod tests {
                 );
             }
         }
+
         assert!(
             !passes(&Method::POST, &[("origin", "http://127.0.0.1:8080")]),
             "no host is nobody's"
         );
+
         let twice = [
             ("origin", "http://a:1"),
             ("origin", "http://a:1"),
@@ -216,6 +231,7 @@ mod tests {
             !passes(&Method::GET, &[("sec-fetch-site", "same-site")]),
             "another port of this host"
         );
+
         assert!(!passes(&Method::GET, &[("sec-fetch-site", "else")]));
         assert!(!passes(
             &Method::GET,

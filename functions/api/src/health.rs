@@ -1,8 +1,8 @@
-//! `GET /health`: whether the parts that the api needs answer, and whether what nobody waits for is done; asked all at once
-//! and each for a limited time.
+//! `GET /health`: whether the parts that the api needs answer, and whether the work behind the api
+//! is done. All checks run at the same time, and each for a limited time.
 //!
-//! 503 means that this api cannot do its work. What is late elsewhere is told with a 200: whoever takes an api out of
-//! service, or starts it anew, for an averager that is behind has one trouble more.
+//! 503 means that this api cannot do its work. Delays elsewhere are reported with a 200: taking an
+//! api out of service, or restarting it, does not help an averager that is behind.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -32,10 +32,10 @@ use check::Status;
 use jobs::Jobs;
 use upkeep::Upkeep;
 
-/// Longest that a check takes; a provider's probe has its own limit.
+/// Longest that a check may take; a provider's probe has its own limit.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(2_500);
 
-/// Whether the api can do its work, and whether what happens without it is done.
+/// Whether the api can do its work, and whether the work behind it is done.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "status": "ok",
@@ -53,28 +53,30 @@ const CHECK_TIMEOUT: Duration = Duration::from_millis(2_500);
     }
 }))]
 pub(crate) struct Health {
-    /// `unavailable` when Postgres or Kafka is; else `degraded` when `averaging`, `upkeep` or `jobs` is.
+    /// `unavailable` if Postgres or Kafka is; otherwise `degraded` if `averaging`, `upkeep` or
+    /// `jobs` is; otherwise `ok`.
     status: Status,
-    /// The provider that is asked where a request names none.
+    /// The provider that is asked if a request names none.
     default_provider: String,
-    /// Each part by itself.
+    /// The result of each check.
     checks: Checks,
 }
 
-/// The parts.
+/// The result of each check.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Checks {
-    /// The store.
+    /// Whether Postgres answers and has its schema.
     postgres: Check,
-    /// The log.
+    /// Whether Kafka answers and has the topic of price events.
     kafka: Check,
-    /// Whether what is published is averaged: degraded when a record waits for more than a minute.
+    /// Whether published events are averaged; `degraded` if a record waits for more than a minute.
     averaging: Averaging,
-    /// Whether upkeep succeeds: degraded when it has not for half an hour.
+    /// Whether upkeep succeeds; `degraded` if it has not succeeded for half an hour.
     upkeep: Upkeep,
-    /// Whether polling jobs are polled: degraded when one is stalled.
+    /// Whether polling jobs are polled; `degraded` if a job is stalled.
     jobs: Jobs,
-    /// The sources of quotes, asked at most every 30 s; their trouble does not make the api unavailable.
+    /// Whether the providers answer, each asked at most every 30 s. Their failures do not change
+    /// the api's status.
     providers: BTreeMap<String, Check>,
 }
 
@@ -99,19 +101,23 @@ pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
         jobs::check(&state),
         providers::check(&state),
     );
+
     let needed = [postgres.status, kafka.status];
     let working = needed.iter().all(|status| *status == Status::Ok);
+
     let unseen = [
         averaging.check.status,
         upkeep.check.status,
         jobs.check.status,
     ];
     let well = unseen.iter().all(|status| *status == Status::Ok);
+
     let status = match (working, well) {
         (true, true) => Status::Ok,
         (true, false) => Status::Degraded,
         (false, _) => Status::Unavailable,
     };
+
     let default_provider = state.providers.default_name().to_string();
     let checks = Checks {
         postgres,
@@ -121,6 +127,7 @@ pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
         jobs,
         providers,
     };
+
     (
         problem::health_status(working),
         Json(Health {
@@ -139,6 +146,7 @@ async fn postgres(state: &AppState) -> Check {
             "does not answer, or has no schema yet".to_owned()
         })
     };
+
     Check::of(within(check).await)
 }
 
@@ -149,6 +157,7 @@ async fn kafka(state: &AppState) -> Check {
             "does not answer, or lacks the topic of price events".to_owned()
         })
     };
+
     Check::of(within(check).await)
 }
 

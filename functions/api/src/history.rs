@@ -20,7 +20,7 @@ use crate::schema::ExactNumber;
 use crate::state::AppState;
 use crate::stored::find_series;
 
-/// What `GET /prices/history` takes.
+/// The parameters of `GET /prices/history`.
 #[derive(Debug, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(
@@ -28,7 +28,8 @@ use crate::stored::find_series;
     reason = "the contract's side of the parameters, which `Request::read` reads"
 )]
 pub(crate) struct HistoryParameters {
-    /// The symbol, as its provider spells it. What is not stored in this spelling is looked up in upper case.
+    /// The symbol, as its provider spells it. If it is not stored in this spelling, it is looked up
+    /// in upper case.
     #[param(
         min_length = 1,
         max_length = 32,
@@ -36,7 +37,8 @@ pub(crate) struct HistoryParameters {
         example = "AAPL"
     )]
     symbol: String,
-    /// Whose series; where it is absent, the default provider's or, if it has none, the one polled last.
+    /// The provider of the series. By default, the default provider or, if that has no such series,
+    /// the provider whose series was polled last.
     #[param(
         required = false,
         min_length = 1,
@@ -51,10 +53,10 @@ pub(crate) struct HistoryParameters {
     /// Latest market time, excluded: RFC 3339 with its zone.
     #[param(required = false, format = DateTime, example = "2024-03-20T11:00:00Z")]
     to: String,
-    /// Most points of one answer.
+    /// Most points in one answer.
     #[param(required = false, minimum = 1, maximum = 1_000, default = 100)]
     limit: usize,
-    /// `next_cursor` of the page before; it stays with that page's provider.
+    /// `next_cursor` of the previous page; the next page is of the same provider.
     #[param(required = false)]
     cursor: String,
 }
@@ -62,15 +64,15 @@ pub(crate) struct HistoryParameters {
 /// Points of one series, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct History {
-    /// What is priced.
+    /// The symbol that is priced.
     #[schema(value_type = String, example = "AAPL")]
     symbol: Symbol,
-    /// Whose series it is.
+    /// The provider of the series.
     #[schema(value_type = String, example = "replay")]
     provider: ProviderName,
     /// The points of this page.
     items: Vec<HistoryPoint>,
-    /// Where the next page begins; null at the end.
+    /// The `cursor` of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -81,16 +83,18 @@ pub(crate) struct HistoryPoint {
     /// Market time of the quote.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:00Z")]
     timestamp: Timestamp,
-    /// The price.
+    /// The price, in units of `currency`.
     #[schema(value_type = ExactNumber)]
     price: Price,
-    /// Unit of the price as the provider writes it, such as `USD`, and `GBp` for pence; null where it does not tell.
+    /// Unit of the price as the provider writes it, such as `USD`, or `GBp` for pence; null if the
+    /// provider does not name it.
     #[schema(value_type = Option<String>, required, example = "USD")]
     currency: Option<Currency>,
-    /// The mean of this point and the up to four before it that have its unit without a break.
+    /// The mean of this point and of up to four points before it that have the same unit without a
+    /// break.
     #[schema(value_type = ExactNumber)]
     moving_average: ExactDecimal,
-    /// Points that the average is of.
+    /// Number of points in the average.
     #[schema(minimum = 1, maximum = 5, example = 5)]
     points: u8,
     /// When the provider last gave this quote.
@@ -138,6 +142,7 @@ pub(crate) async fn history(
         range,
         limit,
     } = Request::read(&uri)?;
+
     let (series, points) = postgres(async {
         let series = find_series(&state, &symbol, provider.as_ref()).await?;
         let points =
@@ -145,10 +150,12 @@ pub(crate) async fn history(
         Ok::<_, Problem>((series, points))
     })
     .await?;
+
     let (points, next_cursor) = cursor::page(points, limit, |last| {
         cursor::encode(last.timestamp.timestamp_micros(), &series.provider)
     });
     let items = points.into_iter().map(HistoryPoint::from).collect();
+
     Ok(Json(History {
         symbol: series.symbol,
         provider: series.provider,
@@ -169,15 +176,18 @@ impl Request {
         let mut query = QueryParameters::read::<HistoryParameters>(uri);
         let symbol = query.required("symbol", str::parse::<Symbol>);
         let mut provider = query.optional("provider", str::parse::<ProviderName>);
+
         let mut range = Range {
             from: query.optional("from", time),
             to: query.optional("to", time),
         };
+        // Compared before the cursor moves `to`: only bounds that the client gave can be at fault.
         if let (Some(from), Some(to)) = (range.from, range.to)
             && from >= to
         {
             query.fault("to", "must be later than from");
         }
+
         let limit = query.limit();
         if let Some((before, of)) = query.optional("cursor", position) {
             if provider.as_ref().is_some_and(|provider| *provider != of) {
@@ -186,6 +196,7 @@ impl Request {
             range.to = Some(range.to.map_or(before, |to| to.min(before)));
             provider = Some(of);
         }
+
         Ok(Self {
             symbol: query.finish(symbol)?,
             provider,
@@ -195,7 +206,8 @@ impl Request {
     }
 }
 
-/// A page begins before the last point of the page before it, in the same series.
+/// Reads a cursor: a page starts before the last point of the previous page, in the series of the
+/// same provider.
 fn position(text: &str) -> Result<(Timestamp, ProviderName), &'static str> {
     cursor::decode(text, |before, provider| {
         Some((cursor::time(before)?, provider.parse().ok()?))

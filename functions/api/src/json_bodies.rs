@@ -1,5 +1,6 @@
-//! Bodies are JSON and say so. A page of another site may have a browser send any body without asking first, as long as
-//! it calls it plain text or a form; for `application/json` the browser asks, and is refused.
+//! Requires that bodies are declared as JSON. A page of another site may make a browser send any
+//! body without a preflight request if it declares plain text or a form. For `application/json` the
+//! browser sends a preflight request first, which is refused.
 
 use axum::body::HttpBody as _;
 use axum::extract::Request;
@@ -9,18 +10,21 @@ use axum::response::{IntoResponse, Response};
 
 use crate::problem::Problem;
 
-/// Refuses a body that does not call itself JSON.
+/// Refuses a body that is not declared as JSON.
 pub(crate) async fn require(request: Request, next: Next) -> Response {
     if !request.body().is_end_stream() && !is_json(request.headers()) {
         return Problem::not_json().into_response();
     }
+
     next.run(request).await
 }
 
-/// Whether there is one `Content-Type`, and it is JSON; parameters such as a charset do not matter.
+/// Whether there is exactly one `Content-Type`, and it is JSON. Parameters such as a charset are
+/// ignored.
 fn is_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let only = values.next().filter(|_| values.next().is_none());
+
     only.and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
@@ -49,6 +53,7 @@ mod tests {
         ] {
             assert!(accepts(&[json]), "{json}");
         }
+
         for other in [
             "",
             "text/plain",
@@ -65,6 +70,7 @@ mod tests {
         ] {
             assert!(!accepts(&[other]), "{other}");
         }
+
         assert!(!accepts(&[]));
         assert!(!accepts(&["application/json", "text/plain"]));
         assert!(!accepts(&["application/json", "application/json"]));

@@ -17,14 +17,14 @@ use crate::query::{QueryParameters, whole_number};
 use crate::quotes::{self, LatestQuote, Outcome};
 use crate::state::AppState;
 
-/// Most symbols of one request.
+/// Most symbols in one request.
 const MAX_SYMBOLS: usize = 100;
-/// Seconds within which a stored quote is fresh enough, where the request does not say.
+/// `max_age` in seconds if the request gives none.
 const DEFAULT_MAX_AGE: u32 = 5;
-/// Most seconds that a request may say.
+/// Greatest `max_age`, in seconds.
 const MAX_MAX_AGE: u32 = 86_400;
 
-/// What `GET /prices/latest` takes: either `symbol` or `symbols`.
+/// The parameters of `GET /prices/latest`: either `symbol` or `symbols` is required.
 #[derive(Debug, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(
@@ -32,8 +32,8 @@ const MAX_MAX_AGE: u32 = 86_400;
     reason = "the contract's side of the parameters, which `Request::read` reads"
 )]
 pub(crate) struct LatestParameters {
-    /// One symbol, as its provider spells it. What is not stored in this spelling is looked up, and asked for, in upper
-    /// case. The answer is its quote.
+    /// One symbol, as its provider spells it. If it is not stored in this spelling, it is looked up
+    /// in upper case, and requested from the provider in upper case. The answer is its quote.
     #[param(
         required = false,
         min_length = 1,
@@ -42,10 +42,10 @@ pub(crate) struct LatestParameters {
         example = "AAPL"
     )]
     symbol: String,
-    /// Up to 100 different symbols with commas between them. The answer is a list in their order.
+    /// Up to 100 different symbols, separated by commas. The answer is a list in the same order.
     #[param(required = false, example = "AAPL,MSFT")]
     symbols: String,
-    /// Who is asked; the default provider where it is absent.
+    /// The provider that is asked. By default, the default provider.
     #[param(
         required = false,
         min_length = 1,
@@ -54,41 +54,42 @@ pub(crate) struct LatestParameters {
         example = "replay"
     )]
     provider: String,
-    /// Seconds since a stored quote was polled within which it is fresh enough; with 0 the provider is always asked.
+    /// A stored quote that was polled within this many seconds is returned; with 0 the provider is
+    /// always asked.
     #[param(required = false, minimum = 0, maximum = 86_400, default = 5)]
     max_age: u32,
 }
 
-/// A quote, or a list where `symbols` was asked for.
+/// A quote, or a list if `symbols` was given.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum LatestAnswer {
-    /// To `symbol`.
+    /// The answer to `symbol`.
     One(LatestQuote),
-    /// To `symbols`.
+    /// The answer to `symbols`.
     Many(LatestQuotes),
 }
 
-/// Quotes in the order asked for.
+/// Quotes in the order of the requested symbols.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LatestQuotes {
     items: Vec<LatestItem>,
 }
 
-/// A quote, or why there is none.
+/// A quote, or the reason why there is none.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum LatestItem {
     /// The symbol has a quote.
     Quote(LatestQuote),
-    /// It has none.
+    /// The symbol has no quote.
     Trouble(LatestTrouble),
 }
 
 /// A symbol without a quote.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LatestTrouble {
-    /// What was asked for.
+    /// The requested symbol.
     #[schema(value_type = String, example = "NOPE")]
     symbol: Symbol,
     /// Why it has no quote.
@@ -97,8 +98,8 @@ pub(crate) struct LatestTrouble {
 
 /// The newest quote of a symbol
 ///
-/// A quote that was polled within `max_age` comes from the store. Else the provider is asked; its quote is answered
-/// once Kafka has acknowledged it, and becomes a point with its average.
+/// A quote that was polled within `max_age` comes from the store. Otherwise the provider is asked.
+/// Its quote is returned once Kafka has acknowledged it, and becomes a point with its average.
 #[utoipa::path(
     get,
     path = "/prices/latest",
@@ -112,6 +113,7 @@ pub(crate) async fn latest(
     uri: Uri,
 ) -> Result<Json<LatestAnswer>, Problem> {
     let request = Request::read(&state, &uri)?;
+
     let max_age = TimeDelta::seconds(i64::from(request.max_age));
     let outcomes = quotes::latest(
         &state,
@@ -121,6 +123,7 @@ pub(crate) async fn latest(
         Utc::now(),
     )
     .await?;
+
     match request.wanted {
         Wanted::One(_) => {
             let outcome = outcomes
@@ -172,6 +175,7 @@ impl Request {
             .unwrap_or(DEFAULT_MAX_AGE);
         let name = query.optional("provider", str::parse::<ProviderName>);
         let provider = state.provider(name.as_ref());
+
         match provider {
             Ok(provider) => Ok(Self {
                 wanted: query.finish(wanted)?,
@@ -190,6 +194,7 @@ impl Request {
     }
 }
 
+/// Reads `symbol` or `symbols`; exactly one of them must be given.
 fn wanted(query: &mut QueryParameters) -> Option<Wanted> {
     match (
         query.text("symbol"),
@@ -202,6 +207,7 @@ fn wanted(query: &mut QueryParameters) -> Option<Wanted> {
         (None, Some(list)) => {
             let texts: Vec<_> = list.split(',').map(Some).collect();
             let as_given = |symbol| symbol;
+
             let symbols = names::distinct_symbols(
                 &texts,
                 as_given,

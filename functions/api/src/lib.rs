@@ -1,8 +1,9 @@
 //! The HTTP API as a Lambda function: an axum router on `lambda_http`.
 //!
-//! `main` only wires; tests call the [`router()`] in process. `GET /prices/latest` asks providers and publishes to the
-//! log ([`AppState::log`]); everything else reads Postgres, or writes polling jobs and their schedules. It never
-//! writes price points: only the averager does.
+//! `main` only wires the parts; tests call the [`router()`] in process. `GET /prices/latest` asks
+//! providers and publishes to the log ([`AppState::log`]). All other endpoints read Postgres, or
+//! write polling jobs and their schedules. The api never writes price points: only the averager
+//! does.
 
 mod average;
 mod contract;

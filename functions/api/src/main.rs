@@ -10,14 +10,15 @@ use shared::provider::Providers;
 use shared::schedules::Schedules;
 use shared::{repository, telemetry};
 
-/// A Lambda instance answers one request at a time, and only `symbols=` lists use several connections; few of them, since
-/// Postgres has to serve many instances at once.
+/// Most connections to Postgres. A Lambda instance answers one request at a time, and only lists of
+/// `symbols` use several connections. They are few because Postgres serves many instances at once.
 const MAX_CONNECTIONS: u32 = 2;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let config = config::or_exit(config::Api::from_environment());
+
     let state = AppState {
         db: repository::connect(&config.database.url, MAX_CONNECTIONS)?,
         providers: Providers::new(&config.providers),
@@ -34,5 +35,6 @@ async fn main() -> Result<(), lambda_http::Error> {
         asking_time: api::ASKING_TIME,
         observed: Observed::default(),
     };
+
     lambda_http::run(api::router(state)).await
 }

@@ -1,4 +1,4 @@
-//! Lists of symbols as requests give them.
+//! Reads the lists of symbols in requests.
 
 use std::collections::HashSet;
 
@@ -6,8 +6,9 @@ use shared::market::{NameError, Symbol};
 
 use crate::problem::Fault;
 
-/// Reads 1 to `most` symbols that are different once `spell` has changed their spelling, noting each fault with its place
-/// in the list; `None` stands for something that is no text.
+/// Reads 1 to `most` symbols, which must be different after `spell` has changed their spelling.
+/// Adds each fault with its index in the list to `faults`. `None` in `texts` is an item that is not
+/// a string.
 pub(crate) fn distinct_symbols(
     texts: &[Option<&str>],
     spell: impl Fn(Symbol) -> Symbol,
@@ -23,6 +24,7 @@ pub(crate) fn distinct_symbols(
         });
         return Vec::new();
     }
+
     let mut seen = HashSet::new();
     let mut symbols = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
@@ -35,11 +37,13 @@ pub(crate) fn distinct_symbols(
             }
             Some(Ok(symbol)) => format!("repeats {symbol}"),
         };
+
         faults.push(Fault {
             location: format!("{location}[{index}]"),
             message,
         });
     }
+
     symbols
 }
 
@@ -51,6 +55,7 @@ mod tests {
         let mut faults = Vec::new();
         let upper_cased = |symbol: Symbol| symbol.to_upper_case();
         let symbols = distinct_symbols(texts, upper_cased, "body.symbols", 3, &mut faults);
+
         let symbols = symbols.iter().map(ToString::to_string).collect();
         (
             symbols,
@@ -61,6 +66,7 @@ mod tests {
     #[test]
     fn symbols_keep_their_order_and_are_spelt_as_wanted() {
         assert_eq!(read(&[Some("msft"), Some("AAPL")]).0, ["MSFT", "AAPL"]);
+
         let as_given = distinct_symbols(
             &[Some("TpC"), Some("TPC")],
             |symbol| symbol,

@@ -1,4 +1,4 @@
-//! What one instance remembers between requests. Nothing depends on it being kept.
+//! What one instance remembers between requests. It only saves calls; losing it is harmless.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,10 +11,11 @@ use tokio::time::Instant;
 
 use crate::health::Check;
 
-/// How long after a failed publish no provider is asked, since its quote could not be published either.
+/// How long after a failed publish no provider is asked, because its quotes could not be published
+/// either.
 const LOG_PAUSE: Duration = Duration::from_secs(5);
 
-/// The outcomes that requests share.
+/// Outcomes of earlier requests that later ones use.
 #[derive(Debug, Default)]
 pub struct Observed {
     last_failed_publish: Mutex<Option<Instant>>,
@@ -23,7 +24,7 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Notes whether the log took what was published.
+    /// Records whether a publish failed. One that succeeded ends the pause.
     pub(crate) fn published(&self, failed: bool, now: Instant) {
         *self
             .last_failed_publish
@@ -31,12 +32,13 @@ impl Observed {
             .unwrap_or_else(PoisonError::into_inner) = failed.then_some(now);
     }
 
-    /// Whether the log failed so lately that publishing is not tried again yet.
+    /// Whether the last publish failed, less than [`LOG_PAUSE`] ago.
     pub(crate) fn log_is_away(&self, now: Instant) -> bool {
         let last = *self
             .last_failed_publish
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+
         last.is_some_and(|last| now.duration_since(last) < LOG_PAUSE)
     }
 }
@@ -61,7 +63,7 @@ impl<K: Eq + Hash, V: Clone> Latest<K, V> {
             .map(|(_, outcome)| outcome.clone())
     }
 
-    /// Remembers `outcome` as of now.
+    /// Records `outcome` as observed now.
     pub(crate) fn remember(&self, key: K, outcome: V) {
         self.0
             .lock()
@@ -79,9 +81,11 @@ mod tests {
         let observed = Observed::default();
         let start = Instant::now();
         assert!(!observed.log_is_away(start));
+
         observed.published(true, start);
         assert!(observed.log_is_away(start + Duration::from_millis(4_999)));
         assert!(!observed.log_is_away(start + Duration::from_secs(5)));
+
         observed.published(true, start);
         observed.published(false, start);
         assert!(!observed.log_is_away(start));

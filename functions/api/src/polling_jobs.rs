@@ -1,4 +1,4 @@
-//! Polling jobs over HTTP: create, list, look at, delete.
+//! Polling jobs over HTTP: create, list, get, delete.
 
 use std::sync::Arc;
 
@@ -33,11 +33,11 @@ use request::PollRequest;
 
 /// Poll symbols at an interval
 ///
-/// The first tick is at the next whole second. Symbols are not checked with the provider: what it does not know shows
-/// in the job's `last_run`.
+/// The first tick is at the next whole second. Symbols are not checked with the provider: if it
+/// does not know one, the job's `last_run` shows it.
 ///
-/// A 503 means that no job was made. To be able to send a request again after a 504 or no answer at all, give it an
-/// `Idempotency-Key`.
+/// A 503 means that no job was created. To be able to repeat a request after a 504, or after no
+/// answer at all, give it an `Idempotency-Key`.
 #[utoipa::path(
     post,
     path = "/prices/poll",
@@ -67,7 +67,9 @@ pub(crate) async fn create(
     let deadline = Deadline::of_request();
     let key = idempotency_key::read(&headers)?;
     let job = request::read(&state, &body?)?.into_job(Uuid::new_v4(), Utc::now());
+
     let job_id = creation::create(&state, &job, key, deadline).await?;
+
     let location = format!("/prices/poll/{job_id}");
     let accepted = AcceptedJob::of(job_id, job);
     Ok((
@@ -110,10 +112,12 @@ pub(crate) async fn list(
     let limit = query.limit();
     let after = query.optional("cursor", position);
     query.finish(Some(()))?;
+
     let jobs = postgres(polling_jobs::list(&state.db, after, cursor::rows(limit))).await?;
     let (jobs, next_cursor) = cursor::page(jobs, limit, |last| {
         cursor::encode(last.created_at.timestamp_micros(), last.job_id)
     });
+
     let now = Utc::now();
     let items = jobs
         .into_iter()
@@ -128,7 +132,7 @@ fn position(text: &str) -> Result<(Timestamp, Uuid), &'static str> {
     })
 }
 
-/// One polling job and how it goes
+/// One polling job and its current state
 #[utoipa::path(
     get,
     path = "/prices/poll/{job_id}",
@@ -142,6 +146,7 @@ pub(crate) async fn get(
     Path(job_id): Path<String>,
 ) -> Result<Json<JobAnswer>, Problem> {
     let job_id = job_id_of(&job_id)?;
+
     let job = postgres(polling_jobs::get(&state.db, job_id)).await?;
     let job = job.ok_or_else(|| Problem::no_job(job_id))?;
     Ok(Json(JobAnswer::of(job, Utc::now())))
@@ -149,7 +154,7 @@ pub(crate) async fn get(
 
 /// Stop a polling job and delete it
 ///
-/// Its prices stay. The record of its runs is not shown any more, and goes soon after.
+/// Its prices are kept. Its runs are no longer shown, and are removed soon after.
 #[utoipa::path(
     delete,
     path = "/prices/poll/{job_id}",
@@ -167,14 +172,19 @@ pub(crate) async fn delete(
 ) -> Result<StatusCode, Problem> {
     let job_id = job_id_of(&job_id)?;
     let deadline = Deadline::of_request();
+
     let job = deadline
         .postgres(polling_jobs::get(&state.db, job_id))
         .await?;
     job.ok_or_else(|| Problem::no_job(job_id))?;
+
+    // The schedule before the row: if this fails, the job still exists, and the client can repeat
+    // the request.
     let deleted = deadline
         .schedules("delete the schedule", state.schedules.delete(job_id))
         .await;
     deleted.map_err(|error| schedules_away(job_id, &error))?;
+
     deadline
         .postgres(polling_jobs::delete(&state.db, job_id))
         .await?;

@@ -1,6 +1,6 @@
-//! Problem details (RFC 9457): every error answer, and the only place that knows their status codes.
+//! Problem details (RFC 9457): all error answers, and the only place that knows their status codes.
 //!
-//! Clients of the original service read `detail`; others can tell the kinds apart by `type`.
+//! Clients of the original service read `detail`; others can distinguish the kinds by `type`.
 
 use std::time::Duration;
 
@@ -20,34 +20,35 @@ pub(crate) use answers::{
 
 /// Most bytes of a request's body.
 pub(crate) const MAX_BODY_BYTES: usize = 1_000_000;
-/// Faults named in one answer; those beyond are left out, so that a hostile body does not grow an answer without end.
+/// Most faults named in one answer. Further ones are omitted, so that a hostile body cannot make an
+/// answer arbitrarily large.
 const MAX_FAULTS: usize = 100;
-/// Characters of an unknown path that its answer repeats.
+/// Most characters of an unknown path that its answer repeats.
 const MAX_SHOWN_PATH: usize = 200;
-/// When to try again after a part of ours was away.
+/// `Retry-After` of an answer about a part of ours that is unavailable.
 const AWAY_RETRY: Duration = Duration::from_secs(5);
 
-/// What went wrong, told to the client (RFC 9457, `application/problem+json`).
+/// An error as the client sees it (RFC 9457, `application/problem+json`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Problem {
-    /// Tells kinds of problems apart; a reference relative to this API.
+    /// Identifies the kind of problem; a reference relative to this API.
     #[serde(rename = "type")]
     #[schema(example = "/docs#unknown-symbol")]
     kind: &'static str,
-    /// The kind in words.
+    /// The kind of problem in words.
     #[schema(example = "Unknown symbol")]
     title: &'static str,
     /// The HTTP status of the answer; within a list, that of the item.
     #[schema(example = 404)]
     status: u16,
-    /// This case in words.
+    /// This occurrence of the problem in words.
     #[schema(example = "yahoo does not know the symbol NOPE")]
     detail: String,
-    /// Each fault of the request with its place.
+    /// Each fault of the request with its location.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<Fault>,
-    /// Seconds after which to try again, as the `Retry-After` header says too.
+    /// Seconds after which to try again, as in the `Retry-After` header.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     retry_after: Option<u64>,
@@ -56,10 +57,10 @@ pub(crate) struct Problem {
 /// One fault of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Fault {
-    /// Where it is: `query.symbol`, `path.job_id`, `body`, `body.symbols[3]`.
+    /// Where the fault is, such as `query.symbol`, `path.job_id`, `body` or `body.symbols[3]`.
     #[schema(example = "query.symbol")]
     pub(crate) location: String,
-    /// What is wrong there.
+    /// What is wrong at this location.
     #[schema(example = "is required")]
     pub(crate) message: String,
 }
@@ -81,7 +82,7 @@ impl Problem {
         }
     }
 
-    /// A kind of its own adds nothing to the status.
+    /// A problem that its status describes completely, so that it needs no kind of its own.
     fn plain(status: StatusCode, detail: impl Into<String>) -> Self {
         Self::new(
             status,
@@ -91,6 +92,7 @@ impl Problem {
         )
     }
 
+    /// Asks the client to wait before it tries again: in whole seconds, rounded up, at least one.
     fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(
             wait.as_secs()
@@ -100,13 +102,14 @@ impl Problem {
         self
     }
 
-    /// The request itself is at fault, in all these places.
+    /// The request itself is at fault, at all these locations.
     pub(crate) fn invalid(mut faults: Vec<Fault>) -> Self {
         faults.truncate(MAX_FAULTS);
         let detail = faults
             .iter()
             .map(|fault| format!("{} {}", fault.location, fault.message))
             .collect::<Vec<_>>();
+
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         let problem = Self::new(
             status,
@@ -114,6 +117,7 @@ impl Problem {
             "Invalid request",
             detail.join("; "),
         );
+
         Self {
             errors: faults,
             ..problem
@@ -137,6 +141,7 @@ impl Problem {
             "Unknown provider",
             detail,
         );
+
         Self {
             errors: vec![fault],
             ..problem
@@ -239,7 +244,7 @@ impl Problem {
         )
     }
 
-    /// A symbol of a list that could not be asked for in the request's time.
+    /// A symbol that the provider did not answer for in the request's time.
     pub(crate) fn out_of_time(provider: &shared::market::ProviderName, time: Duration) -> Self {
         let detail = format!(
             "{provider} did not answer in time: a request has {} s for all of its symbols; ask for fewer, or \
@@ -280,7 +285,7 @@ impl Problem {
     }
 }
 
-/// The status of the health answer, which is no problem but an answer either way.
+/// The status of the health answer, whose body is the same kind of answer either way.
 pub(crate) fn health_status(working: bool) -> StatusCode {
     if working {
         StatusCode::OK
@@ -294,6 +299,7 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
+
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -302,6 +308,7 @@ impl IntoResponse for Problem {
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
+
         response
     }
 }

@@ -1,7 +1,8 @@
-//! Query parameters, read by hand so that every fault is found and named, not only the first.
+//! Query parameters. They are read one by one, so that the answer names every fault, not only the
+//! first.
 //!
-//! Strict on purpose: a parameter that the contract does not list, or that is given twice, is a fault, since a
-//! misspelt one would otherwise quietly mean its default.
+//! A parameter that the contract does not list, or that is given twice, is a fault. Otherwise a
+//! misspelt name would silently mean the default.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -14,12 +15,12 @@ use utoipa::IntoParams;
 
 use crate::problem::{Fault, Problem};
 
-/// Items of a page where the request does not say.
+/// Most items of a page if the request gives no `limit`.
 pub(crate) const DEFAULT_LIMIT: usize = 100;
-/// Most items of a page.
+/// Greatest `limit`.
 pub(crate) const MAX_LIMIT: usize = 1_000;
 
-/// What every paged list takes.
+/// The parameters of every paged list.
 #[derive(Debug, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(
@@ -27,10 +28,10 @@ pub(crate) const MAX_LIMIT: usize = 1_000;
     reason = "the contract's side of the parameters, which the handlers read"
 )]
 pub(crate) struct PageParameters {
-    /// Most items of one answer.
+    /// Most items in one answer.
     #[param(required = false, minimum = 1, maximum = 1_000, default = 100)]
     limit: usize,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     #[param(required = false)]
     cursor: String,
 }
@@ -53,6 +54,7 @@ impl QueryParameters {
             values: BTreeMap::new(),
             faults: Vec::new(),
         };
+
         let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
             query.faults.push(Fault {
                 location: "query".to_owned(),
@@ -60,6 +62,7 @@ impl QueryParameters {
             });
             return query;
         };
+
         for (name, value) in pairs {
             if !known.contains(&name) {
                 query.fault(
@@ -71,10 +74,11 @@ impl QueryParameters {
                 query.values.insert(name, first);
             }
         }
+
         query
     }
 
-    /// Notes a fault of the parameter `name`.
+    /// Records a fault of the parameter `name`.
     pub(crate) fn fault(&mut self, name: &str, message: impl Display) {
         self.faults.push(Fault {
             location: format!("query.{name}"),
@@ -82,12 +86,13 @@ impl QueryParameters {
         });
     }
 
-    /// The parameter's text, if it is there.
+    /// The parameter's text, if it was given.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }
 
-    /// The parameter read by `parse`; `None` when it is absent or at fault.
+    /// Reads a parameter with `parse`. Returns `None` if it is absent, or after recording its
+    /// fault.
     pub(crate) fn optional<T, E: Display>(
         &mut self,
         name: &str,
@@ -102,7 +107,7 @@ impl QueryParameters {
         }
     }
 
-    /// As [`Self::optional`], and its absence is a fault.
+    /// Like [`Self::optional`], but its absence is a fault.
     pub(crate) fn required<T, E: Display>(
         &mut self,
         name: &str,
@@ -111,6 +116,7 @@ impl QueryParameters {
         if self.text(name).is_none() {
             self.fault(name, "is required");
         }
+
         self.optional(name, parse)
     }
 
@@ -120,7 +126,7 @@ impl QueryParameters {
             .unwrap_or(DEFAULT_LIMIT)
     }
 
-    /// Ends the reading: `required`, unless there were faults.
+    /// Returns `required`, or the problem that lists all recorded faults.
     pub(crate) fn finish<T>(self, required: Option<T>) -> Result<T, Problem> {
         match required {
             Some(value) if self.faults.is_empty() => Ok(value),
@@ -129,19 +135,20 @@ impl QueryParameters {
     }
 }
 
-/// A whole number within bounds, written in plain digits.
+/// Reads a whole number within bounds, written in plain digits.
 pub(crate) fn whole_number<T>(text: &str, least: T, most: T) -> Result<T, String>
 where
     T: std::str::FromStr + PartialOrd + Display + Copy,
 {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+
     match text.parse::<T>() {
         Ok(number) if digits && number >= least && number <= most => Ok(number),
         _ => Err(format!("must be a whole number from {least} to {most}")),
     }
 }
 
-/// An RFC 3339 time with its zone.
+/// Reads an RFC 3339 time with its zone, in the precision of Postgres.
 pub(crate) fn time(text: &str) -> Result<Timestamp, &'static str> {
     let time = DateTime::parse_from_rfc3339(text).map_err(
         |_| "must be an RFC 3339 time with its zone, such as 2024-03-20T10:30:00Z (write + as %2B)",
@@ -165,6 +172,7 @@ mod tests {
         let mut parameters = QueryParameters::read::<Known>(&uri);
         parameters.limit();
         parameters.optional("from", time);
+
         parameters
             .faults
             .into_iter()

@@ -1,4 +1,5 @@
-//! Walk 1: a price is read from Postgres where it is fresh enough, else asked for, published and then answered.
+//! Reads quotes: a stored one if it is fresh enough; otherwise one from the provider, which is
+//! published before it is returned. Walk 1 in the architecture describes it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,31 +23,32 @@ use crate::problem::Problem;
 use crate::schema::ExactNumber;
 use crate::state::AppState;
 
-/// Requests to a provider that one request of ours may have open at a time.
+/// Most requests to a provider that one request of a client has open at a time.
 const CONCURRENT_BATCHES: usize = 4;
-/// Longest wait for a provider; its own limit is shorter.
+/// Longest wait for a provider's answer; the provider's own limit is shorter.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(11);
 /// Longest wait until a raw response is stored.
 const STORE_TIMEOUT: Duration = Duration::from_secs(4);
-/// Longest wait for acknowledgements; the log's own limit is shorter.
+/// Longest wait for Kafka's acknowledgements; the log's own limit is shorter.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A quote: a provider's price of a symbol at a time of the market.
+/// A quote: a provider's price of a symbol at a market time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct LatestQuote {
-    /// What is priced.
+    /// The symbol that is priced.
     #[schema(value_type = String, example = "AAPL")]
     pub(crate) symbol: Symbol,
-    /// The price.
+    /// The price, in units of `currency`.
     #[schema(value_type = ExactNumber)]
     price: Price,
-    /// Unit of the price as the provider writes it, such as `USD`, and `GBp` for pence; null where it does not tell.
+    /// Unit of the price as the provider writes it, such as `USD`, or `GBp` for pence; null if the
+    /// provider does not name it.
     #[schema(value_type = Option<String>, required, example = "USD")]
     currency: Option<Currency>,
     /// Market time of the quote.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:00Z")]
     timestamp: Timestamp,
-    /// Who quoted it.
+    /// The provider of the quote.
     #[schema(value_type = String, example = "yahoo")]
     provider: ProviderName,
     /// When the provider answered.
@@ -101,9 +103,12 @@ impl From<PriceEvent> for LatestQuote {
 /// The outcome for one symbol.
 pub(crate) type Outcome = Result<LatestQuote, Problem>;
 
-/// The latest quote of each symbol, in their order. Those polled within `max_age` come from Postgres, in the spelling given
-/// or else in upper case; the others are asked for in batches, in upper case, published, and answered once Kafka has
-/// acknowledged them. All of it ends within the state's asking time: what was not had by then is a problem of its symbol.
+/// Returns the latest quote of each symbol, in the order of `symbols`.
+///
+/// A quote that was polled within `max_age` comes from Postgres, under the given spelling or, if
+/// there is none, in upper case. The others are requested from the provider in batches, in upper
+/// case. They are published, and returned once Kafka has acknowledged them. All of it ends within
+/// [`AppState::asking_time`]; a symbol without a quote by then gets a problem.
 pub(crate) async fn latest(
     state: &AppState,
     provider: &Arc<dyn Provider>,
@@ -112,6 +117,7 @@ pub(crate) async fn latest(
     now: Timestamp,
 ) -> Result<Vec<Outcome>, Problem> {
     let deadline = Deadline::after(state.asking_time);
+
     let spellings: Vec<Symbol> = symbols
         .iter()
         .cloned()
@@ -125,6 +131,7 @@ pub(crate) async fn latest(
         .filter(|series| is_fresh(series.polled_at, max_age, now))
         .map(|series| (series.symbol.clone(), Ok(series.into())))
         .collect();
+
     let stale: Vec<Symbol> = stale(symbols, &outcomes);
     let batches: Vec<Vec<Symbol>> = stale
         .chunks(provider.max_symbols().max(1))
@@ -136,11 +143,14 @@ pub(crate) async fn latest(
         now,
         deadline,
     };
-    // In the order of their answers, so that a slow batch does not keep those after the next few from being asked for.
+
+    // Unordered, so that a slow batch does not delay the start of later ones. The order of
+    // `symbols` is restored below.
     let asked = stream::iter(batches)
         .map(|batch| asking.ask(batch))
         .buffer_unordered(CONCURRENT_BATCHES);
     outcomes.extend(asked.collect::<Vec<_>>().await.into_iter().flatten());
+
     let absent = || {
         Err(ProviderError::Malformed {
             provider: provider.name().clone(),
@@ -153,13 +163,15 @@ pub(crate) async fn latest(
             .get(symbol)
             .or_else(|| outcomes.get(&symbol.to_upper_case()))
     };
+
     Ok(symbols
         .iter()
         .map(|symbol| outcome(symbol).cloned().unwrap_or_else(absent))
         .collect())
 }
 
-/// The symbols to ask for: those with a fresh quote in neither spelling, upper-cased, each once.
+/// The symbols to request: those without a fresh quote in either spelling, in upper case, each
+/// once.
 fn stale(symbols: &[Symbol], fresh: &HashMap<Symbol, Outcome>) -> Vec<Symbol> {
     let mut seen = HashSet::new();
     symbols
@@ -170,24 +182,24 @@ fn stale(symbols: &[Symbol], fresh: &HashMap<Symbol, Outcome>) -> Vec<Symbol> {
         .collect()
 }
 
-/// Whether what was polled then is fresh enough. What comes from a clock far ahead of ours is not: it would be fresh until
-/// its time has come.
+/// Whether a quote polled at `polled_at` is fresh enough. One whose time is further in the future
+/// than clocks differ is not: it would stay fresh until `max_age` after that time.
 fn is_fresh(polled_at: Timestamp, max_age: TimeDelta, now: Timestamp) -> bool {
     let age = now - polled_at;
     max_age > TimeDelta::zero() && age <= max_age && age >= -CLOCK_TOLERANCE
 }
 
-/// What the batches of one request have in common.
+/// The context that all batches of one request share.
 struct Asking<'a> {
     state: &'a AppState,
     provider: &'a Arc<dyn Provider>,
     now: Timestamp,
-    /// When the request's time is up, with storing and publishing.
+    /// The end of the request's time, storing and publishing included.
     deadline: Deadline,
 }
 
 impl Asking<'_> {
-    /// Asks for one batch; a problem of the whole batch is one of each of its symbols.
+    /// Requests one batch. A problem of the whole batch becomes a problem of each of its symbols.
     async fn ask(&self, batch: Vec<Symbol>) -> Vec<(Symbol, Outcome)> {
         let outcomes = self.fetch_and_publish(&batch).await;
 
@@ -199,12 +211,15 @@ impl Asking<'_> {
         })
     }
 
+    /// Fetches a batch, stores the raw response, and publishes the quotes.
     async fn fetch_and_publish(&self, batch: &[Symbol]) -> Result<Vec<(Symbol, Outcome)>, Problem> {
+        // Checked before the provider is asked: its quotes could not be published.
         if self.state.observed.log_is_away(Instant::now()) {
             return Err(Problem::kafka_away());
         }
 
         let answer = self.fetch(batch).await?;
+
         let raw_response_id = Uuid::now_v7();
         let mut outcomes = Vec::with_capacity(batch.len());
         let mut events = Vec::with_capacity(batch.len());
@@ -224,7 +239,7 @@ impl Asking<'_> {
             }
         }
 
-        // The raw response first: an event tells where it stands.
+        // Stored before the events are published: each event refers to the stored response.
         if !events.is_empty() {
             self.store(batch, &answer, raw_response_id).await?;
             outcomes.extend(self.publish(events).await);
@@ -232,7 +247,7 @@ impl Asking<'_> {
         Ok(outcomes)
     }
 
-    /// Asks the provider, as long as there is time to store and publish what it answers.
+    /// Asks the provider, and waits only as long as its answer can still be stored and published.
     async fn fetch(&self, batch: &[Symbol]) -> Result<Answer, Problem> {
         let (provider, time) = (self.provider, self.state.asking_time);
         let last_answer = self.deadline.leaving(STORE_TIMEOUT + PUBLISH_TIMEOUT);
@@ -247,6 +262,7 @@ impl Asking<'_> {
         })?)
     }
 
+    /// Stores the raw response.
     async fn store(
         &self,
         symbols: &[Symbol],
@@ -269,7 +285,8 @@ impl Asking<'_> {
         self.deadline.within(STORE_TIMEOUT).postgres(storing).await
     }
 
-    /// Appends the events to the log; only what it acknowledged is answered.
+    /// Appends the events to the log, and remembers whether it failed. Only acknowledged quotes are
+    /// returned; the others become problems.
     async fn publish(&self, events: Vec<PriceEvent>) -> Vec<(Symbol, Outcome)> {
         let appending = self.state.log.append(&events);
         let results = self

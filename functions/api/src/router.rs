@@ -1,5 +1,5 @@
-//! Paths to handlers, and what holds for all of them: who may ask, a limit on bodies, and problems where nothing else
-//! answers.
+//! Maps paths to handlers, and applies to all of them: the check for foreign pages, the limit on
+//! bodies, and problems for requests that no handler answers.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -20,9 +20,12 @@ use crate::{
     symbols,
 };
 
-/// The whole API over `state`.
+/// The whole API with `state`.
 pub fn router(state: AppState) -> Router {
     let state = Arc::new(state);
+
+    // A layer covers only the routes and fallbacks before it, and the one added last runs first: a
+    // panic anywhere is caught, and a foreign page is refused before its body is looked at.
     routes()
         .route_layer(middleware::from_fn(json_bodies::require))
         .with_state(Arc::clone(&state))
@@ -34,8 +37,9 @@ pub fn router(state: AppState) -> Router {
         .layer(CatchPanicLayer::custom(internal))
 }
 
-/// The paths that [`contract::Contract`] describes; a test fails where one has what the other lacks. They are two lists because
-/// the descriptions would take a good part of each start, and are seldom asked for.
+/// The paths that [`contract::Contract`] describes; a test fails if the two differ. They are two
+/// lists because generating the descriptions would take a good part of each start, and they are
+/// seldom requested.
 fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/prices/latest", get(latest::latest))
@@ -56,12 +60,13 @@ fn routes() -> Router<Arc<AppState>> {
         .route("/docs/{file}", get(docs::part))
 }
 
-/// Refuses a body that is known to be too large, whether or not the handler reads it.
+/// Refuses a body whose declared size is too large, even if the handler does not read it.
 async fn limit_body(request: Request, next: Next) -> Response {
     let least = usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX);
     if least > MAX_BODY_BYTES {
         return Problem::body_too_large(MAX_BODY_BYTES).into_response();
     }
+
     next.run(request).await
 }
 
@@ -74,6 +79,7 @@ fn internal(panic: Box<dyn Any + Send>) -> Response {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+
     tracing::error!(panic = message, "a handler panicked");
     Problem::internal().into_response()
 }

@@ -1,11 +1,12 @@
-//! Types of the contract that stand for our own types in the handlers' schemas.
+//! Schemas of the contract for types that have none of their own.
 
 use serde_json::json;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Prices and averages in the contract: a JSON number without the format that would make clients read a float.
+/// Prices and averages in the contract: a JSON number without a format, because `double` would make
+/// clients read a float.
 #[derive(Debug)]
 pub(crate) struct ExactNumber;
 
@@ -22,7 +23,7 @@ impl PartialSchema for ExactNumber {
 
 impl ToSchema for ExactNumber {}
 
-/// A symbol in the contract, as bodies give it.
+/// A symbol in a request's body, in the contract.
 #[derive(Debug)]
 pub(crate) struct SymbolText;
 

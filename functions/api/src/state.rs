@@ -1,4 +1,4 @@
-//! What the handlers share.
+//! The state that all handlers share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,38 +12,42 @@ use sqlx::PgPool;
 
 use crate::observed::Observed;
 
-/// The parts that the api combines, built once before the first request.
+/// The api's dependencies and settings, built once before the first request.
 #[derive(Debug)]
 pub struct AppState {
-    /// Postgres, connected to at the first statement.
+    /// Postgres. The first statement opens the first connection.
     pub db: PgPool,
-    /// Where quotes come from.
+    /// The sources of quotes.
     pub providers: Providers,
-    /// Where price events go.
+    /// The log to which price events are published.
     pub log: Arc<dyn PriceLog>,
-    /// How far the averager is behind on it.
+    /// Reads how far the averager is behind on the log.
     pub backlog: Arc<dyn Backlog>,
-    /// Where polling jobs get their schedules.
+    /// The schedules of polling jobs.
     pub schedules: Schedules,
     /// Seconds between ticks of a job that names no interval.
     pub polling_interval: u32,
-    /// Most jobs whose interval is not a multiple of a minute.
+    /// Most polling jobs whose interval is not a multiple of a minute.
     pub max_relay_jobs: u32,
-    /// Origins besides its own whose pages may send requests, as browsers write them.
+    /// Origins whose pages may send requests, besides the api's own, as browsers write them.
     pub allowed_origins: Vec<String>,
-    /// Longest that a request which asks providers takes.
+    /// Longest that a request which asks providers may take.
     pub asking_time: Duration,
-    /// What this instance has seen.
+    /// Outcomes of this instance's earlier requests.
     pub observed: Observed,
 }
 
 impl AppState {
-    /// The provider named, else the default one. An unknown name gives the message for the client.
+    /// Returns the provider called `name`, or the default one if there is no name.
+    ///
+    /// # Errors
+    /// The message for the client, if the name is unknown.
     pub(crate) fn provider(
         &self,
         name: Option<&ProviderName>,
     ) -> Result<Arc<dyn Provider>, String> {
         let name = name.unwrap_or_else(|| self.providers.default_name());
+
         self.providers.get(name).ok_or_else(|| {
             let known = self
                 .providers

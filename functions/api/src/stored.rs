@@ -1,4 +1,4 @@
-//! Choosing the stored series that a request means.
+//! Chooses the stored series that a request refers to.
 
 use shared::market::{ProviderName, Symbol};
 use shared::repository::series::{self, Series};
@@ -6,11 +6,11 @@ use shared::repository::series::{self, Series};
 use crate::problem::{Fault, Problem};
 use crate::state::AppState;
 
-/// The series of `symbol` at `provider`, or, where the request names none, at the default provider, or else the one
-/// polled last.
+/// Finds the series of `symbol` from `provider`. If the request names no provider, it finds that of
+/// the default provider or, if there is none, the one polled last.
 ///
-/// Foreign producers may publish under any provider, so a name that we cannot ask is unknown only when nothing is
-/// stored under it either.
+/// Foreign producers may publish under any provider's name. So a name that we have no provider for
+/// is unknown only if nothing is stored under it either.
 pub(crate) async fn find_series(
     state: &AppState,
     symbol: &Symbol,
@@ -20,11 +20,13 @@ pub(crate) async fn find_series(
     if let Some(series) = found {
         return Ok(series);
     }
+
     let Some(provider) = provider else {
         return Err(Problem::no_series(format!(
             "no price of {symbol} is stored"
         )));
     };
+
     if let Err(message) = state.provider(Some(provider))
         && !series::has_provider(&state.db, provider).await?
     {
@@ -33,6 +35,7 @@ pub(crate) async fn find_series(
             message,
         }));
     }
+
     Err(Problem::no_series(format!(
         "no price of {symbol} from {provider} is stored"
     )))

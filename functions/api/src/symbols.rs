@@ -19,12 +19,12 @@ use crate::query::{PageParameters, QueryParameters};
 use crate::schema::ExactNumber;
 use crate::state::AppState;
 
-/// Stored series by symbol and provider.
+/// Stored series, ordered by symbol and provider.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SymbolList {
     /// The series of this page.
     items: Vec<SymbolItem>,
-    /// Where the next page begins; null at the end.
+    /// The `cursor` of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -32,25 +32,27 @@ pub(crate) struct SymbolList {
 /// A series with its newest point.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SymbolItem {
-    /// What is priced.
+    /// The symbol that is priced.
     #[schema(value_type = String, example = "AAPL")]
     symbol: Symbol,
-    /// Whose series it is.
+    /// The provider of the series.
     #[schema(value_type = String, example = "replay")]
     provider: ProviderName,
     /// Market time of the newest point.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:00Z")]
     timestamp: Timestamp,
-    /// Its price.
+    /// The price of the newest point, in units of `currency`.
     #[schema(value_type = ExactNumber)]
     price: Price,
-    /// Unit of the price as the provider writes it, such as `USD`, and `GBp` for pence; null where it does not tell.
+    /// Unit of the price as the provider writes it, such as `USD`, or `GBp` for pence; null if the
+    /// provider does not name it.
     #[schema(value_type = Option<String>, required, example = "USD")]
     currency: Option<Currency>,
-    /// The mean of this point and the up to four before it that have its unit without a break.
+    /// The mean of this point and of up to four points before it that have the same unit without a
+    /// break.
     #[schema(value_type = ExactNumber)]
     moving_average: ExactDecimal,
-    /// Points that the average is of.
+    /// Number of points in the average.
     #[schema(minimum = 1, maximum = 5, example = 5)]
     points: u8,
 }
@@ -96,10 +98,12 @@ pub(crate) async fn symbols(
     let limit = query.limit();
     let after = query.optional("cursor", position);
     query.finish(Some(()))?;
+
     let found = postgres(series::list(&state.db, after.as_ref(), cursor::rows(limit))).await?;
     let (found, next_cursor) = cursor::page(found, limit, |last| {
         cursor::encode(&last.symbol, &last.provider)
     });
+
     Ok(Json(SymbolList {
         items: found.into_iter().map(SymbolItem::from).collect(),
         next_cursor,

@@ -1,4 +1,4 @@
-//! Whether what is published is averaged, and how soon.
+//! Whether published events are averaged, and how far the averager is behind.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use utoipa::ToSchema;
 use super::{CHECK_TIMEOUT, Check, within};
 use crate::state::AppState;
 
-/// A record that is not averaged for longer shows that something is wrong.
+/// Greatest age of a record that is not averaged yet; an older one shows that something is wrong.
 const MOST_BEHIND: TimeDelta = TimeDelta::seconds(60);
-/// How long a failure is told after the averager's last one.
+/// How long the averager's last failure is reported.
 const ERROR_AGE: TimeDelta = TimeDelta::hours(1);
-/// How long Kafka is not asked again.
+/// How long a backlog read from Kafka is used again.
 const READ_AGE: Duration = Duration::from_secs(3);
 
 /// Whether price events become averages.
@@ -25,20 +25,20 @@ const READ_AGE: Duration = Duration::from_secs(3);
 pub(super) struct Averaging {
     #[serde(flatten)]
     pub(super) check: Check,
-    /// Each partition of the topic of price events; empty if Kafka does not tell.
+    /// The lag of each partition of the topic of price events; empty if Kafka does not report it.
     partitions: Vec<PartitionLag>,
-    /// What failed last, within the past hour; the batch may have been stored since.
+    /// The averager's last failure within the past hour. The batch may have been stored since.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     last_error: Option<LastError>,
 }
 
-/// What is not averaged yet of a partition.
+/// The records of a partition that are not averaged yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct PartitionLag {
-    /// The partition.
+    /// The partition's number, from 0.
     partition: i32,
-    /// How many records are not averaged yet.
+    /// Number of records that are not averaged yet.
     records_behind: i64,
     /// The age of the oldest of them in seconds; 0 if there is none, null if it could not be read.
     seconds_behind: Option<i64>,
@@ -47,16 +47,17 @@ struct PartitionLag {
 /// A failure of the averager.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct LastError {
-    /// When.
+    /// When the failure was recorded.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// What failed.
+    /// The error, without internal details.
     error: String,
 }
 
 pub(super) async fn check(state: &AppState) -> Averaging {
     let (backlog, noted) = tokio::join!(backlog(state), noted(state));
     let last_error = noted.as_ref().and_then(last_error);
+
     match backlog {
         Ok(backlog) => of_backlog(&backlog, Utc::now(), last_error),
         Err(detail) => Averaging {
@@ -80,11 +81,12 @@ async fn backlog(state: &AppState) -> Result<Vec<PartitionBacklog>, String> {
         })
     });
     let backlog = read.await?;
+
     known.remember((), backlog.clone());
     Ok(backlog)
 }
 
-/// What the averager noted of itself; that Postgres is away shows elsewhere.
+/// The state that the averager recorded. An unavailable Postgres is reported by its own check.
 async fn noted(state: &AppState) -> Option<PartState> {
     timeout(CHECK_TIMEOUT, part_states::get(&state.db, Part::Averager))
         .await
@@ -94,6 +96,7 @@ async fn noted(state: &AppState) -> Option<PartState> {
 
 fn last_error(noted: &PartState) -> Option<LastError> {
     let recent = noted.since_failure().is_some_and(|age| age < ERROR_AGE);
+
     recent
         .then(|| {
             Some(LastError {
@@ -118,7 +121,8 @@ fn of_backlog(
         }
     };
     let partitions: Vec<PartitionLag> = backlog.iter().map(lag).collect();
-    // What cannot be read is not being averaged either.
+
+    // A record that cannot be read is not being averaged either.
     let is_late = |lag: &&PartitionLag| {
         lag.seconds_behind
             .is_none_or(|age| age > MOST_BEHIND.num_seconds())
@@ -129,6 +133,7 @@ fn of_backlog(
     } else {
         Check::degraded(Some(late.join("; ")))
     };
+
     Averaging {
         check,
         partitions,
@@ -142,12 +147,14 @@ fn told(lag: &PartitionLag) -> String {
         records_behind,
         seconds_behind,
     } = lag;
+
     let age = seconds_behind.map_or("of unknown age".to_owned(), |age| format!("{age} s old"));
     let records = if *records_behind == 1 {
         "record"
     } else {
         "records"
     };
+
     format!("partition {partition} is {records_behind} {records} behind, the oldest {age}")
 }
 
@@ -164,6 +171,7 @@ mod tests {
             records: 0,
             oldest: None,
         };
+
         of_backlog(
             &[
                 idle,
@@ -187,6 +195,7 @@ mod tests {
                 "{records} {age:?}"
             );
         }
+
         let late = judged(7, Some(61));
         assert_eq!(late.check.status, Status::Degraded);
         let detail = late.check.detail.unwrap();
@@ -194,6 +203,7 @@ mod tests {
             detail,
             "partition 1 is 7 records behind, the oldest 61 s old"
         );
+
         assert_eq!(
             judged(7, None).check.status,
             Status::Degraded,
@@ -213,8 +223,10 @@ mod tests {
                 error: Some("x".to_owned()),
             })
         };
+
         assert!(noted(59).is_some());
         assert!(noted(61).is_none());
+
         let never = PartState {
             read_at,
             succeeded_at: None,

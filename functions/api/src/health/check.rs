@@ -1,28 +1,28 @@
-//! How one part is.
+//! The result of one check.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// One part.
+/// The result of one check.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Check {
-    /// Whether it answers.
+    /// `ok`, or how severe the failure is.
     pub(super) status: Status,
-    /// What is wrong.
+    /// What is wrong; absent if the status is `ok`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     pub(super) detail: Option<String>,
 }
 
-/// Whether something answers.
+/// The status of one part, or of the whole api.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Status {
-    /// It does.
+    /// It works.
     Ok,
-    /// It is late, or fails now and then.
+    /// It is late or fails in part, or its state is unknown.
     Degraded,
-    /// It does not.
+    /// It does not answer, or cannot do its work.
     Unavailable,
 }
 

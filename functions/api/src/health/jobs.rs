@@ -15,9 +15,10 @@ use crate::state::AppState;
 pub(super) struct Jobs {
     #[serde(flatten)]
     pub(super) check: Check,
-    /// How many jobs are stalled; null if Postgres does not tell.
+    /// Number of stalled jobs; null if Postgres does not answer.
     stalled: Option<u64>,
-    /// The first of them, those first that are overdue longest. `GET /prices/poll/{job_id}` tells more.
+    /// Up to five stalled jobs, the one that has been overdue longest first.
+    /// `GET /prices/poll/{job_id}` shows details.
     #[schema(value_type = Vec<String>)]
     job_ids: Vec<Uuid>,
 }
@@ -35,6 +36,7 @@ pub(super) async fn check(state: &AppState) -> Jobs {
             } else {
                 &format!("{stalled} jobs are")
             };
+
             let check = Check::degraded(Some(format!("{jobs} overdue, and not being polled")));
             Jobs {
                 check,
@@ -46,6 +48,7 @@ pub(super) async fn check(state: &AppState) -> Jobs {
             let check = Check::degraded(Some(
                 "Postgres does not tell which jobs are overdue".to_owned(),
             ));
+
             Jobs {
                 check,
                 stalled: None,

@@ -9,7 +9,7 @@ use shared::provider::Provider;
 use super::Check;
 use crate::state::AppState;
 
-/// How long a provider is not asked again.
+/// How long the result of a provider's probe is used again.
 const PROBE_AGE: Duration = Duration::from_secs(30);
 
 pub(super) async fn check(state: &AppState) -> BTreeMap<String, Check> {

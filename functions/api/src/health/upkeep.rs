@@ -1,4 +1,5 @@
-//! Whether upkeep does its work, which shows nowhere else until partitions or schedules are missing.
+//! Whether upkeep does its work. Otherwise its failure would show only once partitions or schedules
+//! are missing.
 
 use chrono::TimeDelta;
 use serde::Serialize;
@@ -10,15 +11,17 @@ use utoipa::ToSchema;
 use super::{CHECK_TIMEOUT, Check};
 use crate::state::AppState;
 
-/// Upkeep runs every ten minutes. Three runs without success are no chance.
+/// Longest time without a successful run of upkeep. It runs every ten minutes, and three failed
+/// runs are no coincidence.
 const LONGEST_WITHOUT_SUCCESS: TimeDelta = TimeDelta::minutes(30);
 
-/// Whether the schema, partitions, topics and schedules are looked after.
+/// Whether upkeep maintains the schema, partitions, topics and schedules.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Upkeep {
     #[serde(flatten)]
     pub(super) check: Check,
-    /// The end of its last run in which all tasks succeeded; null if there was none, or Postgres does not tell.
+    /// The end of the last run in which all tasks succeeded; null if there was none, or Postgres
+    /// does not answer.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_success_at: Option<Timestamp>,
 }
@@ -45,6 +48,7 @@ fn judge(noted: &PartState) -> Check {
         Some(since) => format!("has not succeeded for {} minutes", since.num_minutes()),
         None => "has not succeeded yet".to_owned(),
     };
+
     let failed_since = noted
         .failed_at
         .is_some_and(|failed| noted.succeeded_at.is_none_or(|ok| ok < failed));
@@ -52,6 +56,7 @@ fn judge(noted: &PartState) -> Check {
     let failed = tasks.map_or_else(String::new, |tasks| {
         format!("; these tasks failed last, for reasons that its log tells: {tasks}")
     });
+
     Check::degraded(Some(since + &failed))
 }
 
@@ -65,6 +70,7 @@ mod tests {
     fn judged(succeeded: Option<i64>, failed: Option<i64>) -> Check {
         let read_at = Utc::now();
         let before = |minutes| read_at - TimeDelta::minutes(minutes);
+
         judge(&PartState {
             read_at,
             succeeded_at: succeeded.map(before),
@@ -82,14 +88,17 @@ mod tests {
                 "{succeeded} {failed:?}"
             );
         }
+
         let late = judged(Some(31), None);
         assert_eq!(
             late.detail.as_deref(),
             Some("has not succeeded for 31 minutes")
         );
+
         let failing = judged(Some(45), Some(5));
         assert_eq!(failing.status, Status::Degraded);
         assert!(failing.detail.unwrap().ends_with("log tells: topics"));
+
         assert_eq!(
             judged(Some(45), Some(50)).detail.as_deref(),
             Some("has not succeeded for 45 minutes")

@@ -10,18 +10,18 @@ use uuid::Uuid;
 /// A job that was created.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AcceptedJob {
-    /// Names the job from now on.
+    /// The job's id.
     #[schema(value_type = String, format = "uuid", example = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")]
     job_id: Uuid,
     /// Always `accepted`.
     #[schema(example = "accepted")]
     status: &'static str,
-    /// What was accepted.
+    /// What the job polls.
     config: JobConfig,
 }
 
 impl AcceptedJob {
-    /// The job of that id, which polls what was asked for.
+    /// The answer for the job of that id, which polls what the request asked for.
     pub(super) fn of(job_id: Uuid, job: NewJob) -> Self {
         let config = JobConfig::of(job.symbols, job.interval_seconds, job.provider);
         Self {
@@ -41,7 +41,7 @@ pub(crate) struct JobConfig {
     symbols: Vec<Symbol>,
     /// Seconds between ticks.
     interval: u32,
-    /// Who is asked.
+    /// The provider that is asked.
     #[schema(value_type = String)]
     provider: ProviderName,
 }
@@ -56,21 +56,21 @@ impl JobConfig {
     }
 }
 
-/// A job and how it goes.
+/// A job and its current state.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobAnswer {
     /// The job's id.
     #[schema(value_type = String, format = "uuid", example = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")]
     job_id: Uuid,
-    /// `active`; `backing_off` while it waits longer than its interval because its last runs failed or the provider
-    /// asked for a pause; or `stalled` while its next run is overdue by more than an interval (at least a minute) and
-    /// a minute.
+    /// `active`; `backing_off` while it waits longer than its interval because its last runs failed
+    /// or the provider asked for a pause; or `stalled` while its next run is overdue by more than
+    /// an interval (at least a minute) plus one minute.
     #[schema(example = "active")]
     status: JobStatus,
     /// Why it is not active; null while it is.
     #[schema(required)]
     reason: Option<String>,
-    /// What it polls.
+    /// What the job polls.
     config: JobConfig,
     /// When it was created.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:29:31.5Z")]
@@ -78,27 +78,28 @@ pub(crate) struct JobAnswer {
     /// The next tick that will be polled.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:32Z")]
     next_tick_at: Timestamp,
-    /// The newest run that is over; null before the first.
+    /// The newest run that has ended; null before the first one has.
     #[schema(required)]
     last_run: Option<LastRun>,
 }
 
-/// The record of a tick.
+/// The newest run of a job that has ended.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LastRun {
-    /// The tick.
+    /// The time of its tick.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:29:32Z")]
     tick_time: Timestamp,
-    /// How it ended: `succeeded`, `partial`, `failed` or `abandoned`. The other states of a tick do not appear here.
+    /// How it ended: `succeeded`, `partial`, `failed` or `abandoned`. The other states of a tick do
+    /// not appear here.
     #[schema(example = "succeeded")]
     status: RunStatus,
-    /// Symbols whose quote was published.
+    /// Number of symbols whose quote was published.
     #[schema(example = 2)]
     published: u32,
-    /// Symbols that gave no quote.
+    /// Number of symbols without a published quote.
     #[schema(example = 0)]
     failed: u32,
-    /// What went wrong; null where nothing did.
+    /// The first error; null if there was none.
     #[schema(required)]
     error: Option<String>,
 }
@@ -123,7 +124,7 @@ impl From<polling_runs::LastRun> for LastRun {
 }
 
 impl JobAnswer {
-    /// The job as it stands at `now`.
+    /// The answer for a job, with its status at `now`.
     pub(super) fn of(job: PollingJob, now: Timestamp) -> Self {
         Self {
             job_id: job.job_id,
@@ -142,7 +143,7 @@ impl JobAnswer {
 pub(crate) struct JobList {
     /// The jobs of this page.
     pub(super) items: Vec<JobAnswer>,
-    /// Where the next page begins; null at the end.
+    /// The `cursor` of the next page; null on the last page.
     #[schema(required)]
     pub(super) next_cursor: Option<String>,
 }

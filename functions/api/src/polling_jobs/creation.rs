@@ -1,7 +1,9 @@
-//! A job is made: its row, which nobody sees as yet, then its schedule, then the row is activated.
+//! Creates a job in three steps: its row, which no reader sees yet; its schedule; the activation of
+//! the row.
 //!
-//! Whatever fails before the activation has made nothing: a job that is not active is not polled, and upkeep removes it and
-//! its schedule. So a 503 may be answered without knowing what became of the statement that got no answer.
+//! If a step before the activation fails, no job exists: a job that is not active is not polled,
+//! and upkeep removes it and its schedule. So the answer may be a 503 even if the result of a
+//! statement without an answer is unknown.
 
 use std::time::Duration;
 
@@ -13,12 +15,13 @@ use crate::deadline::Deadline;
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// What is left of a request's time for activating the job, or for taking it back.
+/// The part of a request's time that is reserved for activating the job, or for withdrawing it.
 const LAST_STEP_TIME: Duration = Duration::from_secs(1);
-/// Pause before Postgres is asked again to activate the job.
+/// Pause before the activation is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Makes the job and its schedule; returns its id, which is that of an earlier job if the same request made one.
+/// Creates the job and its schedule. Returns its id: that of an earlier job if the same request,
+/// with the same key, created one.
 pub(super) async fn create(
     state: &AppState,
     job: &NewJob,
@@ -34,6 +37,9 @@ pub(super) async fn create(
     if !pending {
         return Ok(job_id);
     }
+
+    // The schedule before the activation, so that an active job has its schedule. A firing that
+    // comes before the activation finds the job pending, and waits for it.
     let schedule = Box::pin(
         state
             .schedules
@@ -43,6 +49,7 @@ pub(super) async fn create(
         .leaving(LAST_STEP_TIME)
         .schedules("create the schedule", schedule)
         .await;
+
     match scheduled {
         Ok(()) => activate(state, job_id, deadline).await?,
         Err(error) => {
@@ -52,10 +59,11 @@ pub(super) async fn create(
                 .map_err(|_| problem)?;
         }
     }
+
     Ok(job_id)
 }
 
-/// Activates the job, as often as it takes to learn that it is.
+/// Activates the job, and repeats it until Postgres answers or the time is up.
 async fn activate(state: &AppState, job_id: Uuid, deadline: Deadline) -> Result<(), Problem> {
     let activated = async {
         loop {
@@ -68,15 +76,18 @@ async fn activate(state: &AppState, job_id: Uuid, deadline: Deadline) -> Result<
             tokio::time::sleep(RETRY_PAUSE).await;
         }
     };
+
     match deadline.wait(activated).await {
         Some(true) => Ok(()),
-        // Upkeep removed it, which it does with what is minutes old.
+        // The row is gone: upkeep removed it after minutes, or the same request, sent again,
+        // withdrew it.
         Some(false) => Err(Problem::postgres_away()),
         None => Err(Problem::outcome_unknown(job_id)),
     }
 }
 
-/// Takes back a job that has got no schedule. Fine if the same request, sent again, has meanwhile made it.
+/// Withdraws a job whose schedule could not be created. Succeeds if the same request, sent again,
+/// has created the job meanwhile.
 async fn take_back(state: &AppState, job_id: Uuid, deadline: Deadline) -> Result<(), Problem> {
     if deadline
         .postgres(polling_jobs::withdraw(&state.db, job_id))
@@ -84,6 +95,7 @@ async fn take_back(state: &AppState, job_id: Uuid, deadline: Deadline) -> Result
     {
         return Err(Problem::schedules_away());
     }
+
     let made = deadline
         .postgres(polling_jobs::get(&state.db, job_id))
         .await?;

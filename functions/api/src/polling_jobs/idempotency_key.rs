@@ -1,10 +1,10 @@
-//! The header `Idempotency-Key`, by which a request that is sent again is known.
+//! The header `Idempotency-Key`, which identifies a repeated request.
 
 use axum::http::HeaderMap;
 
 use crate::problem::{Fault, Problem};
 
-/// Its name.
+/// The header's name, as `HeaderMap` compares it.
 const NAME: &str = "idempotency-key";
 /// Most characters of a key.
 const MAX_LENGTH: usize = 255;
@@ -18,6 +18,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
             message: message.to_owned(),
         }]))
     };
+
     let mut values = headers.get_all(NAME).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -25,6 +26,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     if values.next().is_some() {
         return fault("is given twice");
     }
+
     match value.to_str() {
         Ok(key)
             if (1..=MAX_LENGTH).contains(&key.len())

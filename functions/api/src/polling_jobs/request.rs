@@ -1,4 +1,5 @@
-//! The body of `POST /prices/poll`, read by hand so that every fault is found and named, not only the first.
+//! The body of `POST /prices/poll`. It is read field by field, so that the answer names every
+//! fault, not only the first.
 
 use std::fmt;
 
@@ -15,14 +16,14 @@ use crate::problem::{Fault, Problem};
 use crate::schema::SymbolText;
 use crate::state::AppState;
 
-/// Most symbols of one job.
+/// Most symbols in one job.
 const MAX_SYMBOLS: usize = 500;
 /// Longest interval, in seconds.
 const MAX_INTERVAL: u32 = 86_400;
-/// The fields there are; any other is a fault.
+/// The known fields; any other field is a fault.
 const FIELDS: [&str; 3] = ["symbols", "interval", "provider"];
 
-/// What to poll. Other fields are faults, and so is one given twice.
+/// What to poll. Other fields are faults, and so is a field that is given twice.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"symbols": ["AAPL", "MSFT"], "interval": 60, "provider": "replay"}))]
 #[expect(
@@ -30,18 +31,18 @@ const FIELDS: [&str; 3] = ["symbols", "interval", "provider"];
     reason = "the contract's side of the body, which `read` reads"
 )]
 pub(crate) struct PollRequest {
-    /// 1 to 500 different symbols, as the provider spells them; case does not matter.
+    /// 1 to 500 different symbols, as the provider spells them; case is ignored.
     #[schema(value_type = Vec<SymbolText>, min_items = 1, max_items = 500)]
     symbols: Vec<String>,
-    /// Whole seconds between ticks; by default what `POLLING_INTERVAL` says.
+    /// Whole seconds between ticks. By default, the value of `POLLING_INTERVAL`.
     #[schema(minimum = 1, maximum = 86_400)]
     interval: Option<u32>,
-    /// Who is asked; the default provider where it is absent.
+    /// The provider that is asked. By default, the default provider.
     #[schema(min_length = 1, max_length = 32, pattern = "^[!-~]+$")]
     provider: Option<String>,
 }
 
-/// A job that may be created.
+/// A request without faults.
 #[derive(Debug)]
 pub(super) struct Accepted {
     symbols: Vec<Symbol>,
@@ -66,15 +67,17 @@ impl Accepted {
     }
 }
 
-/// Reads and judges the body.
+/// Reads and validates the body.
 pub(super) fn read(state: &AppState, body: &[u8]) -> Result<Accepted, Problem> {
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| Problem::broken_json(format!("the body is not JSON: {error}")))?;
     let Value::Object(fields) = value else {
         return Err(Problem::invalid(vec![fault("body", "must be an object")]));
     };
+
     let mut faults = unknown_fields(&fields);
     faults.extend(repeated_fields(body));
+
     let symbols = symbols(fields.get("symbols"), &mut faults);
     let interval = interval(
         present(&fields, "interval"),
@@ -88,6 +91,7 @@ pub(super) fn read(state: &AppState, body: &[u8]) -> Result<Accepted, Problem> {
             None
         }
     };
+
     match state.provider(name.as_ref()) {
         Ok(provider) if faults.is_empty() => Ok(Accepted {
             symbols,
@@ -112,7 +116,8 @@ fn fault(location: &str, message: &str) -> Fault {
     }
 }
 
-/// A field that is there; many clients write `null` for one that they leave out.
+/// An optional field that is present. `null` counts as absent, because many clients write it for a
+/// field without a value.
 fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     fields.get(name).filter(|value| !value.is_null())
 }
@@ -122,22 +127,24 @@ fn unknown_fields(fields: &Map<String, Value>) -> Vec<Fault> {
         .keys()
         .filter(|name| !FIELDS.contains(&name.as_str()));
     let message = format!("is not a field here; these are: {}", FIELDS.join(", "));
+
     unknown
         .map(|name| fault(&format!("body.{name}"), &message))
         .collect()
 }
 
-/// Known fields that are given more than once, of which only the last would count.
+/// Known fields that are given more than once. `serde_json` would use only the last one.
 fn repeated_fields(body: &[u8]) -> Vec<Fault> {
     let Names(names) = serde_json::from_slice(body).unwrap_or_default();
     let times = |field: &str| names.iter().filter(|name| *name == field).count();
     let repeated = FIELDS.iter().filter(|field| times(field) > 1);
+
     repeated
         .map(|field| fault(&format!("body.{field}"), "is given twice"))
         .collect()
 }
 
-/// The names of an object's fields as they stand there, each as often as it is given.
+/// The names of an object's fields, repeated ones included.
 #[derive(Default)]
 struct Names(Vec<String>);
 
@@ -159,6 +166,7 @@ impl<'de> Deserialize<'de> for Names {
                 Ok(Names(names))
             }
         }
+
         deserializer.deserialize_map(Fields)
     }
 }
@@ -181,6 +189,7 @@ fn interval(value: Option<&Value>, default: u32, faults: &mut Vec<Fault>) -> u32
     let seconds = value
         .as_u64()
         .and_then(|seconds| u32::try_from(seconds).ok());
+
     seconds
         .filter(|seconds| (1..=MAX_INTERVAL).contains(seconds))
         .unwrap_or_else(|| {
@@ -194,6 +203,7 @@ fn interval(value: Option<&Value>, default: u32, faults: &mut Vec<Fault>) -> u32
 
 fn provider_name(value: Option<&Value>) -> Result<Option<ProviderName>, String> {
     let Some(value) = value else { return Ok(None) };
+
     let text = value.as_str().ok_or("must be a string")?;
     text.parse()
         .map(Some)

@@ -1,4 +1,4 @@
-//! The error answers as the contract lists them, grouped by what an endpoint does.
+//! The error answers as the contract lists them, grouped by what an endpoint needs.
 
 #![expect(
     dead_code,
@@ -28,7 +28,7 @@ macro_rules! problems {
 }
 
 problems! {
-    /// What any endpoint may answer.
+    /// Problems of all endpoints.
     AlwaysProblems {
         ForeignPage = 403, "A page of another site had a browser send the request";
         BodyTooLarge = 413, "The body is larger than 1 MB";
@@ -37,14 +37,14 @@ problems! {
 }
 
 problems! {
-    /// Endpoints with parameters.
+    /// Problems of endpoints with parameters.
     QueryProblems {
         Invalid = 422, "Parameters are missing, malformed, unknown or given twice: `errors` names each with its place";
     }
 }
 
 problems! {
-    /// Endpoints that read a body.
+    /// Problems of endpoints that read a body.
     BodyProblems {
         BadRequest = 400, "The body is not JSON, or the provider is not known: `detail` lists those that are";
         NotJson = 415, "The body's `Content-Type` is not `application/json`";
@@ -53,21 +53,21 @@ problems! {
 }
 
 problems! {
-    /// Endpoints that need Postgres alone.
+    /// Problems of endpoints that need Postgres only.
     DatabaseProblems {
         Unavailable = 503, "Postgres is away: try again after `Retry-After` seconds", "Retry-After";
     }
 }
 
 problems! {
-    /// Endpoints that write jobs and their schedules.
+    /// Problems of endpoints that write jobs and their schedules.
     ScheduleProblems {
         Unavailable = 503, "Postgres or the scheduler is away: try again after `Retry-After` seconds", "Retry-After";
     }
 }
 
 problems! {
-    /// Endpoints that read stored series.
+    /// Problems of endpoints that read stored series.
     NoSeries {
         BadRequest = 400, "The provider is not known: `detail` lists those that are";
         NotFound = 404, "No such series is stored";
@@ -75,7 +75,7 @@ problems! {
 }
 
 problems! {
-    /// Endpoints that ask a provider and publish its quotes.
+    /// Problems of endpoints that ask a provider and publish its quotes.
     ProviderProblems {
         BadRequest = 400, "The provider is not known: `detail` lists those that are";
         NotFound = 404, "The provider does not know the symbol";
@@ -86,28 +86,28 @@ problems! {
 }
 
 problems! {
-    /// Endpoints below which there may be nothing.
+    /// Problems of endpoints whose path names a file that may not exist.
     PathNotFound {
         NotFound = 404, "There is nothing at this path";
     }
 }
 
 problems! {
-    /// Endpoints about one job.
+    /// Problems of endpoints about one job.
     JobNotFound {
         NotFound = 404, "There is no such job";
     }
 }
 
 problems! {
-    /// The endpoint that adds jobs.
+    /// Problems of the endpoint that creates jobs.
     TooManyJobs {
         Conflict = 409, "There are as many jobs as there may be whose interval is not a multiple of 60 s";
     }
 }
 
 problems! {
-    /// The endpoint that adds jobs, where Postgres falls silent in the last step.
+    /// Problems of the endpoint that creates jobs, if Postgres does not answer in the last step.
     OutcomeUnknown {
         GatewayTimeout = 504, "Whether the job is made is not known: `detail` names it. Any other error means that none was made";
     }

@@ -1,4 +1,5 @@
-//! What the trouble of our ports means to a client. Causes are logged, without SQL; answers do not tell them.
+//! Maps the errors of Postgres, providers and bodies to problems. Causes are logged without SQL;
+//! answers do not contain them.
 
 use axum::extract::rejection::BytesRejection;
 use shared::provider::ProviderError;
@@ -9,6 +10,7 @@ use super::{MAX_BODY_BYTES, Problem, StatusCode};
 impl From<repository::Error> for Problem {
     fn from(error: repository::Error) -> Self {
         tracing::error!(%error, code = error.code().as_deref(), "a read or write in Postgres failed");
+
         if error.is_transient() {
             Self::postgres_away()
         } else {
@@ -20,6 +22,7 @@ impl From<repository::Error> for Problem {
 impl From<ProviderError> for Problem {
     fn from(error: ProviderError) -> Self {
         let detail = error.to_string();
+
         match error {
             ProviderError::UnknownSymbol { .. } => Self::new(
                 StatusCode::NOT_FOUND,
