@@ -1,4 +1,4 @@
-//! The Kafka consumer and what it holds at present.
+//! The Kafka consumer, and the partitions that it holds.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,13 +22,13 @@ use crate::template::{EventSourceMapping, StartingPosition};
 /// A consumer that knows which partitions it holds.
 pub(super) type Consumer = BaseConsumer<Assignment>;
 
-/// The same trouble is told again after this long.
+/// The same error is logged again after this long.
 const REPEAT_COMPLAINT: Duration = Duration::from_secs(300);
 
-/// Who waits for the first partitions, if anybody still does.
+/// Signals the first assignment of partitions, once.
 pub(super) type Ready = Arc<Mutex<Option<oneshot::Sender<()>>>>;
 
-/// Joins the group; partitions come with the first polls.
+/// Joins the group. Its partitions are assigned during the first polls.
 pub(super) fn join(
     definition: &EventSourceMapping,
     reader: &Reader,
@@ -39,10 +39,12 @@ pub(super) fn join(
         StartingPosition::TrimHorizon => "earliest",
         StartingPosition::Latest => "latest",
     };
+
     let mut config = ClientConfig::new();
     if let Some(member) = &reader.member {
         config.set("group.instance.id", format!("{member}-{}", definition.id));
     }
+
     let consumer: Consumer = config
         .set("bootstrap.servers", &reader.bootstrap_servers)
         .set("group.id", &definition.consumer_group)
@@ -51,20 +53,23 @@ pub(super) fn join(
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("allow.auto.create.topics", "false")
-        // The group notices a killed member after the session: the shortest that brokers take by default.
+        // The group notices a killed member when its session ends. This is the shortest one that
+        // brokers allow by default.
         .set("session.timeout.ms", "6000")
         .set("heartbeat.interval.ms", "2000")
-        // A topic that is made later is seen within this long.
+        // A topic that is created later is noticed within this time.
         .set("topic.metadata.refresh.interval.ms", "5000")
         .set("fetch.wait.max.ms", "20")
         .set("fetch.queue.backoff.ms", "5")
-        // What is fetched ahead: a fraction of a second's work. The client holds more than twice as much memory for it.
+        // Limits what is fetched ahead to a fraction of a second's work. The client holds more than
+        // twice as much in memory.
         .set("queued.max.messages.kbytes", "4096")
         .set("fetch.max.bytes", "2097152")
         .set("reconnect.backoff.max.ms", "2000")
         .set("socket.timeout.ms", "10000")
         .create_with_context(Assignment::new(definition, ready, status))
         .context("cannot make the Kafka consumer")?;
+
     consumer
         .subscribe(&[&definition.topic])
         .context("cannot subscribe to the topic")?;
@@ -76,13 +81,16 @@ pub(super) fn join(
 pub(super) struct Assignment {
     id: String,
     topic: String,
+    /// The epoch of each partition that is held.
     held: Mutex<HashMap<i32, u64>>,
+    /// Counts assignments and revocations.
     changes: AtomicU64,
     /// Which lanes are paused.
     paused: Mutex<Vec<bool>>,
     starting_position: StartingPosition,
     ready: Ready,
     status: Arc<Status>,
+    /// The errors of the last [`REPEAT_COMPLAINT`], and when each was logged.
     complaints: Mutex<Vec<(RDKafkaErrorCode, Instant)>>,
 }
 
@@ -101,17 +109,17 @@ impl Assignment {
         }
     }
 
-    /// The topic that is read.
+    /// Returns the topic that is read.
     pub(super) fn topic(&self) -> &str {
         &self.topic
     }
 
-    /// How often partitions were assigned or revoked.
+    /// Returns how often partitions were assigned or revoked.
     pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// The epoch of a partition that is held.
+    /// Returns the epoch of a partition, if it is held.
     pub(super) fn epoch(&self, partition: i32) -> Option<u64> {
         self.held
             .lock()
@@ -120,12 +128,12 @@ impl Assignment {
             .copied()
     }
 
-    /// Whether the records' partition was held ever since they were read.
+    /// Whether the records' partition has been held ever since they were read.
     pub(super) fn holds(&self, records: &PartitionRecords) -> bool {
         self.epoch(records.partition) == Some(records.epoch)
     }
 
-    /// Says which lanes are paused; after a revocation none is.
+    /// Sets which lanes are paused. After a revocation, none is.
     pub(super) fn set_paused(&self, lanes: Vec<bool>) {
         *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
     }
@@ -137,7 +145,8 @@ impl Assignment {
             .is_some_and(|paused| *paused)
     }
 
-    /// Where a partition that lies between these offsets is read from, when the group has committed none of it.
+    /// Returns where a partition with offsets from `low` to `high` is first read, if the group has
+    /// committed none of it.
     pub(super) fn starts_at(&self, low: i64, high: i64) -> i64 {
         match self.starting_position {
             StartingPosition::TrimHorizon => low,
@@ -145,12 +154,12 @@ impl Assignment {
         }
     }
 
-    /// The reading thread has taken a turn.
+    /// The reading thread took a turn of its loop.
     pub(super) fn turn(&self) {
         self.status.turn();
     }
 
-    /// Tells of trouble once, not each time that the client meets it.
+    /// Adds an error to the status, and logs it unless it was logged recently.
     pub(super) fn complain(&self, error: &KafkaError) {
         self.complain_of(error, &error.to_string());
     }
@@ -159,12 +168,14 @@ impl Assignment {
         let Some(code) = error.rdkafka_error_code() else {
             return;
         };
+
         let reason = match code {
             RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
                 "the topic does not exist"
             }
             _ => detail,
         };
+
         self.status.kafka_failed(reason.to_owned());
         if !self.was_told(code) {
             let Self { id, topic, .. } = self;
@@ -177,13 +188,14 @@ impl Assignment {
         }
     }
 
-    /// Whether this trouble was told not long ago; if not, it is now.
+    /// Returns whether this error was logged recently. If not, notes that it is logged now.
     fn was_told(&self, code: RDKafkaErrorCode) -> bool {
         let mut complaints = self
             .complaints
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         complaints.retain(|(_, when)| when.elapsed() < REPEAT_COMPLAINT);
+
         let told = complaints.iter().any(|(told, _)| *told == code);
         if !told {
             complaints.push((code, Instant::now()));
@@ -193,8 +205,8 @@ impl Assignment {
 }
 
 impl ClientContext for Assignment {
-    /// Told of all that the client meets, before a poll gives it, too; only here with what it is about, as the codec
-    /// of a batch.
+    /// Receives every error that the client meets, also those that a poll returns afterwards. Only
+    /// here does an error come with its details, such as the codec of a batch.
     fn error(&self, error: KafkaError, reason: &str) {
         if reason.is_empty() {
             self.complain(&error);
@@ -205,20 +217,24 @@ impl ClientContext for Assignment {
 }
 
 impl ConsumerContext for Assignment {
-    /// Ends pauses while the partitions are still assigned: the client keeps them from one assignment to the next.
+    /// Ends pauses while the partitions are still assigned, because the client keeps pauses from
+    /// one assignment to the next.
     ///
-    /// Once they are assigned again is too late. Each pause, resume and start of a partition has a version, and the client
-    /// drops one that is overtaken by a later one. Its own thread starts partitions some time after the assignment: a
-    /// resume at that time takes the place of the start, or the start that of the resume, and nothing is read for ever.
+    /// Once the partitions are assigned again, it is too late. Each pause, resume and start of a
+    /// partition has a version, and the client drops one that a later one overtakes. Its own thread
+    /// starts partitions some time after the assignment. A resume at that time may replace the
+    /// start, or the start may replace the resume, and then the partition is never read again.
     fn pre_rebalance(&self, consumer: &Consumer, rebalance: &Rebalance<'_>) {
         let Rebalance::Revoke(partitions) = rebalance else {
             return;
         };
-        // All of them, not only the paused lanes': a resume may have been overtaken by the rebalance.
+
+        // All of them, not only those of paused lanes: the rebalance may have overtaken a resume.
         if let Err(error) = consumer.resume(&only(partitions, |_| true)) {
             self.complain(&error);
         }
         self.set_paused(Vec::new());
+
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         for element in partitions.elements() {
             held.remove(&element.partition());
@@ -226,11 +242,12 @@ impl ConsumerContext for Assignment {
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Pauses and resumes nothing: see above.
+    /// Neither pauses nor resumes anything, for the reason given at `pre_rebalance`.
     fn post_rebalance(&self, _consumer: &Consumer, rebalance: &Rebalance<'_>) {
         let Rebalance::Assign(partitions) = rebalance else {
             return;
         };
+
         let epoch = self.changes.fetch_add(1, Ordering::AcqRel) + 1;
         let held_now = {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -242,12 +259,14 @@ impl ConsumerContext for Assignment {
             );
             held.len()
         };
+
         tracing::info!(
             id = self.id,
             topic = self.topic,
             partitions = held_now,
             "partitions assigned"
         );
+
         self.status.reader_joined();
         if let Some(ready) = self
             .ready

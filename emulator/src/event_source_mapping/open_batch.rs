@@ -1,4 +1,4 @@
-//! A batch that gathers records, each written at once as it will stand in the event.
+//! A batch that gathers records. Each is written at once in the form that it has in the event.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ pub(super) struct OpenBatch {
     bytes: usize,
 }
 
-/// A record that waits for room in a batch, written as it will stand in the event.
+/// A record that waits for room in a batch, in the form that it has in the event.
 #[derive(Debug)]
 pub(super) struct Written {
     pub(super) partition: i32,
@@ -45,7 +45,7 @@ struct OpenPartition {
     epoch: u64,
     /// The records' JSON, with commas between them.
     json: String,
-    /// Where in `json` each record stands.
+    /// The place of each record in `json`.
     records: Vec<Record>,
 }
 
@@ -58,13 +58,14 @@ impl OpenBatch {
         self.len == 0
     }
 
-    /// Takes in a record, unless the payload would grow too large. An empty batch takes any record.
+    /// Appends a record. Returns false if the payload would become too large; an empty batch accepts
+    /// any record.
     pub(super) fn append(&mut self, record: &Received<'_>, epoch: u64) -> bool {
         let at = (record.offset, record.millis());
         self.append_with(record.partition, epoch, at, |json| record.write(json))
     }
 
-    /// The same for one that waited.
+    /// Appends a record that waited for room, under the same condition.
     pub(super) fn append_written(&mut self, record: &Written) -> bool {
         let at = (record.offset, record.timestamp);
         self.append_with(record.partition, record.epoch, at, |json| {
@@ -92,10 +93,13 @@ impl OpenBatch {
             });
             self.partitions.len() - 1
         });
+
         let records = &mut self.partitions[place];
         let before = records.json.len();
         records.append(at, write);
-        // A quarter kilobyte for the head and the key of each partition is more than they take.
+
+        // 256 bytes for the key of each partition, and four times as many for the head, are more
+        // than they take.
         let grown = self.bytes + records.json.len() - before;
         if self.len > 0 && grown + 256 * (self.partitions.len() + 4) > LARGEST_PAYLOAD {
             self.partitions[place].remove_last(before);
@@ -104,6 +108,7 @@ impl OpenBatch {
             }
             return false;
         }
+
         self.bytes = grown;
         self.len += 1;
         true
@@ -113,6 +118,7 @@ impl OpenBatch {
     pub(super) fn retain(&mut self, held: impl Fn(i32, u64) -> bool) {
         self.partitions
             .retain(|records| held(records.partition, records.epoch));
+
         self.len = self
             .partitions
             .iter()
@@ -132,6 +138,7 @@ impl OpenBatch {
         );
         event.push_str(head.as_str());
         let mut partitions = Vec::with_capacity(self.partitions.len());
+
         for (
             place,
             OpenPartition {
@@ -144,9 +151,12 @@ impl OpenBatch {
         {
             let comma = if place == 0 { "" } else { "," };
             let _infallible = write!(event, "{comma}\"{topic}-{partition}\":[");
+
+            // Before the text is appended: the event's length is where it begins.
             for record in &mut records {
                 record.text = record.text.start + event.len()..record.text.end + event.len();
             }
+
             event.push_str(&json);
             event.push(']');
             partitions.push(PartitionRecords {
@@ -155,6 +165,7 @@ impl OpenBatch {
                 records,
             });
         }
+
         event.push_str("}}");
         Batch::new(partitions, event)
     }

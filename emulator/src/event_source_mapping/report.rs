@@ -1,13 +1,15 @@
-//! The state of a mapping as it is told, and what of it means that events are not being averaged.
+//! The state of a mapping for reports, and what of it means that events are not being averaged.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// What may last so long is no trouble: functions start, groups are joined, batches are tried again.
+/// What lasts no longer than this is normal: functions start, groups are joined, and batches are
+/// retried.
 const PATIENCE: TimeDelta = TimeDelta::seconds(30);
-/// The client repeats what keeps it from reading a partition more often than this.
+/// The client repeats an error that keeps it from reading a partition more often than this.
 const REPEATED: TimeDelta = TimeDelta::seconds(15);
-/// A partition that stands still for so long while the client meets errors is not read.
+/// A partition whose position has not moved for this long, while the client meets errors, cannot be
+/// read.
 const STANDING: TimeDelta = TimeDelta::seconds(10);
 
 /// A mapping's state.
@@ -18,28 +20,28 @@ pub(crate) struct Report {
     pub(crate) topic: String,
     pub(crate) group: String,
     pub(crate) reader: ReaderReport,
-    /// Those that this emulator holds.
+    /// The partitions that this emulator holds.
     pub(crate) partitions: Vec<Partition>,
-    /// The batches that the function has, or is given again.
+    /// The batches that the function processes, or that are being retried.
     pub(crate) in_flight: Vec<InFlight>,
     /// The last time that records were not processed.
     pub(crate) last_failure: Option<Trouble>,
-    /// The last that the Kafka client complained of.
+    /// The last error of the Kafka client.
     pub(crate) last_kafka_error: Option<Trouble>,
 }
 
 /// The thread that reads the topic, and its membership in the group.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ReaderReport {
-    /// Since when there is none that is a member of the group; none while there is.
+    /// Since when no reader is a member of the group. `None` while one is.
     pub(crate) down_since: Option<DateTime<Utc>>,
-    /// How often another one had to be started.
+    /// How often the reader was replaced by another one.
     pub(crate) restarts: u64,
-    /// Why the last one ended.
+    /// Why the last reader ended.
     pub(crate) last_end: Option<Trouble>,
-    /// When it last looked for records.
+    /// When the reader last looked for records.
     pub(crate) last_turn: Option<DateTime<Utc>>,
-    /// Since when Kafka does not tell how far the partitions are; none while it does.
+    /// Since when Kafka has not answered how far the partitions are. `None` while it answers.
     pub(crate) unanswered_since: Option<DateTime<Utc>>,
 }
 
@@ -49,13 +51,14 @@ pub(crate) struct Partition {
     pub(crate) partition: i32,
     /// The first offset that is not resolved.
     pub(crate) committed: i64,
-    /// The first offset that is not read.
+    /// The offset to be read next.
     pub(crate) position: i64,
-    /// The first offset that is not written.
+    /// The offset of the next record that will be written.
     pub(crate) high_watermark: i64,
     /// Records that are not resolved.
     pub(crate) lag: i64,
-    /// Since when it is not read on though there is more; none while it is, or while reading waits for the function.
+    /// Since when the position has not moved although there is more to read. `None` while it moves,
+    /// or while reading waits for the function.
     pub(crate) standing_since: Option<DateTime<Utc>>,
     /// What keeps it from being read.
     pub(crate) error: Option<Trouble>,
@@ -71,7 +74,7 @@ pub(crate) struct InFlight {
     pub(crate) oldest_record: Option<DateTime<Utc>>,
 }
 
-/// Something that went wrong.
+/// An error, and when it was met.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Trouble {
     pub(crate) at: DateTime<Utc>,
@@ -102,15 +105,18 @@ impl ReaderReport {
 }
 
 impl Partition {
-    /// Takes up what was known of it: whether it stands still, and since when.
+    /// Takes over from the last look since when the position has not moved. If that is long ago and
+    /// the client met an error recently, stores the error.
     pub(super) fn goes_on_from(&mut self, before: &Self, trouble: Option<&Trouble>) {
         let stands = self.standing_since.is_some() && self.position == before.position;
         if !stands {
             return;
         }
+
         let Some(since) = before.standing_since else {
             return;
         };
+
         self.standing_since = Some(since);
         let now = Utc::now();
         let recent =
@@ -123,7 +129,7 @@ impl Partition {
 }
 
 impl Report {
-    /// Why events are not being averaged, in words; nothing while they are.
+    /// Returns why events are not being averaged, in words. Empty while they are.
     pub(crate) fn troubles(&self, now: DateTime<Utc>) -> Vec<String> {
         let long =
             |since: DateTime<Utc>| (now - since > PATIENCE).then(|| (now - since).num_seconds());
@@ -214,12 +220,12 @@ impl Report {
         ))
     }
 
-    /// Records that are not resolved, in all partitions that are held.
+    /// Returns how many records are not resolved, in all partitions that are held.
     pub(crate) fn lag(&self) -> i64 {
         self.partitions.iter().map(|partition| partition.lag).sum()
     }
 
-    /// Kafka's time of the oldest record that the function has.
+    /// Returns Kafka's time of the oldest record in flight.
     pub(crate) fn oldest_record(&self) -> Option<DateTime<Utc>> {
         self.in_flight
             .iter()

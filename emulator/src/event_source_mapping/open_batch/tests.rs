@@ -39,6 +39,7 @@ fn the_event_has_the_shape_that_msk_sends() {
         },
         Header { name, value: None },
     ];
+
     let mut batch = OpenBatch::default();
     let first = Received {
         headers,
@@ -50,6 +51,7 @@ fn the_event_has_the_shape_that_msk_sends() {
         ..message(3, 9, None)
     };
     assert!(batch.append(&first, 1) && batch.append(&tombstone, 1));
+
     let expected = json!({
         "eventSource": "aws:kafka",
         "eventSourceArn": "arn:aws:kafka:us-east-1:1:cluster/c/1",
@@ -75,6 +77,7 @@ fn whatever_a_producer_sends_becomes_an_event_that_can_be_read() {
         (&[0xff; 9], None),
     ];
     let headers = headers.map(|(name, value)| Header { name, value }).to_vec();
+
     let record = Received {
         timestamp: Timestamp::NotAvailable,
         key: Some(b""),
@@ -82,8 +85,10 @@ fn whatever_a_producer_sends_becomes_an_event_that_can_be_read() {
         headers,
         ..message(0, 15, None)
     };
+
     let mut batch = OpenBatch::default();
     batch.append(&record, 1);
+
     let replaced = "\u{fffd}".repeat(9);
     let expected = json!({ "topic": "prices", "partition": 0, "offset": 15, "timestamp": -1,
         "timestampType": "CREATE_TIME", "key": "", "value": "//4=",
@@ -105,6 +110,7 @@ fn a_record_that_waited_for_room_stands_in_the_event_as_any_other() {
         timestamp: Timestamp::NotAvailable,
         ..message(0, 15, Some(b"{}"))
     };
+
     let (mut at_once, mut later) = (OpenBatch::default(), OpenBatch::default());
     assert!(at_once.append(&record, 1) && later.append_written(&Written::new(&record, 1)));
     assert_eq!(event(&closed(at_once), &[0]), event(&closed(later), &[0]));
@@ -117,6 +123,7 @@ fn an_event_of_some_records_holds_just_these() {
         batch.append(&message(partition, offset, Some(b"x")), 1);
     }
     let batch = closed(batch);
+
     let offsets = |numbers: &[usize]| {
         let event = event(&batch, numbers);
         let of = |name: &str| {
@@ -131,6 +138,7 @@ fn an_event_of_some_records_holds_just_these() {
         };
         (of("prices-0"), of("prices-1"))
     };
+
     assert_eq!(
         offsets(&[0, 1, 2, 3, 4, 5]),
         (vec![10, 11, 12], vec![20, 21, 22])
@@ -148,6 +156,7 @@ fn a_batch_stays_within_the_largest_payload() {
         .take_while(|offset| batch.append(&message(0, *offset, Some(&value)), 1))
         .count();
     assert_eq!((taken, batch.len()), (4, 4));
+
     let batch = closed(batch);
     let numbers: Vec<usize> = (0..4).collect();
     assert!(batch.event(&head(), "prices", &numbers).len() <= LARGEST_PAYLOAD);
@@ -176,6 +185,7 @@ fn partitions_that_were_taken_away_leave_the_batch() {
     batch.append(&message(1, 5, Some(b"x")), 2);
     batch.retain(|_, epoch| epoch == 2);
     assert_eq!(batch.len(), 1);
+
     let batch = closed(batch);
     assert_eq!(batch.partitions[0].offset_after(1), Some(6));
     assert_eq!(batch.partitions[0].offset_after(0), None);
