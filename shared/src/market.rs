@@ -76,6 +76,16 @@ macro_rules! name_type {
 /// Symbols are case-sensitive: at some exchanges `TPC` and `TpC` are two instruments. Our own
 /// providers know only upper case, so they are asked with [`Symbol::to_upper_case`]. Events of
 /// other producers keep their case.
+///
+/// ```
+/// use shared::market::Symbol;
+///
+/// let symbol: Symbol = "brk-b".parse()?;
+/// assert_eq!(symbol.to_upper_case().as_str(), "BRK-B");
+///
+/// assert!("two words".parse::<Symbol>().is_err());
+/// # Ok::<(), shared::market::NameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Symbol(Name);

@@ -26,9 +26,20 @@ pub struct MovingAverage {
 /// ```
 /// use shared::moving_average::average;
 ///
-/// let window: Vec<_> = ["100", "101", "99", "102", "98"].iter().filter_map(|text|
-/// text.parse().ok()).collect(); let average = average(&window).expect("five prices");
-/// assert_eq!((average.value.to_string().as_str(), average.points), ("100", 5)); ```
+/// use shared::price::Price;
+///
+/// # fn main() -> Result<(), shared::price::PriceError> {
+/// let window: Vec<Price> = ["10", "10", "11"]
+///     .iter()
+///     .map(|text| text.parse())
+///     .collect::<Result<_, _>>()?;
+///
+/// let average = average(&window).expect("three prices");
+/// assert_eq!(average.value.to_string(), "10.333333");
+/// assert_eq!(average.points, 3);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub fn average(window: &[Price]) -> Option<MovingAverage> {
     average_after(ExactDecimal::ZERO, 0, window)

@@ -21,6 +21,16 @@ pub const MAX_DIGITS: u32 = 26;
 ///
 /// These limits let [`Decimal`], which rounds silently beyond 28 digits, hold it exactly. A sum of
 /// prices may have more digits and needs an [`ExactDecimal`].
+///
+/// ```
+/// use shared::price::{Price, PriceError};
+///
+/// let price: Price = "1.5025e2".parse()?;
+/// assert_eq!(price.to_string(), "150.25");
+///
+/// assert_eq!("-37.63".parse::<Price>(), Err(PriceError::NotPositive));
+/// # Ok::<(), PriceError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Price(Decimal);
 

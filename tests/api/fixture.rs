@@ -65,7 +65,7 @@ impl Answered {
     }
 
     /// Asserts that this is the problem of an unavailable part, with a time for the next attempt.
-    pub(crate) fn assert_away(&self, kind: &str) {
+    pub(crate) fn assert_unavailable(&self, kind: &str) {
         let problem = self.json();
         let kind = Value::from(format!("/docs#{kind}"));
         assert_eq!((self.status, &problem["type"]), (503, &kind), "{problem}");

@@ -123,7 +123,7 @@ async fn without_a_schedule_there_is_no_job_either() {
 
     post(&api, &json!({"symbols": ["A"], "interval": 60}))
         .await
-        .assert_away("schedules-away");
+        .assert_unavailable("scheduler-unavailable");
 
     assert!(!asked_of_event_bridge(&api).await.is_empty());
     assert_eq!(jobs(&api).await, 0);
@@ -157,7 +157,7 @@ async fn a_job_stays_until_its_schedule_is_gone() {
     event_bridge_answers(&api, ResponseTemplate::new(500)).await;
     api.send("DELETE", &path, String::new())
         .await
-        .assert_away("schedules-away");
+        .assert_unavailable("scheduler-unavailable");
     assert_eq!(api.get(&path).await.status, 200);
 
     let gone = ResponseTemplate::new(404)

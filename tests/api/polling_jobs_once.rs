@@ -50,7 +50,7 @@ async fn a_job_whose_commit_gets_no_answer_is_a_503_and_never_runs() {
 
     let post = api.send("POST", "/prices/poll", body("A"));
     let (answered, ()) = tokio::join!(post, link.cut_at(Moment::Committed));
-    answered.assert_away("postgres-away");
+    answered.assert_unavailable("database-unavailable");
 
     let committed: Vec<Uuid> = sqlx::query_scalar("select job_id from polling_jobs")
         .fetch_all(&api.pool)
@@ -96,7 +96,7 @@ async fn with_a_key_a_job_whose_commit_got_no_answer_is_made_by_the_next_try() {
     let (api, link) = linked().await;
 
     let (lost, ()) = tokio::join!(post(&api, "A", "k"), link.cut_at(Moment::Committed));
-    lost.assert_away("postgres-away");
+    lost.assert_unavailable("database-unavailable");
 
     let made = job_id(&post(&api, "A", "k").await);
     assert_eq!(job_id(&post(&api, "A", "k").await), made);
@@ -248,7 +248,9 @@ async fn a_request_that_failed_for_want_of_a_schedule_leaves_its_key_free() {
     let api = Api::start().await;
 
     event_bridge_answers(&api, ResponseTemplate::new(500)).await;
-    post(&api, "A", "k").await.assert_away("schedules-away");
+    post(&api, "A", "k")
+        .await
+        .assert_unavailable("scheduler-unavailable");
 
     let left: i64 = sqlx::query_scalar("select count(*) from polling_job_keys")
         .fetch_one(&api.pool)

@@ -92,5 +92,5 @@ promises_hold! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Apache Kafka, and so Java: tools/kafka/start; .ci/run runs these"]
 async fn when_postgres_is_away_for_two_minutes_without_a_dead_letter() {
-    check(1, |_| cases::postgres_away()).await;
+    check(1, |_| cases::database_unavailable()).await;
 }

@@ -47,7 +47,7 @@ async fn start(data: &Path, environment: &[(&str, &str)]) -> (Stack, String) {
 }
 
 /// Asserts that the path is answered in time with a problem of this kind.
-async fn assert_away(stack: &Stack, path: &str, kind: &str) {
+async fn assert_unavailable(stack: &Stack, path: &str, kind: &str) {
     let answered = tokio::time::timeout(PATIENCE, stack.get(path)).await;
     let (status, problem) = answered.unwrap_or_else(|_| panic!("{path} was not answered"));
 
@@ -154,11 +154,16 @@ async fn with_kafka_away_stored_prices_are_read_and_everything_goes_on_when_it_i
     let api = stack.instance("api").await;
 
     kafka.broker_down(1).unwrap();
-    assert_away(&stack, "/prices/latest?symbol=MSFT", "kafka-away").await;
+    assert_unavailable(&stack, "/prices/latest?symbol=MSFT", "kafka-unavailable").await;
     for path in READS {
         assert_eq!(stack.get(path).await.0, 200, "{path}");
     }
-    assert_away(&stack, "/prices/latest?symbol=AAPL&max_age=0", "kafka-away").await;
+    assert_unavailable(
+        &stack,
+        "/prices/latest?symbol=AAPL&max_age=0",
+        "kafka-unavailable",
+    )
+    .await;
     assert_unhealthy(&stack, "kafka").await;
 
     let error = until("failed run", RECOVERY, async || {
@@ -238,7 +243,7 @@ impl Drop for Postgres {
 async fn assert_works_without_postgres(stack: &Stack, job: &str) {
     // Concurrently, since each may wait for seconds.
     let paths = READS.into_iter().chain([job, "/prices/latest?symbol=MSFT"]);
-    join_all(paths.map(|path| assert_away(stack, path, "postgres-away"))).await;
+    join_all(paths.map(|path| assert_unavailable(stack, path, "database-unavailable"))).await;
 
     assert_unhealthy(stack, "postgres").await;
     produce(stack, 200).await;

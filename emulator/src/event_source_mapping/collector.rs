@@ -86,7 +86,7 @@ impl Collector {
             }
 
             if let Some((_, reason)) = self.consumer.client().fatal_error() {
-                tracing::warn!(reason, "Kafka has shut the consumer out");
+                tracing::warn!(reason, "fatal consumer error");
                 self.stop.cancel();
             }
         }

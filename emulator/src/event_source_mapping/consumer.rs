@@ -179,12 +179,7 @@ impl Assignment {
         self.status.kafka_failed(reason.to_owned());
         if !self.was_told(code) {
             let Self { id, topic, .. } = self;
-            tracing::warn!(
-                id,
-                topic,
-                reason,
-                "trouble with Kafka; going on when it is over"
-            );
+            tracing::warn!(id, topic, reason, "Kafka error; retrying");
         }
     }
 

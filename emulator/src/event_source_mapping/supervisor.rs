@@ -57,7 +57,7 @@ pub(super) async fn keep_running<Reading>(
         }
 
         let reason = match ended {
-            Ok(Ok(())) => "Kafka has shut the consumer out".to_owned(),
+            Ok(Ok(())) => "fatal consumer error".to_owned(),
             Ok(Err(error)) => format!("{error:#}"),
             Err(panic) => panic.to_string(),
         };
@@ -113,10 +113,7 @@ mod tests {
 
         let reader = status.report().reader;
         assert_eq!((number, reader.restarts), (4, 3));
-        assert_eq!(
-            reader.last_end.unwrap().reason,
-            "Kafka has shut the consumer out"
-        );
+        assert_eq!(reader.last_end.unwrap().reason, "fatal consumer error");
         assert!(
             reader.down_since.is_some(),
             "it is up when the group has taken it in"

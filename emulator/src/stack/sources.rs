@@ -182,7 +182,7 @@ impl Stack {
             .is_err()
         {
             self.announcements.warning(
-                "The price topic is not being read yet: Kafka does not answer. It is tried on.",
+                "The price topic is not being read yet: Kafka does not answer. Retrying in the background.",
             );
         }
     }

@@ -334,7 +334,7 @@ async fn warm(template: &Template, functions: &FunctionHost) -> anyhow::Result<(
         functions.warm(&function.name).await.map_err(|error| {
             match error.downcast_ref::<FunctionError>() {
                 Some(failure) if failure.is_of_configuration() => Unusable(format!(
-                    "{binary} refuses its configuration; its message stands above"
+                    "{binary} rejected its configuration; see the error above"
                 ))
                 .into(),
                 _ => error.context(format!("{binary} does not start")),

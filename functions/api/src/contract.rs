@@ -27,7 +27,7 @@ use crate::{average, docs, health, history, latest, polling_jobs, symbols};
     tags(
         (name = "prices", description = "Quotes, their history and moving averages"),
         (name = "polling jobs", description = "Quotes fetched on a schedule"),
-        (name = "operation", description = "How the service is"),
+        (name = "operation", description = "Service health"),
         (name = "contract", description = "This document and its page")
     )
 )]

@@ -65,7 +65,7 @@ impl Deadline {
             .map_or_else(
                 |_| {
                     tracing::warn!("Postgres did not answer in time");
-                    Err(Problem::postgres_away())
+                    Err(Problem::database_unavailable())
                 },
                 |result| result.map_err(Problem::from),
             )
@@ -113,7 +113,7 @@ mod tests {
 
         assert_eq!(
             deadline.postgres(statements).await,
-            Err(Problem::postgres_away())
+            Err(Problem::database_unavailable())
         );
         assert!(
             deadline

@@ -33,7 +33,7 @@ impl Observed {
     }
 
     /// Whether the last publish failed, less than [`LOG_PAUSE`] ago.
-    pub(crate) fn log_is_away(&self, now: Instant) -> bool {
+    pub(crate) fn log_is_unavailable(&self, now: Instant) -> bool {
         let last = *self
             .last_failed_publish
             .lock()
@@ -80,14 +80,14 @@ mod tests {
     fn a_failed_publish_pauses_the_log_for_five_seconds_and_a_good_one_ends_the_pause() {
         let observed = Observed::default();
         let start = Instant::now();
-        assert!(!observed.log_is_away(start));
+        assert!(!observed.log_is_unavailable(start));
 
         observed.published(true, start);
-        assert!(observed.log_is_away(start + Duration::from_millis(4_999)));
-        assert!(!observed.log_is_away(start + Duration::from_secs(5)));
+        assert!(observed.log_is_unavailable(start + Duration::from_millis(4_999)));
+        assert!(!observed.log_is_unavailable(start + Duration::from_secs(5)));
 
         observed.published(true, start);
         observed.published(false, start);
-        assert!(!observed.log_is_away(start));
+        assert!(!observed.log_is_unavailable(start));
     }
 }

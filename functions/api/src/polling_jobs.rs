@@ -80,9 +80,9 @@ pub(crate) async fn create(
         .into_response())
 }
 
-fn schedules_away(job_id: Uuid, error: &ScheduleError) -> Problem {
+fn scheduler_unavailable(job_id: Uuid, error: &ScheduleError) -> Problem {
     tracing::warn!(%job_id, %error, reason = error.reason, "a job and its schedule could not be changed together");
-    Problem::schedules_away()
+    Problem::scheduler_unavailable()
 }
 
 impl From<InsertError> for Problem {
@@ -183,7 +183,7 @@ pub(crate) async fn delete(
     let deleted = deadline
         .schedules("delete the schedule", state.schedules.delete(job_id))
         .await;
-    deleted.map_err(|error| schedules_away(job_id, &error))?;
+    deleted.map_err(|error| scheduler_unavailable(job_id, &error))?;
 
     deadline
         .postgres(polling_jobs::delete(&state.db, job_id))

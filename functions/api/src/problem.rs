@@ -26,7 +26,7 @@ const MAX_FAULTS: usize = 100;
 /// Most characters of an unknown path that its answer repeats.
 const MAX_SHOWN_PATH: usize = 200;
 /// `Retry-After` of an answer about a part of ours that is unavailable.
-const AWAY_RETRY: Duration = Duration::from_secs(5);
+const UNAVAILABLE_RETRY: Duration = Duration::from_secs(5);
 
 /// An error as the client sees it (RFC 9457, `application/problem+json`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -252,12 +252,7 @@ impl Problem {
             time.as_secs()
         );
         let status = StatusCode::GATEWAY_TIMEOUT;
-        Self::new(
-            status,
-            "/docs#provider-timeout",
-            "The provider is too slow",
-            detail,
-        )
+        Self::new(status, "/docs#provider-timeout", "Provider timeout", detail)
     }
 
     pub(crate) fn internal() -> Self {
@@ -267,21 +262,24 @@ impl Problem {
         )
     }
 
-    pub(crate) fn postgres_away() -> Self {
-        Self::away("/docs#postgres-away", "Postgres is not available")
+    pub(crate) fn database_unavailable() -> Self {
+        Self::unavailable("/docs#database-unavailable", "Postgres is not available")
     }
 
-    pub(crate) fn kafka_away() -> Self {
-        Self::away("/docs#kafka-away", "Kafka is not available")
+    pub(crate) fn kafka_unavailable() -> Self {
+        Self::unavailable("/docs#kafka-unavailable", "Kafka is not available")
     }
 
-    pub(crate) fn schedules_away() -> Self {
-        Self::away("/docs#schedules-away", "The scheduler is not available")
+    pub(crate) fn scheduler_unavailable() -> Self {
+        Self::unavailable(
+            "/docs#scheduler-unavailable",
+            "The scheduler is not available",
+        )
     }
 
-    fn away(kind: &'static str, title: &'static str) -> Self {
+    fn unavailable(kind: &'static str, title: &'static str) -> Self {
         let detail = format!("{title}; please try again later");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail).after(AWAY_RETRY)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail).after(UNAVAILABLE_RETRY)
     }
 }
 

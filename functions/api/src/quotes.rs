@@ -214,8 +214,8 @@ impl Asking<'_> {
     /// Fetches a batch, stores the raw response, and publishes the quotes.
     async fn fetch_and_publish(&self, batch: &[Symbol]) -> Result<Vec<(Symbol, Outcome)>, Problem> {
         // Checked before the provider is asked: its quotes could not be published.
-        if self.state.observed.log_is_away(Instant::now()) {
-            return Err(Problem::kafka_away());
+        if self.state.observed.log_is_unavailable(Instant::now()) {
+            return Err(Problem::kafka_unavailable());
         }
 
         let answer = self.fetch(batch).await?;
@@ -312,7 +312,7 @@ impl Asking<'_> {
             let outcome = if acknowledged(index) {
                 Ok(event.into())
             } else {
-                Err(Problem::kafka_away())
+                Err(Problem::kafka_unavailable())
             };
             (symbol, outcome)
         };

@@ -180,7 +180,7 @@ impl Upkeep {
             reason,
         }))) = &mended
         {
-            error!(action, reason, "EventBridge failed us");
+            error!(action, reason, "EventBridge request failed");
         }
 
         let Mended {

@@ -167,7 +167,7 @@ impl Outcomes {
         job_id: Uuid,
     ) -> Result<bool, ReconciliationError> {
         if let Err(ReconciliationError::Schedules(ScheduleError { action, reason })) = &mended {
-            error!(%job_id, action, reason, "EventBridge failed us");
+            error!(%job_id, action, reason, "EventBridge request failed");
             self.failed += 1;
             return Ok(false);
         }

@@ -110,7 +110,7 @@ pub fn crashing_records() -> Case {
 
 /// Postgres is unavailable for two minutes.
 #[must_use]
-pub fn postgres_away() -> Case {
+pub fn database_unavailable() -> Case {
     Case::of(
         "Postgres away for two minutes",
         vec![Fault::PostgresAway(120)],

@@ -10,7 +10,7 @@ use std::time::Duration;
 use shared::repository::polling_jobs::{self, NewJob, Prepared};
 use uuid::Uuid;
 
-use super::schedules_away;
+use super::scheduler_unavailable;
 use crate::deadline::Deadline;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -53,7 +53,7 @@ pub(super) async fn create(
     match scheduled {
         Ok(()) => activate(state, job_id, deadline).await?,
         Err(error) => {
-            let problem = schedules_away(job_id, &error);
+            let problem = scheduler_unavailable(job_id, &error);
             take_back(state, job_id, deadline)
                 .await
                 .map_err(|_| problem)?;
@@ -81,7 +81,7 @@ async fn activate(state: &AppState, job_id: Uuid, deadline: Deadline) -> Result<
         Some(true) => Ok(()),
         // The row is gone: upkeep removed it after minutes, or the same request, sent again,
         // withdrew it.
-        Some(false) => Err(Problem::postgres_away()),
+        Some(false) => Err(Problem::database_unavailable()),
         None => Err(Problem::outcome_unknown(job_id)),
     }
 }
@@ -93,11 +93,11 @@ async fn take_back(state: &AppState, job_id: Uuid, deadline: Deadline) -> Result
         .postgres(polling_jobs::withdraw(&state.db, job_id))
         .await?
     {
-        return Err(Problem::schedules_away());
+        return Err(Problem::scheduler_unavailable());
     }
 
     let made = deadline
         .postgres(polling_jobs::get(&state.db, job_id))
         .await?;
-    made.map(|_| ()).ok_or_else(Problem::schedules_away)
+    made.map(|_| ()).ok_or_else(Problem::scheduler_unavailable)
 }

@@ -12,7 +12,7 @@ impl From<repository::Error> for Problem {
         tracing::error!(%error, code = error.code().as_deref(), "a read or write in Postgres failed");
 
         if error.is_transient() {
-            Self::postgres_away()
+            Self::database_unavailable()
         } else {
             Self::internal()
         }
@@ -40,31 +40,26 @@ impl From<ProviderError> for Problem {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Self::new(
                     status,
-                    "/docs#provider-limits",
-                    "The provider limits us",
+                    "/docs#provider-rate-limited",
+                    "Provider rate limited",
                     detail,
                 )
                 .after(retry_after)
             }
             ProviderError::TimedOut { .. } => {
                 let status = StatusCode::GATEWAY_TIMEOUT;
-                Self::new(
-                    status,
-                    "/docs#provider-timeout",
-                    "The provider is too slow",
-                    detail,
-                )
+                Self::new(status, "/docs#provider-timeout", "Provider timeout", detail)
             }
             ProviderError::Unavailable { .. } => Self::new(
                 StatusCode::BAD_GATEWAY,
-                "/docs#provider-away",
-                "The provider is not available",
+                "/docs#provider-unavailable",
+                "Provider unavailable",
                 detail,
             ),
             ProviderError::Malformed { .. } => Self::new(
                 StatusCode::BAD_GATEWAY,
-                "/docs#provider-nonsense",
-                "The provider is not readable",
+                "/docs#provider-invalid-response",
+                "Unreadable provider response",
                 detail,
             ),
         }

@@ -26,7 +26,7 @@ async fn just_after_a_failed_publish() -> Api {
     api.log.fail_next(1);
     api.get("/prices/latest?symbol=AAPL")
         .await
-        .assert_away("kafka-away");
+        .assert_unavailable("kafka-unavailable");
     assert_eq!(api.quoter.asked().len(), 1);
 
     api
@@ -42,7 +42,7 @@ async fn fresh_stored_quotes_are_served_and_all_others_are_503_without_asking_th
     ] {
         api.get(&format!("/prices/latest?{path}"))
             .await
-            .assert_away("kafka-away");
+            .assert_unavailable("kafka-unavailable");
     }
 
     let stored = api.get("/prices/latest?symbol=MSFT&max_age=600").await;
@@ -121,7 +121,10 @@ async fn of_events_published_together_only_the_acknowledged_are_answered() {
     let answered = api.get("/prices/latest?symbols=AAPL,IBM").await;
 
     assert_eq!(answered.each("price"), [Value::Null, json!(101)]);
-    assert_eq!(answered.each("problem")[0]["type"], "/docs#kafka-away");
+    assert_eq!(
+        answered.each("problem")[0]["type"],
+        "/docs#kafka-unavailable"
+    );
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn assert_all_away(api: &Api) {
             tokio::time::timeout(PATIENCE, api.send(method, path, body.to_owned())).await;
         answered
             .unwrap_or_else(|_| panic!("{method} {path} was not answered"))
-            .assert_away("postgres-away");
+            .assert_unavailable("database-unavailable");
     });
 
     futures::future::join_all(answers).await;
