@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Lines, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,6 +16,9 @@ use sqlx::postgres::PgPool;
 
 use crate::topic::Producer;
 use crate::{binaries, processes, waiting};
+
+/// Longest that a stack whose output nobody reads may take to start.
+const LONGEST_START: Duration = Duration::from_secs(60);
 
 /// A running stack, which is stopped when it is dropped.
 #[derive(Debug)]
@@ -142,6 +146,7 @@ impl Stack {
         let mut child = command.spawn().context("starting the emulator")?;
 
         let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+        let _until_ready = stderr.is_some().then(|| end_unless_dropped(child.id()));
         stderr.as_ref().map_or(Ok(()), fill)?;
 
         let stdout = child
@@ -362,6 +367,18 @@ fn broker(flags: &[&str]) -> anyhow::Result<&'static [&'static str]> {
         "kafka" => Ok(&["--broker", "kafka"]),
         _ => anyhow::bail!("TEST_BROKER must be embedded or kafka"),
     }
+}
+
+/// Kills an emulator that is not ready in time, unless the result is dropped before. Reading its
+/// output then ends.
+fn end_unless_dropped(pid: u32) -> mpsc::Sender<()> {
+    let (ready, waited) = mpsc::channel();
+    std::thread::spawn(move || {
+        if waited.recv_timeout(LONGEST_START) == Err(mpsc::RecvTimeoutError::Timeout) {
+            processes::kill_9(pid);
+        }
+    });
+    ready
 }
 
 /// Fills a pipe, given the end for reading, and keeps it full until it is closed.
