@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use averager::handler::{Summary, handle};
+use averager::handler::handle;
 use chrono::{DateTime, TimeDelta};
-use shared::repository::ingest::Ingest;
+use shared::repository::ingest::{Ingest, Stored};
 use shared::repository::part_states::{self, Part};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::time::{Instant, timeout};
@@ -31,7 +31,7 @@ fn texts(events: &[String]) -> Vec<&str> {
 }
 
 /// Handles a batch that has more time than handling may take.
-async fn handled(pool: &PgPool, event: &str) -> Result<Summary, String> {
+async fn handled(pool: &PgPool, event: &str) -> Result<Stored, String> {
     let ingest = Ingest::new(pool.clone());
     let handled = timeout(
         AT_ONCE,
@@ -93,11 +93,11 @@ async fn the_event_that_postgres_refuses_is_set_aside_and_all_others_are_stored(
     let all: Vec<String> = events.iter().chain([&poison]).cloned().collect();
     let summary = handled(&pool, &batch(0, &texts(&all))).await.unwrap();
 
-    let counted = |added, superseded| Summary {
+    let counted = |added, superseded| Stored {
         added,
         superseded,
         rejected: 6,
-        ..Summary::default()
+        ..Stored::default()
     };
 
     assert_eq!(summary, counted(995, 0));

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use averager::handler::{Summary, handle};
+use averager::handler::handle;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use e2e::waiting::until;
 use shared::repository;
-use shared::repository::ingest::Ingest;
+use shared::repository::ingest::{Ingest, Stored};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use tokio::time::Instant;
 
@@ -38,7 +38,7 @@ pub(crate) fn quote(price: &str, second: u8, polled: u8) -> String {
     )
 }
 
-pub(crate) async fn run(pool: &PgPool, event: &str) -> Summary {
+pub(crate) async fn run(pool: &PgPool, event: &str) -> Stored {
     handle(
         &Ingest::new(pool.clone()),
         event,
@@ -65,7 +65,7 @@ async fn a_bad_record_is_quarantined_with_its_bytes_while_its_neighbours_are_sto
     let first = run(&pool, &event).await;
     assert_eq!(
         first,
-        Summary {
+        Stored {
             added: 2,
             revised: 0,
             superseded: 0,
@@ -77,7 +77,7 @@ async fn a_bad_record_is_quarantined_with_its_bytes_while_its_neighbours_are_sto
     let again = run(&pool, &event).await;
     assert_eq!(
         again,
-        Summary {
+        Stored {
             added: 0,
             revised: 0,
             superseded: 2,
@@ -305,9 +305,9 @@ async fn polling_the_same_price_again_at_the_edge_of_retention_leaves_the_averag
     let summary = run(&pool, &batch(5, &[&quote("14", 4, 9)])).await;
     assert_eq!(
         summary,
-        Summary {
+        Stored {
             revised: 1,
-            ..Summary::default()
+            ..Stored::default()
         }
     );
     assert_eq!(

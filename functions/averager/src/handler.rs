@@ -1,11 +1,9 @@
 //! One invocation: decodes the batch and stores it, waiting while Postgres is unavailable.
 
-use std::ops::Add;
 use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
 use lambda_runtime::Diagnostic;
-use serde::Serialize;
 use shared::repository;
 use shared::repository::ingest::{Ingest, Stored};
 use tokio::time::Instant;
@@ -17,35 +15,6 @@ use crate::storing::{self, LastAnswer};
 const MARGIN: Duration = Duration::from_secs(3);
 /// How long to wait for Postgres if the host gives no usable deadline.
 const DEFAULT_WAIT: Duration = Duration::from_secs(50);
-
-/// The answer to a batch: the number of its records by their outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// Records that became new points.
-    pub added: usize,
-    /// Records that changed a stored point, because they are a later poll of its quote.
-    pub revised: usize,
-    /// Records that lost to a newer poll of the same quote.
-    pub superseded: usize,
-    /// Records that went to quarantine.
-    pub rejected: usize,
-    /// Records whose quotes are older than retention keeps.
-    pub expired: usize,
-}
-
-impl Add<Stored> for Summary {
-    type Output = Self;
-
-    fn add(self, stored: Stored) -> Self {
-        Self {
-            added: self.added + stored.added,
-            revised: self.revised + stored.revised,
-            superseded: self.superseded + stored.superseded,
-            rejected: self.rejected + stored.rejected,
-            expired: self.expired + stored.expired,
-        }
-    }
-}
 
 /// Why a batch was not stored, so that the whole batch comes again.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +57,8 @@ pub fn deadline(deadline_ms: u64) -> Instant {
     Instant::now() + left.map_or(DEFAULT_WAIT, |left| left.saturating_sub(MARGIN))
 }
 
-/// Stores the batch in `event`, the JSON of an event source mapping's invocation.
+/// Stores the batch in `event`, the JSON of an event source mapping's invocation, and returns the
+/// number of its records by their outcome.
 ///
 /// Transient errors (Postgres unavailable, a deadlock) are retried until `give_up_at`. Other errors
 /// are returned at once.
@@ -99,7 +69,7 @@ pub async fn handle(
     ingest: &Ingest,
     event: &str,
     give_up_at: Instant,
-) -> Result<Summary, BatchError> {
+) -> Result<Stored, BatchError> {
     let now = Utc::now();
     let batch = batch::decode(event, now)?;
 
@@ -116,5 +86,5 @@ pub async fn handle(
         Ok(_) | Err(BatchError::Event(_)) => {}
     }
 
-    stored.inspect(|summary| tracing::info!(?summary, "batch stored"))
+    stored.inspect(|stored| tracing::info!(?stored, "batch stored"))
 }

@@ -14,7 +14,7 @@ use shared::repository::rejected_events::RejectedEvent;
 use tokio::time::timeout;
 
 use crate::batch::{self, Batch};
-use crate::handler::{BatchError, Summary};
+use crate::handler::BatchError;
 
 /// Pause after the first failed attempt; each further pause is longer, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -56,9 +56,9 @@ pub(crate) async fn store(
     batch: &Batch,
     now: Timestamp,
     last_answer: &LastAnswer,
-) -> Result<Summary, BatchError> {
+) -> Result<Stored, BatchError> {
     match patiently(ingest, &batch.events, &batch.rejected, last_answer).await {
-        Ok(stored) => return Ok(Summary::default() + stored),
+        Ok(stored) => return Ok(stored),
         Err(error) => {
             tracing::warn!(
                 error = error.detail(),
@@ -67,12 +67,12 @@ pub(crate) async fn store(
         }
     }
 
-    let (summary, refused) = in_parts(ingest, &batch.events, last_answer).await?;
+    let (stored, refused) = in_parts(ingest, &batch.events, last_answer).await?;
     let mut rejected = batch::set_aside(event, now, &refused)?;
     tell(ingest, &rejected).await;
 
     rejected.extend(batch.rejected.iter().cloned());
-    Ok(summary + patiently(ingest, &[], &rejected, last_answer).await?)
+    Ok(stored + patiently(ingest, &[], &rejected, last_answer).await?)
 }
 
 /// Reports events that Postgres refused: logs each, and records the last one for `GET /health`.
@@ -120,8 +120,8 @@ async fn in_parts(
     ingest: &Ingest,
     events: &[PriceEvent],
     last_answer: &LastAnswer,
-) -> Result<(Summary, BTreeMap<usize, String>), repository::Error> {
-    let (mut summary, mut refused) = (Summary::default(), BTreeMap::new());
+) -> Result<(Stored, BTreeMap<usize, String>), repository::Error> {
+    let (mut stored, mut refused) = (Stored::default(), BTreeMap::new());
     let whole = 0..events.len();
     let mut parts = vec![whole];
     let mut tried = 0;
@@ -130,7 +130,7 @@ async fn in_parts(
         tried += 1;
 
         match patiently(ingest, &events[part.clone()], &[], last_answer).await {
-            Ok(stored) => summary = summary + stored,
+            Ok(part) => stored = stored + part,
             Err(error) if !error.concerns_data() || tried >= MOST_PARTS => return Err(error),
             Err(error) if part.len() > 1 => {
                 tracing::debug!(?part, error = error.detail(), "part refused");
@@ -148,7 +148,7 @@ async fn in_parts(
         }
     }
 
-    Ok((summary, refused))
+    Ok((stored, refused))
 }
 
 /// Stores the events, and repeats it after transient errors without limit: the caller limits the

@@ -22,8 +22,10 @@
 //! Locks are always taken in this order: fences, then units, then series and points, then rejected
 //! events.
 
+use std::ops::Add;
 use std::time::Duration;
 
+use serde::Serialize;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{Connection, Postgres};
@@ -63,8 +65,8 @@ pub use expiry::remove_expired_series;
 /// A connection that was used less than this ago is not tested before its next use.
 const JUST_USED: Duration = Duration::from_secs(1);
 
-/// What became of a batch; the sum of the counts is the number of events given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The number of a batch's events by their outcome; their sum is the number of events given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stored {
     /// Events that became new points.
     pub added: usize,
@@ -76,6 +78,20 @@ pub struct Stored {
     pub rejected: usize,
     /// Events of quotes older than what retention has left.
     pub expired: usize,
+}
+
+impl Add for Stored {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            added: self.added + other.added,
+            revised: self.revised + other.revised,
+            superseded: self.superseded + other.superseded,
+            rejected: self.rejected + other.rejected,
+            expired: self.expired + other.expired,
+        }
+    }
 }
 
 /// A row of `price_points`, ready to be written.
@@ -147,7 +163,18 @@ impl Ingest {
         // unknown, and the remembered tails may be wrong.
         let mut known = std::mem::take(&mut *memory);
         let mut connection = self.connection(&mut known).await?;
-        let stored = store(&mut connection, &mut known.tails, events, rejected).await?;
+
+        let tails = &mut known.tails;
+        let is_small = rejected.is_empty() && events.len() < append::COPY_FROM;
+        let appended = if is_small {
+            append_in_one_statement(&mut connection, tails, events).await?
+        } else {
+            None
+        };
+        let stored = match appended {
+            Some(stored) => stored,
+            None => merge(&mut connection, tails, events, rejected).await?,
+        };
 
         *memory = Memory {
             tails: known.tails,
@@ -177,25 +204,9 @@ impl Ingest {
     }
 }
 
-async fn store(
-    connection: &mut PgConnection,
-    tails: &mut Tails,
-    events: &[PriceEvent],
-    rejected: &[RejectedEvent],
-) -> Result<Stored, Error> {
-    if rejected.is_empty()
-        && events.len() < append::COPY_FROM
-        && let Some(stored) = go_on(connection, tails, events).await?
-    {
-        return Ok(stored);
-    }
-
-    merge(connection, tails, events, rejected).await
-}
-
 /// Stores the events in one statement (`express`). Returns `None`, with nothing written, if some do
 /// not come after remembered tails, or if these tails are no longer valid.
-async fn go_on(
+async fn append_in_one_statement(
     connection: &mut PgConnection,
     tails: &mut Tails,
     events: &[PriceEvent],
