@@ -196,7 +196,7 @@ impl DataDirectory {
     pub(crate) fn note_ready(&self, gateway: &str) -> io::Result<()> {
         let pid = std::process::id();
         let started = liveness::start_time(pid)
-            .ok_or_else(|| io::Error::other("/proc does not tell of us"))?;
+            .ok_or_else(|| io::Error::other("/proc does not list this process"))?;
 
         fs::write(
             self.path.join(READY),

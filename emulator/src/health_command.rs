@@ -28,7 +28,7 @@ pub(crate) async fn run(arguments: &HealthArguments) -> anyhow::Result<()> {
 
     let note = HealthNote::read(&path).with_context(|| {
         format!(
-            "{} does not tell of the event source mappings",
+            "{} does not describe the event source mappings",
             path.display()
         )
     })?;

@@ -110,7 +110,7 @@ fn complain_of_flags(refusal: &clap::Error) -> ExitCode {
         .unwrap_or_default()
         .trim_start_matches("error: ");
 
-    complain(&anyhow::anyhow!("{line} (--help tells more)"));
+    complain(&anyhow::anyhow!("{line} (see --help)"));
     ExitCode::from(2)
 }
 

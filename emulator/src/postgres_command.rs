@@ -42,7 +42,7 @@ pub(crate) async fn run(
     let hint = if common.show_passwords {
         ""
     } else {
-        "\n(--show-passwords tells the password)"
+        "\n(--show-passwords shows the password)"
     };
 
     announcements.ready(

@@ -216,15 +216,13 @@ impl RemoteHost {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> InvokeError {
+        let url = self.url();
         let what = if error.is_connect() {
-            "nobody answers"
+            format!("no answer from {url}")
         } else {
-            "the connection broke"
+            format!("the connection broke to {url}")
         };
-        let message = format!(
-            "{what} at {}, where the functions run (--functions)",
-            self.url()
-        );
+        let message = format!("{what}, where the functions run (--functions)");
 
         if self.reached.swap(false, Ordering::Relaxed) {
             tracing::warn!("{message}");

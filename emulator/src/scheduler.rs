@@ -37,7 +37,7 @@ mod validation;
 use book::{Book, Group};
 use schedule::{
     ActionAfterCompletion, DEFAULT_GROUP, Definition, FlexibleTimeWindow, FlexibleTimeWindowMode,
-    Key, ScheduleTarget, State,
+    Key, RetryPolicy, ScheduleTarget, State,
 };
 use store::Store;
 
@@ -101,7 +101,9 @@ impl Account {
 /// A schedule that the template declares.
 #[derive(Clone, Debug)]
 pub(crate) struct DeclaredSchedule {
-    /// Its name, in the group `default`.
+    /// Its group.
+    pub(crate) group: String,
+    /// Its name within its group.
     pub(crate) name: String,
     /// For example `rate(10 minutes)`.
     pub(crate) expression: String,
@@ -109,6 +111,8 @@ pub(crate) struct DeclaredSchedule {
     pub(crate) function: String,
     /// The payload, as JSON text.
     pub(crate) input: Option<String>,
+    /// How often a delivery that did not reach the function is retried.
+    pub(crate) retry_attempts: u32,
 }
 
 /// The schedules, and everything that firing them needs.
@@ -208,13 +212,13 @@ impl Scheduler {
                 ),
                 role_arn: format!("arn:aws:iam::{id}:role/scheduler"),
                 input: declared.input,
-                retry_policy: None,
+                retry_policy: Some(RetryPolicy::of_attempts(declared.retry_attempts)),
                 dead_letter_config: None,
             },
         };
 
         let key = Key {
-            group: DEFAULT_GROUP.to_owned(),
+            group: declared.group,
             name: declared.name,
         };
         self.put(&key, definition)

@@ -159,7 +159,7 @@ pub(crate) fn start_own() -> anyhow::Result<(String, Child, ChildStdin)> {
         }
     }
 
-    anyhow::bail!("the emulator's Postgres ended before it was ready; its messages stand above")
+    anyhow::bail!("the emulator's Postgres ended before it was ready; see its messages above")
 }
 
 const PREFIX: &str = "market-data-test-postgres-";

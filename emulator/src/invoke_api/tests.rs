@@ -276,7 +276,7 @@ async fn what_cannot_be_invoked_is_refused_in_the_shape_of_the_model() {
 async fn a_host_that_is_busy_or_gone_is_told_by_the_status() {
     let api = Api::telling([
         Err(InvokeError::Throttled(FUNCTION.to_owned())),
-        Err(InvokeError::Unreachable("nobody answers".to_owned())),
+        Err(InvokeError::Unreachable("no answer".to_owned())),
         Err(InvokeError::Stopping),
     ])
     .await;

@@ -150,7 +150,7 @@ async fn a_host_that_is_not_there_is_named_with_the_flag() {
     assert!(!host.takes_connections().await);
 
     let expected =
-        format!("nobody answers at http://{address}, where the functions run (--functions)");
+        format!("no answer from http://{address}, where the functions run (--functions)");
     assert_eq!(
         invoke(&host, "echo").await,
         Err(InvokeError::Unreachable(expected))

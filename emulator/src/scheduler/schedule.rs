@@ -117,6 +117,16 @@ pub(crate) struct RetryPolicy {
     pub(crate) maximum_retry_attempts: u32,
 }
 
+impl RetryPolicy {
+    /// The policy with this number of attempts and the default age.
+    pub(crate) fn of_attempts(maximum_retry_attempts: u32) -> Self {
+        Self {
+            maximum_event_age_in_seconds: one_day(),
+            maximum_retry_attempts,
+        }
+    }
+}
+
 fn one_day() -> u32 {
     86_400
 }

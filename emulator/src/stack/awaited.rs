@@ -111,8 +111,8 @@ pub(super) async fn look_for_scheduler(
 
     if connected.await.is_none() {
         announcements.warning(&format!(
-            "Nobody answers at {address}, where AWS_ENDPOINT_URL_SCHEDULER says that the scheduler is.\n\
-             Until somebody does, polling jobs can be neither made nor deleted."
+            "No answer from the scheduler at {address}, which AWS_ENDPOINT_URL_SCHEDULER names.\n\
+             Until it answers, polling jobs can be neither created nor deleted."
         ));
     }
 }

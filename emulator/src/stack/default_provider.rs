@@ -40,7 +40,7 @@ fn read(health: &Value, wanted: &str) -> DefaultProvider {
     let trouble = match check["status"].as_str() {
         Some("ok") => None,
         Some(status) => Some(check["detail"].as_str().unwrap_or(status)),
-        None => Some("the api's health does not tell of it"),
+        None => Some("GET /health does not list it"),
     };
 
     DefaultProvider {

@@ -51,10 +51,9 @@ async fn wait_for(
     let deadline = Instant::now() + patience;
     while !host.takes_connections().await {
         if Instant::now() > deadline {
-            return Err(Unusable(format!(
-                "--functions: nobody answers at {url}; start {start}"
-            ))
-            .into());
+            return Err(
+                Unusable(format!("--functions: no answer from {url}; start {start}")).into(),
+            );
         }
         sleep(BETWEEN_LOOKS).await;
     }
@@ -87,7 +86,7 @@ mod tests {
         assert!(error.is::<Unusable>(), "{error}");
 
         let expected = format!(
-            "--functions: nobody answers at http://{address}; start cargo lambda watch --invoke-address 127.0.0.1 \
+            "--functions: no answer from http://{address}; start cargo lambda watch --invoke-address 127.0.0.1 \
              --invoke-port {} --env-file /data/functions.env",
             address.port()
         );

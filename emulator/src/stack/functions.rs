@@ -47,13 +47,13 @@ impl Functions {
 
         let url = host.url();
         if !host.takes_connections().await {
-            return format!("nobody answers at {url} (--functions)");
+            return format!("no answer from {url} (--functions)");
         }
 
         match backing_away::of(addresses).await {
             Some(away) => away,
             None => format!(
-                "the host at {url} builds a function when it is first invoked; what is wrong is told there"
+                "the host at {url} builds a function when it is first invoked; see its output for errors"
             ),
         }
     }

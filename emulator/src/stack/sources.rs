@@ -123,10 +123,12 @@ impl Stack {
 
         for schedule in &template.schedules {
             scheduler.ensure(DeclaredSchedule {
+                group: schedule.group.clone(),
                 name: schedule.name.clone(),
                 expression: schedule.expression.clone(),
                 function: schedule.function.clone(),
                 input: schedule.input.clone(),
+                retry_attempts: schedule.retry_attempts,
             })?;
         }
 

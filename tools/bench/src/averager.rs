@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 pub(crate) use self::averaging::Averaging;
 use self::case::Case;
 pub(crate) use self::contender::Contender;
-pub(crate) use self::copy::rows;
+pub(crate) use self::copy::{STATEMENT, rows};
 use self::kind::Kind;
 use self::lanes::Slice;
 use self::outcome::Outcome;

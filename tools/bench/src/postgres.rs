@@ -219,7 +219,7 @@ fn start_own(binaries: &Path) -> anyhow::Result<(String, Own)> {
         }
     }
 
-    anyhow::bail!("the emulator's Postgres ended before it was ready; its messages stand above")
+    anyhow::bail!("the emulator's Postgres ended before it was ready; see its messages above")
 }
 
 /// Lets Postgres reach its data: if root starts it, it runs as another user.

@@ -142,7 +142,7 @@ impl Service for Server {
                     return Ok(address.to_owned());
                 }
             }
-            anyhow::bail!("Kafka did not start; its messages stand above")
+            anyhow::bail!("Kafka did not start; see its messages above")
         };
 
         let address = timeout(START, ready)

@@ -161,10 +161,12 @@ async fn an_unreadable_file_does_not_keep_the_others_from_starting() {
 #[tokio::test]
 async fn a_declared_schedule_keeps_its_history_over_a_restart() {
     let declared = || DeclaredSchedule {
+        group: "polling".to_owned(),
         name: "upkeep".to_owned(),
         expression: "rate(10 minutes)".to_owned(),
         function: "upkeep".to_owned(),
         input: Some(r#"{"at":"<aws.scheduler.scheduled-time>"}"#.to_owned()),
+        retry_attempts: 2,
     };
 
     let (home, clock, invoker) = (

@@ -17,6 +17,10 @@ use crate::postgres::Server;
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 /// The number that the averager has given the single unit of the events.
 pub(super) const UNIT: i16 = 1;
+/// Takes what [`rows`] gives.
+pub(crate) const STATEMENT: &str =
+    "copy bench_copy (quoted_at, polled_at, event_id, series_id, points, price, moving_average, unit_id)
+     from stdin (format binary)";
 /// More than a row takes.
 const ROW_BYTES: usize = 128;
 
@@ -31,12 +35,7 @@ impl Copy {
         let (client, connection) = tokio_postgres::connect(&server.url, NoTls).await?;
         tokio::spawn(connection);
 
-        let statement = client
-            .prepare(
-                "copy bench_copy (quoted_at, polled_at, event_id, series_id, points, price, moving_average, unit_id)
-                 from stdin (format binary)",
-            )
-            .await?;
+        let statement = client.prepare(STATEMENT).await?;
 
         Ok(Self {
             client,

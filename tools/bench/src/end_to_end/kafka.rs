@@ -63,7 +63,7 @@ impl Broker {
             }
         }
 
-        anyhow::bail!("Kafka ended before it was ready; its messages stand above")
+        anyhow::bail!("Kafka ended before it was ready; see its messages above")
     }
 
     /// CPU time of the broker so far.

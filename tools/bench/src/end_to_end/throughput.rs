@@ -13,7 +13,7 @@ use tokio_postgres::NoTls;
 
 use super::kafka::{Broker, GroupProgress};
 use super::stack::Stack;
-use crate::averager::{SeriesIds, copy_structure, rows};
+use crate::averager::{STATEMENT, SeriesIds, copy_structure, rows};
 use crate::feed::{self, Delivery, Feed, Record};
 use crate::postgres::Server;
 use crate::{correctness, cpu};
@@ -250,12 +250,7 @@ async fn copy(server: &Server, events: &[PriceEvent], ids: &SeriesIds) -> anyhow
     let (client, connection) = tokio_postgres::connect(&server.url, NoTls).await?;
     let connection = tokio::spawn(connection);
 
-    let statement = client
-        .prepare(
-            "copy bench_copy (quoted_at, polled_at, event_id, series_id, points, price, moving_average)
-             from stdin (format binary)",
-        )
-        .await?;
+    let statement = client.prepare(STATEMENT).await?;
 
     let started = Instant::now();
 

@@ -69,7 +69,7 @@ impl Function {
 
         let path = paths.find(|path| path.is_file()).with_context(|| {
             format!(
-                "no {name} in {}; the README tells how to build it",
+                "no {name} in {}; docs/benchmarks.md explains how to build it",
                 directory.display()
             )
         })?;

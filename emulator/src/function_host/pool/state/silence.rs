@@ -75,7 +75,7 @@ impl Instance {
             Phase::Idle(_) if stopped => {
                 Some(("it is stopped by a signal while it waits", OVERDUE))
             }
-            Phase::Ending => Some(("it was told to end and does not", OVERDUE)),
+            Phase::Ending => Some(("it did not exit when asked to", OVERDUE)),
             Phase::Idle(_) | Phase::Running(_) => None,
         }
     }
