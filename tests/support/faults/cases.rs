@@ -205,7 +205,7 @@ pub const EACH: [fn() -> Case; 23] = [
     rebalance,
     delivered_twice,
     crashing_records,
-    postgres_away,
+    database_unavailable,
     gzip,
     snappy,
     lz4,
