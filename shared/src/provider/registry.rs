@@ -28,7 +28,7 @@ impl Providers {
         )
     }
 
-    /// The given providers, for tests.
+    /// A registry of the given providers, for tests. `default` should be one of them.
     #[must_use]
     pub fn of(known: Vec<Arc<dyn Provider>>, default: ProviderName) -> Self {
         Self { known, default }

@@ -57,6 +57,7 @@ impl Replay {
         }
     }
 
+    /// The quote of a row, at the start of its step.
     fn quote(&self, symbol: &Symbol, row: &Row, step: i64) -> Result<Quote, ProviderError> {
         let start = step
             .checked_mul(self.step_seconds)

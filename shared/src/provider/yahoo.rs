@@ -1,8 +1,10 @@
-//! Yahoo Finance, by the two addresses that need neither account nor cookie: the chart of one symbol, and sparklines
-//! of up to twenty. Of both only the present price, its time and its currency are read.
+//! Yahoo Finance, through the two endpoints that need neither an account nor a cookie: the chart of
+//! one symbol, and the sparklines of up to twenty. Only the current price, its time and its
+//! currency are read.
 //!
-//! Yahoo limits by address and without telling how long. After an answer that says so, requests are refused here until
-//! that time is over: asking on would only prolong it.
+//! Yahoo limits the rate of each IP address, and seldom says for how long. After an answer that
+//! reports a limit, requests fail here without being sent until the limit ends: further requests
+//! would only prolong it.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -25,7 +27,7 @@ use answer::Fault;
 use entry::{Entry, Trouble, is_chart_of};
 use rate_limit::RateLimit;
 
-/// Yahoo refuses more in one request.
+/// Most symbols in one request; Yahoo refuses more.
 const MAX_SYMBOLS: usize = 20;
 
 /// The provider `yahoo`.
@@ -35,15 +37,15 @@ pub struct Yahoo {
     base_url: String,
     user_agent: String,
     timeout: Duration,
-    /// Where its API is, and the client to ask it; a fault where they could not be made. Made at the first request:
-    /// loading certificates would delay every start of a function.
+    /// The API's URL and the HTTP client, or the fault that prevented them. They are created for
+    /// the first request, because loading certificates would delay each start of a function.
     endpoint: OnceLock<Result<(Url, Client), Fault>>,
     rate_limit: RateLimit,
 }
 
 impl Yahoo {
-    /// A client of the API at `base_url`; it calls itself `user_agent`. Nothing is connected to before the first
-    /// request.
+    /// A client of the API at `base_url`, which sends `user_agent`. It opens no connection before
+    /// the first request.
     #[must_use]
     pub fn new(base_url: &str, user_agent: &str) -> Self {
         Self::with_timeout(base_url, user_agent, REQUEST_TIMEOUT)
@@ -60,20 +62,24 @@ impl Yahoo {
         }
     }
 
+    /// Sends one request and reads the answer, unless a limit is in force.
     async fn ask(&self, symbols: &[&Symbol]) -> Result<Body, Fault> {
         if let Some(rest) = self.rate_limit.remaining(Instant::now()) {
             return Err(Fault::RateLimited {
                 retry_after: Some(rest),
             });
         }
+
         let open = || transport::endpoint(&self.base_url, &self.user_agent, self.timeout);
         let (base_url, client) = self
             .endpoint
             .get_or_init(open)
             .as_ref()
             .map_err(Clone::clone)?;
+
         let response = transport::get(client, address(base_url, symbols)).await?;
         let received_at = to_microseconds(Utc::now());
+
         let quotes = match answer::read(response.status, &tolerant::readable(&response.body)) {
             Ok(entries) => Quotes::of(&entries, symbols, received_at),
             Err(Fault::RateLimited { .. }) => {
@@ -85,6 +91,7 @@ impl Yahoo {
             }
             Err(fault) => return Err(fault),
         };
+
         Ok(Body {
             received_at,
             text: response.body,
@@ -105,7 +112,8 @@ impl Yahoo {
         }
     }
 
-    /// What `body` says of `symbol`: what it leaves out, Yahoo does not know.
+    /// The quote of `symbol` in `body`, or its error. A symbol without an entry is unknown to
+    /// Yahoo.
     fn verdict(&self, symbol: &Symbol, body: &Body) -> Result<Quote, ProviderError> {
         let (provider, symbol) = (self.name.clone(), symbol.clone());
         let unreadable = || format!("its entry for {symbol}");
@@ -134,18 +142,19 @@ impl Yahoo {
     }
 }
 
-/// A complete response, read.
+/// A complete response and the quotes in it.
 struct Body {
     received_at: Timestamp,
     text: String,
     quotes: Quotes,
 }
 
-/// What a response says of the symbols asked for.
+/// The quotes and faults in a response, by symbol.
 #[derive(Default)]
 struct Quotes {
     of_symbols: HashMap<Symbol, Result<Quote, Trouble>>,
-    /// Whether an entry does not tell whose it is: then a symbol without an entry is not necessarily unknown.
+    /// Whether an entry names no symbol. If so, a symbol without an entry is not necessarily
+    /// unknown.
     has_nameless: bool,
 }
 
@@ -162,6 +171,7 @@ impl Quotes {
                     continue;
                 }
             };
+
             let quote = entry.quote(symbol, received_at);
             quotes.add(symbol, quote);
         }
@@ -169,8 +179,8 @@ impl Quotes {
         quotes
     }
 
-    /// Of several entries for one symbol those with a quote count. Where two quotes differ, nothing tells which of them is
-    /// true, so neither is taken.
+    /// Adds an entry's quote. Of several entries for one symbol, those with a quote count. If two
+    /// quotes differ, neither is used, because nothing shows which one is true.
     fn add(&mut self, symbol: &Symbol, quote: Result<Quote, Trouble>) {
         let known = self
             .of_symbols
@@ -200,6 +210,7 @@ impl Provider for Yahoo {
             .iter()
             .filter(|symbol| may_exist(symbol.as_str()))
             .collect();
+
         let body = if askable.is_empty() {
             Body {
                 received_at: to_microseconds(Utc::now()),
@@ -211,10 +222,12 @@ impl Provider for Yahoo {
                 .await
                 .map_err(|fault| self.error(fault))?
         };
+
         let quotes = symbols
             .iter()
             .map(|symbol| (symbol.clone(), self.verdict(symbol, &body)))
             .collect();
+
         Ok(Answer {
             received_at: body.received_at,
             body: body.text,
@@ -223,17 +236,18 @@ impl Provider for Yahoo {
     }
 }
 
-/// Whether Yahoo could know such a symbol. Others are never asked for: a comma would make two symbols of one, and
-/// `..` or a slash another address.
+/// Whether Yahoo may have this symbol. Others are never requested: a comma would split a symbol in
+/// two, and `..` or a slash would change the URL's path.
 fn may_exist(symbol: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".^=_&-".contains(&byte);
     symbol.bytes().all(fits) && symbol.bytes().any(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// The smallest answer that holds the present prices.
+/// The URL of the smallest answer that contains the current prices.
 fn address(base_url: &Url, symbols: &[&Symbol]) -> Url {
     let mut url = base_url.clone();
-    // An http or https URL always has segments to add to.
+
+    // An `http` or `https` URL always has path segments.
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty();
         match symbols {
@@ -241,6 +255,7 @@ fn address(base_url: &Url, symbols: &[&Symbol]) -> Url {
             _ => path.extend(["v7", "finance", "spark"]),
         };
     }
+
     if symbols.len() > 1 {
         let list = symbols
             .iter()
@@ -252,6 +267,7 @@ fn address(base_url: &Url, symbols: &[&Symbol]) -> Url {
     url.query_pairs_mut()
         .append_pair("range", "1d")
         .append_pair("interval", "1d");
+
     url
 }
 

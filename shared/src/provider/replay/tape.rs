@@ -27,7 +27,7 @@ pub(super) struct Row {
 pub(super) static TAPE: LazyLock<Tape> =
     LazyLock::new(|| parse(CSV).expect("the tape that is built in is sound"));
 
-/// The row of `symbol` for `step`.
+/// The row of `symbol` that is replayed in `step`; `None` if the tape does not have the symbol.
 pub(super) fn row_at<'a>(tape: &'a Tape, symbol: &Symbol, step: i64) -> Option<&'a Row> {
     let rows = tape.get(symbol)?;
     let index = step.checked_rem_euclid(i64::try_from(rows.len()).ok()?)?;
@@ -56,6 +56,7 @@ fn row(line: &'static str) -> Option<(Symbol, Row)> {
     let [symbol, recorded_at, price, currency, source_field] = columns[..] else {
         return None;
     };
+
     let (price, currency) = (price.parse().ok()?, currency.parse().ok()?);
     Some((
         symbol.parse().ok()?,
@@ -82,6 +83,7 @@ mod tests {
 
         for (symbol, rows) in &tape {
             assert_eq!(rows.len(), 392, "{symbol}");
+
             let times: Vec<Timestamp> = rows
                 .iter()
                 .map(|row| row.recorded_at.parse().unwrap())

@@ -20,6 +20,7 @@ async fn quote(symbol: &str, at: &str) -> Quote {
 #[tokio::test]
 async fn a_quote_has_the_start_of_its_step_as_its_time() {
     let quote = quote("AAPL", "2026-01-05T10:30:19.999Z").await;
+
     assert_eq!(
         quote.timestamp,
         "2026-01-05T10:30:10Z".parse::<Timestamp>().unwrap()
@@ -30,6 +31,7 @@ async fn a_quote_has_the_start_of_its_step_as_its_time() {
 #[tokio::test]
 async fn the_price_is_the_same_throughout_a_step_and_for_every_instance() {
     let first = quote("IBM", "2026-01-05T10:30:10Z").await;
+
     assert_eq!(quote("IBM", "2026-01-05T10:30:19.999999Z").await, first);
     assert_ne!(
         quote("IBM", "2026-01-05T10:30:20Z").await.timestamp,
@@ -46,6 +48,7 @@ async fn the_first_recorded_price_plays_at_step_zero_and_again_after_the_last() 
         first.price,
         "step 392"
     );
+
     let last = quote("AAPL", "1969-12-31T23:59:59Z").await;
     assert_eq!(
         last.price,
@@ -58,6 +61,7 @@ async fn the_first_recorded_price_plays_at_step_zero_and_again_after_the_last() 
 async fn the_body_tells_when_the_prices_were_really_recorded() {
     let answer = fetch(&["AAPL", "FB"], "1970-01-01T00:00:05Z").await;
     let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+
     assert_eq!(body["rows"][1]["symbol"], "FB");
     assert_eq!(body["rows"][1]["recorded_at"], "2012-05-18T13:30:00Z");
     assert_eq!(
@@ -73,6 +77,7 @@ async fn an_unknown_symbol_is_told_beside_the_known_ones_in_the_order_asked() {
     let [(_, nope), (msft, found)] = &answer.quotes[..] else {
         panic!("{:?}", answer.quotes)
     };
+
     assert_eq!(
         nope.as_ref().unwrap_err().to_string(),
         "replay does not know the symbol NOPE"
@@ -84,9 +89,11 @@ async fn an_unknown_symbol_is_told_beside_the_known_ones_in_the_order_asked() {
 async fn all_symbols_of_the_largest_job_are_played_in_one_request() {
     let replay = Replay::new(STEP);
     assert_eq!(replay.max_symbols(), 500);
+
     let symbols: Vec<Symbol> = (0..500)
         .map(|number| format!("S{number}").parse().unwrap())
         .collect();
+
     assert_eq!(
         replay
             .fetch(&symbols, Utc::now())

@@ -1,5 +1,5 @@
-//! Reads Yahoo's answers. The body decides before the status: the same trouble comes with several of them, and the
-//! outage page comes with 200.
+//! Reads Yahoo's answers. The body takes precedence over the status: the same error comes with
+//! several statuses, and the outage page comes with 200.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 
 use super::entry::Entry;
 
-/// Yahoo's own status for clients it has had enough of.
+/// Yahoo's own status for clients that it blocks.
 const REQUEST_DENIED: u16 = 999;
 
-/// Why there is no answer to read quotes from; the texts are safe to show.
+/// Why a request gave no quotes at all; the texts are safe to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     RateLimited { retry_after: Option<Duration> },
@@ -27,12 +27,13 @@ struct Document<'a> {
     chart: Option<Envelope<'a>>,
     #[serde(borrow)]
     spark: Option<Envelope<'a>>,
-    /// The key of errors that do not belong to one address.
+    /// The key of errors that do not belong to one endpoint.
     #[serde(borrow)]
     finance: Option<Envelope<'a>>,
 }
 
-/// The entries stay text here, so that one that cannot be read does not spoil the others.
+/// The result of one endpoint. Its entries stay text, so that one that cannot be read does not
+/// affect the others.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow)]
@@ -45,7 +46,7 @@ struct EnvelopeError {
     code: Option<String>,
 }
 
-/// Reads a response; symbols that Yahoo does not know are left out.
+/// Reads a response. It has no entry for a symbol that Yahoo does not know.
 pub(super) fn read(status: StatusCode, body: &str) -> Result<Vec<Entry<'_>>, Fault> {
     let json = body.trim_start().starts_with('{');
     let denied = status == StatusCode::TOO_MANY_REQUESTS || status.as_u16() == REQUEST_DENIED;
@@ -55,6 +56,7 @@ pub(super) fn read(status: StatusCode, body: &str) -> Result<Vec<Entry<'_>>, Fau
     if !json {
         return Err(not_json(status));
     }
+
     let document: Document<'_> = match serde_json::from_str(body) {
         Ok(document) => document,
         Err(_) if status.is_success() => {
@@ -67,6 +69,7 @@ pub(super) fn read(status: StatusCode, body: &str) -> Result<Vec<Entry<'_>>, Fau
             )));
         }
     };
+
     match document {
         Document {
             chart: Some(chart), ..
@@ -94,7 +97,8 @@ pub(super) fn read(status: StatusCode, body: &str) -> Result<Vec<Entry<'_>>, Fau
     }
 }
 
-/// A web page or a line of text: from the edge, during an outage, or where a redirection was not followed.
+/// The fault of a web page or a line of text: from Yahoo's edge servers, during an outage, or
+/// because a redirection was not followed.
 fn not_json(status: StatusCode) -> Fault {
     match status.as_u16() {
         200..=299 => Fault::Unavailable("a web page instead of data".to_owned()),
@@ -104,8 +108,10 @@ fn not_json(status: StatusCode) -> Fault {
 }
 
 impl<'a> Envelope<'a> {
+    /// The entries, or the fault that the envelope reports.
     fn open(self, status: StatusCode) -> Result<Vec<&'a RawValue>, Fault> {
         let code = self.error.map(|error| error.code.unwrap_or_default());
+
         match code.as_deref() {
             Some("Not Found") => Ok(Vec::new()),
             Some("Too Many Requests") => Err(Fault::RateLimited { retry_after: None }),

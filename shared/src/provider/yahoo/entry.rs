@@ -1,4 +1,4 @@
-//! One entry of Yahoo's answers: what it says of one symbol. Whatever is wrong with it concerns that symbol alone.
+//! One entry of Yahoo's answers: the data of one symbol. Its faults affect that symbol only.
 
 use std::borrow::Cow;
 
@@ -9,26 +9,26 @@ use serde_json::value::RawValue;
 use crate::market::{Currency, Quote, Symbol, Timestamp};
 use crate::price::Price;
 
-/// How far a quote's time may lie ahead of our clock before it is no time of a trade.
+/// How far ahead of our clock a quote's time may be. A later one cannot be the time of a trade.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// One entry of an answer.
 #[derive(Debug)]
 pub(super) struct Entry<'a> {
-    /// The symbol that the entry names; none where even that cannot be read.
+    /// The symbol that the entry names; `None` if even that cannot be read.
     pub(super) symbol: Option<Symbol>,
-    /// What it says; none where it cannot be read.
+    /// The data of the symbol; `None` if it cannot be read.
     meta: Option<Meta<'a>>,
 }
 
 /// Why an entry gives no quote; the text is safe to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// It says so, or what it says is no price.
+    /// The entry has no price, or one that is not valid.
     NoPrice(String),
-    /// It does not have the shape of an entry, or its chart is another symbol's.
+    /// The entry does not have the expected format, or its chart is another symbol's.
     Unreadable,
-    /// Another entry for the same symbol gives another quote.
+    /// Another entry for the same symbol has a different quote.
     Contradictory,
 }
 
@@ -44,14 +44,15 @@ struct Spark<'a> {
     response: Option<Vec<&'a RawValue>>,
 }
 
-/// The name of an entry or of a chart's `meta`, whatever stands beside it.
+/// The symbol of an entry. It is read separately, so that other fields cannot make it unreadable.
 #[derive(Deserialize)]
 struct Named<'a> {
     #[serde(borrow)]
     symbol: Cow<'a, str>,
 }
 
-/// What is read of a symbol. Any of it may be missing or of an odd kind (prices as the text `"Infinity"`).
+/// The fields of a symbol that are read. Each may be missing or have an unexpected type, for
+/// example the text `"Infinity"` as a price.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Meta<'a> {
@@ -66,7 +67,7 @@ struct Meta<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// Reads an entry of the chart's address, which names its symbol in `meta`.
+    /// Reads an entry of the chart endpoint, which names its symbol in `meta`.
     pub(super) fn of_chart(entry: &'a RawValue) -> Self {
         let meta = meta(entry);
         let symbol = meta.as_ref().and_then(Meta::symbol);
@@ -74,8 +75,8 @@ impl<'a> Entry<'a> {
         Self { symbol, meta }
     }
 
-    /// Reads an entry of the sparklines' address. Its own symbol is the one that was asked for; a chart in it that names
-    /// another one is not read.
+    /// Reads an entry of the sparkline endpoint. The entry's own symbol is the requested one; a
+    /// chart in it that names another symbol is ignored.
     pub(super) fn of_spark(entry: &'a RawValue) -> Self {
         let named = serde_json::from_str::<Named<'a>>(entry.get()).ok();
         let spark = serde_json::from_str::<Spark<'a>>(entry.get()).ok();
@@ -91,12 +92,13 @@ impl<'a> Entry<'a> {
         Self { symbol, meta }
     }
 
-    /// The quote of `symbol` that the entry gives, or what is wrong with it.
+    /// The entry's quote, as one of `symbol`, or the reason why it has none.
     pub(super) fn quote(&self, symbol: &Symbol, received_at: Timestamp) -> Result<Quote, Trouble> {
         let meta = self.meta.as_ref().ok_or(Trouble::Unreadable)?;
 
         let price = meta.price().map_err(Trouble::NoPrice)?;
         let timestamp = meta.market_time(received_at).map_err(Trouble::NoPrice)?;
+
         Ok(Quote {
             symbol: symbol.clone(),
             price,
@@ -110,8 +112,8 @@ fn meta(chart: &RawValue) -> Option<Meta<'_>> {
     serde_json::from_str::<Chart<'_>>(chart.get()).ok()?.meta
 }
 
-/// Whether the chart of `named` is the one of `asked`. Yahoo's charts of currency pairs leave out a leading US dollar:
-/// that of `USDEUR=X` calls itself `EUR=X`.
+/// Whether the chart that names `named` is the one of `asked`. Yahoo's charts of currency pairs
+/// omit a leading US dollar: the chart of `USDEUR=X` names `EUR=X`.
 pub(super) fn is_chart_of(named: &Symbol, asked: &Symbol) -> bool {
     let pair = |name: &str| {
         name.strip_suffix("=X")
@@ -133,17 +135,20 @@ impl Meta<'_> {
         symbol(&name)
     }
 
-    /// The price as its digits say: no float comes between.
+    /// The price, parsed from its digits without a conversion to a float.
     fn price(&self) -> Result<Price, String> {
         let text = self.regular_market_price.ok_or("it has none")?.get();
         text.parse().map_err(|error| format!("its price {error}"))
     }
 
+    /// The time of the price: after 1970, and not in the future of `received_at` by more than
+    /// [`CLOCK_TOLERANCE`].
     fn market_time(&self, received_at: Timestamp) -> Result<Timestamp, String> {
         let text = self
             .regular_market_time
             .ok_or("it has no market time")?
             .get();
+
         let time = text
             .parse()
             .ok()
@@ -151,6 +156,7 @@ impl Meta<'_> {
         let plausible = |time: &Timestamp| {
             *time > DateTime::UNIX_EPOCH && *time <= received_at + CLOCK_TOLERANCE
         };
+
         time.filter(plausible)
             .ok_or_else(|| "its market time is not in the past".to_owned())
     }

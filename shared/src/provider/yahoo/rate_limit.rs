@@ -1,4 +1,4 @@
-//! How long Yahoo wants to be left alone.
+//! How long Yahoo's rate limit lasts.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,19 +7,20 @@ use chrono::{DateTime, Utc};
 
 use crate::market::Timestamp;
 
-/// Its blocks last a quarter of an hour and more; it seldom tells.
+/// The wait if Yahoo does not say how long a limit lasts, as is usual. Limits last a quarter of an
+/// hour or more.
 pub(super) const UNTOLD: Duration = Duration::from_mins(15);
-/// No answer makes us wait longer than this, or shorter than a second.
+/// The longest wait that an answer can cause; the shortest is a second.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// Remembers a limit until it is over.
+/// Remembers a limit until it ends.
 #[derive(Debug, Default)]
 pub(super) struct RateLimit {
     until: Mutex<Option<Instant>>,
 }
 
 impl RateLimit {
-    /// How long the limit lasts on, if there is one at `now`.
+    /// The remaining time of the limit, if one is in force at `now`.
     pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
         let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
         until?
@@ -27,22 +28,25 @@ impl RateLimit {
             .filter(|rest| !rest.is_zero())
     }
 
-    /// Notes that Yahoo limits us from `now` on.
+    /// Records a limit that lasts for `wait` from `now`.
     pub(super) fn begin(&self, now: Instant, wait: Duration) {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = now.checked_add(wait);
     }
 }
 
-/// What a `Retry-After` header asks for, in seconds or as a date, within reason.
+/// The wait that a `Retry-After` header asks for, in seconds or as a date. It is limited to
+/// [`LONGEST`], and is [`UNTOLD`] if the header is missing or cannot be read.
 pub(super) fn wait(retry_after: Option<&str>, now: Timestamp) -> Duration {
     let Some(text) = retry_after.map(str::trim) else {
         return UNTOLD;
     };
+
     let seconds = || text.parse().ok().map(Duration::from_secs);
     let until_date = || {
         let date = DateTime::parse_from_rfc2822(text).ok()?.with_timezone(&Utc);
         Some((date - now).to_std().unwrap_or_default())
     };
+
     let told = seconds().or_else(until_date);
     told.map_or(UNTOLD, |told| told.clamp(Duration::from_secs(1), LONGEST))
 }
@@ -55,6 +59,7 @@ mod tests {
     fn a_limit_holds_until_its_time_is_over() {
         let (limit, start) = (RateLimit::default(), Instant::now());
         assert_eq!(limit.remaining(start), None);
+
         limit.begin(start, Duration::from_secs(60));
         assert_eq!(
             limit.remaining(start + Duration::from_secs(59)),

@@ -13,12 +13,13 @@ const USER_AGENT: &str = "Mozilla/5.0 (compatible; test/1.0)";
 const CHART_META: &str = r#""exchangeName":"NYQ","instrumentType":"EQUITY","firstTradeDate":-252460800,
     "gmtoffset":-18000,"hasPrePostMarketData":true,"priceHint":2,"fulldayPrice":1.5,"currentTradingPeriod":null"#;
 
-/// What Yahoo says of one symbol: `quote` holds the fields under test, as text so that numbers keep their digits.
+/// The `meta` of one symbol. `quote` contains the fields under test, as text so that numbers keep
+/// their digits.
 fn meta(symbol: &str, quote: &str) -> String {
     format!(r#"{{"symbol":"{symbol}",{quote},{CHART_META}}}"#)
 }
 
-/// A chart as on a trading day: with gaps in its series, and prices that a float has spoilt.
+/// A chart as on a trading day: with gaps in its series, and with prices rounded to floats.
 fn chart(meta: &str) -> String {
     format!(
         r#"{{"chart":{{"result":[{{"meta":{meta},"timestamp":[1767623400,1767623700],"indicators":{{"quote":[
@@ -33,6 +34,7 @@ fn spark(metas: &[(&str, String)]) -> String {
             r#"{{"symbol":"{symbol}","response":[{{"meta":{meta},"indicators":{{"quote":[{{}}]}}}}]}}"#
         )
     };
+
     let entries: Vec<String> = metas.iter().map(entry).collect();
     format!(
         r#"{{"spark":{{"result":[{}],"error":null}}}}"#,
@@ -66,9 +68,10 @@ async fn ask(yahoo: &Yahoo, symbols: &[&str]) -> Result<Answer, ProviderError> {
     yahoo.fetch(&symbols, Utc::now()).await
 }
 
-/// What the body says of one symbol, as `price currency` or as an error's text.
+/// The quote of one symbol in the body, as `price currency`, or the text of its error.
 async fn one(symbol: &str, body: String) -> String {
     let server = answering(json_body(body)).await;
+
     match ask(&client_of(&server), &[symbol])
         .await
         .unwrap()
@@ -97,8 +100,10 @@ async fn one_symbol_is_asked_for_by_its_chart_and_keeps_every_digit() {
         .expect(1)
         .mount(&server)
         .await;
+
     let before = to_microseconds(Utc::now());
     let answer = ask(&client_of(&server), &["KO"]).await.unwrap();
+
     let quote = answer.quotes[0].1.clone().unwrap();
     assert_eq!(quote.price.to_string(), "71.123456789012345");
     assert_eq!(
@@ -106,6 +111,7 @@ async fn one_symbol_is_asked_for_by_its_chart_and_keeps_every_digit() {
         "2026-01-05T14:35:01Z".parse::<Timestamp>().unwrap()
     );
     assert_eq!(quote.currency.unwrap().as_str(), "USD");
+
     assert_eq!(answer.body, chart(&meta("KO", KO)), "the body as it came");
     assert!(
         answer.received_at >= before && answer.received_at == to_microseconds(answer.received_at)
@@ -125,9 +131,11 @@ async fn several_symbols_are_asked_for_in_one_request_and_come_in_the_order_aske
         .expect(1)
         .mount(&server)
         .await;
+
     let answer = ask(&client_of(&server), &["KO", "NOSUCH", "PEP"])
         .await
         .unwrap();
+
     let told: Vec<String> = answer
         .quotes
         .iter()
@@ -155,7 +163,9 @@ fn twenty_symbols_go_into_one_request_and_no_more_which_yahoo_would_refuse() {
 async fn a_symbol_that_the_chart_does_not_know_is_unknown() {
     let body = json!({"chart": {"result": null, "error": {"code": "Not Found", "description": "nothing here"}}});
     let server = answering(ResponseTemplate::new(404).set_body_json(body)).await;
+
     let answer = ask(&client_of(&server), &["NOSUCH"]).await.unwrap();
+
     let symbol: Symbol = "NOSUCH".parse().unwrap();
     let unknown = ProviderError::UnknownSymbol {
         symbol: symbol.clone(),
@@ -172,6 +182,7 @@ async fn pence_stay_pence_and_a_currency_may_be_missing() {
         );
         chart(&meta("VOD.L", &quote))
     };
+
     assert_eq!(one("VOD.L", priced(r#""GBp""#)).await, "305.3 GBp");
     assert_eq!(one("VOD.L", priced("null")).await, "305.3 ?");
     assert_eq!(one("VOD.L", priced("7")).await, "305.3 ?");
@@ -208,6 +219,7 @@ async fn what_is_no_price_is_never_made_one() {
             "{price}"
         );
     }
+
     let missing = chart(&meta(
         "KO",
         r#""currency":"USD","regularMarketTime":1767623701"#,
@@ -235,6 +247,7 @@ async fn a_price_without_a_past_market_time_is_not_used() {
             "{time}"
         );
     }
+
     let missing = chart(&meta("KO", r#""regularMarketPrice":71"#));
     assert_eq!(
         one("KO", missing).await,
@@ -247,7 +260,9 @@ async fn one_symbol_without_a_price_does_not_touch_its_neighbours() {
     let odd = r#""currency":null,"regularMarketPrice":"Infinity","regularMarketTime":null"#;
     let body = spark(&[("PAD", meta("PAD", odd)), ("KO", meta("KO", KO))]);
     let server = answering(json_body(body)).await;
+
     let answer = ask(&client_of(&server), &["PAD", "KO"]).await.unwrap();
+
     assert!(
         matches!(answer.quotes[0].1, Err(ProviderError::NoPrice { .. })),
         "{:?}",
@@ -260,9 +275,11 @@ async fn one_symbol_without_a_price_does_not_touch_its_neighbours() {
 async fn symbols_with_special_characters_arrive_as_they_are() {
     let server = answering(json_body(spark(&[]))).await;
     let symbols = ["^GSPC", "M&M.NS", "EURUSD=X", "BRK-B"];
+
     ask(&client_of(&server), &symbols).await.unwrap();
     ask(&client_of(&server), &["^GSPC"]).await.unwrap();
     ask(&client_of(&server), &["M&M.NS"]).await.unwrap();
+
     let requests = server.received_requests().await.unwrap();
     let list = requests[0]
         .url
@@ -281,12 +298,14 @@ async fn symbols_with_special_characters_arrive_as_they_are() {
 #[tokio::test]
 async fn symbols_that_would_change_the_request_are_unknown_without_asking() {
     let server = MockServer::start().await;
+
     let answer = ask(
         &client_of(&server),
         &[".", "..", "A/B", "KO,PEP", "KO?X=1", "%2E", "^"],
     )
     .await
     .unwrap();
+
     for (symbol, quote) in &answer.quotes {
         assert!(
             matches!(quote, Err(ProviderError::UnknownSymbol { .. })),
@@ -301,7 +320,9 @@ async fn symbols_that_would_change_the_request_are_unknown_without_asking() {
 async fn a_base_url_may_have_a_path_of_its_own() {
     let server = answering(json_body(spark(&[]))).await;
     let yahoo = Yahoo::new(&format!("{}/proxy/", server.uri()), USER_AGENT);
+
     ask(&yahoo, &["KO"]).await.unwrap();
+
     assert_eq!(
         server.received_requests().await.unwrap()[0].url.path(),
         "/proxy/v8/finance/chart/KO"

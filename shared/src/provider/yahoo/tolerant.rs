@@ -1,22 +1,22 @@
-//! Keeps an answer readable where some of its entries are not JSON, such as one with a bare `NaN`.
+//! Keeps an answer readable if some of its entries are not JSON, such as one with a bare `NaN`.
 //!
-//! Each of those becomes `null`, and nothing else is changed. The result is then read as strictly
-//! as any other answer, so an entry counts only where the document has one from its first byte to
-//! its last. What an entry holds inside is never taken for an entry.
+//! Each of those becomes `null`, and the rest is unchanged. The result is then read as strictly as
+//! any answer, so an entry counts only if it is a whole entry of the document, from its first byte
+//! to its last. The content of an entry is never read as an entry.
 
 use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
-/// What stands for entries that are not JSON.
+/// The replacement of an entry that is not JSON.
 const UNREADABLE: &str = "null";
-/// Most places of one answer at which its list may go on within a broken entry; each try may read
-/// the rest of it.
+/// Most places of one answer at which the search for a sound entry inside a broken one is tried.
+/// Each try may read the rest of the answer.
 const MAX_TRIES: usize = 100;
 
-/// A body as text that Postgres can hold: U+FFFD stands for bytes that are not UTF-8, and for NUL.
+/// A body as text that Postgres can store: U+FFFD replaces bytes that are not UTF-8, and NUL.
 ///
-/// In a string that nobody reads such a byte does no harm. Anywhere else it makes the entry
+/// In a string that we do not read, such a byte does no harm. In any other place it makes the entry
 /// unreadable.
 pub(super) fn text(body: &[u8]) -> String {
     String::from_utf8_lossy(body).replace('\0', "\u{fffd}")
@@ -27,6 +27,7 @@ pub(super) fn readable(body: &str) -> Cow<'_, str> {
     if is_json(body) {
         return Cow::Borrowed(body);
     }
+
     without_unreadable_entries(body).map_or(Cow::Borrowed(body), Cow::Owned)
 }
 
@@ -34,7 +35,8 @@ fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// Around the list of entries an answer has no other brackets of this kind.
+/// Replaces the unreadable entries. The list of entries has the first `[` and the last `]` of an
+/// answer.
 fn without_unreadable_entries(body: &str) -> Option<String> {
     let (head, rest) = body.split_once('[')?;
     let (list, tail) = rest.rsplit_once(']')?;
@@ -43,11 +45,11 @@ fn without_unreadable_entries(body: &str) -> Option<String> {
     Some(format!("{head}[{entries}]{tail}"))
 }
 
-/// The entries of a list.
+/// The entries of a list, with [`UNREADABLE`] for each that is not JSON.
 ///
-/// The end of one that is not JSON is where its brackets say. They may mislead: a lost quote turns
-/// strings and structure into each other, up to a later entry's end. So the list goes on within
-/// such an entry already, where it soundly can.
+/// An entry that is not JSON ends where its brackets end. They may mislead: after a missing quote,
+/// strings are read as structure and the reverse, up to the end of a later entry. So the list
+/// continues inside such an entry, at the first place where the rest of the list is sound.
 fn entries(list: &str) -> Vec<&str> {
     let mut entries = Vec::new();
     let mut rest = Some(list);
@@ -63,6 +65,7 @@ fn entries(list: &str) -> Vec<&str> {
             rest = first.sound_start(list, &mut tries).or(first.next());
         }
     }
+
     entries
 }
 
@@ -74,12 +77,12 @@ enum First<'a> {
         entry: &'a str,
         next: Option<&'a str>,
     },
-    /// It is not, but it is one object by its brackets.
+    /// It is not JSON, but its brackets delimit one object.
     Bracketed {
         entry: &'a str,
         next: Option<&'a str>,
     },
-    /// Nothing tells where it ends.
+    /// Its end cannot be determined.
     Endless,
 }
 
@@ -88,6 +91,7 @@ impl<'a> First<'a> {
         let Some((entry, after)) = split_value(list) else {
             return Self::Endless;
         };
+
         let after = after.trim_start();
         let next = after.strip_prefix(',');
         if next.is_none() && !after.is_empty() {
@@ -110,14 +114,15 @@ impl<'a> First<'a> {
         }
     }
 
-    /// Where `list` soundly goes on within this entry of it: at an object of JSON from which on all
-    /// brackets match to the list's end. A list that the entry holds ends before that, so nothing
-    /// of it is taken.
+    /// The rest of `list` from the first sound place inside this entry: a JSON object from which
+    /// all brackets match up to the end of `list`. The brackets of a list inside the entry do not
+    /// match up to there, so none of its items is used.
     fn sound_start(self, list: &'a str, tries: &mut usize) -> Option<&'a str> {
         let within = match self {
             Self::Json { entry, .. } | Self::Bracketed { entry, .. } => entry,
             Self::Endless => list,
         };
+
         let after_commas = within.match_indices(',').map(|(at, _)| &list[at + 1..]);
         let objects = after_commas
             .filter(|rest| rest.trim_start().starts_with('{'))
@@ -130,7 +135,7 @@ impl<'a> First<'a> {
     }
 }
 
-/// Whether a list begins with JSON and its brackets match to its end.
+/// Whether the first entry of a list is JSON, and all brackets match up to the list's end.
 fn is_sound(list: &str) -> bool {
     let First::Json { next: mut rest, .. } = First::of(list) else {
         return false;
@@ -143,11 +148,12 @@ fn is_sound(list: &str) -> bool {
         }
         rest = first.next();
     }
+
     true
 }
 
-/// The value at the start of `text`, as far as its brackets and quotes tell, and what follows it;
-/// none where they do not match.
+/// Splits `text` after its first value, as delimited by brackets and quotes. Returns `None` if
+/// these do not match.
 fn split_value(text: &str) -> Option<(&str, &str)> {
     let mut closing = Vec::new();
     let mut bytes = text.bytes().enumerate();
@@ -169,10 +175,11 @@ fn split_value(text: &str) -> Option<(&str, &str)> {
             _ => {}
         }
     }
+
     closing.is_empty().then_some((text, ""))
 }
 
-/// Goes past the end of a string whose opening quote was just read; none where it does not end.
+/// Skips the rest of a string whose opening quote has been read. Returns `None` if it does not end.
 fn skip_string(bytes: &mut impl Iterator<Item = (usize, u8)>) -> Option<()> {
     loop {
         match bytes.next()?.1 {

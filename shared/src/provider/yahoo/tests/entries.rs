@@ -11,6 +11,7 @@ async fn the_chart_of_a_dollar_pair_is_the_asked_symbol_s_though_it_leaves_out_t
     ] {
         let server = answering(json_body(chart(&meta(named, EUR)))).await;
         let answer = ask(&client_of(&server), &[asked]).await.unwrap();
+
         let quote = answer.quotes[0].1.clone().unwrap();
         assert_eq!(
             (quote.symbol.as_str(), quote.price.to_string().as_str()),
@@ -47,7 +48,9 @@ async fn in_a_list_each_entry_keeps_its_own_name() {
         ("USDEUR=X", meta("EUR=X", EUR)),
     ]);
     let server = answering(json_body(body)).await;
+
     let answer = ask(&client_of(&server), &["USDEUR=X", "KO"]).await.unwrap();
+
     assert!(answer.quotes[0].1.is_ok(), "{:?}", answer.quotes);
     assert!(
         matches!(answer.quotes[1].1, Err(ProviderError::UnknownSymbol { .. })),
@@ -95,6 +98,7 @@ async fn an_entry_that_cannot_be_read_is_told_of_its_symbol_and_costs_its_neighb
         r#"{"symbol":"PAD","symbol":"PAD","response":[{"meta":{}}]}"#,
     ] {
         let [pad, ko, pep] = beside(entry).await;
+
         assert!(
             matches!(pad, Err(ProviderError::Malformed { .. })),
             "{entry}: {pad:?}"
@@ -114,7 +118,9 @@ async fn fields_of_an_odd_kind_leave_a_symbol_without_price_and_its_neighbours_w
         r#""symbol":null,"currency":{}"#,
     ] {
         let entry = format!(r#"{{"symbol":"PAD","response":[{{"meta":{{{field}}}}}]}}"#);
+
         let [pad, ko, pep] = beside(&entry).await;
+
         assert!(
             matches!(pad, Err(ProviderError::NoPrice { .. })),
             "{entry}: {pad:?}"
@@ -132,6 +138,7 @@ async fn a_chart_of_another_symbol_gives_an_entry_no_price_whatever_that_symbol_
             meta(named, &quote)
         )
     };
+
     for (entry, pad_is_malformed) in [
         (of("PAD", "PEP", "9"), true),
         (of("PAD", "pep", "9"), true),
@@ -140,6 +147,7 @@ async fn a_chart_of_another_symbol_gives_an_entry_no_price_whatever_that_symbol_
         (of("KO", "PAD", "9"), false),
     ] {
         let [pad, ko, pep] = beside(&entry).await;
+
         assert_eq!(
             matches!(pad, Err(ProviderError::Malformed { .. })),
             pad_is_malformed,
@@ -156,7 +164,7 @@ async fn a_chart_of_another_symbol_gives_an_entry_no_price_whatever_that_symbol_
     }
 }
 
-/// What is said of `KO` where its entries have these prices.
+/// The price of `KO`, or its error, if its entries have these prices.
 async fn priced(prices: &[&str]) -> String {
     let entry = |price: &&str| {
         let quote = format!(r#""regularMarketPrice":{price},"regularMarketTime":1767623701"#);
@@ -179,6 +187,7 @@ async fn of_several_entries_for_a_symbol_no_quote_is_chosen_where_two_differ() {
     assert_eq!(priced(&["null", "71"]).await, "71");
     assert_eq!(priced(&["71", "null"]).await, "71");
     assert_eq!(priced(&["71", "71.0"]).await, "71");
+
     for differing in [
         &["71", "72"][..],
         &["72", "71", "72"],
@@ -196,6 +205,7 @@ async fn of_several_entries_for_a_symbol_no_quote_is_chosen_where_two_differ() {
 #[test]
 fn a_market_time_up_to_five_minutes_ahead_of_our_clock_is_a_time() {
     let received_at: Timestamp = "2026-01-05T10:30:00Z".parse().unwrap();
+
     for (ahead, is_a_time) in [
         (-1, true),
         (0, true),
@@ -207,8 +217,10 @@ fn a_market_time_up_to_five_minutes_ahead_of_our_clock_is_a_time() {
         let time = received_at.timestamp() + ahead;
         let quote = format!(r#""regularMarketPrice":71,"regularMarketTime":{time}"#);
         let chart = format!(r#"{{"meta":{}}}"#, meta("KO", &quote));
+
         let entry = Entry::of_chart(serde_json::from_str(&chart).unwrap());
         let quote = entry.quote(&"KO".parse().unwrap(), received_at);
+
         assert_eq!(
             quote.map(|quote| quote.timestamp.timestamp()).ok(),
             is_a_time.then_some(time),

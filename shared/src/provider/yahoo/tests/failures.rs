@@ -30,6 +30,7 @@ fn malformed(reason: &str) -> ProviderError {
 async fn after_too_many_requests_yahoo_is_left_alone() {
     let server = answering(status(429, "Edge: Too Many Requests")).await;
     let yahoo = client_of(&server);
+
     for _ in 0..3 {
         let error = ask(&yahoo, &["KO"]).await.unwrap_err();
         let ProviderError::RateLimited { retry_after, .. } = error else {
@@ -37,12 +38,14 @@ async fn after_too_many_requests_yahoo_is_left_alone() {
         };
         assert!(retry_after <= Duration::from_secs(900) && retry_after > Duration::from_secs(800));
     }
+
     assert_eq!(server.received_requests().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_limit_lasts_as_long_as_yahoo_says() {
     let error = error_from(status(429, "").insert_header("Retry-After", "77")).await;
+
     let provider = "yahoo".parse().unwrap();
     assert_eq!(
         error,
@@ -57,6 +60,7 @@ async fn a_limit_lasts_as_long_as_yahoo_says() {
 async fn a_limit_is_known_by_its_words_where_the_status_hides_it() {
     let in_json =
         json!({"finance": {"result": null, "error": {"code": "Too Many Requests"}}}).to_string();
+
     for answer in [
         status(200, "Too Many Requests\r\n"),
         status(999, "<html>"),
@@ -74,6 +78,7 @@ async fn a_limit_is_known_by_its_words_where_the_status_hides_it() {
 async fn yahoos_own_errors_make_it_unavailable() {
     let error =
         |code: &str| json!({"finance": {"result": null, "error": {"code": code}}}).to_string();
+
     for (answer, reason) in [
         (status(500, ""), "HTTP status 500"),
         (status(503, "<html>be right back</html>"), "HTTP status 503"),
@@ -120,6 +125,7 @@ async fn what_is_not_yahoos_format_is_malformed() {
             "{body}"
         );
     }
+
     let odd_bytes = ResponseTemplate::new(200).set_body_raw(vec![b'{', 0xff], "application/json");
     assert_eq!(
         error_from(odd_bytes).await,
@@ -131,6 +137,7 @@ async fn what_is_not_yahoos_format_is_malformed() {
 async fn a_body_of_four_megabytes_is_read_and_a_longer_one_cut_off() {
     let quotes = chart(&meta("KO", KO));
     let padding = " ".repeat(4 * 1024 * 1024 - quotes.len());
+
     assert_eq!(
         one("KO", format!("{quotes}{padding}")).await,
         "71.123456789012345 USD"
@@ -145,6 +152,7 @@ async fn a_body_of_four_megabytes_is_read_and_a_longer_one_cut_off() {
 async fn a_slow_answer_times_out() {
     let server = answering(json_body(spark(&[])).set_delay(Duration::from_secs(60))).await;
     let yahoo = Yahoo::with_timeout(&server.uri(), USER_AGENT, Duration::from_millis(200));
+
     let provider = "yahoo".parse().unwrap();
     assert_eq!(
         ask(&yahoo, &["KO"]).await.unwrap_err(),
@@ -157,6 +165,7 @@ async fn nobody_listening_makes_yahoo_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
+
     let yahoo = Yahoo::new(&format!("http://{address}"), USER_AGENT);
     assert_eq!(
         ask(&yahoo, &["KO"]).await.unwrap_err(),
@@ -177,11 +186,13 @@ async fn an_answer_that_breaks_off_makes_yahoo_unavailable() {
             .await
             .unwrap();
     });
+
     let yahoo = Yahoo::new(&format!("http://{address}"), USER_AGENT);
     assert_eq!(
         ask(&yahoo, &["KO"]).await.unwrap_err(),
         unavailable("the connection broke off")
     );
+
     server.await.unwrap();
 }
 
@@ -189,6 +200,7 @@ async fn an_answer_that_breaks_off_makes_yahoo_unavailable() {
 async fn redirections_to_other_hosts_are_not_followed() {
     let elsewhere = MockServer::start().await;
     let away = ResponseTemplate::new(302).insert_header("Location", elsewhere.uri());
+
     assert_eq!(error_from(away).await, unavailable("it sends us elsewhere"));
     assert!(elsewhere.received_requests().await.unwrap().is_empty());
 }
@@ -205,11 +217,13 @@ async fn redirections_within_the_host_are_followed_but_not_for_ever() {
         .respond_with(json_body(chart(&meta("KO", KO))))
         .mount(&server)
         .await;
+
     assert!(
         ask(&client_of(&server), &["KO"]).await.unwrap().quotes[0]
             .1
             .is_ok()
     );
+
     let circle = ResponseTemplate::new(302).insert_header("Location", "/again");
     assert_eq!(
         error_from(circle).await,

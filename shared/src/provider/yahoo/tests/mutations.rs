@@ -1,5 +1,4 @@
-//! Answers of which one entry is garbled at random: nothing but that entry's own outcome may
-//! change.
+//! Answers with one entry garbled at random: only that entry's own outcome may change.
 
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
@@ -12,7 +11,7 @@ const KO_PRICE: &str = "71.123456789012345";
 const PEP_PRICE: &str = "144.1";
 /// A whole entry of a neighbour, with another price than its own.
 const FALSE_KO: &str = r#"{"symbol":"KO","response":[{"meta":{"symbol":"KO","regularMarketPrice":9,"regularMarketTime":1767623701}}]}"#;
-/// What stands in the place of a field's value; some of it is no JSON.
+/// Replacements of a field's value; some are not JSON.
 const ODD_VALUES: [&[u8]; 16] = [
     b"NaN",
     b"-Infinity",
@@ -48,15 +47,16 @@ enum Mutation {
     Replace(usize, u8),
     Insert(usize, u8),
     Remove(usize, usize),
-    /// Of the field whose colon is the first from there.
+    /// Replaces the value of the field whose colon is the first one from this position.
     Value(usize, usize),
 }
 
 impl Mutation {
-    /// Positions are taken modulo the length.
+    /// Applies the mutation; positions are modulo the length.
     fn apply(&self, entry: &mut Vec<u8>) {
         let length = entry.len();
         let at = |position: &usize| position % length.max(1);
+
         match self {
             Self::Insert(position, byte) => entry.insert(position % (length + 1), *byte),
             _ if length == 0 => {}
@@ -70,12 +70,14 @@ impl Mutation {
                 let Some(colon) = entry[start..].iter().position(|byte| *byte == b':') else {
                     return;
                 };
+
                 let value_start = start + colon + 1;
                 let ends = |byte: &u8| b",}]".contains(byte);
                 let value_end = entry[value_start..]
                     .iter()
                     .position(ends)
                     .map_or(length, |end| value_start + end);
+
                 entry.splice(
                     value_start..value_end,
                     ODD_VALUES[value % ODD_VALUES.len()].iter().copied(),
@@ -92,6 +94,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
             prop::sample::select(&b"\"\\{}[]:,0123456789.-eN \0"[..])
         ]
     };
+
     prop_oneof![
         (any::<usize>(), byte()).prop_map(|(at, byte)| Mutation::Replace(at, byte)),
         (any::<usize>(), byte()).prop_map(|(at, byte)| Mutation::Insert(at, byte)),
@@ -137,6 +140,7 @@ fn verify(place: usize, mutations: &[Mutation]) -> Result<(), TestCaseError> {
     for mutation in mutations {
         mutation.apply(&mut pad);
     }
+
     let mut entries = vec![entry("KO", KO_PRICE), entry("PEP", PEP_PRICE)];
     entries.insert(place, pad.clone());
     let body = [
@@ -149,6 +153,7 @@ fn verify(place: usize, mutations: &[Mutation]) -> Result<(), TestCaseError> {
     let outcomes = outcomes(&body);
     let garbled = pad.escape_ascii();
     prop_assert!(outcomes.is_ok(), "{outcomes:?} {garbled}");
+
     let [ko, of_pad, pep] = outcomes.unwrap_or_else(|_| unreachable!("it was looked at"));
     for (neighbour, price) in [(ko, KO_PRICE), (pep, PEP_PRICE)] {
         let told =
@@ -160,6 +165,7 @@ fn verify(place: usize, mutations: &[Mutation]) -> Result<(), TestCaseError> {
             garbled
         );
     }
+
     if let Ok(quote) = of_pad {
         prop_assert!(
             has_number(&pad, quote.price),

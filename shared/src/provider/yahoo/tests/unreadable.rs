@@ -1,6 +1,6 @@
 use super::*;
 
-/// What is said of `symbols`, in a list of `entries` that may be any bytes.
+/// The price of each symbol, or its error, in a list of `entries` that may be any bytes.
 async fn told(symbols: &[&str], entries: &[&[u8]]) -> Vec<String> {
     let mut body = br#"{"spark":{"result":["#.to_vec();
     body.extend(entries.join(&b", \n"[..]));
@@ -12,10 +12,11 @@ async fn told(symbols: &[&str], entries: &[&[u8]]) -> Vec<String> {
         Ok(quote) => format!("{symbol} {}", quote.price),
         Err(error) => error.to_string(),
     };
+
     answer.quotes.into_iter().map(outcome).collect()
 }
 
-/// An entry whose name has what names have.
+/// An entry whose name contains quotes and brackets, as real names may.
 fn entry(symbol: &str, price: &str) -> Vec<u8> {
     let quote = format!(
         r#""shortName":"\"{symbol}\", Inc. [{{","regularMarketPrice":{price},"regularMarketTime":1767623701"#
@@ -42,6 +43,7 @@ const UNREADABLE: &str = "yahoo gave an answer we cannot read: its entry for PAD
 #[tokio::test]
 async fn an_entry_that_is_not_json_costs_its_neighbours_nothing_wherever_it_stands() {
     let (ko, pep) = (entry("KO", "71.12"), entry("PEP", "144.1"));
+
     for broken in [
         pad("17.5", b"NaN"),
         pad("17.5", b"-Infinity"),
@@ -69,6 +71,7 @@ async fn an_entry_that_is_not_json_costs_its_neighbours_nothing_wherever_it_stan
         for at in 0..3 {
             let mut entries = vec![&ko[..], &pep];
             entries.insert(at, &broken);
+
             let told = told(&["KO", "PAD", "PEP"], &entries).await;
             assert_eq!(
                 told,
@@ -88,6 +91,7 @@ async fn several_entries_that_are_not_json_cost_their_neighbours_nothing() {
         pad("17.5", b"NaN"),
     );
     let broken = pad("}]}", b"]}");
+
     for entries in [
         [&nan[..], &ko, &nan, &broken, &nan, &pep, &nan],
         [&broken, &ko, &nan, &nan, &pep, &nan, &nan],
@@ -104,7 +108,9 @@ async fn an_entry_between_two_that_do_not_end_is_not_guessed() {
         entry("KO", "71.12"),
         entry("PEP", "144.1"),
     );
+
     let told = told(&["KO", "PEP"], &[&broken, &ko, &broken, &pep]).await;
+
     assert_eq!(
         told,
         [
@@ -133,6 +139,7 @@ async fn an_entry_within_a_broken_one_is_no_entry() {
         entry("PEP", "9"),
         b"],".to_vec(),
     ];
+
     for start in ["", "[", "]", "}", "\"", "\"x\":NaN,"] {
         let broken = pad("{", &[&peers.concat(), start.as_bytes()].concat());
         let told = told(
@@ -140,6 +147,7 @@ async fn an_entry_within_a_broken_one_is_no_entry() {
             &[&entry("KO", "71.12"), &broken, &pad("17.5", b"NaN")],
         )
         .await;
+
         let pad = if start.is_empty() {
             "PAD 17.5"
         } else {
@@ -179,7 +187,9 @@ async fn the_raw_response_is_kept_as_it_came_but_for_what_is_not_text() {
     .concat();
     let server =
         answering(ResponseTemplate::new(200).set_body_raw(body.clone(), "application/json")).await;
+
     let answer = ask(&client_of(&server), &["PAD", "KO"]).await.unwrap();
+
     let expected = String::from_utf8_lossy(&body).replace("NaN\u{fffd}\0", "NaN\u{fffd}\u{fffd}");
     assert_eq!(answer.body, expected);
 }
