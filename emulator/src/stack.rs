@@ -1,18 +1,18 @@
 //! The whole stack: what is started, in which order, when it is ready, and how it ends.
 
-mod awaited;
-mod backing_away;
+mod connectivity;
 mod current_host;
 mod default_provider;
+mod dependencies;
 mod deployment;
-mod elsewhere;
 mod first_steps;
 mod functions;
 mod functions_file;
-mod goes_through;
 mod listeners;
 mod parts;
 mod prepare;
+mod readiness;
+mod remote_functions;
 mod schedule_groups;
 mod sources;
 mod start;

@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "cargo tells by it where to write"
+    reason = "cargo passes the output folder in it"
 )]
 fn main() -> io::Result<()> {
     let target =

@@ -237,7 +237,7 @@ read_from_environment!(Logging {
 /// Returns the configuration, or reports its faults on stderr and exits with status 2.
 #[expect(
     clippy::print_stderr,
-    reason = "the faults are for whoever started the process; logging may not stand yet"
+    reason = "the errors are for the person who started the process; logging may not be set up yet"
 )]
 pub fn or_exit<T>(result: Result<T, ConfigError>) -> T {
     result.unwrap_or_else(|error| {

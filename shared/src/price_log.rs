@@ -1,4 +1,4 @@
-//! The port to the log of price events: Kafka, or memory in tests.
+//! The port to the log of price events.
 
 use async_trait::async_trait;
 
@@ -8,7 +8,6 @@ pub mod backlog;
 mod client;
 mod iam;
 pub mod kafka;
-pub mod memory;
 pub mod security;
 pub mod topics;
 

@@ -7,7 +7,7 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on should fail where it stands"
+    reason = "a test that cannot continue should fail at that line"
 )]
 
 use std::collections::BTreeSet;
@@ -213,7 +213,7 @@ fn fields(answer: &Value) -> BTreeSet<&str> {
 
 #[test]
 #[ignore = "installs cargo-lambda by pip, once, into target: cargo test --test cargo_lambda -- --ignored"]
-fn the_readme_s_section_on_cargo_lambda_works_to_the_letter() {
+fn the_commands_of_the_document_on_cargo_lambda_work_as_written() {
     let data = tempfile::tempdir().unwrap();
     let run = Run::new(&data.path().join("data"));
 
@@ -247,6 +247,6 @@ fn the_readme_s_section_on_cargo_lambda_works_to_the_letter() {
 
     assert!(
         answered >= 4,
-        "only {answered} commands were found in the section"
+        "only {answered} commands were found in the document"
     );
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
+use e2e::memory_log::MemoryPriceLog;
 use poller::clock::Clock;
 use poller::{Firing, FiringError, Poller, Served};
 use shared::market::{ProviderName, Quote, Symbol, Timestamp};
-use shared::price_log::memory::MemoryPriceLog;
 use shared::provider::{Answer, Provider, ProviderError, Providers};
 use shared::repository;
 use shared::repository::polling_jobs::{self, NewJob, PollingJob};

@@ -4,6 +4,7 @@
 pub mod binaries;
 pub mod faults;
 pub mod link;
+pub mod memory_log;
 pub mod postgres;
 pub mod processes;
 pub mod raw_records;

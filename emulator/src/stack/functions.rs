@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::backing_away;
+use super::connectivity;
 use super::current_host::CurrentHost;
 use super::prepare::Addresses;
 use crate::function_host::FunctionHost;
@@ -42,7 +42,7 @@ impl Functions {
     /// Why they may not succeed, in words.
     pub(super) async fn trouble(&self, addresses: &Addresses) -> String {
         let Self::Elsewhere(host) = self else {
-            return backing_away::describe(addresses).await;
+            return connectivity::describe(addresses).await;
         };
 
         let url = host.url();
@@ -50,7 +50,7 @@ impl Functions {
             return format!("no answer from {url} (--functions)");
         }
 
-        match backing_away::of(addresses).await {
+        match connectivity::of(addresses).await {
             Some(away) => away,
             None => format!(
                 "the host at {url} builds a function when it is first invoked; see its output for errors"

@@ -15,8 +15,8 @@ use super::listeners::Listeners;
 use super::prepare::{self, Addresses};
 use super::waiting::Wait;
 use super::{
-    Stack, awaited, default_provider, deployment, elsewhere, first_steps, goes_through, parts,
-    schedule_groups,
+    Stack, default_provider, dependencies, deployment, first_steps, parts, readiness,
+    remote_functions, schedule_groups,
 };
 use crate::Unusable;
 use crate::backing::broker::Broker;
@@ -91,11 +91,11 @@ impl Stack {
             .no_proxy()
             .timeout(REQUEST)
             .build()?;
-        awaited::look_for_scheduler(&parts, &addresses, self.announcements).await;
+        dependencies::look_for_scheduler(&parts, &addresses, self.announcements).await;
 
         // The event source mappings need topics and schema, which another emulator may have to
         // create.
-        awaited::wait(
+        dependencies::wait(
             &parts,
             &template,
             &functions,
@@ -122,7 +122,7 @@ impl Stack {
         self.run_schedules(&template, schedules)?;
 
         if let Some(gateway) = &addresses.gateway {
-            goes_through::wait(&client, gateway, FIRST_REQUEST).await?;
+            readiness::wait(&client, gateway, FIRST_REQUEST).await?;
         }
 
         self.tell_what_runs(&template, &addresses, &functions);
@@ -151,7 +151,7 @@ impl Stack {
             Functions::Elsewhere(elsewhere) => {
                 let file = FunctionsFile::write(data.path(), template, &host.overrides)
                     .context("cannot write the functions' variables into the data directory")?;
-                elsewhere::wait(elsewhere, &file, self.announcements).await
+                remote_functions::wait(elsewhere, &file, self.announcements).await
             }
         }
     }
@@ -221,7 +221,7 @@ impl Stack {
                     announcements: self.announcements,
                     failure: "no request went through",
                 };
-                let answered = goes_through::wait(client, gateway, wait.patience);
+                let answered = readiness::wait(client, gateway, wait.patience);
                 wait.until(answered, async || functions.trouble(addresses).await)
                     .await?;
             }

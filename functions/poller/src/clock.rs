@@ -1,5 +1,7 @@
 //! The clock that tells a poller the time and lets it wait. Tests replace it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::Utc;
 use shared::market::Timestamp;
@@ -14,6 +16,9 @@ pub trait Clock: std::fmt::Debug + Send + Sync {
     async fn wait_until(&self, time: Timestamp);
 }
 
+/// How late a wait may end after the clock was set or the machine was suspended.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
 /// The system's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct WallClock;
@@ -25,13 +30,13 @@ impl Clock for WallClock {
     }
 
     async fn wait_until(&self, time: Timestamp) {
-        // Repeated, because the system's clock may be set while the timer, which is monotonic,
-        // runs.
+        // In short sleeps, because the timer is monotonic: it does not notice that the clock was
+        // set or that the machine was suspended.
         while let Ok(remaining) = (time - Utc::now()).to_std() {
             if remaining.is_zero() {
                 return;
             }
-            tokio::time::sleep(remaining).await;
+            tokio::time::sleep(remaining.min(LONGEST_SLEEP)).await;
         }
     }
 }

@@ -2,11 +2,10 @@
 //!
 //! A schedule fires at whole minutes only. If the job's interval is a whole number of minutes, each
 //! firing is one tick. Otherwise the firings relay: each serves tick after tick until the next
-//! firing takes over ([`relay`]). [`poll`] polls one tick, and [`limits`] says how long each step
-//! may take.
+//! firing takes over ([`relay`]). [`ticks`] serves one tick and [`poll`] polls it; [`limits`] says how
+//! long each step may take.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use lambda_runtime::Diagnostic;
@@ -18,23 +17,22 @@ use shared::repository;
 use shared::repository::polling_jobs::{self, PollingJob};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::limits::{ATTEMPT, Limits};
+use crate::limits::Limits;
 
 pub mod clock;
 pub mod limits;
 pub mod poll;
 pub mod relay;
+mod ticks;
+mod waits;
 
 /// How far ahead of our clock a firing may be.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 /// Pause before a job that is being created is read again.
 const ACTIVATION_PAUSE: TimeDelta = TimeDelta::milliseconds(100);
-/// Pause before Postgres is tried again.
-const RETRY_PAUSE: TimeDelta = TimeDelta::seconds(1);
 
 /// The event with which a schedule invokes the poller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -173,7 +171,7 @@ impl Poller {
         };
 
         if job.grid().is_relayed() {
-            return self.relay(firing, &limits).await;
+            return self.relay(firing, job, &limits).await;
         }
 
         let Some(tick) = job.grid().newest_at(scheduled_time) else {
@@ -219,61 +217,6 @@ impl Poller {
         let get = || polling_jobs::get(&self.pool, job_id);
         self.patiently("read the job", limits.relays_until, limits, get)
             .await
-    }
-
-    /// Repeats an operation while Postgres is unavailable, until `until` or the invocation's end,
-    /// whichever is earlier. An attempt without an answer within [`ATTEMPT`] is abandoned and
-    /// repeated on another connection. `step` names the operation in errors and logs.
-    pub(crate) async fn patiently<T, F>(
-        &self,
-        step: &'static str,
-        until: Timestamp,
-        limits: &Limits,
-        operation: impl Fn() -> F,
-    ) -> Result<T, FiringError>
-    where
-        F: Future<Output = Result<T, repository::Error>>,
-    {
-        let until = until.min(limits.end);
-
-        loop {
-            let attempt = self.within(ATTEMPT, limits.end, operation()).await;
-            match attempt.unwrap_or_else(|| Err(repository::Error::unanswered())) {
-                Err(error) if error.is_transient() && self.clock.now() + RETRY_PAUSE < until => {
-                    warn!(%error, step, "trying again");
-                    self.wait_until(self.clock.now() + RETRY_PAUSE).await?;
-                }
-                Err(error) if error.is_transient() => {
-                    return Err(FiringError::OutOfTime { step, error });
-                }
-                result => return Ok(result?),
-            }
-        }
-    }
-
-    /// Runs `work` for at most `at_most`, and until `by`. Returns `None` if it takes longer, or if
-    /// `by` has passed before it starts.
-    pub(crate) async fn within<T>(
-        &self,
-        at_most: Duration,
-        by: Timestamp,
-        work: impl Future<Output = T>,
-    ) -> Option<T> {
-        let left = (by - self.clock.now())
-            .to_std()
-            .ok()
-            .filter(|left| !left.is_zero())?;
-
-        tokio::time::timeout(left.min(at_most), work).await.ok()
-    }
-
-    /// Waits until `time`; fails with [`FiringError::Stopping`] as soon as the process has to end.
-    pub(crate) async fn wait_until(&self, time: Timestamp) -> Result<(), FiringError> {
-        tokio::select! {
-            biased;
-            () = self.stopping.cancelled() => Err(FiringError::Stopping),
-            () = self.clock.wait_until(time) => Ok(()),
-        }
     }
 }
 

@@ -35,8 +35,8 @@ use uuid::Uuid;
 
 use self::batch::Batch;
 use self::fence::Passage;
-use self::series::Series;
-use self::tails::{Slot, Tails};
+use self::series::{Series, Slot};
+use self::tails::Tails;
 use self::units::Units;
 use super::rejected_events::{self, RejectedEvent};
 use super::transaction::BEGIN;

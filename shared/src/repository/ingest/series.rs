@@ -7,7 +7,6 @@ use sqlx::Postgres;
 use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::query::Query;
 
-use super::tails::Slot;
 use super::{Error, Point, shard};
 use crate::exact_decimal::ExactDecimal;
 use crate::market::{Currency, ProviderName, Symbol, Timestamp};
@@ -29,6 +28,25 @@ impl<'a> Key<'a> {
             symbol,
             provider,
             shard: shard::of(symbol),
+        }
+    }
+}
+
+/// A series of the batch, known or still to be read.
+#[derive(Debug)]
+pub(super) enum Slot<'a> {
+    /// Remembered, and still valid.
+    Known(Series),
+    /// To be read or created.
+    Unknown(Key<'a>),
+}
+
+impl Slot<'_> {
+    /// The series, if it is known.
+    pub(super) fn known(self) -> Option<Series> {
+        match self {
+            Self::Known(series) => Some(series),
+            Self::Unknown(_) => None,
         }
     }
 }

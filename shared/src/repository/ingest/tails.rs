@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
 use super::fence::{self, Fences, Mark};
-use super::series::{Key, Series};
+use super::series::{Key, Series, Slot};
 use super::units::Units;
 use crate::market::{ProviderName, Symbol};
 
@@ -94,25 +94,6 @@ impl Tails {
             if let Some(of_provider) = self.series.get_mut(&series.provider) {
                 of_provider.insert(series.symbol.clone(), series);
             }
-        }
-    }
-}
-
-/// A series of the batch, known or still to be read.
-#[derive(Debug)]
-pub(super) enum Slot<'a> {
-    /// Remembered, and still valid.
-    Known(Series),
-    /// To be read or created.
-    Unknown(Key<'a>),
-}
-
-impl Slot<'_> {
-    /// The series, if it is known.
-    pub(super) fn known(self) -> Option<Series> {
-        match self {
-            Self::Known(series) => Some(series),
-            Self::Unknown(_) => None,
         }
     }
 }

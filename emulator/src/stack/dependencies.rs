@@ -12,11 +12,11 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::backing_away::{self, kafka_of, postgres_of};
+use super::connectivity::{self, kafka_of, postgres_of};
 use super::functions::Functions;
-use super::goes_through;
 use super::parts::Parts;
 use super::prepare::Addresses;
+use super::readiness;
 use super::waiting::Wait;
 use crate::announcements::Announcements;
 use crate::invoker::{InvokeError, Invoker, Outcome};
@@ -49,7 +49,7 @@ pub(super) async fn wait(
         failure,
     };
 
-    let away = async |otherwise: String| backing_away::of(addresses).await.unwrap_or(otherwise);
+    let away = async |otherwise: String| connectivity::of(addresses).await.unwrap_or(otherwise);
 
     for mapping in &template.event_source_mappings {
         let topics = topics_of(mapping);
@@ -75,7 +75,7 @@ pub(super) async fn wait(
     }
 
     if let Some(gateway) = &addresses.gateway {
-        let answers = goes_through::wait(client, gateway, PATIENCE);
+        let answers = readiness::wait(client, gateway, PATIENCE);
         wait("the schema did not come")
             .until(answers, async || away(missing.clone()).await)
             .await?;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::backlog::{Backlog, PartitionBacklog};
-use super::{PriceLog, PublishError};
-use crate::price_event::PriceEvent;
+use shared::price_event::PriceEvent;
+use shared::price_log::backlog::{Backlog, PartitionBacklog};
+use shared::price_log::{PriceLog, PublishError};
 
 /// Keeps the appended events, and fails on request.
 #[derive(Debug, Default)]

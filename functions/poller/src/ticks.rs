@@ -1,0 +1,86 @@
+//! Serves one tick: claims it, polls it, or waits for the poller that holds it.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use shared::market::Timestamp;
+use shared::repository::polling_jobs::PollingJob;
+use shared::repository::polling_runs::{self, Claim, ClaimOutcome};
+
+use crate::limits::Limits;
+use crate::{FiringError, Poller};
+
+/// Before a wait shorter than this the database connection is kept: opening a new one costs more
+/// than holding it.
+const KEEP_CONNECTION: TimeDelta = TimeDelta::seconds(1);
+/// Longest that closing a connection may take. One that does not answer is left to the pool, which
+/// tests it before its next use.
+const CLOSING: Duration = Duration::from_secs(1);
+
+impl Poller {
+    /// Polls a tick unless another poller has polled it; returns whether it did. While another
+    /// poller holds the tick, waits until the lease expires and claims again: if that poller has
+    /// ended without a result, this one takes the tick over.
+    pub(crate) async fn serve_only_tick(
+        &self,
+        job: &PollingJob,
+        tick: Timestamp,
+        limits: &Limits,
+    ) -> Result<bool, FiringError> {
+        loop {
+            match self.serve_tick(job, tick, limits).await? {
+                ClaimOutcome::Held(lease_until) if lease_until > limits.last_start => {
+                    return Err(FiringError::Held);
+                }
+                ClaimOutcome::Held(lease_until) => self.wait_unconnected(lease_until).await?,
+                outcome => return Ok(outcome == ClaimOutcome::Claimed),
+            }
+        }
+    }
+
+    /// Polls a tick if it can be claimed, and returns the outcome of the claim.
+    pub(crate) async fn serve_tick(
+        &self,
+        job: &PollingJob,
+        tick: Timestamp,
+        limits: &Limits,
+    ) -> Result<ClaimOutcome, FiringError> {
+        if self.stopping.is_cancelled() {
+            return Err(FiringError::Stopping);
+        }
+
+        // One claim for all attempts: if the answer to an attempt is lost, the next one finds the
+        // tick held by this claim, not by another poller.
+        let claim = Claim::new(job.job_id, tick);
+        let attempt = || polling_runs::claim(&self.pool, &claim, self.clock.now());
+        let outcome = self
+            .patiently("claim the tick", limits.relays_until, limits, attempt)
+            .await?;
+
+        if outcome == ClaimOutcome::Claimed {
+            self.poll(job, &claim, limits).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Waits until `time`. Before a wait of [`KEEP_CONNECTION`] or longer, closes the connection to
+    /// Postgres.
+    pub(crate) async fn wait_unconnected(&self, time: Timestamp) -> Result<(), FiringError> {
+        if time - self.clock.now() >= KEEP_CONNECTION {
+            // The pool replaces a connection that could not be closed in time.
+            let _ = self.within(CLOSING, time, self.close_connections()).await;
+        }
+
+        self.wait_until(time).await
+    }
+
+    async fn close_connections(&self) {
+        for _ in 0..self.pool.size() {
+            // Acquired, not tried: for a moment after its use, a connection is still on its way
+            // back to the pool.
+            if let Ok(connection) = self.pool.acquire().await {
+                let _ = connection.close().await;
+            }
+        }
+    }
+}
