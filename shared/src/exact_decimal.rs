@@ -88,6 +88,7 @@ impl fmt::Display for ExactDecimal {
         if self.scale == 0 {
             return self.mantissa.fmt(f);
         }
+
         // At least one digit before the point, and all digits after it.
         let digits = format!(
             "{:0>width$}",
@@ -128,12 +129,14 @@ mod tests {
         ] {
             let decimal = ExactDecimal::new(mantissa, scale);
             assert_eq!(decimal.to_string(), text);
+
             let digits = (decimal.mantissa(), decimal.scale());
             assert_eq!(
                 ExactDecimal::new(digits.0, digits.1),
                 decimal,
                 "made of its own digits"
             );
+
             assert_eq!(serde_json::to_string(&decimal).unwrap(), text);
         }
     }

@@ -150,11 +150,13 @@ mod tests {
     fn large_prices_and_precise_ones_lose_no_digit_in_one_window() {
         let (large, precise) = ("99999999999.999999999999999", "0.00000000000000000001");
         let value = |text: &str| text.parse::<Price>().unwrap().value();
+
         assert_eq!(
             (value(large) + value(precise)).to_string(),
             "99999999999.99999999999999900",
             "it is lost"
         );
+
         assert_eq!(
             average_of(&[large, precise]),
             "49999999999.999999999999999500005"
@@ -171,6 +173,7 @@ mod tests {
             average_of(&[large, large, large, large, precise]),
             "79999999999.999999999999999200002"
         );
+
         let most_precise = "999999.99999999999999999999";
         assert_eq!(
             average_of(&[large, large, large, most_precise]),

@@ -118,6 +118,7 @@ fn exact_decimal(text: &str) -> Result<Decimal, PriceError> {
     if significant.is_empty() || negative {
         return Err(PriceError::NotPositive);
     }
+
     // value = significant × 10^(-scale): zeros at the end of the digits move into the exponent.
     let trailing_zeros = digits.len() - digits.trim_end_matches('0').len();
     let fraction_digits = i64::try_from(fraction.len()).unwrap_or(i64::MAX);

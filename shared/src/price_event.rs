@@ -51,7 +51,7 @@ pub struct RecordCoordinates<'a> {
     /// Offset in the partition.
     pub offset: i64,
     /// Kafka's timestamp of the record; `None` if Kafka has none. Records are judged by this clock,
-    /// so that a replay judges alike.
+    /// so that a replay gives the same result.
     pub timestamp: Option<Timestamp>,
 }
 
@@ -312,6 +312,7 @@ fn derived_id(record: &RecordCoordinates<'_>) -> Uuid {
         offset,
         timestamp,
     } = record;
+
     // Kafka represents a missing timestamp as -1.
     let milliseconds = timestamp.map_or(-1, |timestamp| timestamp.timestamp_millis());
     let name = format!("{topic}/{partition}/{offset}/{milliseconds}");

@@ -13,12 +13,15 @@ use crate::config::{self, Logging};
 /// A second call changes nothing.
 pub fn init() {
     let Logging { filter, json } = config::or_exit(Logging::from_environment());
+
     // Not `EnvFilter`, whose regular expressions add 0.2 MB to each function. The configuration has
     // already checked the filter.
     let filter: Targets = filter.parse().unwrap_or_default();
+
     let lines = tracing_subscriber::fmt()
         .with_max_level(Level::TRACE)
         .with_ansi(false);
+
     // An error means that logging was initialised before.
     let _ = if json {
         // Lambda's own filter reads `timestamp` and `level` at the top of each object.

@@ -1,7 +1,7 @@
-//! HTTP for AWS's SDK, with the same client that everything else here uses.
+//! An HTTP client for the AWS SDK, based on the library that all other requests use.
 //!
-//! The SDK's own client would be a second one in each binary, with an HTTP/2 that nothing here
-//! uses: a tenth of a function's size.
+//! The SDK's own client would be a second one in each binary, with HTTP/2, which is not needed: a
+//! tenth of a function's size.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +37,7 @@ impl Clients {
         if let Some(client) = clients.get(&connect_timeout) {
             return Ok(client.clone());
         }
+
         // Nothing may change what the SDK has signed or what the service sends. As in the SDK's own
         // client, no proxy is used: it would not reach an AWS emulator on this machine or beside
         // this container.

@@ -88,7 +88,6 @@ impl<'a> Environment<'a> {
 
         Kafka {
             bootstrap_servers: servers,
-
             security: self.kafka_security(THIS_BUILD_SPEAKS_TLS),
             price_topic: self.or_default("KAFKA_PRICE_TOPIC", "price-events", topic, is_topic),
             dead_letter_topic: self.or_default(

@@ -34,6 +34,7 @@ fn faults(changes: &'static [(&str, &str)]) -> String {
 #[test]
 fn what_is_not_set_has_the_documented_default() {
     let api = Api::from_lookup(&lookup_with(&[])).unwrap();
+
     assert_eq!(api.kafka.price_topic, "price-events");
     assert_eq!(api.kafka.dead_letter_topic, "price-events.dlt");
     assert_eq!(api.providers.default.as_str(), "yahoo");
@@ -139,6 +140,7 @@ fn an_empty_variable_counts_as_unset() {
 fn each_function_requires_only_what_it_uses() {
     let database = |name: &str| lookup_with(&[])(name).filter(|_| name == "DATABASE_URL");
     assert!(Averager::from_lookup(&database).is_ok());
+
     let poller = |name: &str| lookup_with(&[])(name).filter(|_| !name.starts_with("SCHEDULE"));
     assert!(Poller::from_lookup(&poller).is_ok());
     assert_eq!(
@@ -231,8 +233,10 @@ fn logging_is_text_at_info_unless_lambda_asks_for_json() {
         logging.filter.starts_with("info,") && !logging.json,
         "{logging:?}"
     );
+
     let json = |name: &str| (name == "AWS_LAMBDA_LOG_FORMAT").then(|| "JSON".to_owned());
     assert!(Logging::from_lookup(&json).unwrap().json);
+
     let odd = |name: &str| (name == "RUST_LOG").then(|| "shared=loud".to_owned());
     assert!(
         Logging::from_lookup(&odd)

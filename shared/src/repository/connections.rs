@@ -1,10 +1,10 @@
 //! Connections to Postgres: how they are opened, tested before use, and closed.
 //!
-//! A connection is useful only while its session is. A socket whose peer is gone shows that by
-//! silence alone. A session may also depend on an outdated state: a server that has become
-//! read-only, a statement planned for a table that was replaced since, a role or a search path as
-//! it was when the session began. Such errors repeat until the connection is closed. So after one
-//! of them, no connection that was opened before it is used again.
+//! A connection may be unusable although it is open. If its peer is gone, the socket shows it only
+//! by silence. A session may also depend on an outdated state: a server that has become read-only,
+//! a statement planned for a table that has been replaced, a role or a search path as it was when
+//! the session began. Errors of that kind repeat until the connection is closed. So after one of
+//! them, no connection that was opened before it is used again.
 
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -22,7 +22,7 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a connection may take to answer before it is replaced. A working one answers in
 /// milliseconds, and opening a new one takes a few more.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
-/// How long a released connection may take to become idle: its last statement may have been
+/// How long a released connection may take to become idle, because its last statement may have been
 /// cancelled midway.
 const REST_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -148,6 +148,7 @@ impl From<sqlx::Error> for Error {
         if sticks(&error) {
             connections::note_stuck();
         }
+
         if may_pass(&error) {
             Self::Unavailable(error)
         } else {

@@ -6,8 +6,8 @@
 //!
 //! 1. Lock the fences of the batch's series, in order, in a statement of its own (`fence`), and
 //!    leave the batch's mark there. No other writer adds points to those series until this one
-//!    commits. The marks found there tell whether another writer did since this writer's last
-//!    batch. New units get their numbers (`units`).
+//!    commits. The marks found there show whether another writer has done so since this writer's
+//!    last batch. New units get their numbers (`units`).
 //! 2. Keep the remembered tails that are still valid. Read the others in a later statement, and so
 //!    from a fresh snapshot (`tails`, `series`).
 //! 3. Merge the points at or before their series' newest one (late, repeated or revised) with their
@@ -70,13 +70,13 @@ const JUST_USED: Duration = Duration::from_secs(1);
 pub struct Stored {
     /// Events that became new points.
     pub added: usize,
-    /// Events that changed a stored point, being a later poll of the same quote.
+    /// Events that changed a stored point, because they are a later poll of its quote.
     pub revised: usize,
-    /// Events that a stored point or another event of the batch had already beaten.
+    /// Events that lost to a stored point or to another event of the batch.
     pub superseded: usize,
     /// Rejected events, stored now or before.
     pub rejected: usize,
-    /// Events of quotes older than what retention has left.
+    /// Events whose quotes are older than retention keeps.
     pub expired: usize,
 }
 
@@ -183,7 +183,7 @@ impl Ingest {
         Ok(stored)
     }
 
-    /// Returns the connection of the last batch if it still works, else another one. A connection
+    /// Returns the connection of the last batch if it still works, or another one. A connection
     /// that was used within [`JUST_USED`] is not tested: if it is broken, the batch fails and is
     /// delivered again.
     ///

@@ -132,8 +132,10 @@ mod tests {
                 10_u128.pow(MAX_DIGITS) - 1,
             ] {
                 let decimal = ExactDecimal::new(mantissa, scale);
+
                 let mut bytes = Vec::new();
                 put(&mut bytes, decimal.mantissa(), decimal.scale());
+
                 assert_eq!(read(&bytes), Some(decimal), "{decimal}");
             }
         }

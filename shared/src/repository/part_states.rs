@@ -8,7 +8,7 @@ use super::Error;
 use super::rejected_events::readable;
 use crate::market::Timestamp;
 
-/// A part that no client waits for, so that its errors appear nowhere else.
+/// A part that no client waits for, so that no client receives its errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Turns events into points. It records failures only: recording each success would cost every

@@ -105,6 +105,7 @@ pub async fn drop_before(
 /// When Postgres is unavailable or refuses the statement.
 pub async fn newest(pool: &PgPool, table: PartitionedTable) -> Result<Option<Timestamp>, Error> {
     let mut connection = pool.acquire().await?;
+
     for partition in table.partitions(&mut connection).await?.iter().rev() {
         let newest = format!("select max({}) from {}", table.column, partition.name);
         let newest: Option<Timestamp> = sqlx::query_scalar(AssertSqlSafe(newest))
@@ -114,6 +115,7 @@ pub async fn newest(pool: &PgPool, table: PartitionedTable) -> Result<Option<Tim
             return Ok(newest);
         }
     }
+
     Ok(None)
 }
 
@@ -283,6 +285,7 @@ impl PartitionedTable {
                 .await?;
             made += 1;
         }
+
         self.create(connection, horizon, "maxvalue").await?;
 
         // Moved before it is attached again: Postgres refuses a partition with rows outside its

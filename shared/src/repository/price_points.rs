@@ -13,11 +13,12 @@ use crate::price::Price;
 pub struct PricePoint {
     /// Market time of the quote.
     pub timestamp: Timestamp,
-    /// Its price.
+    /// The price, in units of `currency`.
     pub price: Price,
-    /// Unit of the price, where known.
+    /// Unit of the price; `None` if it is unknown.
     pub currency: Option<Currency>,
-    /// Average of this point and the up to four before it that have its unit without a break.
+    /// Average of this point and of up to four points before it that have the same unit without a
+    /// break.
     pub moving_average: ExactDecimal,
     /// The number of points in the average.
     pub points: u8,

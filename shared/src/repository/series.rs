@@ -14,7 +14,7 @@ use crate::price::Price;
 pub struct Series {
     /// Key of the series' points.
     pub series_id: i32,
-    /// What is priced.
+    /// The symbol that is priced.
     pub symbol: Symbol,
     /// The provider that quotes it.
     pub provider: ProviderName,
@@ -22,11 +22,12 @@ pub struct Series {
     pub timestamp: Timestamp,
     /// When the newest point was last polled.
     pub polled_at: Timestamp,
-    /// Its price.
+    /// The price of the newest point, in units of `currency`.
     pub price: Price,
-    /// Unit of the price, where known.
+    /// Unit of the price; `None` if it is unknown.
     pub currency: Option<Currency>,
-    /// Average of the newest point and the up to four before it that have its unit without a break.
+    /// Average of the newest point and of up to four points before it that have the same unit
+    /// without a break.
     pub moving_average: ExactDecimal,
     /// The number of points in the average.
     pub points: u8,
@@ -63,9 +64,9 @@ pub async fn of_provider(
     rows.iter().map(read).collect()
 }
 
-/// One series of a symbol: in the given spelling if it exists, else in upper case. Of several, the
-/// one at `provider` is returned or, if none is named, the one at `preferred`, else the one polled
-/// last.
+/// Finds one series of a symbol, in the given spelling if it exists, otherwise in upper case. With
+/// a `provider`, only its series counts. Without one, the series of `preferred` is returned or, if
+/// there is none, the one polled last.
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.

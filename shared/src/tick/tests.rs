@@ -37,6 +37,7 @@ fn whole_minutes_fire_at_their_ticks_and_all_other_intervals_each_minute() {
 #[test]
 fn a_gap_counts_the_ticks_strictly_between() {
     let grid = grid(10);
+
     assert_eq!(grid.gap(Some(at(20)), at(30)), None);
     assert_eq!(
         grid.gap(Some(at(20)), at(40)),

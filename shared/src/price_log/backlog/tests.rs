@@ -105,6 +105,7 @@ async fn each_partition_tells_how_many_records_are_left_and_the_time_of_the_olde
         of(2, 0, None),
     ];
     assert_eq!(backlog.read(TIMEOUT).await.unwrap(), left);
+
     // The same client reads again after a new record.
     produce(&cluster, 2, &[1_700_000_009_000]);
     assert_eq!(

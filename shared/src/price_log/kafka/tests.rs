@@ -145,11 +145,13 @@ fn the_client_knows_every_codec_that_brokers_do() {
         .unwrap()
         .get("builtin.features")
         .unwrap();
+
     for codec in ["gzip", "snappy", "lz4", "zstd"] {
         assert!(
             features.split(',').any(|feature| feature == codec),
             "{codec} is not among {features}"
         );
+
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", "127.0.0.1:1")
@@ -164,6 +166,7 @@ async fn a_symbols_events_keep_their_order() {
     let events: Vec<_> = (1..=500)
         .map(|price| event("AAPL", &price.to_string()))
         .collect();
+
     let results = log_at(cluster.bootstrap_servers()).append(&events).await;
     assert!(results.iter().all(Result::is_ok));
 
@@ -236,6 +239,7 @@ async fn making_a_log_opens_no_connection() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let log = log_at(listener.local_addr().unwrap().to_string());
     assert!(log.producer.lock().unwrap().is_none());
+
     let _ = log.check(Duration::from_millis(100)).await;
     assert!(log.producer.lock().unwrap().is_some());
 }

@@ -96,6 +96,7 @@ pub(super) fn shortcomings(topic: &Topic<'_>, copies: i32, is: &ConfigResource) 
     if let Some(value) = number(RETENTION).filter(|value| (0..wanted).contains(value)) {
         tell(RETENTION, value, wanted);
     }
+
     // If the broker sets the times, none comes from another clock.
     let own_times = topic.bounds_times && text(TIME_KIND) != Some("LogAppendTime");
     if let Some(value) = number(AHEAD).filter(|value| own_times && *value > LATEST_AHEAD) {
@@ -139,6 +140,7 @@ mod tests {
         let settings = |copies| Settings::new(&PRICES, copies);
         let of = |copies| settings(copies).min_in_sync;
         assert_eq!([of(1), of(2), of(3)], ["1", "1", "2"]);
+
         assert_eq!(
             (settings(3).retention.as_str(), settings(3).ahead.as_deref()),
             ("604800000", Some("300000"))

@@ -20,6 +20,7 @@ pub(super) async fn points(connection: &mut PgConnection, points: &[Point]) -> R
     let mut data = Vec::with_capacity(SIGNATURE.len() + 10 + points.len() * ROW_BYTES);
     data.extend_from_slice(SIGNATURE);
     data.extend_from_slice(&[0; 8]); // no flags, no header extension
+
     for point in points {
         put_point(&mut data, point);
     }

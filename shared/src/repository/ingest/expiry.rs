@@ -72,6 +72,7 @@ async fn remove_batch(pool: &PgPool, expired: &[(i32, String)]) -> Result<u64, E
 
     let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin_with(BEGIN).await?;
+
     let shards: Vec<i32> = shards.into_iter().collect();
     fence::pass(&mut transaction, &shards, &[], Uuid::new_v4()).await?;
 

@@ -2,7 +2,7 @@
 //! behind it.
 //!
 //! One row lock guards hundreds of series; locking each series' row would cost as much as writing
-//! it. The mark tells a writer whether the tails that it remembers are still the stored ones. Every
+//! it. The mark shows a writer whether the tails that it remembers are still the stored ones. Every
 //! writer of points locks the fences of all series that it writes.
 
 use std::collections::BTreeMap;
@@ -85,6 +85,7 @@ pub(super) async fn pass(
     }
 
     let points_from = rows.first().and_then(|row| row.points_from);
+
     let mut fences = Fences::new();
     let mut numbers = Vec::new();
     for row in rows {
@@ -143,7 +144,9 @@ mod tests {
                 },
             ),
         ];
+
         let left: Vec<(i32, Mark)> = passed(&Fences::from(found), own).collect();
+
         assert_eq!(
             left,
             [

@@ -224,6 +224,7 @@ impl SeriesRow {
             .flatten()
             .map(Price::try_from)
             .collect::<Result<Vec<_>, _>>()?;
+
         let newest = match (
             self.last_at,
             self.last_polled_at,

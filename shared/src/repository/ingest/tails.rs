@@ -35,6 +35,7 @@ impl Tails {
             .filter(passed)
             .map(|(shard, _)| *shard)
             .collect();
+
         if stale.is_empty() {
             return;
         }

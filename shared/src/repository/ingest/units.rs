@@ -20,7 +20,7 @@ pub(super) const ABSENT: i16 = 0;
 pub(super) struct Units(HashMap<Currency, i16>);
 
 impl Units {
-    /// The number of a unit; none if it is not known.
+    /// The number of a unit; `None` if it is not known.
     pub(super) fn number(&self, currency: Option<&Currency>) -> Option<i16> {
         currency.map_or(Some(ABSENT), |currency| self.0.get(currency).copied())
     }
@@ -33,7 +33,7 @@ impl Units {
             .collect()
     }
 
-    /// Takes over what another map knows.
+    /// Adds the units of another map.
     pub(super) fn extend(&mut self, units: Self) {
         self.0.extend(units.0);
     }
@@ -64,6 +64,7 @@ pub(super) async fn complete(
 
     if !missing.is_empty() {
         let made = make(connection, &missing).await?;
+
         let missing = currencies
             .iter()
             .filter(|currency| !units.0.contains_key(*currency))

@@ -63,6 +63,7 @@ impl PartitionedTable {
         connection: &'c mut PgConnection,
     ) -> Result<Transaction<'c, Postgres>, Error> {
         let mut transaction = connection.begin_with(BEGIN).await?;
+
         run(
             &mut transaction,
             format!("set local lock_timeout = {}", LOCK_TIMEOUT.as_millis()),
@@ -73,6 +74,7 @@ impl PartitionedTable {
             format!("lock table only {} in access exclusive mode", self.name),
         )
         .await?;
+
         Ok(transaction)
     }
 

@@ -10,8 +10,8 @@ use crate::repository::Error;
 use crate::repository::transaction::BEGIN;
 use crate::tick;
 
-/// Serialises the check of the limit on jobs. Any number serves that nothing else in the database
-/// uses.
+/// The advisory lock that serialises the check of the limit on jobs. The number is arbitrary; no
+/// other lock of the database uses it.
 const RELAY_LIMIT_LOCK: i64 = 0x706f_6c6c_7265_6c61;
 
 /// A job that waits for its schedule and its activation, or one that the same request created

@@ -24,6 +24,7 @@ impl PollingJob {
     #[must_use]
     pub fn status(&self, now: Timestamp) -> JobStatus {
         let backing_off = self.next_tick_at(now) > self.grid().next_after(now);
+
         match (now > self.overdue_at, backing_off) {
             (true, _) => JobStatus::Stalled,
             (false, true) => JobStatus::BackingOff,
@@ -45,8 +46,8 @@ impl PollingJob {
         }
     }
 
-    /// Tells a failing poller from a failing schedule: a recent firing means that the schedule
-    /// works.
+    /// The reason of a stalled job. It distinguishes a failing poller from a failing schedule: a
+    /// recent firing means that the schedule works.
     fn reason_of_stalling(&self, now: Timestamp) -> String {
         let overdue = format!("a run was due by {}", time_text(self.overdue_at));
         let fired = self
