@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::Summary;
 use crate::failure::UpkeepError;
 
-/// Longest that one attempt to answer takes.
+/// Longest that one attempt to answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The resource's physical id. It never changes: CloudFormation deletes a resource whose id is
 /// replaced.
@@ -96,6 +96,7 @@ impl CustomResource {
             request_id: &self.request_id,
             logical_resource_id: &self.logical_resource_id,
         };
+
         // Sent without a content type: the URL is signed for a request without one.
         let body = serde_json::json!(answer).to_string();
         let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build()?;
@@ -178,7 +179,6 @@ mod tests {
             .up_to_n_times(1)
             .mount(&server)
             .await;
-
         Mock::given(method("PUT"))
             .respond_with(ResponseTemplate::new(200))
             .expect(1)

@@ -9,9 +9,9 @@ use tracing::error;
 /// A task that failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The task.
+    /// The task's name.
     pub task: String,
-    /// Why it failed.
+    /// The error without its cause, which only the log contains.
     pub reason: String,
 }
 
@@ -40,6 +40,7 @@ impl Failures {
             task: task.to_owned(),
             reason: error.to_string(),
         });
+
         None
     }
 }

@@ -64,6 +64,7 @@ pub fn agreed_time(ours: Timestamp, postgres: Timestamp) -> Result<Timestamp, Cl
     if (ours - postgres).abs() > CLOCK_TOLERANCE {
         return Err(ClocksDiffer { ours, postgres });
     }
+
     Ok(ours.min(postgres))
 }
 
@@ -97,6 +98,7 @@ pub async fn trim(
     ];
     for (table, days) in drops {
         let Some(days) = days else { continue };
+
         let dropped = patiently(|| drop_old(pool, table, days, now)).await;
         trimmed.partitions_dropped += failures
             .done(&format!("retention of {}", table.name()), dropped)
@@ -106,7 +108,8 @@ pub async fn trim(
     trimmed.jobs = failures
         .done("deleted jobs", remove_marked(pool).await)
         .unwrap_or_default();
-    // After the partitions of points: series lose their last points with these.
+
+    // After the partitions of points, because a series loses its last points with them.
     let series = remove_expired_series(pool).await;
     trimmed.series_removed = failures.done("series without points", series).unwrap_or(0);
 
@@ -134,7 +137,6 @@ async fn drop_old(
     let Some(cutoff) = days_before(now, days) else {
         return Ok(0);
     };
-
     if !partitions::any_before(pool, table, cutoff).await? {
         return Ok(0);
     }
@@ -145,6 +147,7 @@ async fn drop_old(
     let Some(cutoff) = days_before(now.min(newest), days) else {
         return Ok(0);
     };
+
     partitions::drop_before(pool, table, cutoff).await
 }
 
@@ -158,7 +161,6 @@ where
     F: Future<Output = Result<usize, PartitionError>>,
 {
     let (first, longest) = PAUSES;
-
     let pauses = ExponentialBuilder::default()
         .with_min_delay(first)
         .with_max_delay(longest)

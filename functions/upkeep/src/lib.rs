@@ -39,7 +39,7 @@ const PRICE_PARTITIONS: i32 = 6;
 /// Partitions of the dead-letter topic, which has very little traffic.
 const DEAD_LETTER_PARTITIONS: i32 = 1;
 
-/// What upkeep works on.
+/// Upkeep's dependencies and settings.
 #[derive(Clone, Debug)]
 pub struct Upkeep {
     /// The database.
@@ -56,7 +56,7 @@ pub struct Upkeep {
     pub metrics: Option<Arc<Metrics>>,
 }
 
-/// What an invocation did.
+/// The result of an invocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// The current version of the schema.
@@ -125,6 +125,7 @@ impl Upkeep {
         } else {
             Err(UpkeepError(failures.0))
         };
+
         self.note(&result).await;
         if let Some(metrics) = &self.metrics {
             metrics.tell(&self.pool, result.is_ok()).await;
@@ -138,6 +139,7 @@ impl Upkeep {
             prices_days,
             dead_letters_days,
         } = self.topic_retention;
+
         let prices = Topic {
             name: &self.kafka.price_topic,
             partitions: PRICE_PARTITIONS,
@@ -155,6 +157,8 @@ impl Upkeep {
         [prices, dead_letters]
     }
 
+    /// Migrates the schema, creates and drops partitions, and reconciles schedules, one task after
+    /// another.
     async fn look_after_postgres(
         &self,
         time: Time,
@@ -162,6 +166,7 @@ impl Upkeep {
         failures: &mut Failures,
     ) {
         summary.migrated = failures.done("schema", time.all(schema::migrate(&self.pool)).await);
+
         // Without tables there is nothing more to do; the failed migration is already recorded.
         if summary.migrated.is_some() || time.share(series::check(&self.pool)).await.is_ok() {
             let growth = async {
@@ -208,7 +213,7 @@ impl Upkeep {
     }
 
     /// Records the result of the run, for `GET /health`. If that fails, Postgres is unavailable,
-    /// which appears there anyway.
+    /// which `GET /health` shows anyway.
     async fn note(&self, result: &Result<Summary, UpkeepError>) {
         let note = async {
             match result {

@@ -20,6 +20,7 @@ const CONNECTIONS: u32 = 2;
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = config::or_exit(config::Upkeep::from_environment());
+
     let metrics_of = |function| {
         Arc::new(Metrics::new(
             function,
@@ -38,7 +39,7 @@ async fn main() -> Result<(), Error> {
 
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
         let upkeep = upkeep.clone();
-        // Boxed, because the compiler follows nested futures only to a limited depth.
+        // Boxed, because the nested types of its futures exceed the compiler's recursion limit.
         let handling: BoxFuture<'_, _> = Box::pin(async move {
             let time = Time::before(event.context.deadline, Utc::now());
             upkeep.handle(&event.payload, time).await

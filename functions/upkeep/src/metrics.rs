@@ -116,7 +116,8 @@ fn lines(function: &str, facts: &Facts, now: Timestamp) -> Vec<Value> {
             "Count",
             prices.iter().map(|of| of.records).sum(),
         ));
-        // Where one age is unknown, none is the greatest.
+
+        // If one age is unknown, the greatest one is unknown too.
         let ages: Option<Vec<i64>> = prices.iter().map(|of| seconds_behind(of, now)).collect();
         let oldest = ages.and_then(|ages| ages.into_iter().max());
         whole.extend(oldest.map(|seconds| ("SecondsBehind", "Seconds", seconds)));
@@ -150,6 +151,7 @@ fn lines(function: &str, facts: &Facts, now: Timestamp) -> Vec<Value> {
             now,
         ));
     }
+
     lines
 }
 
@@ -268,6 +270,7 @@ mod tests {
             prices: Some(vec![unread]),
             ..Facts::default()
         };
+
         let lines = super::lines("upkeep", &facts, now);
         assert_eq!(
             (&lines[0]["RecordsBehind"], lines[0].get("SecondsBehind")),
@@ -291,7 +294,9 @@ mod tests {
             prices: Some(vec![sound, unread]),
             ..Facts::default()
         };
+
         let lines = lines("upkeep", &facts, Utc::now());
+
         assert_eq!(
             lines[0].get("SecondsBehind"),
             None,

@@ -17,8 +17,8 @@ use uuid::Uuid;
 const PAGE: i64 = 1_000;
 /// About how many schedules are compared in one run; of more, a share is compared.
 const COMPARED: usize = 2_000;
-/// Schedules compared at once. At 20 ms each this makes 200 requests a second, below EventBridge's
-/// limit of 250 in the smaller Regions.
+/// Schedules compared at the same time. At 20 ms each this makes 200 requests a second, below
+/// EventBridge's limit of 250 in the smaller Regions.
 const AT_ONCE: usize = 4;
 /// Seconds between two runs.
 const RUN_SECONDS: u64 = 600;
@@ -58,8 +58,8 @@ pub enum ReconciliationError {
 ///
 /// Schedules are listed before jobs, and each job is read again before its schedule is changed. So
 /// a job that is created or deleted meanwhile is left to the api. A schedule that EventBridge
-/// refuses does not stop the others. `now` is read again for each schedule, because creating many
-/// takes longer than a start may be in the past.
+/// refuses does not stop the others. `now` is read again for each schedule: creating many takes so
+/// long that EventBridge would refuse a start computed at the beginning as past.
 ///
 /// Comparing a schedule takes a request. If there are many, each run compares a share of them, and
 /// the next run, ten minutes later, another. Schedules of stalled jobs, and those whose entry in
@@ -171,12 +171,13 @@ impl Outcomes {
             self.failed += 1;
             return Ok(false);
         }
+
         mended
     }
 }
 
-/// Runs `mend` unless the time is up, so that the invocation ends by itself even if EventBridge is
-/// slow.
+/// Runs the change of one schedule unless the time is up, so that the invocation ends by itself
+/// even if EventBridge is slow.
 async fn in_time(
     until: Instant,
     mend: impl Future<Output = Result<bool, ReconciliationError>>,
@@ -192,6 +193,7 @@ async fn in_time(
         }
         .into());
     }
+
     mend.await
 }
 
@@ -201,9 +203,11 @@ fn job_of(name: &str) -> Option<Uuid> {
     if job_id.is_none() {
         warn!(schedule = name, "left alone a schedule that is no job's");
     }
+
     job_id
 }
 
+/// Creates the missing schedule of a job; returns false if the job has been deleted meanwhile.
 async fn restore(
     pool: &PgPool,
     schedules: &Schedules,
@@ -213,10 +217,10 @@ async fn restore(
     let Some(job) = polling_jobs::get(pool, job_id).await? else {
         return Ok(false);
     };
+
     // EventBridge refuses a start that is long past. The start must lie on the grid, or firings
     // would miss the ticks.
     let start_at = job.grid().firings().next_from(now());
-
     Box::pin(schedules.create(job_id, job.interval_seconds, start_at)).await?;
     info!(%job_id, %start_at, "created the missing schedule of a job");
     Ok(true)
@@ -251,9 +255,11 @@ async fn repair(
     if repaired {
         warn!(%job_id, %start_at, ?differences, "repaired the schedule of a job");
     }
+
     Ok(repaired)
 }
 
+/// Deletes the schedule of a job that does not exist; returns whether it did.
 async fn remove(
     pool: &PgPool,
     schedules: &Schedules,
@@ -269,8 +275,10 @@ async fn remove(
     Ok(true)
 }
 
+/// Reads all jobs, page by page.
 async fn all_jobs(pool: &PgPool) -> Result<Vec<PollingJob>, repository::Error> {
     let mut jobs = Vec::new();
+
     loop {
         let after = jobs
             .last()
@@ -279,6 +287,7 @@ async fn all_jobs(pool: &PgPool) -> Result<Vec<PollingJob>, repository::Error> {
         if page.is_empty() {
             return Ok(jobs);
         }
+
         jobs.extend(page);
     }
 }

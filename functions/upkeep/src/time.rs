@@ -1,5 +1,5 @@
-//! How long a run and its tasks may take, so that it ends by itself before its host cuts it off:
-//! what failed is then noted and told, and CloudFormation gets its answer.
+//! The time limits of a run and its tasks. They let it end by itself before Lambda cuts it off, so
+//! that failures are recorded and reported, and CloudFormation gets its answer.
 
 use std::error::Error;
 use std::time::Duration;
@@ -8,24 +8,23 @@ use chrono::TimeDelta;
 use shared::market::Timestamp;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// The time limit that `template.yaml` gives the function. It counts where the host tells no usable
-/// deadline.
+/// The function's timeout in `template.yaml`. It is used if the host gives no usable deadline.
 const DEFAULT: Duration = Duration::from_secs(300);
-/// The longest time limit that Lambda has: no invocation's deadline lies further ahead.
+/// Lambda's longest timeout: no invocation's deadline is further in the future.
 const LONGEST: TimeDelta = TimeDelta::minutes(15);
-/// What the tasks leave for noting how the run ended, for metrics, and for CloudFormation's answer
-/// with its repetitions.
+/// The time between the end of all tasks and the deadline: for recording the result, for metrics,
+/// and for the answer to CloudFormation with its repetitions.
 const CLOSING: Duration = Duration::from_secs(60);
-/// Longest that one task takes, so that one which hangs leaves time for the others. Migrating has a
-/// limit of its own.
+/// Longest that one task may take, so that a task that hangs leaves time for the others. Migrating
+/// has a limit of its own.
 const TASK: Duration = Duration::from_secs(130);
-/// Longest that a run waits for what only tells of it.
+/// Longest that a run waits for a step that only reports its result.
 pub(crate) const TELLING: Duration = Duration::from_secs(5);
 
 /// Why a task was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Undone<E: Error> {
-    /// It took longer than it may, or began when the time was up.
+    /// It took longer than it may, or the time was up before it began.
     #[error("no time was left for it; the next run goes on")]
     OutOfTime,
     /// It failed.
@@ -33,7 +32,7 @@ pub enum Undone<E: Error> {
     Failed(E),
 }
 
-/// The time that the tasks of one run have.
+/// The time available to the tasks of one run.
 #[derive(Clone, Copy, Debug)]
 pub struct Time {
     until: Instant,
@@ -41,25 +40,27 @@ pub struct Time {
 }
 
 impl Time {
-    /// Of an invocation that begins `now` and has its deadline at so many milliseconds since 1970,
-    /// as Lambda gives it.
+    /// The time of an invocation that begins `now`, from Lambda's deadline in milliseconds since
+    /// 1970.
     ///
-    /// Some local tools fill in a time of 1970. Then, and where the deadline is past or further
-    /// ahead than any, the invocation has five minutes.
+    /// Some local tools give a time in 1970. A deadline that has passed, or is further in the
+    /// future than Lambda's longest timeout, is replaced by five minutes from `now`.
     #[must_use]
     pub fn before(milliseconds: u64, now: Timestamp) -> Self {
         let told = i64::try_from(milliseconds)
             .ok()
             .and_then(Timestamp::from_timestamp_millis);
+
         let left = told.map(|told| told - now).filter(|left| *left <= LONGEST);
         let left = left
             .and_then(|left| left.to_std().ok())
             .filter(|left| !left.is_zero())
             .unwrap_or(DEFAULT);
+
         Self::of(left.saturating_sub(CLOSING))
     }
 
-    /// So much from now.
+    /// The time from now until `time` has passed.
     #[must_use]
     pub fn of(time: Duration) -> Self {
         Self {
@@ -68,7 +69,7 @@ impl Time {
         }
     }
 
-    /// What comes of a task that has all the time there is.
+    /// Runs a task that may take all of the remaining time.
     pub(crate) async fn all<T, E: Error>(
         self,
         task: impl Future<Output = Result<T, E>>,
@@ -79,7 +80,7 @@ impl Time {
         done.map_err(Undone::Failed)
     }
 
-    /// What comes of a task that leaves time for others.
+    /// Runs a task for at most [`TASK`], which leaves time for others.
     pub(crate) async fn share<T, E: Error>(
         self,
         task: impl Future<Output = Result<T, E>>,
@@ -105,6 +106,7 @@ mod tests {
                 .duration_since(Instant::now());
             left.as_secs_f64().round()
         };
+
         for (milliseconds, expected) in [
             (1_780_000_100_000, 40.0),
             (1_780_000_900_000, 840.0),
@@ -130,6 +132,7 @@ mod tests {
             longest_task: Duration::from_millis(20),
         };
         let hang = || pending::<Result<(), Infallible>>();
+
         assert!(matches!(time.share(hang()).await, Err(Undone::OutOfTime)));
         assert!(Instant::now() < until);
         assert!(time.share(async { Ok::<_, Infallible>(()) }).await.is_ok());
