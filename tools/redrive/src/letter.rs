@@ -108,6 +108,7 @@ impl Letter {
             .flatten()
             .next()
             .ok_or(Unsendable::NotALetter)?;
+
         let bytes =
             |text: Cow<'_, str>| STANDARD.decode(&*text).map_err(|_| Unsendable::NotALetter);
 
@@ -137,8 +138,8 @@ impl Letter {
     }
 
     /// The value to send: the record's own, unless it is a price event without `id` or `polled_at`.
-    /// Those depend on the record's place and time, which change when it is sent again. So they are
-    /// filled in as the averager would have derived them.
+    /// The averager derives these from the record's place and time, which change when it is sent
+    /// again. So they are filled in here as the averager would have derived them.
     #[must_use]
     pub fn value_to_send(&self) -> Cow<'_, [u8]> {
         // Kafka represents a missing timestamp as -1.
@@ -154,7 +155,6 @@ impl Letter {
         let Ok(event) = PriceEvent::decode(Some(&self.value), &coordinates, Utc::now()) else {
             return Cow::Borrowed(&self.value);
         };
-
         if has_identity(&self.value) {
             return Cow::Borrowed(&self.value);
         }

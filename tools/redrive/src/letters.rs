@@ -18,7 +18,6 @@ const GROUP: &str = "redrive";
 /// Longest that one request to the brokers may take, and longest that they may send nothing while
 /// records are left.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Pause between two attempts of a request.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -39,8 +38,8 @@ pub(crate) struct Range {
 impl Letters {
     pub(crate) fn open(kafka: &Kafka) -> anyhow::Result<Self> {
         let mut config = ClientConfig::new();
-
         security::apply(&kafka.security, &mut config);
+
         let consumer: BaseConsumer = config
             .set("bootstrap.servers", &kafka.bootstrap_servers)
             .set("group.id", GROUP)
@@ -53,7 +52,7 @@ impl Letters {
             .create()
             .context("cannot make the Kafka consumer")?;
 
-        // Before any request: this client never asks for a token itself.
+        // Before any request: this client never requests a token itself.
         security::log_in(&kafka.security, consumer.client())?;
 
         Ok(Self {
@@ -75,6 +74,7 @@ impl Letters {
             .find(|topic| topic.name() == self.topic);
         let partitions = topic.map_or(&[][..], MetadataTopic::partitions);
         ensure!(!partitions.is_empty(), "Kafka has no topic {}", self.topic);
+
         Ok(partitions.iter().map(MetadataPartition::id).collect())
     }
 

@@ -55,6 +55,7 @@ fn main() -> ExitCode {
 
     let result = redrive(&options, &mut *report);
     drop(report);
+
     match result {
         Ok(outcome) => {
             let _gone = writeln!(stdout, "{}", summary(&outcome, terminal, cli.dry_run));
@@ -74,6 +75,7 @@ fn summary(outcome: &Outcome, terminal: bool, dry_run: bool) -> String {
         left,
         sent_before,
     } = outcome;
+
     if !terminal {
         let mut fields = serde_json::json!(outcome);
         fields["event"] = "done".into();

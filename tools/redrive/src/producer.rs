@@ -87,7 +87,9 @@ impl Producer {
             .create_with_context(Deliveries::default())
             .context("cannot make the Kafka producer")?;
 
+        // Before the first record: this client never requests a token itself.
         security::log_in(&kafka.security, producer.client())?;
+
         Ok(Self {
             producer,
             topic: kafka.price_topic.clone(),
@@ -110,6 +112,7 @@ impl Producer {
         self.producer
             .flush(2 * ACKNOWLEDGEMENT_TIMEOUT)
             .context("Kafka did not acknowledge the records")?;
+
         let mut reported = self
             .producer
             .context()

@@ -38,6 +38,7 @@ impl Progress {
             let Some((Ok(first), Ok(last))) = ends else {
                 continue;
             };
+
             let (after, begun) = (
                 progress.ranges.values().max().copied().unwrap_or(next),
                 next < first,
@@ -78,6 +79,7 @@ impl Progress {
             .range(..=offset)
             .next_back()
             .filter(|(_, end)| **end == offset);
+
         let start = joined.map_or(offset, |(start, _)| *start);
         let end = self.ranges.remove(&(offset + 1)).unwrap_or(offset + 1);
         self.ranges.insert(start, end);
@@ -107,6 +109,7 @@ impl fmt::Display for Progress {
             let comma = if number == 0 { "" } else { "," };
             write!(f, "{comma}{start}-{}", end - 1)?;
         }
+
         Ok(())
     }
 }
@@ -124,10 +127,12 @@ mod tests {
     #[test]
     fn what_is_done_without_a_gap_moves_the_offset_and_the_rest_stands_in_ranges() {
         let progress = of(&[10, 12, 14, 13, 11, 20, 17, 18]);
+
         assert_eq!(
             (progress.next(), progress.metadata().as_str()),
             (15, "17-18,20-20")
         );
+
         let held: Vec<i64> = (0..25)
             .filter(|offset| !progress.contains(*offset))
             .collect();

@@ -75,6 +75,7 @@ impl<W: Write> Report for Text<W> {
                 key.escape_debug()
             )
         });
+
         // The run continues even if nothing reads its output any more.
         let _gone = writeln!(self.0, "  {place:<10} {what:<12} {about}");
     }

@@ -77,6 +77,7 @@ struct Chunk {
 }
 
 impl Run<'_> {
+    /// Sends the letters of one partition, chunk by chunk.
     fn partition(&mut self, partition: i32) -> anyhow::Result<()> {
         let letters = self.letters;
         let range = letters.range(partition)?;
@@ -122,6 +123,7 @@ impl Run<'_> {
             letter: Some(&letter),
             action,
         };
+
         if self
             .options
             .reason
@@ -171,6 +173,7 @@ impl Run<'_> {
                 letter: Some(letter),
                 action,
             };
+
             match delivery {
                 Delivery::Acknowledged => {
                     progress.done(*offset);
@@ -182,7 +185,7 @@ impl Run<'_> {
             }
         }
 
-        // Committed before a failure is returned: what was acknowledged must not be sent again.
+        // Committed before a failure is returned: acknowledged records must not be sent again.
         self.letters.commit(partition, progress)?;
         self.report.progress(&self.outcome);
 
@@ -192,6 +195,7 @@ impl Run<'_> {
         }
     }
 
+    /// Reports a letter that cannot be sent back, and counts it.
     fn leave(&mut self, line: &Line<'_>) {
         self.outcome.left += 1;
         self.report.letter(line);

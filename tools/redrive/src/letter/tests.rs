@@ -22,6 +22,7 @@ fn letter(value: &str) -> Letter {
 #[test]
 fn an_envelope_gives_the_record_and_why_it_was_given_up() {
     let letter = letter(BARE);
+
     assert_eq!(
         (letter.topic.as_str(), letter.partition, letter.offset),
         ("price-events", 3, 41)
