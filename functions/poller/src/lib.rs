@@ -2,8 +2,8 @@
 //!
 //! A schedule fires at whole minutes only. If the job's interval is a whole number of minutes, each
 //! firing is one tick. Otherwise the firings relay: each serves tick after tick until the next
-//! firing takes over ([`relay`]). [`ticks`] serves one tick and [`poll`] polls it; [`limits`] says how
-//! long each step may take.
+//! firing takes over ([`relay`]). `ticks` serves one tick, and [`poll`] polls it. [`limits`] says
+//! how long each step may take.
 
 use std::sync::Arc;
 
