@@ -5,8 +5,6 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::price::Price;
-
 /// Most digits of an [`ExactDecimal`]. A mean of five prices has at most 33; two more leave room to
 /// work.
 pub(crate) const MAX_DIGITS: u32 = 35;
@@ -74,15 +72,6 @@ impl ExactDecimal {
     }
 }
 
-impl From<Price> for ExactDecimal {
-    fn from(price: Price) -> Self {
-        Self::new(
-            price.value().mantissa().unsigned_abs(),
-            price.value().scale(),
-        )
-    }
-}
-
 impl fmt::Display for ExactDecimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.scale == 0 {
@@ -112,6 +101,7 @@ impl Serialize for ExactDecimal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::price::Price;
 
     #[test]
     fn digits_are_shown_plainly_and_without_zeros_at_their_end() {

@@ -145,6 +145,15 @@ fn exact_decimal(text: &str) -> Result<Decimal, PriceError> {
     Decimal::try_from_i128_with_scale(number, scale).map_err(|_| PriceError::TooPrecise)
 }
 
+impl From<Price> for ExactDecimal {
+    fn from(price: Price) -> Self {
+        Self::new(
+            price.value().mantissa().unsigned_abs(),
+            price.value().scale(),
+        )
+    }
+}
+
 impl fmt::Display for Price {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -11,7 +11,7 @@ use shared::repository::ingest::Ingest;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio::time::{Instant, timeout};
 
-use crate::rules::{batch, quote};
+use crate::batches::{batch, quote};
 
 /// Stores a quote of this second. It must succeed within `patience`.
 async fn store(ingest: &Ingest, second: u8, patience: Duration) -> Result<usize, String> {

@@ -5,6 +5,7 @@
     reason = "a test that cannot continue should fail at that line"
 )]
 
+mod batches;
 mod connections;
 mod means;
 mod migrations;

@@ -9,7 +9,7 @@ use shared::repository::part_states::{self, Part};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::time::{Instant, timeout};
 
-use crate::rules::{batch, prices_and_averages, quote, run};
+use crate::batches::{batch, prices_and_averages, quote, run};
 
 /// An event that cannot be stored is not waited for; the limit allows for a machine that is busy
 /// with other tests.

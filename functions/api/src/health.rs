@@ -21,14 +21,13 @@ use crate::problem::{self, AlwaysProblems};
 use crate::state::AppState;
 
 mod averaging;
-mod check;
+pub(crate) mod check;
 mod jobs;
 mod providers;
 mod upkeep;
 
 use averaging::Averaging;
-pub(crate) use check::Check;
-use check::Status;
+use check::{Check, Status};
 use jobs::Jobs;
 use upkeep::Upkeep;
 

@@ -9,7 +9,7 @@ use shared::market::ProviderName;
 use shared::price_log::backlog::PartitionBacklog;
 use tokio::time::Instant;
 
-use crate::health::Check;
+use crate::health::check::Check;
 
 /// How long after a failed publish no provider is asked, because its quotes could not be published
 /// either.

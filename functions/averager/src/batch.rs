@@ -11,6 +11,7 @@ use shared::price_event::{PriceEvent, RecordCoordinates, Rejection};
 use shared::repository::rejected_events::RejectedEvent;
 
 use crate::event::{Base64, KafkaEvent, KafkaRecord};
+use crate::failure::EventError;
 
 /// The verdicts on a batch's records.
 #[derive(Debug, Default)]
@@ -19,24 +20,6 @@ pub struct Batch {
     pub events: Vec<PriceEvent>,
     /// Records that can never become points, for quarantine.
     pub rejected: Vec<RejectedEvent>,
-}
-
-/// Why an invocation's event cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum EventError {
-    /// It is not the JSON that an event source mapping for Kafka sends.
-    #[error("the invocation's event is not a Kafka batch: {0}")]
-    NotKafka(#[source] serde_json::Error),
-    /// A key or value is not base64, so the bytes of the record in Kafka are unknown.
-    #[error("record {topic}-{partition} at offset {offset} is not base64")]
-    NotBase64 {
-        /// The record's topic.
-        topic: String,
-        /// The record's partition.
-        partition: i32,
-        /// The record's offset in the partition.
-        offset: i64,
-    },
 }
 
 /// Decodes and judges every record in the event's JSON; `now` is the time on the averager's own

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::batch::EventError;
+use crate::failure::EventError;
 
 /// A batch of records, by `topic-partition`.
 #[derive(Debug, Deserialize)]

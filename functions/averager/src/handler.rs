@@ -3,49 +3,18 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
-use lambda_runtime::Diagnostic;
 use shared::repository;
 use shared::repository::ingest::{Ingest, Stored};
 use tokio::time::Instant;
 
-use crate::batch::{self, EventError};
+use crate::batch;
+use crate::failure::BatchError;
 use crate::storing::{self, LastAnswer};
 
 /// The time between the end of waiting for Postgres and the invocation's deadline: for the answer.
 const MARGIN: Duration = Duration::from_secs(3);
 /// How long to wait for Postgres if the host gives no usable deadline.
 const DEFAULT_WAIT: Duration = Duration::from_secs(50);
-
-/// Why a batch was not stored, so that the whole batch comes again.
-#[derive(Debug, thiserror::Error)]
-pub enum BatchError {
-    /// The event itself cannot be read.
-    #[error(transparent)]
-    Event(#[from] EventError),
-    /// Postgres refused the batch, or too many of its events.
-    #[error("{}", .0.coded())]
-    Repository(#[from] repository::Error),
-    /// Postgres did not store it in time; with its last error, if it answered at all.
-    #[error("Postgres did not store the batch before the invocation's time ran out{}", last_answer(.0.as_deref()))]
-    TimedOut(Option<String>),
-}
-
-impl From<BatchError> for Diagnostic {
-    fn from(error: BatchError) -> Self {
-        let error_type = match error {
-            BatchError::Event(_) => "UnreadableEvent",
-            BatchError::Repository(_) | BatchError::TimedOut(_) => "BatchNotStored",
-        };
-        Self {
-            error_type: error_type.to_owned(),
-            error_message: error.to_string(),
-        }
-    }
-}
-
-fn last_answer(answer: Option<&str>) -> String {
-    answer.map_or_else(String::new, |answer| format!("; its last answer: {answer}"))
-}
 
 /// When to stop waiting for Postgres, from the invocation's deadline in milliseconds since 1970.
 ///

@@ -8,5 +8,6 @@
 
 pub mod batch;
 pub mod event;
+pub mod failure;
 pub mod handler;
 mod storing;

@@ -1,6 +1,7 @@
 //! The averager's Lambda function: one invocation per Kafka batch.
 
-use averager::handler::{BatchError, deadline, handle};
+use averager::failure::BatchError;
+use averager::handler::{deadline, handle};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use shared::repository::ingest::Ingest;

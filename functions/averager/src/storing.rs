@@ -14,7 +14,7 @@ use shared::repository::rejected_events::RejectedEvent;
 use tokio::time::timeout;
 
 use crate::batch::{self, Batch};
-use crate::handler::BatchError;
+use crate::failure::BatchError;
 
 /// Pause after the first failed attempt; each further pause is longer, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
