@@ -13,16 +13,22 @@ use crate::storing::{self, LastAnswer};
 
 /// The time between the end of waiting for Postgres and the invocation's deadline: for the answer.
 const MARGIN: Duration = Duration::from_secs(3);
+/// Lambda's longest timeout.
+const LONGEST_INVOCATION: Duration = Duration::from_secs(15 * 60);
 /// How long to wait for Postgres if the host gives no usable deadline.
 const DEFAULT_WAIT: Duration = Duration::from_secs(50);
 
 /// When to stop waiting for Postgres, from the invocation's deadline in milliseconds since 1970.
 ///
-/// `cargo lambda watch` gives a deadline in 1970: it counts as none, as does any that has passed.
+/// `cargo lambda watch` gives a deadline in 1970. It counts as none, as does any that has passed or
+/// is further ahead than an invocation can last.
 #[must_use]
 pub fn deadline(deadline_ms: u64) -> Instant {
     let deadline = SystemTime::UNIX_EPOCH + Duration::from_millis(deadline_ms);
-    let left = deadline.duration_since(SystemTime::now()).ok();
+    let left = deadline
+        .duration_since(SystemTime::now())
+        .ok()
+        .filter(|left| *left <= LONGEST_INVOCATION);
     Instant::now() + left.map_or(DEFAULT_WAIT, |left| left.saturating_sub(MARGIN))
 }
 

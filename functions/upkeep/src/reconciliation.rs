@@ -43,10 +43,16 @@ pub enum ReconciliationError {
     #[error(transparent)]
     Schedules(#[from] ScheduleError),
     /// EventBridge refused some schedules; the others were reconciled. The log names them.
-    #[error("{failed} schedules were not mended")]
+    #[error("{failed} schedules were not reconciled; the log names them")]
     Refused {
         /// The number of refused schedules.
         failed: usize,
+    },
+    /// The time was up before all schedules were reconciled.
+    #[error("reconciliation took longer than {} s; {left} schedules are left to the next run", TIME.as_secs())]
+    OutOfTime {
+        /// The number of schedules that were not reconciled.
+        left: usize,
     },
     /// Postgres is unavailable or refuses a statement.
     #[error(transparent)]
@@ -125,11 +131,10 @@ pub async fn reconcile(
         }
     }
 
-    let Outcomes { mended, failed } = outcomes;
-    if failed > 0 {
-        Err(ReconciliationError::Refused { failed })
-    } else {
-        Ok(mended)
+    match outcomes {
+        Outcomes { failed, .. } if failed > 0 => Err(ReconciliationError::Refused { failed }),
+        Outcomes { left, .. } if left > 0 => Err(ReconciliationError::OutOfTime { left }),
+        Outcomes { mended, .. } => Ok(mended),
     }
 }
 
@@ -157,22 +162,29 @@ fn share(present: Vec<(&PollingJob, bool)>, now: Timestamp) -> Vec<&PollingJob> 
 struct Outcomes {
     mended: Mended,
     failed: usize,
+    left: usize,
 }
 
 impl Outcomes {
-    /// Returns whether a schedule was changed. A refusal is counted, and does not end the run.
+    /// Returns whether a schedule was changed. Refusals, and schedules for which no time was left,
+    /// are counted and do not end the run.
     fn unless_refused(
         &mut self,
         mended: Result<bool, ReconciliationError>,
         job_id: Uuid,
     ) -> Result<bool, ReconciliationError> {
-        if let Err(ReconciliationError::Schedules(ScheduleError { action, reason })) = &mended {
-            error!(%job_id, action, reason, "EventBridge request failed");
-            self.failed += 1;
-            return Ok(false);
+        match mended {
+            Err(ReconciliationError::Schedules(ScheduleError { action, reason })) => {
+                error!(%job_id, action, reason, "EventBridge request failed");
+                self.failed += 1;
+                Ok(false)
+            }
+            Err(ReconciliationError::OutOfTime { left }) => {
+                self.left += left;
+                Ok(false)
+            }
+            result => result,
         }
-
-        mended
     }
 }
 
@@ -183,15 +195,7 @@ async fn in_time(
     mend: impl Future<Output = Result<bool, ReconciliationError>>,
 ) -> Result<bool, ReconciliationError> {
     if Instant::now() > until {
-        let reason = format!(
-            "reconciliation took longer than {} s; the next run goes on",
-            TIME.as_secs()
-        );
-        return Err(ScheduleError {
-            action: "answer in time",
-            reason,
-        }
-        .into());
+        return Err(ReconciliationError::OutOfTime { left: 1 });
     }
 
     mend.await

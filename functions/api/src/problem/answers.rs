@@ -81,7 +81,7 @@ problems! {
         NotFound = 404, "The provider does not know the symbol";
         BadGateway = 502, "The provider is away, or its answer is not usable";
         Unavailable = 503, "The provider limits us, or Postgres or Kafka is away: try again after `Retry-After` seconds", "Retry-After";
-        GatewayTimeout = 504, "The provider did not answer within 10 s";
+        GatewayTimeout = 504, "The provider did not answer in time";
     }
 }
 
