@@ -42,12 +42,7 @@ async fn averaged(stack: &Stack, producer: &Producer, symbol: &str) {
 #[tokio::test]
 async fn batches_that_producers_compress_are_averaged_whatever_the_codec() {
     let data = tempfile::tempdir().unwrap();
-    let stack = Stack::start(Options {
-        data_directory: data.path().into(),
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let stack = Stack::start_in(data.path()).await.unwrap();
 
     for codec in CODECS {
         let producer = Producer::compressing(&stack.ready.kafka_bootstrap_servers, codec).unwrap();

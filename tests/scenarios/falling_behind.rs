@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::stack::{Options, Stack};
+use e2e::stack::Stack;
 use e2e::waiting::until;
 use serde_json::Value;
 
@@ -20,12 +20,7 @@ async fn status(stack: &Stack, wanted: &str) -> Value {
 #[tokio::test]
 async fn health_is_degraded_while_events_are_not_averaged_and_names_the_partition() {
     let data = tempfile::tempdir().unwrap();
-    let stack = Stack::start(Options {
-        data_directory: data.path().into(),
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let stack = Stack::start_in(data.path()).await.unwrap();
 
     let well = status(&stack, "ok").await;
     let averaging = &well["checks"]["averaging"];

@@ -1,17 +1,12 @@
 //! A page of another site that makes a visitor's browser send requests to a stack on the visitor's
 //! machine.
 
-use e2e::stack::{Options, Stack};
+use e2e::stack::Stack;
 
 #[tokio::test]
 async fn a_page_of_another_site_makes_no_job_whatever_it_calls_its_body() {
     let data = tempfile::tempdir().unwrap();
-    let stack = Stack::start(Options {
-        data_directory: data.path().into(),
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let stack = Stack::start_in(data.path()).await.unwrap();
 
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("{}/prices/poll", stack.ready.url);

@@ -9,12 +9,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 async fn start(data: &std::path::Path) -> Stack {
-    Stack::start(Options {
-        data_directory: data.into(),
-        ..Options::default()
-    })
-    .await
-    .unwrap()
+    Stack::start_in(data).await.unwrap()
 }
 
 #[tokio::test]

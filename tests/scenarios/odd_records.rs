@@ -37,12 +37,7 @@ fn odd_headers() -> Vec<Vec<RawHeader>> {
 }
 
 async fn stack(data: &tempfile::TempDir) -> Stack {
-    Stack::start(Options {
-        data_directory: data.path().into(),
-        ..Options::default()
-    })
-    .await
-    .unwrap()
+    Stack::start_in(data.path()).await.unwrap()
 }
 
 async fn until_points(stack: &Stack, count: usize) {

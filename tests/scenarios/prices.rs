@@ -2,18 +2,13 @@
 
 use std::time::Duration;
 
-use e2e::stack::{Options, Stack};
+use e2e::stack::Stack;
 use e2e::waiting::until;
 
 #[tokio::test]
 async fn a_price_that_is_read_becomes_a_point_with_its_average_through_kafka() {
     let data = tempfile::tempdir().unwrap();
-    let stack = Stack::start(Options {
-        data_directory: data.path().into(),
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let stack = Stack::start_in(data.path()).await.unwrap();
 
     let (status, quote) = stack.get("/prices/latest?symbol=aapl").await;
     assert_eq!(status, 200, "{quote}");

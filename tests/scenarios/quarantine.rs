@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::stack::{Options, Stack};
+use e2e::stack::Stack;
 use e2e::waiting::until;
 
 fn event(price: &str, second: u32) -> Vec<u8> {
@@ -15,12 +15,7 @@ fn event(price: &str, second: u32) -> Vec<u8> {
 #[tokio::test]
 async fn a_bad_record_is_quarantined_while_its_neighbours_become_points() {
     let data = tempfile::tempdir().unwrap();
-    let stack = Stack::start(Options {
-        data_directory: data.path().into(),
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let stack = Stack::start_in(data.path()).await.unwrap();
 
     let producer = stack.producer().unwrap();
 

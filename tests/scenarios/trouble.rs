@@ -10,12 +10,7 @@ use serde_json::json;
 #[tokio::test]
 async fn every_bad_input_is_answered_with_a_problem_that_names_it() {
     let data = tempfile::tempdir().unwrap();
-    let stack = Stack::start(Options {
-        data_directory: data.path().into(),
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let stack = Stack::start_in(data.path()).await.unwrap();
 
     for (path, status, text) in [
         ("/prices/latest?symbol=NOSUCH", 404, "NOSUCH"),

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Lines, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -65,6 +65,18 @@ pub struct Options<'a> {
 }
 
 impl Stack {
+    /// Starts the emulator with its data in `data_directory` and without further options.
+    ///
+    /// # Errors
+    /// When it ends before it is ready.
+    pub async fn start_in(data_directory: &Path) -> anyhow::Result<Self> {
+        Self::start(Options {
+            data_directory: data_directory.to_owned(),
+            ..Options::default()
+        })
+        .await
+    }
+
     /// Starts the emulator and waits for its ready line.
     ///
     /// # Errors
