@@ -17,15 +17,17 @@ pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// The instants `start` + k × interval, for k from 0.
 ///
 /// ```
+/// use shared::market::Timestamp;
 /// use shared::tick::Grid;
 ///
-/// let start = "2026-01-01T00:00:00Z".parse()?;
+/// let at = |text: &str| text.parse::<Timestamp>();
+/// let start = at("2026-01-01T00:00:00Z")?;
 /// let ticks = Grid::new(start, 10);
-/// assert_eq!(ticks.next_after(start), "2026-01-01T00:00:10Z".parse()?);
+/// assert_eq!(ticks.next_after(start), at("2026-01-01T00:00:10Z")?);
 ///
 /// // EventBridge Scheduler knows whole minutes only, so the schedule fires once a minute.
 /// assert!(ticks.is_relayed());
-/// assert_eq!(ticks.firings().next_after(start), "2026-01-01T00:01:00Z".parse()?);
+/// assert_eq!(ticks.firings().next_after(start), at("2026-01-01T00:01:00Z")?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

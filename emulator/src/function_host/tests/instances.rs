@@ -94,7 +94,7 @@ async fn a_warm_function_has_an_instance_ready_before_the_first_request() {
     within(harness.host.warm(FUNCTION)).await.unwrap();
     within(harness.host.warm(FUNCTION)).await.unwrap();
 
-    let pid = harness.only_process();
+    let pid = harness.only_process_soon().await;
     assert_eq!(harness.answer(json!({ "do": "pid" })).await, pid.as_raw());
 }
 
@@ -103,7 +103,7 @@ async fn an_instance_killed_while_idle_costs_the_next_request_nothing_but_a_star
     let harness = Harness::start(SETUP).await;
     for _ in 0..10 {
         within(harness.host.warm(FUNCTION)).await.unwrap();
-        let pid = harness.only_process();
+        let pid = harness.only_process_soon().await;
         kill(pid, Signal::SIGKILL).unwrap();
         assert_ne!(harness.answer(json!({ "do": "pid" })).await, pid.as_raw());
         eventually(|| gone(pid) && harness.host.instances().len() == 1).await;

@@ -18,7 +18,7 @@ const STUBBORN: Setup = Setup {
 async fn is_replaced_after(what: &str) {
     let harness = Harness::start(STUBBORN).await;
     within(harness.host.warm(FUNCTION)).await.unwrap();
-    let pid = harness.only_process();
+    let pid = harness.only_process_soon().await;
 
     assert_eq!(harness.answer(json!({ "do": what })).await, pid.as_raw());
     assert_ne!(harness.answer(json!({})).await, pid.as_raw());
@@ -56,7 +56,7 @@ async fn one_that_is_stopped_while_it_waits_gets_no_request_and_is_replaced() {
     let harness = Harness::start(STUBBORN).await;
 
     within(harness.host.warm(FUNCTION)).await.unwrap();
-    let pid = harness.only_process();
+    let pid = harness.only_process_soon().await;
     kill(pid, Signal::SIGSTOP).unwrap();
 
     let number = u32::try_from(pid.as_raw()).unwrap();

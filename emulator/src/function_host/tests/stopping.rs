@@ -13,7 +13,7 @@ async fn after_a_stop_no_process_and_no_process_file_is_left_and_no_work_is_take
     let harness = Harness::start(SETUP).await;
 
     within(harness.host.warm(FUNCTION)).await.unwrap();
-    let pid = harness.only_process();
+    let pid = harness.only_process_soon().await;
     assert_eq!(harness.process_files(), 1);
 
     within(harness.host.stop(PATIENCE)).await;
@@ -28,7 +28,7 @@ async fn a_busy_instance_finishes_its_answer_before_it_is_ended() {
     let harness = Harness::start(SETUP).await;
 
     let request = harness.waiting("started", "release").await;
-    let pid = harness.only_process();
+    let pid = harness.only_process_soon().await;
 
     let host = std::sync::Arc::clone(&harness.host);
     let stop = tokio::spawn(async move { host.stop(PATIENCE).await });
@@ -70,7 +70,7 @@ async fn what_outlasts_the_grace_is_killed_and_its_caller_told() {
     let harness = Harness::start(SETUP).await;
 
     let request = harness.waiting("started", "never").await;
-    let pid = harness.only_process();
+    let pid = harness.only_process_soon().await;
 
     within(harness.host.stop(Duration::ZERO)).await;
 
