@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
-use shared::repository;
 use shared::repository::ingest::{Ingest, Stored};
 use tokio::time::Instant;
 
