@@ -6,7 +6,7 @@ use averager::handler::handle;
 use e2e::waiting::until;
 use shared::repository;
 use shared::repository::ingest::{Ingest, Stored};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use tokio::time::Instant;
 
 use crate::batches::{batch, prices_and_averages, quote, run};
