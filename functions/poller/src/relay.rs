@@ -28,7 +28,7 @@ impl Poller {
             if let Some(tick) = due_tick(&job, newest, now) {
                 let outcome = self.serve_tick(&job, tick, limits).await?;
                 served.polled += u32::from(outcome == ClaimOutcome::Claimed);
-                // Also if another poller holds the tick: waiting for its lease would miss later ticks.
+                // Also if another poller holds it: waiting for its lease would miss later ticks.
                 newest = Some(tick);
             } else {
                 let next = job.next_tick_at(now);
