@@ -41,7 +41,7 @@ pub(crate) use status::Status;
 use batch::EventHead;
 use collector::Collector;
 use commit::Committer;
-use consumer::Ready;
+use consumer::{Consumer, Ready};
 use dead_letters::DeadLetters;
 use delivery::Delivery;
 use invocation::Target;
@@ -114,14 +114,15 @@ async fn read(
     status: Arc<Status>,
     end: CancellationToken,
 ) -> anyhow::Result<()> {
-    let consumer = Arc::new(consumer::join(
-        &definition,
-        &reader,
-        ready,
-        Arc::clone(&status),
-    )?);
-    let dead_letters = DeadLetters::open(&definition, &reader.bootstrap_servers)
-        .context("cannot make the Kafka producer")?;
+    let clients = {
+        let (definition, reader) = (definition.clone(), reader.clone());
+        let status = Arc::clone(&status);
+        move || open(&definition, &reader, ready, status)
+    };
+    // A client that is dropped because the other could not be made blocks its thread.
+    let (consumer, dead_letters) = tokio::task::spawn_blocking(clients)
+        .await
+        .context("the thread that makes the Kafka clients ended")??;
 
     let left = CancellationToken::new();
     let (collector, lanes) = Collector::new(
@@ -174,4 +175,19 @@ async fn read(
         Ok(ended) => ended.context("the thread that reads from Kafka ended"),
         Err(_) => Ok(()),
     }
+}
+
+/// Makes the mapping's producer, if it needs one, and joins the group. The producer comes first, so
+/// that its failure causes no rebalance.
+fn open(
+    definition: &EventSourceMapping,
+    reader: &Reader,
+    ready: Ready,
+    status: Arc<Status>,
+) -> anyhow::Result<(Arc<Consumer>, Option<DeadLetters>)> {
+    let dead_letters = DeadLetters::open(definition, &reader.bootstrap_servers)
+        .context("cannot make the Kafka producer")?;
+    let consumer = consumer::join(definition, reader, ready, status)?;
+
+    Ok((Arc::new(consumer), dead_letters))
 }

@@ -19,7 +19,8 @@ pub(crate) struct Status {
     function: String,
     topic: String,
     group: String,
-    /// When the reading thread last took its turn, in milliseconds since 1970.
+    /// When the reading thread last took its turn, in milliseconds since 1970. 0 before its first
+    /// turn.
     turn: AtomicI64,
     state: Mutex<State>,
 }
@@ -68,13 +69,15 @@ impl Status {
     /// Returns the whole state as it is now.
     pub(crate) fn report(&self) -> Report {
         let state = self.state();
+        let turn = Some(self.turn.load(Ordering::Relaxed)).filter(|turn| *turn > 0);
+
         Report {
             id: self.id.clone(),
             function: self.function.clone(),
             topic: self.topic.clone(),
             group: self.group.clone(),
             reader: ReaderReport {
-                last_turn: DateTime::from_timestamp_millis(self.turn.load(Ordering::Relaxed)),
+                last_turn: turn.and_then(DateTime::from_timestamp_millis),
                 ..state.reader.clone()
             },
             partitions: state.partitions.values().cloned().collect(),
@@ -101,6 +104,7 @@ impl Status {
     /// Another reader starts. It counts as down until it has joined the group.
     pub(super) fn reader_restarted(&self) {
         self.state().reader.restarts += 1;
+        self.turn.store(0, Ordering::Relaxed);
     }
 
     /// The group has assigned its partitions, to this member or to others.
@@ -188,5 +192,25 @@ impl Status {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_has_not_taken_a_turn_yet_does_not_stand_still() {
+        let status = Status::of("averager-prices");
+        let starting = status.report();
+        assert_eq!(starting.reader.last_turn, None);
+        assert_eq!(starting.troubles(Utc::now()), [] as [&str; 0]);
+
+        status.turn();
+        assert!(status.report().reader.last_turn.is_some());
+
+        status.reader_ended("a panic".to_owned());
+        status.reader_restarted();
+        assert_eq!(status.report().reader.last_turn, None, "of the new reader");
     }
 }

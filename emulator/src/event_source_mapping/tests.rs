@@ -236,7 +236,7 @@ impl Running {
 
 /// A collector with one lane and batches of three. A test takes each batch by calling `offsets`.
 struct Gathering {
-    consumer: Arc<consumer::Consumer>,
+    consumer: Arc<Consumer>,
     lane: lane::Outlet,
     /// Guards, so that the thread ends even if the test fails.
     ends: [DropGuard; 2],
