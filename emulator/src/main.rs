@@ -18,6 +18,7 @@ mod health_note;
 mod log;
 mod output;
 mod postgres_command;
+mod private_file;
 mod settings;
 mod signals;
 mod stack;

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::function_host::environment;
+use crate::private_file;
 use crate::template::Template;
 
 /// The file, and whether its content changed.
@@ -31,15 +31,7 @@ impl FunctionsFile {
 
         if changed {
             let new = data.join("functions.env.new");
-            // The mode applies only to a file that is created, so one that was left over is
-            // removed.
-            let _left_over = fs::remove_file(&new);
-
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&new)?;
+            let mut file = private_file::create(&new)?;
             // Renamed when complete, so that no reader sees half of it.
             file.write_all(text.as_bytes())?;
             fs::rename(&new, &path)?;

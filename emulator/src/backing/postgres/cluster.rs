@@ -1,8 +1,7 @@
 //! A database cluster on disk: created once, and kept.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
@@ -16,6 +15,7 @@ use super::account::{self, Account};
 use super::binaries::Binaries;
 use crate::Unusable;
 use crate::database_url::{USUAL_NAME, url_at};
+use crate::private_file;
 use crate::settings::PostgresIdentity;
 
 /// The role that may connect, its password, the database and the port.
@@ -246,13 +246,7 @@ fn succeeded(program: &str, output: &Output) -> anyhow::Result<()> {
 }
 
 fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-
+    let mut file = private_file::create(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
