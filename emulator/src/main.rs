@@ -34,6 +34,7 @@ mod per_function;
 mod remote_host;
 mod scheduler;
 mod template;
+mod topic_name;
 mod visitors;
 
 use std::process::ExitCode;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use reqwest::Url;
 
 use crate::database_url::{USUAL_NAME, url_at};
+use crate::topic_name::{self, is_topic_name};
 use crate::visitors::AllowedHosts;
 
 /// Variables that the functions understand, besides those that the template names.
@@ -83,8 +84,8 @@ type Rule = (&'static str, &'static str, fn(&str) -> bool);
 
 /// The variables whose values are checked before anything starts.
 const RULES: [Rule; 9] = [
-    ("KAFKA_PRICE_TOPIC", TOPIC, is_topic),
-    ("KAFKA_DEAD_LETTER_TOPIC", TOPIC, is_topic),
+    ("KAFKA_PRICE_TOPIC", topic_name::RULE, is_topic_name),
+    ("KAFKA_DEAD_LETTER_TOPIC", topic_name::RULE, is_topic_name),
     (
         "POLLING_INTERVAL",
         "a whole number of seconds from 1 to 86400",
@@ -117,9 +118,6 @@ const RULES: [Rule; 9] = [
     ),
     ("POSTGRES_PASSWORD", "a password on one line", is_one_line),
 ];
-
-/// The rule for a topic's name, in words.
-const TOPIC: &str = "a topic name: letters, digits, '.', '_' and '-'";
 
 impl Settings {
     /// Reads the process's environment. Variables that are not UTF-8 count as unset.
@@ -259,13 +257,6 @@ fn database_at_host(get: impl Fn(&str) -> Option<String>) -> Result<Option<Url>,
         variable: "POSTGRES_HOST",
         expected: "a server, as host or host:port",
     })
-}
-
-fn is_topic(value: &str) -> bool {
-    (1..=249).contains(&value.len())
-        && value
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 fn is_interval(value: &str) -> bool {
@@ -409,5 +400,15 @@ mod tests {
 
         let names: Vec<_> = settings.passed_on(["OWN"]).into_keys().collect();
         assert_eq!(names, ["OWN", "YAHOO_BASE_URL"]);
+    }
+
+    #[test]
+    fn a_topic_that_kafka_refuses_is_refused() {
+        for variable in ["KAFKA_PRICE_TOPIC", "KAFKA_DEAD_LETTER_TOPIC"] {
+            for name in [".", ".."] {
+                let refused = read(&[(variable, name)]).unwrap_err();
+                assert_eq!(refused.variable, variable);
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::node::Node;
 use super::{EventSourceMapping, FunctionDefinition, StartingPosition, TemplateError};
+use crate::topic_name::is_topic_name;
 
 const UNDERSTOOD: [&str; 13] = [
     "Stream",
@@ -111,7 +112,14 @@ fn check_settings(function: &FunctionDefinition, event: &Node<'_>) -> Result<(),
 fn topic(event: &Node<'_>) -> Result<String, TemplateError> {
     let topics = event.required("Topics")?;
     match topics.items()?.as_slice() {
-        [topic] => topic.text(),
+        [topic] => {
+            let name = topic.text()?;
+            if is_topic_name(&name) {
+                Ok(name)
+            } else {
+                Err(topic.invalid("must be the name of a topic"))
+            }
+        }
         _ => Err(topics.invalid("must name exactly one topic")),
     }
 }
@@ -183,15 +191,11 @@ fn on_failure_topic(event: &Node<'_>, source: &str) -> Result<Option<String>, Te
     let destination = on_failure.required("Destination")?;
     let text = destination.text()?;
 
-    let legal = |name: &&str| {
-        (1..=249).contains(&name.len())
-            && !name.starts_with('.')
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    };
+    let topic = text
+        .strip_prefix("kafka://")
+        .filter(|name| is_topic_name(name));
 
-    match text.strip_prefix("kafka://").filter(legal) {
+    match topic {
         Some(topic) if topic == source => {
             Err(destination.invalid("must be another topic than the one that is read"))
         }

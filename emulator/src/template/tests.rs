@@ -267,6 +267,16 @@ fn errors_name_the_place_and_what_was_expected() {
             format!("{place}.MaximumRetryAttempts: needs ProvisionedPollerConfig beside it"),
         ),
         (
+            "Stream: arn:x\nTopics: ['..']\nStartingPosition: LATEST\n".to_owned(),
+            format!("{place}.Topics.0: must be the name of a topic"),
+        ),
+        (
+            format!("{event}DestinationConfig: {{ OnFailure: {{ Destination: 'kafka://..' }} }}"),
+            format!(
+                "{place}.DestinationConfig.OnFailure.Destination: must be kafka:// and the name of a topic"
+            ),
+        ),
+        (
             format!("{event}DestinationConfig: {{ OnFailure: {{ Destination: 'kafka://t' }} }}"),
             format!(
                 "{place}.DestinationConfig.OnFailure.Destination: must be another topic than the one that is read"
