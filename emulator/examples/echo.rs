@@ -2,7 +2,7 @@
 //!
 //! Payloads: `{"do": "echo"}` returns itself, `"pid"` the process id, `"fail"` an error, `"large"`
 //! 7 MB; `"exit"` ends the process, `"variable"` returns the environment variable `name`, and
-//! `"wait"` creates the file `started` and answers once the file `until` exists. With
+//! `"wait"` writes its request id to the file `started` and answers once the file `until` exists. With
 //! `ECHO_INIT=exit` the process ends before it requests an event. With `ECHO_HANDLES_SIGTERM=1`
 //! SIGTERM ends a wait early.
 
@@ -46,7 +46,7 @@ async fn act(event: LambdaEvent<Value>, terminated: CancellationToken) -> Result
         "large" => Ok(json!("x".repeat(7_000_000))),
         "wait" => {
             let until = text("until");
-            tokio::fs::write(text("started"), "").await?;
+            tokio::fs::write(text("started"), event.context.request_id).await?;
 
             tokio::select! {
                 () = appears(Path::new(&until)) => Ok(json!("waited")),

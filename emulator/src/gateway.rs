@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::body::to_bytes;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -21,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::body::{self, Unread};
 use crate::invoker::{InvokeError, Invoker, Outcome};
 use crate::per_function::PerFunction;
 use crate::template::HttpRoute;
@@ -153,9 +153,10 @@ impl Gateway {
             return refusal(StatusCode::TOO_MANY_REQUESTS);
         };
 
-        let body = match timeout(self.timeout, to_bytes(body, MAX_BODY_BYTES)).await {
+        let body = match timeout(self.timeout, body::read(body, MAX_BODY_BYTES)).await {
             Ok(Ok(body)) => body,
-            Ok(Err(_)) => return refusal(StatusCode::PAYLOAD_TOO_LARGE),
+            Ok(Err(Unread::TooLarge)) => return refusal(StatusCode::PAYLOAD_TOO_LARGE),
+            Ok(Err(Unread::Incomplete)) => return refusal(StatusCode::BAD_REQUEST),
             Err(_elapsed) => return refusal(StatusCode::REQUEST_TIMEOUT),
         };
 

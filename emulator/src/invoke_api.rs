@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::middleware::{self, Next};
@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::async_invocation::{AsyncInvocation, RETRY_WAITS, Retries};
+use crate::body::{self, Unread};
 use crate::clock::SystemClock;
 use crate::invoker::{InvokeError, Invoker};
 use crate::per_function::PerFunction;
@@ -247,9 +248,12 @@ impl InvokeApi {
 
 /// Reads the event: JSON of at most `limit` bytes.
 async fn payload(body: Body, limit: usize) -> Result<Bytes, Refusal> {
-    let payload = to_bytes(body, limit)
+    let payload = body::read(body, limit)
         .await
-        .map_err(|_| Refusal::TooLarge { limit })?;
+        .map_err(|unread| match unread {
+            Unread::TooLarge => Refusal::TooLarge { limit },
+            Unread::Incomplete => Refusal::NotJson("it did not arrive completely".to_owned()),
+        })?;
 
     if payload.is_empty() {
         return Ok(Bytes::from_static(NOTHING.as_bytes()));

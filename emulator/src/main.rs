@@ -24,6 +24,7 @@ mod signals;
 mod stack;
 
 mod async_invocation;
+mod body;
 mod clock;
 mod event_source_mapping;
 mod function_host;

@@ -119,6 +119,14 @@ pub(super) fn answer_too_large() -> FunctionError {
     )
 }
 
+/// The connection broke while the answer was being sent.
+pub(super) fn answer_truncated() -> FunctionError {
+    failure(
+        "Runtime.TruncatedResponse",
+        "The response did not arrive completely.".to_owned(),
+    )
+}
+
 fn signal_name(signal: i32) -> String {
     match signal {
         2 => "interrupt".to_owned(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -18,6 +18,7 @@ use super::asking::Asking;
 use super::failure::{self, MAX_ANSWER_BYTES};
 use super::instance::InstanceId;
 use super::pool::Pool;
+use crate::body::{self, Unread};
 
 type Pools = Arc<BTreeMap<String, Arc<Pool>>>;
 
@@ -110,26 +111,35 @@ async fn response(
     Path(path): Path<BTreeMap<String, String>>,
     body: Body,
 ) -> Response {
-    match to_bytes(body, MAX_ANSWER_BYTES).await {
-        Ok(payload) => accepted(&caller, &path, Ok(payload)),
-        Err(_) => {
-            let accepted = accepted(&caller, &path, Err(failure::answer_too_large()));
-            if accepted.status().is_success() {
-                refusal(StatusCode::PAYLOAD_TOO_LARGE, "the answer is too large")
-            } else {
-                accepted
-            }
-        }
+    let (failure, status, message) = match body::read(body, MAX_ANSWER_BYTES).await {
+        Ok(payload) => return accepted(&caller, &path, Ok(payload)),
+        Err(Unread::TooLarge) => (
+            failure::answer_too_large(),
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the answer is too large",
+        ),
+        Err(Unread::Incomplete) => (
+            failure::answer_truncated(),
+            StatusCode::BAD_REQUEST,
+            "the answer did not arrive completely",
+        ),
+    };
+
+    let accepted = accepted(&caller, &path, Err(failure));
+    if accepted.status().is_success() {
+        refusal(status, message)
+    } else {
+        accepted
     }
 }
 
 async fn error(caller: Caller, Path(path): Path<BTreeMap<String, String>>, body: Body) -> Response {
-    let payload = to_bytes(body, MAX_ANSWER_BYTES).await.unwrap_or_default();
+    let payload = body::read(body, MAX_ANSWER_BYTES).await.unwrap_or_default();
     accepted(&caller, &path, Err(failure::reported(payload)))
 }
 
 async fn init_error(caller: Caller, body: Body) -> Response {
-    let payload = to_bytes(body, MAX_ANSWER_BYTES).await.unwrap_or_default();
+    let payload = body::read(body, MAX_ANSWER_BYTES).await.unwrap_or_default();
     caller
         .pool
         .state()

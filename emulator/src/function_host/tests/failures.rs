@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::{FUNCTION, Harness, SETUP, Setup, eventually, gone, within};
 use crate::invoker::Outcome;
@@ -142,6 +144,36 @@ async fn an_answer_over_six_megabytes_is_an_error() {
     assert_eq!(error.error_type, "Function.ResponseSizeTooLarge");
 
     assert_eq!(harness.answer(json!("next")).await, "next");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_is_an_error_of_its_own() {
+    let harness = Harness::start(SETUP).await;
+    let request = harness.waiting("started", "never").await;
+
+    let request_id = || std::fs::read_to_string(harness.file("started")).unwrap();
+    eventually(|| !request_id().is_empty()).await;
+    let environment = format!("/proc/{}/environ", harness.only_process());
+    let environment = std::fs::read_to_string(environment).unwrap();
+    let api = environment
+        .split('\0')
+        .find_map(|variable| variable.strip_prefix("AWS_LAMBDA_RUNTIME_API=http://"))
+        .unwrap();
+
+    let (address, base) = api.split_once('/').unwrap();
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /{base}/2018-06-01/runtime/invocation/{}/response HTTP/1.1\r\nhost: {address}\r\n\
+         content-length: 100\r\n\r\n{{\"half",
+        request_id()
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    drop(connection);
+
+    let Outcome::FunctionError(error) = within(request).await.unwrap().unwrap() else {
+        panic!("it answered")
+    };
+    assert_eq!(error.error_type, "Runtime.TruncatedResponse");
 }
 
 #[tokio::test(flavor = "multi_thread")]
