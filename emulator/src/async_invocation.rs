@@ -47,6 +47,17 @@ impl From<&FunctionDefinition> for Retries {
     }
 }
 
+/// How the delivery of an event ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The function answered without error.
+    Answered,
+    /// The attempts failed, and no further one is allowed.
+    GivenUp,
+    /// The event is no longer wanted, or the emulator is stopping.
+    Interrupted,
+}
+
 /// An event that is to be delivered to a function.
 #[derive(Debug)]
 pub(crate) struct AsyncInvocation<'a> {
@@ -64,21 +75,21 @@ pub(crate) struct AsyncInvocation<'a> {
 }
 
 impl AsyncInvocation<'_> {
-    /// Returns true once the function answered without error, and false if it will not. `report`
-    /// receives the reason of each failed attempt, but of an unreachable host only once.
-    pub(crate) async fn run(&self, report: impl Fn(&str)) -> bool {
+    /// Delivers the event, with as many attempts as its settings allow. `report` receives the
+    /// reason of each failed attempt, but of an unreachable host only once.
+    pub(crate) async fn run(&self, report: impl Fn(&str)) -> Ending {
         let queued = self.clock.now();
         let (mut errors, mut told_unreachable) = (0, false);
         let mut throttled_wait = THROTTLED_WAITS.0;
 
         loop {
             let Ok(permit) = self.in_flight.acquire().await else {
-                return false;
+                return Ending::Interrupted;
             };
 
             // Only now: the wait for the permit may have been long.
             if self.withdrawn.is_cancelled() || self.stop.is_cancelled() {
-                return false;
+                return Ending::Interrupted;
             }
 
             let answer = self
@@ -89,9 +100,11 @@ impl AsyncInvocation<'_> {
             drop(permit);
 
             let wait = match answer {
-                Ok(Outcome::Success(_)) => return true,
+                Ok(Outcome::Success(_)) => return Ending::Answered,
                 // The emulator is stopping, and the function with it.
-                Ok(Outcome::FunctionError(_)) if self.stop.is_cancelled() => return false,
+                Ok(Outcome::FunctionError(_)) if self.stop.is_cancelled() => {
+                    return Ending::Interrupted;
+                }
                 Ok(Outcome::FunctionError(error)) => {
                     report(&error.error_type);
                     errors += 1;
@@ -119,29 +132,36 @@ impl AsyncInvocation<'_> {
                     report("there is no such function");
                     None
                 }
-                Err(InvokeError::Stopping) => return false,
+                Err(InvokeError::Stopping) => return Ending::Interrupted,
             };
 
-            let Some(wait) = wait else { return false };
-            if !self.wait(wait, queued, &report).await {
-                return false;
+            let Some(wait) = wait else {
+                return Ending::GivenUp;
+            };
+            if let Some(ending) = self.wait(wait, queued, &report).await {
+                return ending;
             }
         }
     }
 
-    /// Waits for the next attempt. Returns false if the event will be too old then, is no longer
-    /// wanted, or the emulator stops.
-    async fn wait(&self, wait: Duration, queued: Timestamp, report: &impl Fn(&str)) -> bool {
+    /// Waits for the next attempt. Returns an ending if there is none: the event will be too old
+    /// then, is no longer wanted, or the emulator stops.
+    async fn wait(
+        &self,
+        wait: Duration,
+        queued: Timestamp,
+        report: &impl Fn(&str),
+    ) -> Option<Ending> {
         let moment = self.clock.now() + delta(wait);
         if moment - queued > delta(self.retries.max_age) {
             report("it is too old to be tried again");
-            return false;
+            return Some(Ending::GivenUp);
         }
 
         tokio::select! {
-            () = self.clock.sleep_until(moment) => true,
-            () = self.withdrawn.cancelled() => false,
-            () = self.stop.cancelled() => false,
+            () = self.clock.sleep_until(moment) => None,
+            () = self.withdrawn.cancelled() => Some(Ending::Interrupted),
+            () = self.stop.cancelled() => Some(Ending::Interrupted),
         }
     }
 }

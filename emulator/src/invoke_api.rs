@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::async_invocation::{AsyncInvocation, RETRY_WAITS, Retries};
+use crate::async_invocation::{AsyncInvocation, Ending, RETRY_WAITS, Retries};
 use crate::body::{self, Unread};
 use crate::clock::SystemClock;
 use crate::invoker::{InvokeError, Invoker};
@@ -238,7 +238,7 @@ impl InvokeApi {
                 );
             };
 
-            if !invocation.run(report).await {
+            if invocation.run(report).await != Ending::Answered {
                 tracing::warn!(function, "an asynchronous invocation is given up");
             }
         });

@@ -66,6 +66,8 @@ pub(crate) struct Timing {
     pub(crate) expression: Expression,
     /// Instant 0 of a rate.
     pub(crate) anchor: Timestamp,
+    /// A single moment before this never comes. A rate has no such limit.
+    pub(crate) earliest: Timestamp,
     /// A rate has no instant after it.
     pub(crate) end: Option<Timestamp>,
 }
@@ -74,7 +76,7 @@ impl Timing {
     /// Returns the newest instant that is not after `now`.
     pub(crate) fn newest_due(&self, now: Timestamp) -> Option<Timestamp> {
         match self.expression {
-            Expression::At(moment) => (moment <= now).then_some(moment),
+            Expression::At(moment) => (self.earliest..=now).contains(&moment).then_some(moment),
             Expression::Rate(rate) => {
                 let until = self.end.map_or(now, |end| end.min(now));
                 (until >= self.anchor).then(|| self.instant_before(until, rate))
@@ -85,7 +87,7 @@ impl Timing {
     /// Returns the oldest instant after `now`.
     pub(crate) fn next_after(&self, now: Timestamp) -> Option<Timestamp> {
         match self.expression {
-            Expression::At(moment) => (moment > now).then_some(moment),
+            Expression::At(moment) => (moment > now && moment >= self.earliest).then_some(moment),
             Expression::Rate(rate) => {
                 let next = if now < self.anchor {
                     self.anchor
@@ -118,6 +120,7 @@ mod tests {
         Timing {
             expression,
             anchor: time("2026-01-01T00:00:05Z"),
+            earliest: time("2026-01-01T00:00:00Z"),
             end: end.map(time),
         }
     }
@@ -220,5 +223,15 @@ mod tests {
         );
         assert_eq!(timing.newest_due(moment), Some(moment));
         assert_eq!(timing.next_after(moment), None);
+    }
+
+    #[test]
+    fn a_moment_before_the_earliest_one_never_comes() {
+        let timing = every("at(2025-12-31T23:59:59)", None);
+        assert_eq!(timing.next_after(time("2025-01-01T00:00:00Z")), None);
+        assert_eq!(timing.newest_due(time("2026-01-01T00:00:05Z")), None);
+
+        let timing = every("at(2026-01-01T00:00:00)", None);
+        assert_eq!(timing.newest_due(timing.anchor), Some(timing.earliest));
     }
 }

@@ -11,7 +11,7 @@ use super::Scheduler;
 use super::book::Firing;
 use super::clock::Timestamp;
 use super::payload::payload;
-use crate::async_invocation::AsyncInvocation;
+use crate::async_invocation::{AsyncInvocation, Ending};
 use crate::per_function::PerFunction;
 
 /// Firings that a function processes at once. Further ones wait until one of them is answered.
@@ -31,10 +31,17 @@ pub(super) async fn run(scheduler: Arc<Scheduler>, stop: CancellationToken) {
     stop.run_until_cancelled(async {
         loop {
             let now = scheduler.clock.now();
-            let (mut next, due) = {
+            let (mut next, due, completed) = {
                 let mut book = scheduler.book();
-                (book.next_instant(now), book.take_due(now))
+                // What is due is taken first: a schedule with a firing under way is not completed.
+                let due = book.take_due(now);
+                (book.next_instant(now), due, book.completed(now))
             };
+
+            if !completed.is_empty() {
+                let scheduler = Arc::clone(&scheduler);
+                deliveries.spawn(async move { scheduler.remove_completed(completed).await });
+            }
 
             for firing in due {
                 let function = firing.target.function();
@@ -75,18 +82,20 @@ struct Delivery {
 
 impl Delivery {
     async fn run(self, _under_way: OwnedSemaphorePermit) {
-        if !self.deliver().await {
-            return;
-        }
+        let ending = self.deliver().await;
         let Self {
             scheduler, firing, ..
         } = self;
-        scheduler.note_answered(firing).await;
+
+        match ending {
+            Ending::Answered => scheduler.settle(firing, true).await,
+            Ending::GivenUp => scheduler.settle(firing, false).await,
+            // If the emulator stops, the firing is delivered again after the next start.
+            Ending::Interrupted => {}
+        }
     }
 
-    /// Returns true once the function answered without error, and false if it will not. If the
-    /// emulator stops, the firing is delivered again after the next start.
-    async fn deliver(&self) -> bool {
+    async fn deliver(&self) -> Ending {
         let function = self.firing.target.function();
         let invocation = AsyncInvocation {
             invoker: self.scheduler.invoker.as_ref(),

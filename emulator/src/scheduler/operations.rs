@@ -1,9 +1,11 @@
-//! The operations of the REST API. A change is answered only once it is on disk.
+//! The operations of the REST API. A change takes effect, and is answered, only once it is on disk.
 
 use std::sync::{Arc, PoisonError};
 
+use chrono::SubsecRound as _;
+
 use super::Scheduler;
-use super::book::{Firing, Group, no_group, no_schedule};
+use super::book::{Book, Change, Firing, Group, no_group, no_schedule};
 use super::clock::Timestamp;
 use super::refusal::Refusal;
 use super::schedule::{DEFAULT_GROUP, Definition, Key, Schedule};
@@ -16,7 +18,7 @@ impl Scheduler {
         definition: Definition,
         client_token: Option<String>,
     ) -> Result<String, Refusal> {
-        let now = self.clock.now();
+        let now = self.now();
         let mut faults = faults_of(&key);
         client_token
             .iter()
@@ -24,16 +26,14 @@ impl Scheduler {
         validation::check(&definition, now, faults)?;
 
         let arn = self.account.schedule_arn(&key);
-        self.book()
-            .create(Schedule::new(key.clone(), definition, client_token, now))?;
+        let schedule = Schedule::new(key, definition, client_token, now);
+        self.on_disk(move |scheduler| {
+            scheduler.change(|book| book.create(schedule))?;
+            scheduler.changed.notify_one();
+            Ok(())
+        })
+        .await?;
 
-        if let Err(refusal) = self.persist(key.clone()).await {
-            // A schedule that could not be stored was not created.
-            self.book().delete(&key, None).ok();
-            return Err(refusal);
-        }
-
-        self.changed.notify_one();
         Ok(arn)
     }
 
@@ -42,14 +42,17 @@ impl Scheduler {
         key: Key,
         definition: Definition,
     ) -> Result<String, Refusal> {
-        let now = self.clock.now();
+        let now = self.now();
         validation::check(&definition, now, faults_of(&key))?;
 
-        self.book().update(&key, definition, now)?;
         let arn = self.account.schedule_arn(&key);
+        self.on_disk(move |scheduler| {
+            scheduler.change(|book| book.update(&key, definition, now))?;
+            scheduler.changed.notify_one();
+            Ok(())
+        })
+        .await?;
 
-        self.persist(key).await?;
-        self.changed.notify_one();
         Ok(arn)
     }
 
@@ -67,8 +70,8 @@ impl Scheduler {
         client_token: Option<String>,
     ) -> Result<(), Refusal> {
         faults_of(&key).into_result()?;
-        self.book().delete(&key, client_token)?;
-        self.persist(key).await
+        self.on_disk(move |scheduler| scheduler.change(|book| book.delete(&key, client_token)))
+            .await
     }
 
     pub(super) async fn create_group(
@@ -80,25 +83,16 @@ impl Scheduler {
         faults.name(&name, "name");
         faults.into_result()?;
 
+        let arn = self.account.group_arn(&name);
         let group = Group {
-            name: name.clone(),
-            creation_date: self.clock.now(),
+            name,
+            creation_date: self.now(),
             client_token,
         };
+        self.on_disk(move |scheduler| scheduler.change(|book| book.create_group(group)))
+            .await?;
 
-        {
-            let mut book = self.book();
-            match book.groups.get(&name) {
-                Some(present)
-                    if group.client_token.is_some()
-                        && present.client_token == group.client_token => {}
-                Some(_) => return Err(Refusal::Conflict(format!("Schedule group {name}"))),
-                None => drop(book.groups.insert(name.clone(), group)),
-            }
-        }
-
-        self.persist_group(name.clone()).await?;
-        Ok(self.account.group_arn(&name))
+        Ok(arn)
     }
 
     pub(super) fn get_group(&self, name: &str) -> Result<Group, Refusal> {
@@ -115,80 +109,91 @@ impl Scheduler {
                 "The default schedule group cannot be deleted.".to_owned(),
             ));
         }
-        self.book().delete_group(&name)?;
-        self.persist_group(name).await
+        self.on_disk(move |scheduler| scheduler.change(|book| book.delete_group(&name)))
+            .await
     }
 
     /// Creates or updates a schedule. It writes on the calling thread, so it is for the start,
     /// before the scheduler runs.
     pub(super) fn put(&self, key: &Key, definition: Definition) -> anyhow::Result<()> {
-        let now = self.clock.now();
+        let now = self.now();
         validation::check(&definition, now, faults_of(key))?;
 
-        {
-            let mut book = self.book();
-            match book.get(key) {
-                Some(present) if present.definition == definition => return Ok(()),
-                Some(_) => book.update(key, definition, now)?,
-                None => book.create(Schedule::new(key.clone(), definition, None, now))?,
-            }
-        }
-
-        self.write_through(key)?;
+        self.change(|book| match book.get(key) {
+            Some(present) if present.definition == definition => Ok(None),
+            Some(_) => book.update(key, definition, now),
+            None => book.create(Schedule::new(key.clone(), definition, None, now)),
+        })?;
         self.changed.notify_one();
         Ok(())
     }
 
-    /// Stores that a firing was answered, and removes a schedule that has completed.
-    pub(super) async fn note_answered(self: &Arc<Self>, firing: Firing) {
-        let now: Timestamp = self.clock.now();
-        let changed = {
-            let mut book = self.book();
-            // `|` evaluates both sides: each may change what is stored.
-            book.note_answered(&firing) | book.remove_completed(&firing.key, now)
-        };
+    /// Stores whether a firing was answered, after which no further attempt of it follows. Removes
+    /// a schedule that has completed with it.
+    pub(super) async fn settle(self: &Arc<Self>, firing: Firing, answered: bool) {
+        let now = self.now();
+        self.book().settle(&firing);
 
-        if changed {
-            // If this is not stored, one firing is repeated after the next start. The cause is in
-            // the log.
-            self.persist(firing.key).await.ok();
-        }
-    }
-
-    async fn persist(self: &Arc<Self>, key: Key) -> Result<(), Refusal> {
-        let scheduler = Arc::clone(self);
-        on_disk(move || scheduler.write_through(&key)).await
-    }
-
-    /// Writes what the book holds now to a schedule's file, or removes the file.
-    fn write_through(&self, key: &Key) -> anyhow::Result<()> {
-        // The store is locked before the book is read. Otherwise the older of two concurrent
-        // changes could be written last.
-        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        let schedule = self.book().get(key).cloned();
-
-        match schedule {
-            Some(schedule) => store.write(&schedule),
-            None => Ok(store.remove(key)?),
-        }
-    }
-
-    async fn persist_group(self: &Arc<Self>, name: String) -> Result<(), Refusal> {
-        let scheduler = Arc::clone(self);
-        on_disk(move || {
-            // The store is locked first for the same reason as in `write_through`.
-            let store = scheduler
-                .store
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let group = scheduler.book().groups.get(&name).cloned();
-
-            match group {
-                Some(group) => store.write_group(&group),
-                None => Ok(store.remove_group(&name)?),
-            }
+        // If this is not stored, one firing is repeated after the next start, or the loop that
+        // fires removes the schedule. The cause is in the log.
+        self.on_disk(move |scheduler| {
+            scheduler.change(|book| Ok(book.settled(&firing, answered, now)))
         })
         .await
+        .ok();
+    }
+
+    /// Removes those of the schedules that have completed.
+    pub(super) async fn remove_completed(self: &Arc<Self>, keys: Vec<Key>) {
+        let now = self.now();
+        for key in keys {
+            // One that cannot be removed is found again. The cause is in the log.
+            self.on_disk(move |scheduler| scheduler.change(|book| Ok(book.complete(&key, now))))
+                .await
+                .ok();
+        }
+    }
+
+    /// Makes the change that `plan` returns: on disk first and then in the book, so that a change
+    /// that cannot be stored has no effect, and the same request can be sent again.
+    fn change(
+        &self,
+        plan: impl FnOnce(&Book) -> Result<Option<Change>, Refusal>,
+    ) -> anyhow::Result<()> {
+        // The store stays locked until the change is in the book, because the next change is
+        // planned by what this one leaves.
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(change) = plan(&self.book())? else {
+            return Ok(());
+        };
+
+        if let Err(error) = store.make(&change) {
+            // The file may have been replaced already, for example if only the directory could not
+            // be synchronized. This attempt to restore it may fail for the same cause.
+            let reverse = self.book().reverse(&change);
+            store.make(&reverse).ok();
+            return Err(error);
+        }
+
+        self.book().make(change);
+        Ok(())
+    }
+
+    /// Runs `work` on a thread that may block. It is completed even if the caller is dropped,
+    /// because its client has disconnected.
+    async fn on_disk(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> anyhow::Result<()> + Send + 'static,
+    ) -> Result<(), Refusal> {
+        let scheduler = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&scheduler)).await;
+
+        done.map_err(anyhow::Error::from).flatten().map_err(refusal)
+    }
+
+    /// Returns the time in milliseconds, as it is stored.
+    fn now(&self) -> Timestamp {
+        self.clock.now().trunc_subsecs(3)
     }
 }
 
@@ -199,16 +204,10 @@ fn faults_of(key: &Key) -> Faults {
     faults
 }
 
-/// Runs `work` on a thread that may block. The log has its error; the answer does not.
-async fn on_disk(
-    work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
-) -> Result<(), Refusal> {
-    let done = tokio::task::spawn_blocking(work).await;
-
-    done.map_err(anyhow::Error::from)
-        .flatten()
-        .map_err(|error| {
-            tracing::error!(error = format!("{error:#}"), "cannot store a schedule");
-            Refusal::Internal
-        })
+/// Returns the refusal that `error` is. The log has any other error, and the answer does not.
+fn refusal(error: anyhow::Error) -> Refusal {
+    error.downcast().unwrap_or_else(|error| {
+        tracing::error!(error = format!("{error:#}"), "cannot store a schedule");
+        Refusal::Internal
+    })
 }

@@ -1,6 +1,6 @@
 //! A schedule in EventBridge Scheduler's model, and what the emulator stores of it.
 
-use chrono::SubsecRound;
+use chrono::{SubsecRound, TimeDelta};
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
@@ -8,6 +8,10 @@ use super::expression::{Expression, ExpressionError, Timing};
 
 /// The group of schedules that do not name one.
 pub(crate) const DEFAULT_GROUP: &str = "default";
+
+/// A single moment comes if it was at most this long ago when the schedule was activated, because
+/// EventBridge may be late by as much.
+const LATENESS: TimeDelta = TimeDelta::minutes(1);
 
 /// What identifies a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -154,8 +158,8 @@ pub(crate) struct Schedule {
     pub(crate) creation_date: Timestamp,
     #[serde(with = "super::epoch_seconds")]
     pub(crate) last_modification_date: Timestamp,
-    /// Where a rate without a start date begins: its creation, the last change of its timing, or
-    /// the last time it was enabled.
+    /// Where a rate without a start date begins, and the moment after which a single moment must
+    /// lie: the creation, the last change of the timing, or the last time it was enabled.
     #[serde(with = "super::epoch_seconds")]
     pub(crate) activated: Timestamp,
     /// The newest firing that was answered without error. Older ones are never delivered again.
@@ -204,6 +208,7 @@ impl Schedule {
                 .start_date
                 .unwrap_or(self.activated)
                 .trunc_subsecs(0),
+            earliest: self.activated - LATENESS,
             end: self.definition.end_date,
         })
     }

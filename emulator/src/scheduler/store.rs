@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 
-use super::book::Group;
+use super::book::{Change, Group};
 use super::schedule::{Key, Schedule};
 
 /// The file of a group itself. No schedule's file begins with a dot, so the names cannot collide.
@@ -23,6 +23,15 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn open(root: PathBuf) -> anyhow::Result<Self> {
         fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
+
+        let is_removed = |path: &&PathBuf| path.extension().is_some_and(|end| end == "removed");
+        for removed in entries(&root)?
+            .iter()
+            .filter(|path| is_hidden(path))
+            .filter(is_removed)
+        {
+            discard(removed);
+        }
         Ok(Self { root })
     }
 
@@ -32,6 +41,9 @@ impl Store {
         let mut groups = Vec::new();
 
         for directory in entries(&self.root)? {
+            if is_hidden(&directory) {
+                continue;
+            }
             let Some(group) = read::<Group>(&directory.join(GROUP_FILE)) else {
                 continue;
             };
@@ -51,6 +63,16 @@ impl Store {
         Ok(groups)
     }
 
+    /// Makes a change on disk. After an error, it may be there or not.
+    pub(super) fn make(&self, change: &Change) -> anyhow::Result<()> {
+        match change {
+            Change::Put(schedule, _) => self.write(schedule),
+            Change::Delete(key, _) => Ok(remove(&self.path(key))?),
+            Change::PutGroup(group) => self.write_group(group),
+            Change::DeleteGroup(name) => Ok(self.remove_group(name)?),
+        }
+    }
+
     pub(super) fn write_group(&self, group: &Group) -> anyhow::Result<()> {
         let directory = self.root.join(file_name(&group.name));
         fs::create_dir_all(&directory)?;
@@ -63,24 +85,32 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn remove_group(&self, name: &str) -> io::Result<()> {
-        // The group's file goes first: if the removal is interrupted, the rest is no group.
+    /// Removes a group with its schedules, or nothing of it.
+    fn remove_group(&self, name: &str) -> io::Result<()> {
         let directory = self.root.join(file_name(name));
-        remove(&directory.join(GROUP_FILE))?;
-        fs::remove_dir_all(&directory)?;
-        sync_directory(&self.root)
+        let removed = self.root.join(format!(".{name}.removed"));
+        discard(&removed);
+
+        // One step removes everything. Removing file by file could fail in the middle.
+        match fs::rename(&directory, &removed) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed?,
+        }
+
+        sync_directory(&self.root).inspect_err(|_| {
+            // The group stays, for the next request to delete it.
+            let _undone = fs::rename(&removed, &directory);
+        })?;
+        discard(&removed);
+        Ok(())
     }
 
-    pub(super) fn write(&self, schedule: &Schedule) -> anyhow::Result<()> {
+    fn write(&self, schedule: &Schedule) -> anyhow::Result<()> {
         replace(
             &self.path(&schedule.key),
             &serde_json::to_vec_pretty(schedule)?,
         )?;
         Ok(())
-    }
-
-    pub(super) fn remove(&self, key: &Key) -> io::Result<()> {
-        remove(&self.path(key))
     }
 
     fn path(&self, key: &Key) -> PathBuf {
@@ -99,6 +129,17 @@ fn file_name(name: &str) -> String {
 fn is_hidden(path: &Path) -> bool {
     path.file_name()
         .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// Deletes the directory of a removed group. One that cannot be deleted is deleted at the next
+/// start.
+fn discard(removed: &Path) {
+    match fs::remove_dir_all(removed) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %removed.display(), %error, "cannot delete a removed schedule group");
+        }
+        _ => {}
+    }
 }
 
 fn entries(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {

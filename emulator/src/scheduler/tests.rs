@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use chrono::TimeDelta;
 use futures::future::BoxFuture;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
@@ -17,9 +17,11 @@ use crate::invoker::{FunctionError, InvokeError, Outcome};
 
 mod api;
 mod client;
+mod completion;
 mod firing;
 mod groups;
 mod restart;
+mod storage;
 
 /// Longest wait for anything that a test expects.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -186,17 +188,15 @@ impl Running {
         name: &str,
         (expression, input): (&str, &str),
     ) {
-        let definition = serde_json::json!({
+        let definition = definition(&json!({
             "ScheduleExpression": expression,
             "StartDate": start.timestamp(),
-            "FlexibleTimeWindow": { "Mode": "OFF" },
             "Target": {
                 "Arn": format!("arn:aws:lambda:us-east-1:000000000000:function:{function}"),
                 "RoleArn": "arn:aws:iam::000000000000:role/scheduler",
                 "Input": input,
             },
-        });
-        let definition = serde_json::from_value(definition).unwrap();
+        }));
 
         self.scheduler
             .create(key(name), definition, None)
@@ -217,6 +217,24 @@ impl Running {
             .await
             .expect("the answer was not noted");
     }
+}
+
+/// A definition with these members. By default, its target is the poller, which gets the scheduled
+/// time.
+fn definition(members: &Value) -> Definition {
+    let mut definition = json!({
+        "FlexibleTimeWindow": { "Mode": "OFF" },
+        "Target": {
+            "Arn": "arn:aws:lambda:us-east-1:000000000000:function:poller",
+            "RoleArn": "arn:aws:iam::000000000000:role/scheduler",
+            "Input": INPUT,
+        },
+    });
+
+    for (name, member) in members.as_object().unwrap() {
+        definition[name] = member.clone();
+    }
+    serde_json::from_value(definition).unwrap()
 }
 
 fn key(name: &str) -> Key {
