@@ -11,4 +11,5 @@ pub mod raw_records;
 pub mod reference;
 pub mod stack;
 pub mod topic;
+mod unread;
 pub mod waiting;

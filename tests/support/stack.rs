@@ -1,11 +1,9 @@
 //! The stack as a person starts it: the emulator's binary, its own process, everything real.
 
-use std::fs::OpenOptions;
-use std::io::{self, BufRead, BufReader, Lines, Write as _};
-use std::os::fd::{AsFd, AsRawFd as _};
+use std::io::{BufRead, BufReader, Lines};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,10 +13,8 @@ use serde_json::Value;
 use sqlx::postgres::PgPool;
 
 use crate::topic::Producer;
+use crate::unread::{end_unless_dropped, fill};
 use crate::{binaries, processes, waiting};
-
-/// Longest that a stack whose output nobody reads may take to start.
-const LONGEST_START: Duration = Duration::from_secs(60);
 
 /// A running stack, which is stopped when it is dropped.
 #[derive(Debug)]
@@ -379,26 +375,6 @@ fn broker(flags: &[&str]) -> anyhow::Result<&'static [&'static str]> {
         "kafka" => Ok(&["--broker", "kafka"]),
         _ => anyhow::bail!("TEST_BROKER must be embedded or kafka"),
     }
-}
-
-/// Kills an emulator that is not ready in time, unless the result is dropped before. Reading its
-/// output then ends.
-fn end_unless_dropped(pid: u32) -> mpsc::Sender<()> {
-    let (ready, waited) = mpsc::channel();
-    std::thread::spawn(move || {
-        if waited.recv_timeout(LONGEST_START) == Err(mpsc::RecvTimeoutError::Timeout) {
-            processes::kill_9(pid);
-        }
-    });
-    ready
-}
-
-/// Fills a pipe, given the end for reading, and keeps it full until it is closed.
-fn fill(pipe: &impl AsFd) -> io::Result<()> {
-    let end = format!("/proc/self/fd/{}", pipe.as_fd().as_raw_fd());
-    let mut writer = OpenOptions::new().write(true).open(end)?;
-    std::thread::spawn(move || while writer.write_all(&[b'\n'; 4096]).is_ok() {});
-    Ok(())
 }
 
 impl Drop for Stack {

@@ -165,7 +165,7 @@ impl Poller {
         };
         run.failures_in_a_row = 0;
 
-        let acknowledged = self.publish(symbols, answer, run).await?;
+        let acknowledged = self.store_and_publish(symbols, answer, run).await?;
 
         // Renewed again, so that the next fetch starts with a whole lease.
         if !self.renew(run, run.limits.end).await? {
@@ -181,7 +181,7 @@ impl Poller {
 
     /// Stores the raw response, then publishes its quotes. Returns false if the log acknowledged
     /// none of them.
-    async fn publish(
+    async fn store_and_publish(
         &self,
         symbols: &[Symbol],
         answer: Answer,

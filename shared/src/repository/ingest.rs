@@ -173,7 +173,7 @@ impl Ingest {
         };
         let stored = match appended {
             Some(stored) => stored,
-            None => merge(&mut connection, tails, events, rejected).await?,
+            None => store_in_steps(&mut connection, tails, events, rejected).await?,
         };
 
         *memory = Memory {
@@ -263,7 +263,7 @@ async fn append_in_one_statement(
 
 /// Stores any batch, in a transaction of several statements: the five steps of the module's
 /// documentation.
-async fn merge(
+async fn store_in_steps(
     connection: &mut PgConnection,
     tails: &mut Tails,
     events: &[PriceEvent],
