@@ -207,3 +207,18 @@ async fn a_host_that_is_not_this_machines_is_refused_with_what_to_do() {
 
     assert!(harness.function.events.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_body_whose_encoding_is_malformed_is_a_bad_request_and_reaches_no_function() {
+    let harness = Harness::answering(json!({ "statusCode": 200 })).await;
+
+    let answer = harness
+        .raw(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+             no size\r\n",
+        )
+        .await;
+
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert_eq!(harness.function.events.lock().unwrap().len(), 0);
+}
