@@ -5,18 +5,20 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chrono::TimeDelta;
 use futures::stream::{self, StreamExt};
 use serde::Serialize;
+use shared::acquisition::{Course, Loss, Request, acquire};
 use shared::market::{Currency, ProviderName, Symbol, Timestamp};
 use shared::price::Price;
 use shared::price_event::{CLOCK_TOLERANCE, PriceEvent};
+use shared::price_log::PublishError;
 use shared::provider::{Answer, Provider, ProviderError};
 use shared::repository::raw_responses::{self, RawResponse};
 use shared::repository::series::{self, Series};
 use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::deadline::Deadline;
 use crate::problem::Problem;
@@ -201,7 +203,7 @@ struct Asking<'a> {
 impl Asking<'_> {
     /// Requests one batch. A problem of the whole batch becomes a problem of each of its symbols.
     async fn ask(&self, batch: Vec<Symbol>) -> Vec<(Symbol, Outcome)> {
-        let outcomes = self.fetch_and_publish(&batch).await;
+        let outcomes = self.acquire(&batch).await;
 
         outcomes.unwrap_or_else(|problem| {
             batch
@@ -211,111 +213,63 @@ impl Asking<'_> {
         })
     }
 
-    /// Fetches a batch, stores the raw response, and publishes the quotes.
-    async fn fetch_and_publish(&self, batch: &[Symbol]) -> Result<Vec<(Symbol, Outcome)>, Problem> {
+    /// Acquires the quotes of a batch.
+    async fn acquire(&self, batch: &[Symbol]) -> Result<Vec<(Symbol, Outcome)>, Problem> {
         // Checked before the provider is asked: its quotes could not be published.
         if self.state.observed.log_is_unavailable(Instant::now()) {
             return Err(Problem::kafka_unavailable());
         }
 
-        let answer = self.fetch(batch).await?;
-
-        let raw_response_id = Uuid::now_v7();
-        let mut outcomes = Vec::with_capacity(batch.len());
-        let mut events = Vec::with_capacity(batch.len());
-        for (symbol, quote) in &answer.quotes {
-            match quote {
-                Ok(quote) => {
-                    let name = self.provider.name().clone();
-                    let polled_at = answer.received_at;
-                    events.push(PriceEvent::of_quote(
-                        quote.clone(),
-                        name,
-                        polled_at,
-                        raw_response_id,
-                    ));
-                }
-                Err(error) => outcomes.push((symbol.clone(), Err(error.clone().into()))),
-            }
-        }
-
-        // Stored before the events are published: each event refers to the stored response.
-        if !events.is_empty() {
-            self.store(batch, &answer, raw_response_id).await?;
-            outcomes.extend(self.publish(events).await);
-        }
-        Ok(outcomes)
+        let acquired = acquire(self, self.provider.as_ref(), batch, self.now).await??;
+        let outcome = |(symbol, quote): (Symbol, Result<PriceEvent, Loss>)| {
+            (symbol, quote.map(LatestQuote::from).map_err(Problem::from))
+        };
+        Ok(acquired.quotes.into_iter().map(outcome).collect())
     }
+}
 
-    /// Asks the provider, and waits only as long as its answer can still be stored and published.
-    async fn fetch(&self, batch: &[Symbol]) -> Result<Answer, Problem> {
-        let (provider, time) = (self.provider, self.state.asking_time);
+#[async_trait]
+impl Course for Asking<'_> {
+    type Error = Problem;
+
+    /// Waits for the provider only as long as its answer can still be stored and published.
+    async fn fetch(&self, request: Request<'_>) -> Result<Result<Answer, ProviderError>, Problem> {
+        let (provider, time) = (self.provider.name(), self.state.asking_time);
         let last_answer = self.deadline.leaving(STORE_TIMEOUT + PUBLISH_TIMEOUT);
 
-        let fetch = timeout(FETCH_TIMEOUT, provider.fetch(batch, self.now));
-        let fetched = last_answer.wait(fetch).await;
-        let answer = fetched.ok_or_else(|| Problem::out_of_time(provider.name(), time))?;
-        Ok(answer.unwrap_or_else(|_| {
+        let fetched = last_answer.wait(timeout(FETCH_TIMEOUT, request)).await;
+        let answer = fetched.ok_or_else(|| Problem::out_of_time(provider, time))?;
+
+        let timed_out = |_| {
             Err(ProviderError::TimedOut {
-                provider: provider.name().clone(),
+                provider: provider.clone(),
             })
-        })?)
+        };
+        Ok(answer.unwrap_or_else(timed_out))
     }
 
-    /// Stores the raw response.
-    async fn store(
-        &self,
-        symbols: &[Symbol],
-        answer: &Answer,
-        raw_response_id: Uuid,
-    ) -> Result<(), Problem> {
-        let Answer {
-            received_at, body, ..
-        } = answer;
-        let provider = self.provider.name();
-        let response = RawResponse {
-            raw_response_id,
-            provider,
-            symbols,
-            received_at: *received_at,
-            body,
-        };
-
-        let storing = raw_responses::insert(&self.state.db, &response);
+    async fn store(&self, response: &RawResponse<'_>) -> Result<(), Problem> {
+        let storing = raw_responses::insert(&self.state.db, response);
         self.deadline.within(STORE_TIMEOUT).postgres(storing).await
     }
 
-    /// Appends the events to the log, and remembers whether it failed. Only acknowledged quotes are
-    /// returned; the others become problems.
-    async fn publish(&self, events: Vec<PriceEvent>) -> Vec<(Symbol, Outcome)> {
-        let appending = self.state.log.append(&events);
-        let results = self
-            .deadline
-            .within(PUBLISH_TIMEOUT)
-            .wait(appending)
-            .await
-            .unwrap_or_default();
+    /// Appends the events, and remembers whether the log failed.
+    async fn append(&self, events: &[PriceEvent]) -> Option<Vec<Result<(), PublishError>>> {
+        let appending = self.state.log.append(events);
+        let results = self.deadline.within(PUBLISH_TIMEOUT).wait(appending).await;
 
-        let acknowledged = |index: usize| matches!(results.get(index), Some(Ok(())));
-        let failed = (0..events.len()).any(|index| !acknowledged(index));
+        let failed = results
+            .as_ref()
+            .is_none_or(|results| results.iter().any(Result::is_err));
         self.state.observed.published(failed, Instant::now());
         if failed {
             let error = results
                 .iter()
+                .flatten()
                 .find_map(|result| result.as_ref().err())
                 .map(ToString::to_string);
             tracing::warn!(error, "price events were not acknowledged");
         }
-
-        let outcome = |(index, event): (usize, PriceEvent)| {
-            let symbol = event.symbol.clone();
-            let outcome = if acknowledged(index) {
-                Ok(event.into())
-            } else {
-                Err(Problem::kafka_unavailable())
-            };
-            (symbol, outcome)
-        };
-        events.into_iter().enumerate().map(outcome).collect()
+        results
     }
 }

@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::limits::Limits;
 
 pub mod clock;
+mod course;
 pub mod limits;
 pub mod poll;
 pub mod relay;

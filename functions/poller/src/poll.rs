@@ -4,16 +4,15 @@
 use std::ops::ControlFlow;
 
 use chrono::TimeDelta;
+use shared::acquisition::{Acquired, acquire};
 use shared::market::{Symbol, Timestamp};
-use shared::price_event::PriceEvent;
-use shared::provider::{Answer, Provider, ProviderError};
+use shared::provider::{Provider, ProviderError};
 use shared::repository::polling_jobs::PollingJob;
 use shared::repository::polling_runs::{self, Claim, RunResult};
-use shared::repository::raw_responses::{self, RawResponse};
 use tracing::{info, warn};
-use uuid::Uuid;
 
-use crate::limits::{FETCH, Limits, PUBLISHING};
+use crate::course::{ClaimedCourse, Stop};
+use crate::limits::Limits;
 use crate::{FiringError, Poller};
 
 /// Number of consecutive requests without any quote after which the provider counts as unavailable
@@ -135,131 +134,42 @@ impl Poller {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Sends one request to the provider, and stores and publishes its answer.
+    /// Acquires the quotes of one request.
     async fn request(
         &self,
         symbols: &[Symbol],
         run: &mut Run<'_>,
     ) -> Result<ControlFlow<Ending>, FiringError> {
-        let late = || {
-            Err(ProviderError::TimedOut {
-                provider: run.provider.name().clone(),
-            })
+        let course = ClaimedCourse {
+            poller: self,
+            claim: run.claim,
+            provider: run.provider.name(),
+            limits: run.limits,
         };
-        let fetch = run.provider.fetch(symbols, run.claim.tick_time);
-        let before_publishing = run.limits.before_publishing();
-        let answer = self
-            .within(FETCH, before_publishing, fetch)
-            .await
-            .unwrap_or_else(late);
 
-        // Renewed before anything is written: storing and publishing get a whole lease, and nothing
-        // is published for a tick that was taken over or a job that was deleted.
-        if !self.renew(run, before_publishing).await? {
-            return Ok(ControlFlow::Break(Ending::ClaimLost));
-        }
-
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => return Ok(run.failed_request(&error)),
+        let acquired = match acquire(&course, run.provider, symbols, run.claim.tick_time).await {
+            Ok(Ok(acquired)) => acquired,
+            Ok(Err(error)) => return Ok(run.failed_request(&error)),
+            Err(Stop::ClaimLost) => return Ok(ControlFlow::Break(Ending::ClaimLost)),
+            Err(Stop::Failed(error)) => return Err(error),
         };
-        run.failures_in_a_row = 0;
-
-        let acknowledged = self.store_and_publish(symbols, answer, run).await?;
+        run.acquired(&acquired);
 
         // Renewed again, so that the next fetch starts with a whole lease.
-        if !self.renew(run, run.limits.end).await? {
+        if !course.renew(run.limits.end).await? {
             return Ok(ControlFlow::Break(Ending::ClaimLost));
         }
 
-        Ok(if acknowledged {
-            ControlFlow::Continue(())
-        } else {
+        Ok(if acquired.log_failed() {
             ControlFlow::Break(Ending::Recorded)
+        } else {
+            ControlFlow::Continue(())
         })
-    }
-
-    /// Stores the raw response, then publishes its quotes. Returns false if the log acknowledged
-    /// none of them.
-    async fn store_and_publish(
-        &self,
-        symbols: &[Symbol],
-        answer: Answer,
-        run: &mut Run<'_>,
-    ) -> Result<bool, FiringError> {
-        let provider = run.provider.name();
-        let raw_response_id = Uuid::now_v7();
-        let raw = RawResponse {
-            raw_response_id,
-            provider,
-            symbols,
-            received_at: answer.received_at,
-            body: &answer.body,
-        };
-
-        // Stored before its quotes are published: each event refers to the stored response.
-        let until = self.patience(run.limits.before_publishing());
-        let insert = || raw_responses::insert(&self.pool, &raw);
-        self.patiently("store the raw response", until, run.limits, insert)
-            .await?;
-
-        let mut events = Vec::with_capacity(symbols.len());
-        for (_, quote) in answer.quotes {
-            match quote {
-                Ok(quote) => events.push(PriceEvent::of_quote(
-                    quote,
-                    provider.clone(),
-                    answer.received_at,
-                    raw_response_id,
-                )),
-                Err(error) => run.note(&error),
-            }
-        }
-
-        if events.is_empty() {
-            return Ok(true);
-        }
-        Ok(self.append(&events, run).await > 0)
-    }
-
-    /// Appends the events to the log; returns the number that it acknowledged.
-    async fn append(&self, events: &[PriceEvent], run: &mut Run<'_>) -> u32 {
-        let appending = self.price_log.append(events);
-        let Some(results) = self
-            .within(PUBLISHING, run.limits.published_by, appending)
-            .await
-        else {
-            run.note(&"no time was left to publish the quotes");
-            return 0;
-        };
-
-        let mut acknowledged = 0;
-        for result in results {
-            match result {
-                Ok(()) => acknowledged += 1,
-                Err(error) => run.note(&error),
-            }
-        }
-
-        run.result.published += acknowledged;
-        acknowledged
-    }
-
-    /// Renews the claim; returns whether it still holds.
-    async fn renew(&self, run: &Run<'_>, until: Timestamp) -> Result<bool, FiringError> {
-        let renew = || polling_runs::renew(&self.pool, run.claim, self.clock.now());
-        self.patiently(
-            "renew the claim on the tick",
-            self.patience(until),
-            run.limits,
-            renew,
-        )
-        .await
     }
 
     /// When a step in the middle of a poll stops waiting for Postgres: at `until`, or after
     /// [`POSTGRES_PATIENCE`] if that is earlier.
-    fn patience(&self, until: Timestamp) -> Timestamp {
+    pub(crate) fn patience(&self, until: Timestamp) -> Timestamp {
         until.min(self.clock.now() + POSTGRES_PATIENCE)
     }
 }
@@ -268,6 +178,18 @@ impl Run<'_> {
     /// Keeps the first error of the run. Clients see it: every error passed here is safe to show.
     fn note(&mut self, error: &dyn std::fmt::Display) {
         self.result.error.get_or_insert_with(|| error.to_string());
+    }
+
+    /// Counts the published quotes, and keeps the first error.
+    fn acquired(&mut self, acquired: &Acquired) {
+        self.failures_in_a_row = 0;
+        self.result.published += u32::try_from(acquired.published()).unwrap_or(u32::MAX);
+
+        let losses = acquired
+            .quotes
+            .iter()
+            .filter_map(|(_, quote)| quote.as_ref().err());
+        losses.for_each(|loss| self.note(loss));
     }
 
     /// Counts a request without any quote. Ends the poll if the provider limits the rate, or after

@@ -2,6 +2,7 @@
 //! answers do not contain them.
 
 use axum::extract::rejection::BytesRejection;
+use shared::acquisition::Loss;
 use shared::provider::ProviderError;
 use shared::repository;
 
@@ -62,6 +63,15 @@ impl From<ProviderError> for Problem {
                 "Unreadable provider response",
                 detail,
             ),
+        }
+    }
+}
+
+impl From<Loss> for Problem {
+    fn from(loss: Loss) -> Self {
+        match loss {
+            Loss::Provider(error) => error.into(),
+            Loss::Log(_) | Loss::OutOfTime => Self::kafka_unavailable(),
         }
     }
 }
