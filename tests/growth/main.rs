@@ -10,6 +10,7 @@ mod clocks;
 mod leftovers;
 mod part_states;
 mod plans;
+mod prices_view;
 mod readers;
 mod retention;
 mod runs;
