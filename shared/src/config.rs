@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::market::ProviderName;
+use crate::market::ProviderList;
 
 mod environment;
 mod security;
@@ -45,8 +45,9 @@ pub struct Kafka {
 /// Where prices come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Providers {
-    /// The provider used when a request names none; always one of [`crate::provider::NAMES`].
-    pub default: ProviderName,
+    /// The providers that are asked, in this order, when a request names none; all of them are of
+    /// [`crate::provider::NAMES`].
+    pub default: ProviderList,
     /// Scheme, host and port of Yahoo's API.
     pub yahoo_base_url: String,
     /// The `User-Agent` sent to Yahoo, which refuses clients without one.

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::price::Price;
 
+mod provider_list;
+
+pub use provider_list::{MAX_PROVIDER_LIST_LENGTH, MAX_PROVIDERS, ProviderList, ProviderListError};
+
 /// A moment in UTC. Stored and compared times have microseconds, as in Postgres: see
 /// [`to_microseconds`].
 pub type Timestamp = DateTime<Utc>;

@@ -299,3 +299,35 @@ async fn a_job_that_does_not_exist_is_a_404_and_touches_no_schedule() {
     assert_eq!(api.send("DELETE", &path, String::new()).await.status, 404);
     assert!(asked_of_event_bridge(&api).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_job_s_providers_are_a_list_and_a_faulty_list_is_refused_with_the_part_at_fault() {
+    let api = Api::start().await;
+
+    let listed = post(
+        &api,
+        &json!({"symbols": ["A"], "provider": "Quoter, spare"}),
+    )
+    .await;
+    assert_eq!(listed.status, 202, "{}", listed.text);
+    let (config, job_id) = (&listed.json()["config"], &listed.json()["job_id"]);
+    assert_eq!(config["provider"], json!("quoter,spare"));
+    let path = format!("/prices/poll/{}", job_id.as_str().unwrap());
+    assert_eq!(&api.get(&path).await.json()["config"], config);
+
+    for (list, status, named) in [
+        ("spare,nobody", 400, "nobody"),
+        ("spare,", 422, "part 2"),
+        (
+            "spare,SPARE",
+            422,
+            "part 2 of the list of providers repeats spare",
+        ),
+        ("a,b,c,d,e,f", 422, "at most 5 providers, not 6"),
+    ] {
+        let refused = post(&api, &json!({"symbols": ["A"], "provider": list})).await;
+        assert_eq!(refused.status, status, "{list}: {}", refused.text);
+        assert_eq!(refused.json()["errors"][0]["location"], "body.provider");
+        assert!(refused.text.contains(named), "{list}: {}", refused.text);
+    }
+}

@@ -55,7 +55,7 @@ pub(crate) struct Health {
     /// `unavailable` if Postgres or Kafka is; otherwise `degraded` if `averaging`, `upkeep` or
     /// `jobs` is; otherwise `ok`.
     status: Status,
-    /// The provider that is asked if a request names none.
+    /// The providers that are asked, in this order, if a request names none.
     default_provider: String,
     /// The result of each check.
     checks: Checks,
@@ -117,7 +117,7 @@ pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
         (false, _) => Status::Unavailable,
     };
 
-    let default_provider = state.providers.default_name().to_string();
+    let default_provider = state.providers.default_list().to_string();
     let checks = Checks {
         postgres,
         kafka,

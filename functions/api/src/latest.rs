@@ -174,7 +174,8 @@ impl Request {
             .optional("max_age", |text| whole_number(text, 0, MAX_MAX_AGE))
             .unwrap_or(DEFAULT_MAX_AGE);
         let name = query.optional("provider", str::parse::<ProviderName>);
-        let provider = state.provider(name.as_ref());
+        let name = name.unwrap_or_else(|| state.providers.default_list().first().clone());
+        let provider = state.provider(&name);
 
         match provider {
             Ok(provider) => Ok(Self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::market::ProviderName;
+use shared::market::{ProviderList, ProviderName};
 use shared::price_log::PriceLog;
 use shared::price_log::backlog::Backlog;
 use shared::provider::{Provider, Providers};
@@ -38,16 +38,24 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Returns the provider called `name`, or the default one if there is no name.
+    /// Returns the listed providers, or the default ones if there is no list.
+    ///
+    /// # Errors
+    /// The message for the client, if a name is unknown.
+    pub(crate) fn provider_list(&self, list: Option<ProviderList>) -> Result<ProviderList, String> {
+        let list = list.unwrap_or_else(|| self.providers.default_list().clone());
+
+        for name in list.iter() {
+            self.provider(name)?;
+        }
+        Ok(list)
+    }
+
+    /// Returns the provider called `name`.
     ///
     /// # Errors
     /// The message for the client, if the name is unknown.
-    pub(crate) fn provider(
-        &self,
-        name: Option<&ProviderName>,
-    ) -> Result<Arc<dyn Provider>, String> {
-        let name = name.unwrap_or_else(|| self.providers.default_name());
-
+    pub(crate) fn provider(&self, name: &ProviderName) -> Result<Arc<dyn Provider>, String> {
         self.providers.get(name).ok_or_else(|| {
             let known = self
                 .providers

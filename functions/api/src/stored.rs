@@ -7,7 +7,8 @@ use crate::problem::{Fault, Problem};
 use crate::state::AppState;
 
 /// Finds the series of `symbol` from `provider`. If the request names no provider, it finds that of
-/// the default provider or, if there is none, the one polled last.
+/// the default provider (of several, the first that has one) or, if there is none, the one polled
+/// last.
 ///
 /// Foreign producers may publish under any provider's name. So a name that we have no provider for
 /// is unknown only if nothing is stored under it either.
@@ -16,7 +17,7 @@ pub(crate) async fn find_series(
     symbol: &Symbol,
     provider: Option<&ProviderName>,
 ) -> Result<Series, Problem> {
-    let found = series::find(&state.db, symbol, provider, state.providers.default_name()).await?;
+    let found = series::find(&state.db, symbol, provider, state.providers.default_list()).await?;
     if let Some(series) = found {
         return Ok(series);
     }
@@ -27,7 +28,7 @@ pub(crate) async fn find_series(
         )));
     };
 
-    if let Err(message) = state.provider(Some(provider))
+    if let Err(message) = state.provider(provider)
         && !series::has_provider(&state.db, provider).await?
     {
         return Err(Problem::unknown_provider(Fault {

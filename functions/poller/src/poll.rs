@@ -53,7 +53,7 @@ impl Poller {
         claim: &Claim,
         limits: &Limits,
     ) -> Result<(), FiringError> {
-        let result = match self.providers.get(&job.provider) {
+        let result = match self.providers.get(job.provider.first()) {
             Some(provider) => {
                 let provider = &*provider;
                 let result = RunResult::default();

@@ -11,7 +11,7 @@ use tracing_subscriber::filter::Targets;
 
 use super::security::THIS_BUILD_SPEAKS_TLS;
 use super::{ConfigError, Database, Kafka, Providers, Retention, Schedules, TopicRetention};
-use crate::market::ProviderName;
+use crate::market::{ProviderList, ProviderName};
 use crate::provider;
 
 mod security;
@@ -100,11 +100,7 @@ impl<'a> Environment<'a> {
     }
 
     pub(super) fn providers(&mut self) -> Providers {
-        let known = format!("one of {}", provider::NAMES.join(", "));
-        let default = self.or_default("DEFAULT_PROVIDER", provider::YAHOO, &known, |name| {
-            name.parse::<ProviderName>()
-                .is_ok_and(|name| provider::NAMES.contains(&name.as_str()))
-        });
+        let default = self.default_provider();
 
         let base_url = self.or_default(
             "YAHOO_BASE_URL",
@@ -121,12 +117,36 @@ impl<'a> Environment<'a> {
         let step = self.number("REPLAY_STEP_SECONDS", 10, 1..=DAY_SECONDS);
 
         Providers {
-            default: default
-                .parse()
-                .unwrap_or_else(|_| provider::name(provider::YAHOO)),
+            default,
             yahoo_base_url: base_url,
             yahoo_user_agent: user_agent,
             replay_step: Duration::from_secs(step.into()),
+        }
+    }
+
+    /// The list of `DEFAULT_PROVIDER`. Its faults name the part that is wrong.
+    fn default_provider(&mut self) -> ProviderList {
+        const NAME: &str = "DEFAULT_PROVIDER";
+        let usual = || ProviderList::from(provider::name(provider::YAHOO));
+        let Some(text) = self.value(NAME) else {
+            return usual();
+        };
+
+        match text.parse::<ProviderList>() {
+            Ok(list) => {
+                let known = |name: &&ProviderName| provider::NAMES.contains(&name.as_str());
+                if let Some(unknown) = list.iter().find(|name| !known(name)) {
+                    let known = provider::NAMES.join(", ");
+                    self.faults.push(format!(
+                        "{NAME} names {unknown}, which is not one of {known}"
+                    ));
+                }
+                list
+            }
+            Err(error) => {
+                self.faults.push(format!("{NAME}: {error}"));
+                usual()
+            }
         }
     }
 

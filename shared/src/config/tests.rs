@@ -37,7 +37,7 @@ fn what_is_not_set_has_the_documented_default() {
 
     assert_eq!(api.kafka.price_topic, "price-events");
     assert_eq!(api.kafka.dead_letter_topic, "price-events.dlt");
-    assert_eq!(api.providers.default.as_str(), "yahoo");
+    assert_eq!(api.providers.default.to_string(), "yahoo");
     assert_eq!(
         api.providers.yahoo_base_url,
         "https://query1.finance.yahoo.com"
@@ -176,7 +176,11 @@ fn malformed_values_are_refused_with_what_was_expected() {
 
     assert_eq!(
         faults(&[("DEFAULT_PROVIDER", "bloomberg")]),
-        "DEFAULT_PROVIDER is not one of yahoo, replay"
+        "DEFAULT_PROVIDER names bloomberg, which is not one of yahoo, replay"
+    );
+    assert_eq!(
+        faults(&[("DEFAULT_PROVIDER", "yahoo,,replay")]),
+        "DEFAULT_PROVIDER: part 2 of the list of providers must be 1 to 32 printable ASCII characters without spaces"
     );
     for servers in [
         &[("KAFKA_BOOTSTRAP_SERVERS", "kafka")],
@@ -223,7 +227,7 @@ fn the_database_password_shows_neither_in_faults_nor_in_debug_output() {
 #[test]
 fn yfinance_is_accepted_as_yahoo() {
     let api = Api::from_lookup(&lookup_with(&[("DEFAULT_PROVIDER", "yfinance")])).unwrap();
-    assert_eq!(api.providers.default.as_str(), "yahoo");
+    assert_eq!(api.providers.default.to_string(), "yahoo");
 }
 
 #[test]

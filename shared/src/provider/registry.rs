@@ -6,13 +6,13 @@ use super::Provider;
 use super::replay::Replay;
 use super::yahoo::Yahoo;
 use crate::config;
-use crate::market::ProviderName;
+use crate::market::{ProviderList, ProviderName};
 
-/// Every provider by name, and the default one.
+/// Every provider by name, and the list of the default ones.
 #[derive(Clone, Debug)]
 pub struct Providers {
     known: Vec<Arc<dyn Provider>>,
-    default: ProviderName,
+    default: ProviderList,
 }
 
 impl Providers {
@@ -28,9 +28,9 @@ impl Providers {
         )
     }
 
-    /// A registry of the given providers, for tests. `default` should be one of them.
+    /// A registry of the given providers, for tests. `default` should name only these.
     #[must_use]
-    pub fn of(known: Vec<Arc<dyn Provider>>, default: ProviderName) -> Self {
+    pub fn of(known: Vec<Arc<dyn Provider>>, default: ProviderList) -> Self {
         Self { known, default }
     }
 
@@ -48,9 +48,9 @@ impl Providers {
         self.known.iter().map(|provider| provider.name())
     }
 
-    /// The provider that is used when none is named.
+    /// The providers that are asked, in this order, when none is named.
     #[must_use]
-    pub fn default_name(&self) -> &ProviderName {
+    pub fn default_list(&self) -> &ProviderList {
         &self.default
     }
 }
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn every_known_name_has_its_provider_and_no_other_name_has_one() {
         let providers = Providers::new(&config::Providers {
-            default: name(NAMES[0]),
+            default: name(NAMES[0]).into(),
             yahoo_base_url: "http://127.0.0.1:9".to_owned(),
             yahoo_user_agent: "test".to_owned(),
             replay_step: Duration::from_secs(10),
@@ -76,6 +76,6 @@ mod tests {
             assert_eq!(providers.get(&known).unwrap().name(), &known);
         }
         assert!(providers.get(&"bloomberg".parse().unwrap()).is_none());
-        assert_eq!(providers.default_name().as_str(), "yahoo");
+        assert_eq!(providers.default_list().to_string(), "yahoo");
     }
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::polling_runs::{LastRun, RunStatus};
-use crate::market::{NameError, ProviderName, Symbol, Timestamp};
+use crate::market::{ProviderList, Symbol, Timestamp};
 use crate::tick::Grid;
 
 mod creation;
@@ -27,8 +27,8 @@ pub struct NewJob {
     pub job_id: Uuid,
     /// What is polled.
     pub symbols: Vec<Symbol>,
-    /// The provider that is polled.
-    pub provider: ProviderName,
+    /// The providers that are polled, in the order in which they are asked.
+    pub provider: ProviderList,
     /// Seconds between ticks, 1 to 86,400.
     pub interval_seconds: u32,
     /// When it was requested; its first tick is at the next whole second.
@@ -42,8 +42,8 @@ pub struct PollingJob {
     pub job_id: Uuid,
     /// What is polled.
     pub symbols: Vec<Symbol>,
-    /// The provider that is polled.
-    pub provider: ProviderName,
+    /// The providers that are polled, in the order in which they are asked.
+    pub provider: ProviderList,
     /// Seconds between ticks.
     pub interval_seconds: u32,
     /// The time of the first tick.
@@ -101,7 +101,6 @@ impl TryFrom<JobRow> for PollingJob {
     type Error = Error;
 
     fn try_from(row: JobRow) -> Result<Self, Error> {
-        let unreadable = |error: NameError| Error::from(sqlx::Error::Decode(Box::new(error)));
         let last_run = match (row.run_tick_time, row.run_status) {
             (Some(tick_time), Some(status)) => Some(LastRun {
                 tick_time,
@@ -132,6 +131,11 @@ impl TryFrom<JobRow> for PollingJob {
             last_run,
         })
     }
+}
+
+/// The error of a stored text that is not what its column holds.
+fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    sqlx::Error::Decode(Box::new(error)).into()
 }
 
 /// A job, if it exists.

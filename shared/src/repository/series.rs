@@ -6,7 +6,7 @@ use sqlx::{PgExecutor, Row};
 
 use super::Error;
 use crate::exact_decimal::ExactDecimal;
-use crate::market::{Currency, NameError, ProviderName, Symbol, Timestamp};
+use crate::market::{Currency, NameError, ProviderList, ProviderName, Symbol, Timestamp};
 use crate::price::Price;
 
 /// A series with its newest point.
@@ -65,8 +65,8 @@ pub async fn of_provider(
 }
 
 /// Finds one series of a symbol, in the given spelling if it exists, otherwise in upper case. With
-/// a `provider`, only its series counts. Without one, the series of `preferred` is returned or, if
-/// there is none, the one polled last.
+/// a `provider`, only its series counts. Without one, the series of the first of the `preferred`
+/// providers that has one is returned or, if there is none, the one polled last.
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
@@ -74,18 +74,18 @@ pub async fn find(
     executor: impl PgExecutor<'_>,
     symbol: &Symbol,
     provider: Option<&ProviderName>,
-    preferred: &ProviderName,
+    preferred: &ProviderList,
 ) -> Result<Option<Series>, Error> {
     let row = sqlx::query(
         "select series_id, symbol, provider, last_at, last_polled_at, last_price, last_currency, last_average, last_points
          from series
          where symbol in ($1, $4) and ($2::text is null or provider = $2) and last_at is not null
-         order by symbol = $1 desc, provider = $3 desc, last_polled_at desc, provider
+         order by symbol = $1 desc, array_position($3::text[], provider), last_polled_at desc, provider
          limit 1",
     )
     .bind(symbol.as_str())
     .bind(provider.map(ProviderName::as_str))
-    .bind(preferred.as_str())
+    .bind(preferred.iter().map(ProviderName::as_str).collect::<Vec<_>>())
     .bind(symbol.to_upper_case().as_str())
     .fetch_optional(executor)
     .await?;

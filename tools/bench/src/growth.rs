@@ -113,7 +113,7 @@ async fn measure(
         anyhow::ensure!(found.len() == 1, "{symbol} has no latest price");
 
         let started = Instant::now();
-        let found = series::find(&mut connection, symbol, None, &provider).await?;
+        let found = series::find(&mut connection, symbol, None, &provider.clone().into()).await?;
         average.push(milliseconds(started.elapsed()));
 
         let Some(found) = found else {

@@ -1,7 +1,7 @@
 //! Jobs as the API shows them.
 
 use serde::Serialize;
-use shared::market::{ProviderName, Symbol, Timestamp};
+use shared::market::{ProviderList, Symbol, Timestamp};
 use shared::repository::polling_jobs::{JobStatus, NewJob, PollingJob};
 use shared::repository::polling_runs::{self, RunStatus};
 use utoipa::ToSchema;
@@ -41,13 +41,13 @@ pub(crate) struct JobConfig {
     symbols: Vec<Symbol>,
     /// Seconds between ticks.
     interval: u32,
-    /// The provider that is asked.
+    /// The providers in the order in which they are asked, separated by commas.
     #[schema(value_type = String)]
-    provider: ProviderName,
+    provider: ProviderList,
 }
 
 impl JobConfig {
-    fn of(symbols: Vec<Symbol>, interval: u32, provider: ProviderName) -> Self {
+    fn of(symbols: Vec<Symbol>, interval: u32, provider: ProviderList) -> Self {
         Self {
             symbols,
             interval,

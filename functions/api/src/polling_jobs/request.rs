@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
-use shared::market::{ProviderName, Symbol, Timestamp};
+use shared::market::{ProviderList, ProviderListError, Symbol, Timestamp};
 use shared::repository::polling_jobs::NewJob;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -37,8 +37,9 @@ pub(crate) struct PollRequest {
     /// Whole seconds between ticks. By default, the value of `POLLING_INTERVAL`.
     #[schema(minimum = 1, maximum = 86_400)]
     interval: Option<u32>,
-    /// The provider that is asked. By default, the default provider.
-    #[schema(min_length = 1, max_length = 32, pattern = "^[!-~]+$")]
+    /// Up to five different providers, separated by commas, in the order in which they are asked.
+    /// By default, the default ones.
+    #[schema(min_length = 1, max_length = 164, pattern = "^[!-~]+$")]
     provider: Option<String>,
 }
 
@@ -47,7 +48,7 @@ pub(crate) struct PollRequest {
 pub(super) struct Accepted {
     symbols: Vec<Symbol>,
     interval: u32,
-    provider: ProviderName,
+    provider: ProviderList,
 }
 
 impl Accepted {
@@ -84,19 +85,19 @@ pub(super) fn read(state: &AppState, body: &[u8]) -> Result<Accepted, Problem> {
         state.polling_interval,
         &mut faults,
     );
-    let name = match provider_name(present(&fields, "provider")) {
-        Ok(name) => name,
+    let list = match provider_list(present(&fields, "provider")) {
+        Ok(list) => list,
         Err(message) => {
             faults.push(fault("body.provider", &message));
             None
         }
     };
 
-    match state.provider(name.as_ref()) {
+    match state.provider_list(list) {
         Ok(provider) if faults.is_empty() => Ok(Accepted {
             symbols,
             interval,
-            provider: provider.name().clone(),
+            provider,
         }),
         Err(message) if faults.is_empty() => {
             Err(Problem::unknown_provider(fault("body.provider", &message)))
@@ -201,11 +202,11 @@ fn interval(value: Option<&Value>, default: u32, faults: &mut Vec<Fault>) -> u32
         })
 }
 
-fn provider_name(value: Option<&Value>) -> Result<Option<ProviderName>, String> {
+fn provider_list(value: Option<&Value>) -> Result<Option<ProviderList>, String> {
     let Some(value) = value else { return Ok(None) };
 
     let text = value.as_str().ok_or("must be a string")?;
     text.parse()
         .map(Some)
-        .map_err(|error: shared::market::NameError| error.to_string())
+        .map_err(|error: ProviderListError| error.to_string())
 }

@@ -94,7 +94,7 @@ pub async fn prepare(
     )
     .bind(job.job_id)
     .bind(names(job))
-    .bind(job.provider.as_str())
+    .bind(job.provider.to_string())
     .bind(seconds(job))
     .bind(created_at)
     .bind(start_at)
@@ -201,7 +201,7 @@ async fn take_key(connection: &mut PgConnection, key: &str, job: &NewJob) -> Res
     .bind(key)
     .bind(job.job_id)
     .bind(names(job))
-    .bind(job.provider.as_str())
+    .bind(job.provider.to_string())
     .bind(seconds(job))
     .execute(connection)
     .await?;
@@ -224,7 +224,7 @@ async fn same_request(
     )
     .bind(key)
     .bind(names(job))
-    .bind(job.provider.as_str())
+    .bind(job.provider.to_string())
     .bind(seconds(job))
     .fetch_one(connection)
     .await?;
