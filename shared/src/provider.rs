@@ -11,10 +11,14 @@ use chrono::Utc;
 
 use crate::market::{ProviderName, Quote, Symbol, Timestamp};
 
+mod error;
+mod limits;
 mod registry;
 pub mod replay;
 pub mod yahoo;
 
+pub use error::{LimitScope, ProviderError, Refusal};
+pub use limits::{Cost, Limits, LimitsError};
 pub use registry::Providers;
 
 /// Name of the provider that queries Yahoo Finance.
@@ -38,8 +42,31 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// The provider's name, which is also in its quotes.
     fn name(&self) -> &ProviderName;
 
+    /// What the provider allows, as configured.
+    fn limits(&self) -> Limits;
+
+    /// The variable that is missing, if the provider cannot be asked without it.
+    fn needs(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Checks that the provider can be asked.
+    ///
+    /// # Errors
+    /// [`ProviderError::NotAllowed`] if it [needs](Provider::needs) a variable.
+    fn ready(&self) -> Result<(), ProviderError> {
+        self.needs().map_or(Ok(()), |variable| {
+            Err(ProviderError::NotAllowed {
+                provider: self.name().clone(),
+                refusal: Refusal::NeedsKey(variable),
+            })
+        })
+    }
+
     /// Most symbols in one [`Provider::fetch`]; at least 1.
-    fn max_symbols(&self) -> usize;
+    fn max_symbols(&self) -> usize {
+        usize::try_from(self.limits().max_symbols).unwrap_or(usize::MAX)
+    }
 
     /// Fetches the current quotes of `symbols`, which are upper-cased, in one request. `at` is the
     /// tick's time in a poll, otherwise the current time; only simulated providers use it.
@@ -72,63 +99,13 @@ pub trait Provider: fmt::Debug + Send + Sync {
 pub struct Answer {
     /// When the raw response was received: `polled_at` of its quotes.
     pub received_at: Timestamp,
+    /// How many requests were sent: usually one. None if no symbol could be one of the provider's,
+    /// and two if the first one failed for all because of one symbol.
+    pub requests: u32,
     /// The response body, unchanged except that U+FFFD replaces what is not UTF-8.
     pub body: String,
     /// One entry for each requested symbol, in the order of the request.
     pub quotes: Vec<(Symbol, Result<Quote, ProviderError>)>,
-}
-
-/// A provider's error, by what it means for the caller.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProviderError {
-    /// The provider does not know the symbol.
-    #[error("{provider} does not know the symbol {symbol}")]
-    UnknownSymbol {
-        /// The requested symbol.
-        symbol: Symbol,
-        /// The provider that was asked.
-        provider: ProviderName,
-    },
-    /// The symbol is known but has no usable price now.
-    #[error("{provider} has no usable price for {symbol}: {reason}")]
-    NoPrice {
-        /// The requested symbol.
-        symbol: Symbol,
-        /// The provider that was asked.
-        provider: ProviderName,
-        /// What was received instead of a price; safe to show.
-        reason: String,
-    },
-    /// The provider limits the rate of our requests.
-    #[error("{provider} limits our requests")]
-    RateLimited {
-        /// The provider that was asked.
-        provider: ProviderName,
-        /// How long to wait before the next request.
-        retry_after: Duration,
-    },
-    /// There was no complete answer within [`REQUEST_TIMEOUT`].
-    #[error("{provider} did not answer within {} s", REQUEST_TIMEOUT.as_secs())]
-    TimedOut {
-        /// The provider that was asked.
-        provider: ProviderName,
-    },
-    /// The provider cannot be reached, or reports an error of its own.
-    #[error("{provider} is not available: {reason}")]
-    Unavailable {
-        /// The provider that was asked.
-        provider: ProviderName,
-        /// What happened; safe to show.
-        reason: String,
-    },
-    /// The answer is not in the provider's format.
-    #[error("{provider} gave an answer we cannot read: {reason}")]
-    Malformed {
-        /// The provider that was asked.
-        provider: ProviderName,
-        /// What was wrong; safe to show.
-        reason: String,
-    },
 }
 
 /// One of [`NAMES`] as a [`ProviderName`].

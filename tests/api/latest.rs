@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use shared::market::Timestamp;
 use shared::price_event::PriceEvent;
-use shared::provider::ProviderError;
+use shared::provider::{LimitScope, ProviderError, Refusal};
 
 use crate::fixture::{Api, polled};
 
@@ -168,20 +168,11 @@ async fn a_list_keeps_the_order_asked_and_tells_each_symbol_s_own_problem() {
     assert_eq!(answered.json().get("next_cursor"), None);
 }
 
-#[tokio::test]
-async fn a_provider_s_trouble_has_its_own_status_and_nothing_is_published() {
-    let api = Api::start().await;
-
-    let unknown = api.get("/prices/latest?symbol=NOPE").await;
-    assert_eq!(unknown.status, 404);
-    assert_eq!(
-        unknown.json()["detail"],
-        "quoter does not know the symbol NOPE"
-    );
-
-    let provider = || "quoter".parse().unwrap();
+/// Each error of a whole request, with its status and `Retry-After`.
+fn troubles() -> [(ProviderError, u16, Option<&'static str>); 6] {
+    let provider = || "quoter".parse().expect("a name");
     let reason = || "as told".to_owned();
-    for (error, status, retry_after) in [
+    [
         (
             ProviderError::Unavailable {
                 provider: provider(),
@@ -208,12 +199,44 @@ async fn a_provider_s_trouble_has_its_own_status_and_nothing_is_published() {
         (
             ProviderError::RateLimited {
                 provider: provider(),
-                retry_after: Duration::from_millis(6_100),
+                retry_after: Some(Duration::from_millis(6_100)),
+                scope: None,
             },
             503,
             Some("7"),
         ),
-    ] {
+        (
+            ProviderError::RateLimited {
+                provider: provider(),
+                retry_after: None,
+                scope: Some(LimitScope::Minute),
+            },
+            503,
+            Some("60"),
+        ),
+        (
+            ProviderError::NotAllowed {
+                provider: provider(),
+                refusal: Refusal::KeyRefused,
+            },
+            502,
+            None,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn a_provider_s_trouble_has_its_own_status_and_nothing_is_published() {
+    let api = Api::start().await;
+
+    let unknown = api.get("/prices/latest?symbol=NOPE").await;
+    assert_eq!(unknown.status, 404);
+    assert_eq!(
+        unknown.json()["detail"],
+        "quoter does not know the symbol NOPE"
+    );
+
+    for (error, status, retry_after) in troubles() {
         let name = error.to_string();
         api.quoter.will_fail(error);
 

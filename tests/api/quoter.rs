@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::Utc;
 use shared::market::{ProviderName, Quote, Symbol, Timestamp, to_microseconds};
-use shared::provider::{Answer, Provider, ProviderError};
+use shared::provider::{Answer, Limits, Provider, ProviderError};
 
 /// Quotes 101 in its first answer, 102 in its second, and so on. It does not know `NOPE`, and has
 /// no price for `IDLE`.
@@ -101,8 +101,8 @@ impl Provider for Quoter {
         &self.name
     }
 
-    fn max_symbols(&self) -> usize {
-        2
+    fn limits(&self) -> Limits {
+        Limits::unlimited(2)
     }
 
     async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError> {
@@ -130,6 +130,7 @@ impl Provider for Quoter {
 
         Ok(Answer {
             received_at: to_microseconds(Utc::now()),
+            requests: 1,
             body: format!("answer {count}"),
             quotes,
         })

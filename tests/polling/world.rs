@@ -12,7 +12,7 @@ use e2e::memory_log::MemoryPriceLog;
 use poller::clock::Clock;
 use poller::{Firing, FiringError, Poller, Served};
 use shared::market::{ProviderName, Quote, Symbol, Timestamp};
-use shared::provider::{Answer, Provider, ProviderError, Providers};
+use shared::provider::{Answer, Limits, Provider, ProviderError, Providers};
 use shared::repository;
 use shared::repository::polling_jobs::{self, NewJob, PollingJob};
 use shared::repository::polling_runs::{self, Claim, ClaimOutcome};
@@ -154,7 +154,8 @@ impl ScriptedProvider {
     pub(crate) fn limit(&self, seconds: u64) -> ProviderError {
         ProviderError::RateLimited {
             provider: self.name.clone(),
-            retry_after: Duration::from_secs(seconds),
+            retry_after: Some(Duration::from_secs(seconds)),
+            scope: None,
         }
     }
 }
@@ -165,8 +166,8 @@ impl Provider for ScriptedProvider {
         &self.name
     }
 
-    fn max_symbols(&self) -> usize {
-        2
+    fn limits(&self) -> Limits {
+        Limits::unlimited(2)
     }
 
     async fn fetch(&self, symbols: &[Symbol], tick: Timestamp) -> Result<Answer, ProviderError> {
@@ -201,6 +202,7 @@ impl Provider for ScriptedProvider {
 
         Ok(Answer {
             received_at: self.clock.now(),
+            requests: 1,
             body: "{}".to_owned(),
             quotes: symbols
                 .iter()

@@ -178,11 +178,16 @@ impl Request {
         let provider = state.provider(&name);
 
         match provider {
-            Ok(provider) => Ok(Self {
-                wanted: query.finish(wanted)?,
-                provider,
-                max_age,
-            }),
+            Ok(provider) => {
+                let wanted = query.finish(wanted)?;
+                provider.ready()?;
+
+                Ok(Self {
+                    wanted,
+                    provider,
+                    max_age,
+                })
+            }
             Err(message) if query.faults.is_empty() => Err(Problem::unknown_provider(Fault {
                 location: "query.provider".to_owned(),
                 message,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use shared::market::{ProviderList, ProviderName};
 use shared::price_log::PriceLog;
 use shared::price_log::backlog::Backlog;
-use shared::provider::{Provider, Providers};
+use shared::provider::{Provider, ProviderError, Providers};
 use shared::schedules::Schedules;
 use sqlx::PgPool;
 
@@ -67,5 +67,15 @@ impl AppState {
                 known.join(", ")
             )
         })
+    }
+
+    /// Checks that each of these providers can be asked.
+    ///
+    /// # Errors
+    /// That of the first one that needs a key.
+    pub(crate) fn ready(&self, list: &ProviderList) -> Result<(), ProviderError> {
+        list.iter()
+            .filter_map(|name| self.providers.get(name))
+            .try_for_each(|provider| provider.ready())
     }
 }

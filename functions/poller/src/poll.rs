@@ -198,8 +198,8 @@ impl Run<'_> {
         self.note(error);
         self.failures_in_a_row += 1;
 
-        if let ProviderError::RateLimited { retry_after, .. } = error {
-            self.result.retry_after = Some(*retry_after);
+        if let Some(wait) = error.wait() {
+            self.result.retry_after = Some(wait);
             return ControlFlow::Break(Ending::Recorded);
         }
         if self.failures_in_a_row >= FAILURES_TO_GIVE_UP {

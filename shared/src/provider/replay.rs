@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Answer, Provider, ProviderError};
+use super::{Answer, Limits, Provider, ProviderError};
 use crate::market::{ProviderName, Quote, Symbol, Timestamp, to_microseconds};
 use crate::price::Price;
 
@@ -20,7 +20,7 @@ mod tape;
 use tape::{Row, TAPE};
 
 /// Most symbols in one request, as many as one job may poll.
-const MAX_SYMBOLS: usize = 500;
+const MAX_SYMBOLS: u32 = 500;
 
 /// The provider `replay`.
 #[derive(Clone, Debug)]
@@ -84,8 +84,8 @@ impl Provider for Replay {
         &self.name
     }
 
-    fn max_symbols(&self) -> usize {
-        MAX_SYMBOLS
+    fn limits(&self) -> Limits {
+        Limits::unlimited(MAX_SYMBOLS)
     }
 
     async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError> {
@@ -126,6 +126,7 @@ impl Provider for Replay {
 
         Ok(Answer {
             received_at: to_microseconds(Utc::now()),
+            requests: 1,
             body,
             quotes,
         })

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use chrono::Utc;
 use reqwest::{Client, Url};
 
-use super::{Answer, Provider, ProviderError, REQUEST_TIMEOUT};
+use super::{Answer, LimitScope, Limits, Provider, ProviderError, REQUEST_TIMEOUT, Refusal};
 use crate::market::{ProviderName, Quote, Symbol, Timestamp, to_microseconds};
 
 mod answer;
@@ -27,8 +27,14 @@ use answer::Fault;
 use entry::{Entry, Trouble, is_chart_of};
 use rate_limit::RateLimit;
 
-/// Most symbols in one request; Yahoo refuses more.
-const MAX_SYMBOLS: usize = 20;
+/// Yahoo documents no limits, and refuses only more than 20 symbols in a request. It blocks
+/// addresses that ask for much longer than a second apart, and more than about six connections.
+const LIMITS: Limits = Limits {
+    per_second: Some(4),
+    per_minute: Some(60),
+    max_concurrent: 4,
+    ..Limits::unlimited(20)
+};
 
 /// The provider `yahoo`.
 #[derive(Debug)]
@@ -83,11 +89,10 @@ impl Yahoo {
         let quotes = match answer::read(response.status, &tolerant::readable(&response.body)) {
             Ok(entries) => Quotes::of(&entries, symbols, received_at),
             Err(Fault::RateLimited { .. }) => {
-                let wait = rate_limit::wait(response.retry_after.as_deref(), received_at);
+                let told = rate_limit::told(response.retry_after.as_deref(), received_at);
+                let wait = told.unwrap_or(rate_limit::UNTOLD);
                 self.rate_limit.begin(Instant::now(), wait);
-                return Err(Fault::RateLimited {
-                    retry_after: Some(wait),
-                });
+                return Err(Fault::RateLimited { retry_after: told });
             }
             Err(fault) => return Err(fault),
         };
@@ -104,7 +109,12 @@ impl Yahoo {
         match fault {
             Fault::RateLimited { retry_after } => ProviderError::RateLimited {
                 provider,
-                retry_after: retry_after.unwrap_or(rate_limit::UNTOLD),
+                retry_after,
+                scope: Some(LimitScope::Address),
+            },
+            Fault::Denied => ProviderError::NotAllowed {
+                provider,
+                refusal: Refusal::Blocked,
             },
             Fault::TimedOut => ProviderError::TimedOut { provider },
             Fault::Unavailable(reason) => ProviderError::Unavailable { provider, reason },
@@ -201,8 +211,8 @@ impl Provider for Yahoo {
         &self.name
     }
 
-    fn max_symbols(&self) -> usize {
-        MAX_SYMBOLS
+    fn limits(&self) -> Limits {
+        LIMITS
     }
 
     async fn fetch(&self, symbols: &[Symbol], _at: Timestamp) -> Result<Answer, ProviderError> {
@@ -230,6 +240,7 @@ impl Provider for Yahoo {
 
         Ok(Answer {
             received_at: body.received_at,
+            requests: u32::from(!askable.is_empty()),
             body: body.text,
             quotes,
         })

@@ -94,11 +94,15 @@ pub(super) fn read(state: &AppState, body: &[u8]) -> Result<Accepted, Problem> {
     };
 
     match state.provider_list(list) {
-        Ok(provider) if faults.is_empty() => Ok(Accepted {
-            symbols,
-            interval,
-            provider,
-        }),
+        Ok(provider) if faults.is_empty() => {
+            state.ready(&provider)?;
+
+            Ok(Accepted {
+                symbols,
+                interval,
+                provider,
+            })
+        }
         Err(message) if faults.is_empty() => {
             Err(Problem::unknown_provider(fault("body.provider", &message)))
         }

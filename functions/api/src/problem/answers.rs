@@ -46,7 +46,7 @@ problems! {
 problems! {
     /// Problems of endpoints that read a body.
     BodyProblems {
-        BadRequest = 400, "The body is not JSON, or the provider is not known: `detail` lists those that are";
+        BadRequest = 400, "The body is not JSON, or the provider is not known (`detail` lists those that are) or needs a key that is not configured";
         NotJson = 415, "The body's `Content-Type` is not `application/json`";
         Invalid = 422, "Fields are missing, malformed, unknown or given twice: `errors` names each with its place";
     }
@@ -77,9 +77,9 @@ problems! {
 problems! {
     /// Problems of endpoints that ask a provider and publish its quotes.
     ProviderProblems {
-        BadRequest = 400, "The provider is not known: `detail` lists those that are";
+        BadRequest = 400, "The provider is not known: `detail` lists those that are; or it needs a key that is not configured";
         NotFound = 404, "The provider does not know the symbol";
-        BadGateway = 502, "The provider is away, or its answer is not usable";
+        BadGateway = 502, "The provider is away, does not allow the request, or its answer is not usable";
         Unavailable = 503, "The provider limits us, or Postgres or Kafka is away: try again after `Retry-After` seconds", "Retry-After";
         GatewayTimeout = 504, "The provider did not answer in time";
     }

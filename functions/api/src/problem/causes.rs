@@ -3,7 +3,7 @@
 
 use axum::extract::rejection::BytesRejection;
 use shared::acquisition::Loss;
-use shared::provider::ProviderError;
+use shared::provider::{ProviderError, Refusal};
 use shared::repository;
 
 use super::{MAX_BODY_BYTES, Problem, StatusCode};
@@ -23,6 +23,7 @@ impl From<repository::Error> for Problem {
 impl From<ProviderError> for Problem {
     fn from(error: ProviderError) -> Self {
         let detail = error.to_string();
+        let wait = error.wait();
 
         match error {
             ProviderError::UnknownSymbol { .. } => Self::new(
@@ -37,7 +38,7 @@ impl From<ProviderError> for Problem {
                 "No usable price",
                 detail,
             ),
-            ProviderError::RateLimited { retry_after, .. } => {
+            ProviderError::RateLimited { .. } => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Self::new(
                     status,
@@ -45,7 +46,17 @@ impl From<ProviderError> for Problem {
                     "Provider rate limited",
                     detail,
                 )
-                .after(retry_after)
+                .after(wait.unwrap_or_default())
+            }
+            ProviderError::NotAllowed { refusal, .. } => {
+                // Without a key the request names a provider that it cannot name; the other
+                // refusals are the provider's.
+                let status = match refusal {
+                    Refusal::NeedsKey(_) => StatusCode::BAD_REQUEST,
+                    _ => StatusCode::BAD_GATEWAY,
+                };
+                let kind = "/docs#provider-not-allowed";
+                Self::new(status, kind, "Provider does not allow it", detail)
             }
             ProviderError::TimedOut { .. } => {
                 let status = StatusCode::GATEWAY_TIMEOUT;

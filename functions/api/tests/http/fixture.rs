@@ -14,7 +14,7 @@ use e2e::memory_log::MemoryPriceLog;
 use serde_json::Value;
 use shared::config;
 use shared::market::{ProviderName, Symbol, Timestamp};
-use shared::provider::{Answer, Provider, ProviderError, Providers};
+use shared::provider::{Answer, Limits, Provider, ProviderError, Providers};
 use shared::schedules::Schedules;
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
@@ -33,8 +33,8 @@ impl Provider for Silent {
         &self.name
     }
 
-    fn max_symbols(&self) -> usize {
-        20
+    fn limits(&self) -> Limits {
+        Limits::unlimited(20)
     }
 
     async fn fetch(&self, _: &[Symbol], _: Timestamp) -> Result<Answer, ProviderError> {

@@ -16,6 +16,7 @@ const REQUEST_DENIED: u16 = 999;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     RateLimited { retry_after: Option<Duration> },
+    Denied,
     TimedOut,
     Unavailable(String),
     Malformed(String),
@@ -115,9 +116,7 @@ impl<'a> Envelope<'a> {
         match code.as_deref() {
             Some("Not Found") => Ok(Vec::new()),
             Some("Too Many Requests") => Err(Fault::RateLimited { retry_after: None }),
-            Some("Unauthorized" | "Forbidden") => {
-                Err(Fault::Unavailable("it denies us access".to_owned()))
-            }
+            Some("Unauthorized" | "Forbidden") => Err(Fault::Denied),
             Some(_) => Err(Fault::Unavailable(format!(
                 "an error of its own, HTTP status {}",
                 status.as_u16()

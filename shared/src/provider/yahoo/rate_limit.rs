@@ -35,11 +35,9 @@ impl RateLimit {
 }
 
 /// The wait that a `Retry-After` header asks for, in seconds or as a date. It is limited to
-/// [`LONGEST`], and is [`UNTOLD`] if the header is missing or cannot be read.
-pub(super) fn wait(retry_after: Option<&str>, now: Timestamp) -> Duration {
-    let Some(text) = retry_after.map(str::trim) else {
-        return UNTOLD;
-    };
+/// [`LONGEST`], and is `None` if the header is missing or cannot be read.
+pub(super) fn told(retry_after: Option<&str>, now: Timestamp) -> Option<Duration> {
+    let text = retry_after?.trim();
 
     let seconds = || text.parse().ok().map(Duration::from_secs);
     let until_date = || {
@@ -48,7 +46,7 @@ pub(super) fn wait(retry_after: Option<&str>, now: Timestamp) -> Duration {
     };
 
     let told = seconds().or_else(until_date);
-    told.map_or(UNTOLD, |told| told.clamp(Duration::from_secs(1), LONGEST))
+    told.map(|told| told.clamp(Duration::from_secs(1), LONGEST))
 }
 
 #[cfg(test)]
@@ -72,18 +70,18 @@ mod tests {
     fn retry_after_is_read_as_seconds_or_as_a_date_within_reason() {
         let now = "2026-01-05T10:30:00Z".parse().unwrap();
         for (header, seconds) in [
-            (None, 900),
-            (Some("120"), 120),
-            (Some("0"), 1),
-            (Some("99999999999"), 86_400),
-            (Some("Mon, 05 Jan 2026 10:32:00 GMT"), 120),
-            (Some("Mon, 05 Jan 2026 10:00:00 GMT"), 1),
-            (Some("soon"), 900),
-            (Some("-5"), 900),
+            (None, None),
+            (Some("120"), Some(120)),
+            (Some("0"), Some(1)),
+            (Some("99999999999"), Some(86_400)),
+            (Some("Mon, 05 Jan 2026 10:32:00 GMT"), Some(120)),
+            (Some("Mon, 05 Jan 2026 10:00:00 GMT"), Some(1)),
+            (Some("soon"), None),
+            (Some("-5"), None),
         ] {
             assert_eq!(
-                wait(header, now),
-                Duration::from_secs(seconds),
+                told(header, now),
+                seconds.map(Duration::from_secs),
                 "{header:?}"
             );
         }
