@@ -44,7 +44,7 @@ pub struct Kafka {
 
 /// Where prices come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Providers {
+pub struct ProviderSettings {
     /// The providers that are asked, in this order, when a request names none; all of them are of
     /// [`crate::provider::NAMES`].
     pub default: ProviderList,
@@ -58,7 +58,7 @@ pub struct Providers {
 
 /// EventBridge schedules that invoke the poller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Schedules {
+pub struct ScheduleSettings {
     /// The schedule group of the polling jobs.
     pub group: String,
     /// The poller's ARN.
@@ -97,9 +97,9 @@ pub struct Api {
     /// The connection to Kafka.
     pub kafka: Kafka,
     /// Where prices come from.
-    pub providers: Providers,
+    pub providers: ProviderSettings,
     /// Where the schedules of jobs are created.
-    pub schedules: Schedules,
+    pub schedules: ScheduleSettings,
     /// Seconds between the ticks of a job whose request names no interval.
     pub polling_interval: u32,
     /// Most jobs whose interval is not a whole number of minutes: each of them keeps a poller busy.
@@ -118,7 +118,7 @@ pub struct Poller {
     /// The connection to Kafka.
     pub kafka: Kafka,
     /// Where prices come from.
-    pub providers: Providers,
+    pub providers: ProviderSettings,
 }
 
 /// Configuration of the averager function.
@@ -136,7 +136,7 @@ pub struct Upkeep {
     /// The connection to Kafka.
     pub kafka: Kafka,
     /// The schedules to reconcile with the jobs.
-    pub schedules: Schedules,
+    pub schedules: ScheduleSettings,
     /// How long stored data is kept.
     pub retention: Retention,
     /// How long topics keep their records.

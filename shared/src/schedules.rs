@@ -40,7 +40,7 @@ pub struct Schedules {
     /// Created at the first call: loading credentials and certificates would delay every start of a
     /// function.
     client: Arc<OnceCell<Client>>,
-    config: config::Schedules,
+    config: config::ScheduleSettings,
 }
 
 /// A schedule as it appears in the list.
@@ -86,7 +86,7 @@ impl From<BuildError> for ScheduleError {
 impl Schedules {
     /// Reads region, credentials and endpoint as every AWS SDK does, at the first call.
     #[must_use]
-    pub fn from_config(config: &config::Schedules) -> Self {
+    pub fn from_config(config: &config::ScheduleSettings) -> Self {
         Self {
             client: Arc::default(),
             config: config.clone(),
@@ -95,7 +95,7 @@ impl Schedules {
 
     /// Uses an existing SDK configuration.
     #[must_use]
-    pub fn new(sdk: &SdkConfig, config: &config::Schedules) -> Self {
+    pub fn new(sdk: &SdkConfig, config: &config::ScheduleSettings) -> Self {
         Self {
             client: Arc::new(OnceCell::from(client(sdk))),
             config: config.clone(),

@@ -108,7 +108,7 @@ impl Api {
                 vec![default, Arc::new(Quoter::new("spare"))],
                 "quoter".parse().expect("a name"),
             ),
-            log: Arc::<MemoryPriceLog>::clone(&log),
+            price_log: Arc::<MemoryPriceLog>::clone(&log),
             backlog: Arc::<MemoryPriceLog>::clone(&log),
             schedules: schedules(&event_bridge.uri()),
             polling_interval: 10,
@@ -190,7 +190,7 @@ fn schedules(endpoint: &str) -> Schedules {
         .endpoint_url(endpoint)
         .build();
 
-    let config = config::Schedules {
+    let config = config::ScheduleSettings {
         group: "jobs".to_owned(),
         target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
         role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),

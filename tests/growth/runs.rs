@@ -63,7 +63,7 @@ pub(crate) fn upkeep(
         .endpoint_url(event_bridge)
         .build();
 
-    let schedules = config::Schedules {
+    let schedules = config::ScheduleSettings {
         group: "jobs".to_owned(),
         target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
         role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),

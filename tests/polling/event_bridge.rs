@@ -90,7 +90,7 @@ pub(crate) fn schedules(server: &MockServer) -> Schedules {
         .endpoint_url(server.uri())
         .build();
 
-    let config = config::Schedules {
+    let config = config::ScheduleSettings {
         group: "jobs".to_owned(),
         target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
         role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),

@@ -1,6 +1,6 @@
 //! Dead letters that are sent back become the points that they would have been.
 
-use averager::batch::{Batch, decode};
+use averager::batch::{DecodedBatch, decode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::Utc;
@@ -11,7 +11,7 @@ use shared::repository::ingest::Ingest;
 use crate::world::{PARTITIONS, Record, World, bare, envelope, original};
 
 /// The records as the event source mapping delivers them.
-fn batch(records: impl Iterator<Item = Value>) -> Batch {
+fn batch(records: impl Iterator<Item = Value>) -> DecodedBatch {
     let records: Vec<Value> = records.collect();
     let event = json!({"eventSource": "aws:kafka", "records": {"price-events-0": records}});
     decode(&event.to_string(), Utc::now()).unwrap()

@@ -14,9 +14,12 @@ use utoipa::ToSchema;
 use crate::deadline::postgres;
 use crate::problem::{AlwaysProblems, DatabaseProblems, NoSeries, Problem, QueryProblems};
 use crate::query::QueryParameters;
-use crate::schema::ExactNumber;
+use crate::schema::{ExactNumber, ProviderText, SymbolText, WholeNumberOr, averaged_points};
 use crate::state::AppState;
 use crate::stored::find_series;
+
+/// `window` in the contract.
+type Window = WholeNumberOr<WINDOW, WINDOW, WINDOW>;
 
 /// The parameters of `GET /prices/average`.
 #[derive(Debug, utoipa::IntoParams)]
@@ -28,25 +31,14 @@ use crate::stored::find_series;
 pub(crate) struct AverageParameters {
     /// The symbol, as its provider spells it. If it is not stored in this spelling, it is looked up
     /// in upper case.
-    #[param(
-        min_length = 1,
-        max_length = 32,
-        pattern = "^[!-~]+$",
-        example = "AAPL"
-    )]
+    #[param(inline, value_type = SymbolText)]
     symbol: String,
     /// The provider of the series. By default, the default provider or, if that has no such series,
     /// the provider whose series was polled last.
-    #[param(
-        required = false,
-        min_length = 1,
-        max_length = 32,
-        pattern = "^[!-~]+$",
-        example = "replay"
-    )]
+    #[param(inline, required = false, value_type = ProviderText)]
     provider: String,
     /// Points of a full window. No other value is supported yet.
-    #[param(required = false, minimum = 5, maximum = 5, default = 5)]
+    #[param(inline, required = false, value_type = Window)]
     window: usize,
 }
 
@@ -64,7 +56,7 @@ pub(crate) struct Average {
     window: usize,
     /// Number of points in this average. It is less than the window while the series is young, or
     /// after its unit changed.
-    #[schema(minimum = 1, maximum = 5, example = 5)]
+    #[schema(schema_with = averaged_points)]
     points: u8,
     /// The mean of the prices of these points.
     #[schema(value_type = ExactNumber)]

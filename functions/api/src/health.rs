@@ -151,7 +151,7 @@ async fn postgres(state: &AppState) -> Check {
 
 async fn kafka(state: &AppState) -> Check {
     let check = async {
-        state.log.check(CHECK_TIMEOUT).await.map_err(|error| {
+        state.price_log.check(CHECK_TIMEOUT).await.map_err(|error| {
             tracing::warn!(%error, "the check of Kafka failed");
             "does not answer, or lacks the topic of price events".to_owned()
         })

@@ -15,8 +15,8 @@ use utoipa::ToSchema;
 use crate::cursor;
 use crate::deadline::postgres;
 use crate::problem::{AlwaysProblems, DatabaseProblems, NoSeries, Problem, QueryProblems};
-use crate::query::{QueryParameters, time};
-use crate::schema::ExactNumber;
+use crate::query::{PageLimit, QueryParameters, time};
+use crate::schema::{ExactNumber, ProviderText, SymbolText, averaged_points};
 use crate::state::AppState;
 use crate::stored::find_series;
 
@@ -25,27 +25,16 @@ use crate::stored::find_series;
 #[into_params(parameter_in = Query)]
 #[expect(
     dead_code,
-    reason = "the contract's side of the parameters, which `Request::read` reads"
+    reason = "the contract's side of the parameters, which `HistoryRequest::read` reads"
 )]
 pub(crate) struct HistoryParameters {
     /// The symbol, as its provider spells it. If it is not stored in this spelling, it is looked up
     /// in upper case.
-    #[param(
-        min_length = 1,
-        max_length = 32,
-        pattern = "^[!-~]+$",
-        example = "AAPL"
-    )]
+    #[param(inline, value_type = SymbolText)]
     symbol: String,
     /// The provider of the series. By default, the default provider or, if that has no such series,
     /// the provider whose series was polled last.
-    #[param(
-        required = false,
-        min_length = 1,
-        max_length = 32,
-        pattern = "^[!-~]+$",
-        example = "replay"
-    )]
+    #[param(inline, required = false, value_type = ProviderText)]
     provider: String,
     /// Earliest market time, included: RFC 3339 with its zone.
     #[param(required = false, format = DateTime, example = "2024-03-20T10:00:00Z")]
@@ -54,7 +43,7 @@ pub(crate) struct HistoryParameters {
     #[param(required = false, format = DateTime, example = "2024-03-20T11:00:00Z")]
     to: String,
     /// Most points in one answer.
-    #[param(required = false, minimum = 1, maximum = 1_000, default = 100)]
+    #[param(inline, required = false, value_type = PageLimit)]
     limit: usize,
     /// `next_cursor` of the previous page; the next page is of the same provider.
     #[param(required = false)]
@@ -95,7 +84,7 @@ pub(crate) struct HistoryPoint {
     #[schema(value_type = ExactNumber)]
     moving_average: ExactDecimal,
     /// Number of points in the average.
-    #[schema(minimum = 1, maximum = 5, example = 5)]
+    #[schema(schema_with = averaged_points)]
     points: u8,
     /// When the provider last gave this quote.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:02.114Z")]
@@ -136,12 +125,12 @@ pub(crate) async fn history(
     State(state): State<Arc<AppState>>,
     uri: Uri,
 ) -> Result<Json<History>, Problem> {
-    let Request {
+    let HistoryRequest {
         symbol,
         provider,
         range,
         limit,
-    } = Request::read(&uri)?;
+    } = HistoryRequest::read(&uri)?;
 
     let (series, points) = postgres(async {
         let series = find_series(&state, &symbol, provider.as_ref()).await?;
@@ -164,14 +153,14 @@ pub(crate) async fn history(
     }))
 }
 
-struct Request {
+struct HistoryRequest {
     symbol: Symbol,
     provider: Option<ProviderName>,
     range: Range,
     limit: usize,
 }
 
-impl Request {
+impl HistoryRequest {
     fn read(uri: &Uri) -> Result<Self, Problem> {
         let mut query = QueryParameters::read::<HistoryParameters>(uri);
         let symbol = query.required("symbol", str::parse::<Symbol>);

@@ -15,6 +15,7 @@ use crate::names;
 use crate::problem::{AlwaysProblems, Fault, Problem, ProviderProblems, QueryProblems};
 use crate::query::{QueryParameters, whole_number};
 use crate::quotes::{self, LatestQuote, Outcome};
+use crate::schema::{ProviderText, SymbolText, SymbolTexts, WholeNumberOr};
 use crate::state::AppState;
 
 /// Most symbols in one request.
@@ -24,39 +25,32 @@ const DEFAULT_MAX_AGE: u32 = 5;
 /// Greatest `max_age`, in seconds.
 const MAX_MAX_AGE: u32 = 86_400;
 
+/// `max_age` in the contract.
+type MaxAge = WholeNumberOr<{ DEFAULT_MAX_AGE as usize }, 0, { MAX_MAX_AGE as usize }>;
+/// `symbols` in the contract.
+type SymbolsParameter = SymbolTexts<MAX_SYMBOLS>;
+
 /// The parameters of `GET /prices/latest`: either `symbol` or `symbols` is required.
 #[derive(Debug, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(
     dead_code,
-    reason = "the contract's side of the parameters, which `Request::read` reads"
+    reason = "the contract's side of the parameters, which `LatestRequest::read` reads"
 )]
 pub(crate) struct LatestParameters {
     /// One symbol, as its provider spells it. If it is not stored in this spelling, it is looked up
     /// in upper case, and requested from the provider in upper case. The answer is its quote.
-    #[param(
-        required = false,
-        min_length = 1,
-        max_length = 32,
-        pattern = "^[!-~]+$",
-        example = "AAPL"
-    )]
+    #[param(inline, required = false, value_type = SymbolText)]
     symbol: String,
-    /// Up to 100 different symbols, separated by commas. The answer is a list in the same order.
-    #[param(required = false, example = "AAPL,MSFT")]
+    /// Different symbols, separated by commas. The answer is a list in the same order.
+    #[param(inline, required = false, style = Form, explode = false, value_type = SymbolsParameter)]
     symbols: String,
     /// The provider that is asked. By default, the default provider.
-    #[param(
-        required = false,
-        min_length = 1,
-        max_length = 32,
-        pattern = "^[!-~]+$",
-        example = "replay"
-    )]
+    #[param(inline, required = false, value_type = ProviderText)]
     provider: String,
     /// A stored quote that was polled within this many seconds is returned; with 0 the provider is
     /// always asked.
-    #[param(required = false, minimum = 0, maximum = 86_400, default = 5)]
+    #[param(inline, required = false, value_type = MaxAge)]
     max_age: u32,
 }
 
@@ -112,10 +106,10 @@ pub(crate) async fn latest(
     State(state): State<Arc<AppState>>,
     uri: Uri,
 ) -> Result<Json<LatestAnswer>, Problem> {
-    let request = Request::read(&state, &uri)?;
+    let request = LatestRequest::read(&state, &uri)?;
 
     let max_age = TimeDelta::seconds(i64::from(request.max_age));
-    let outcomes = quotes::latest(
+    let outcomes = quotes::read(
         &state,
         &request.provider,
         request.wanted.symbols(),
@@ -160,13 +154,13 @@ impl Wanted {
     }
 }
 
-struct Request {
+struct LatestRequest {
     wanted: Wanted,
     provider: Arc<dyn Provider>,
     max_age: u32,
 }
 
-impl Request {
+impl LatestRequest {
     fn read(state: &AppState, uri: &Uri) -> Result<Self, Problem> {
         let mut query = QueryParameters::read::<LatestParameters>(uri);
         let wanted = wanted(&mut query);

@@ -22,7 +22,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let state = AppState {
         db: repository::connect(&config.database.url, MAX_CONNECTIONS)?,
         providers: Providers::new(&config.providers),
-        log: Arc::new(KafkaPriceLog::new(&config.kafka)),
+        price_log: Arc::new(KafkaPriceLog::new(&config.kafka)),
         backlog: Arc::new(KafkaBacklog::new(
             &config.kafka,
             &config.kafka.price_topic,

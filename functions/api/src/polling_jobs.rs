@@ -29,6 +29,7 @@ mod idempotency_key;
 mod request;
 
 use answer::{AcceptedJob, JobAnswer, JobList};
+use idempotency_key::IdempotencyKey;
 use request::PollRequest;
 
 /// Poll symbols at an interval
@@ -44,7 +45,7 @@ use request::PollRequest;
     operation_id = "createPollingJob",
     tag = "polling jobs",
     params((
-        "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+        "Idempotency-Key" = inline(Option<IdempotencyKey>), Header,
         description = "Names the request: for 24 hours the same request with the same key is answered with the same job, \
                        and another request with it is a 422"
     )),

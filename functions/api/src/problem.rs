@@ -181,11 +181,20 @@ impl Problem {
         )
     }
 
-    pub(crate) fn body_too_large(limit: usize) -> Self {
+    pub(crate) fn body_too_large() -> Self {
         Self::plain(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body may have at most {limit} bytes"),
+            format!("the body may have at most {MAX_BODY_BYTES} bytes"),
         )
+    }
+
+    /// Replaces the plain text with which the limit on bodies refuses a request.
+    pub(crate) fn instead_of_plain_413(response: Response) -> Response {
+        if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Self::body_too_large().into_response()
+        } else {
+            response
+        }
     }
 
     pub(crate) fn not_json() -> Self {

@@ -14,11 +14,15 @@ use shared::market::{Timestamp, to_microseconds};
 use utoipa::IntoParams;
 
 use crate::problem::{Fault, Problem};
+use crate::schema::WholeNumberOr;
 
 /// Most items of a page if the request gives no `limit`.
 pub(crate) const DEFAULT_LIMIT: usize = 100;
 /// Greatest `limit`.
 pub(crate) const MAX_LIMIT: usize = 1_000;
+
+/// `limit` in the contract.
+pub(crate) type PageLimit = WholeNumberOr<DEFAULT_LIMIT, 1, MAX_LIMIT>;
 
 /// The parameters of every paged list.
 #[derive(Debug, utoipa::IntoParams)]
@@ -29,7 +33,7 @@ pub(crate) const MAX_LIMIT: usize = 1_000;
 )]
 pub(crate) struct PageParameters {
     /// Most items in one answer.
-    #[param(required = false, minimum = 1, maximum = 1_000, default = 100)]
+    #[param(inline, required = false, value_type = PageLimit)]
     limit: usize,
     /// `next_cursor` of the previous page.
     #[param(required = false)]

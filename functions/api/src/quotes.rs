@@ -26,7 +26,7 @@ use crate::schema::ExactNumber;
 use crate::state::AppState;
 
 /// Most requests to a provider that one request of a client has open at a time.
-const CONCURRENT_BATCHES: usize = 4;
+const CONCURRENT_REQUESTS: usize = 4;
 /// Longest wait for a provider's answer; the provider's own limit is shorter.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(11);
 /// Longest wait until a raw response is stored.
@@ -108,10 +108,10 @@ pub(crate) type Outcome = Result<LatestQuote, Problem>;
 /// Returns the latest quote of each symbol, in the order of `symbols`.
 ///
 /// A quote that was polled within `max_age` comes from Postgres, under the given spelling or, if
-/// there is none, in upper case. The others are requested from the provider in batches, in upper
-/// case. They are published, and returned once Kafka has acknowledged them. All of it ends within
+/// there is none, in upper case. The others are requested from the provider, in upper case, in as
+/// few requests as it allows. They are published, and returned once Kafka has acknowledged them. All of it ends within
 /// [`AppState::asking_time`]; a symbol without a quote by then gets a problem.
-pub(crate) async fn latest(
+pub(crate) async fn read(
     state: &AppState,
     provider: &Arc<dyn Provider>,
     symbols: &[Symbol],
@@ -135,7 +135,7 @@ pub(crate) async fn latest(
         .collect();
 
     let stale: Vec<Symbol> = stale(symbols, &outcomes);
-    let batches: Vec<Vec<Symbol>> = stale
+    let requests: Vec<Vec<Symbol>> = stale
         .chunks(provider.max_symbols().max(1))
         .map(<[Symbol]>::to_vec)
         .collect();
@@ -146,11 +146,11 @@ pub(crate) async fn latest(
         deadline,
     };
 
-    // Unordered, so that a slow batch does not delay the start of later ones. The order of
+    // Unordered, so that a slow request does not delay the start of later ones. The order of
     // `symbols` is restored below.
-    let asked = stream::iter(batches)
-        .map(|batch| asking.ask(batch))
-        .buffer_unordered(CONCURRENT_BATCHES);
+    let asked = stream::iter(requests)
+        .map(|symbols| asking.ask(symbols))
+        .buffer_unordered(CONCURRENT_REQUESTS);
     outcomes.extend(asked.collect::<Vec<_>>().await.into_iter().flatten());
 
     let absent = || {
@@ -191,7 +191,7 @@ fn is_fresh(polled_at: Timestamp, max_age: TimeDelta, now: Timestamp) -> bool {
     max_age > TimeDelta::zero() && age <= max_age && age >= -CLOCK_TOLERANCE
 }
 
-/// The context that all batches of one request share.
+/// What all requests to the provider have in common that one request of a client leads to.
 struct Asking<'a> {
     state: &'a AppState,
     provider: &'a Arc<dyn Provider>,
@@ -201,26 +201,26 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// Requests one batch. A problem of the whole batch becomes a problem of each of its symbols.
-    async fn ask(&self, batch: Vec<Symbol>) -> Vec<(Symbol, Outcome)> {
-        let outcomes = self.acquire(&batch).await;
+    /// Makes one request. A problem of the whole request becomes a problem of each of its symbols.
+    async fn ask(&self, symbols: Vec<Symbol>) -> Vec<(Symbol, Outcome)> {
+        let outcomes = self.acquire(&symbols).await;
 
         outcomes.unwrap_or_else(|problem| {
-            batch
+            symbols
                 .into_iter()
                 .map(|symbol| (symbol, Err(problem.clone())))
                 .collect()
         })
     }
 
-    /// Acquires the quotes of a batch.
-    async fn acquire(&self, batch: &[Symbol]) -> Result<Vec<(Symbol, Outcome)>, Problem> {
+    /// Acquires the quotes of one request.
+    async fn acquire(&self, symbols: &[Symbol]) -> Result<Vec<(Symbol, Outcome)>, Problem> {
         // Checked before the provider is asked: its quotes could not be published.
         if self.state.observed.log_is_unavailable(Instant::now()) {
             return Err(Problem::kafka_unavailable());
         }
 
-        let acquired = acquire(self, self.provider.as_ref(), batch, self.now).await??;
+        let acquired = acquire(self, self.provider.as_ref(), symbols, self.now).await??;
         let outcome = |(symbol, quote): (Symbol, Result<PriceEvent, Loss>)| {
             (symbol, quote.map(LatestQuote::from).map_err(Problem::from))
         };
@@ -255,7 +255,7 @@ impl Course for Asking<'_> {
 
     /// Appends the events, and remembers whether the log failed.
     async fn append(&self, events: &[PriceEvent]) -> Option<Vec<Result<(), PublishError>>> {
-        let appending = self.state.log.append(events);
+        let appending = self.state.price_log.append(events);
         let results = self.deadline.within(PUBLISH_TIMEOUT).wait(appending).await;
 
         let failed = results

@@ -1,18 +1,23 @@
 //! Maps paths to handlers, and applies to all of them: the check for foreign pages, the limit on
-//! bodies, and problems for requests that no handler answers.
+//! bodies, compression, and problems for requests that no handler answers.
 
 use std::any::Any;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::HttpBody;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::{Extension, Router, middleware};
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
+use tower_http::limit::RequestBodyLimitLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::contract::Contract;
 use crate::problem::{MAX_BODY_BYTES, Problem};
 use crate::state::AppState;
 use crate::{
@@ -20,54 +25,52 @@ use crate::{
     symbols,
 };
 
+/// Fewest bytes of an answer that is compressed. A smaller one fits into one packet either way.
+const MIN_COMPRESSED_BYTES: u16 = 1_024;
+
 /// The whole API with `state`.
 pub fn router(state: AppState) -> Router {
     let state = Arc::new(state);
+    let (routes, contract) = routes().split_for_parts();
+
+    // The levels above make answers a little smaller, and take several times as long.
+    let compression = CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(SizeAbove::new(MIN_COMPRESSED_BYTES));
 
     // A layer covers only the routes and fallbacks before it, and the one added last runs first: a
-    // panic anywhere is caught, and a foreign page is refused before its body is looked at.
-    routes()
+    // panic anywhere is caught, and a foreign page is refused before its body is looked at. The
+    // limit of axum's extractors is off, so that there is one limit.
+    routes
         .route_layer(middleware::from_fn(json_bodies::require))
+        .route_layer(Extension(Arc::new(contract)))
         .with_state(Arc::clone(&state))
         .fallback(async |uri: Uri| Problem::no_path(uri.path()))
         .method_not_allowed_fallback(async || Problem::wrong_method())
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(middleware::from_fn(limit_body))
+        .layer(DefaultBodyLimit::disable())
+        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
+        .layer(middleware::map_response(async |response: Response| {
+            Problem::instead_of_plain_413(response)
+        }))
         .layer(middleware::from_fn_with_state(state, foreign_pages::refuse))
+        .layer(compression)
         .layer(CatchPanicLayer::custom(internal))
 }
 
-/// The paths that [`contract::Contract`] describes; a test fails if the two differ. They are two
-/// lists because generating the descriptions would take a good part of each start, and they are
-/// seldom requested.
-fn routes() -> Router<Arc<AppState>> {
-    Router::new()
-        .route("/prices/latest", get(latest::latest))
-        .route("/prices/average", get(average::average))
-        .route("/prices/history", get(history::history))
-        .route("/symbols", get(symbols::symbols))
-        .route(
-            "/prices/poll",
-            post(polling_jobs::create).get(polling_jobs::list),
-        )
-        .route(
-            "/prices/poll/{job_id}",
-            get(polling_jobs::get).delete(polling_jobs::delete),
-        )
-        .route("/health", get(health::health))
-        .route("/openapi.json", get(contract::document))
-        .route("/docs", get(docs::page))
-        .route("/docs/{file}", get(docs::part))
-}
-
-/// Refuses a body whose declared size is too large, even if the handler does not read it.
-async fn limit_body(request: Request, next: Next) -> Response {
-    let least = usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX);
-    if least > MAX_BODY_BYTES {
-        return Problem::body_too_large(MAX_BODY_BYTES).into_response();
-    }
-
-    next.run(request).await
+/// Each handler with the path, the method and the description that its attribute states: what is
+/// routed here is in the contract, and nothing else.
+fn routes() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::with_openapi(Contract::openapi())
+        .routes(routes!(latest::latest))
+        .routes(routes!(average::average))
+        .routes(routes!(history::history))
+        .routes(routes!(symbols::symbols))
+        .routes(routes!(polling_jobs::create, polling_jobs::list))
+        .routes(routes!(polling_jobs::get, polling_jobs::delete))
+        .routes(routes!(health::health))
+        .routes(routes!(contract::document))
+        .routes(routes!(docs::page))
+        .routes(routes!(docs::part))
 }
 
 #[expect(

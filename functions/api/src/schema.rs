@@ -1,8 +1,11 @@
-//! Schemas of the contract for types that have none of their own.
+//! Schemas of the contract for values whose types have none of their own. They read each limit from
+//! the constant that the code enforces, which an attribute of a field cannot.
 
 use serde_json::json;
+use shared::market::{MAX_NAME_LENGTH, MAX_PROVIDER_LIST_LENGTH};
+use shared::moving_average::WINDOW;
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 /// Prices and averages in the contract: a JSON number without a format, because `double` would make
@@ -23,21 +26,120 @@ impl PartialSchema for ExactNumber {
 
 impl ToSchema for ExactNumber {}
 
-/// A symbol in a request's body, in the contract.
+/// A symbol in a request.
 #[derive(Debug)]
 pub(crate) struct SymbolText;
 
 impl PartialSchema for SymbolText {
     fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
+        visible_ascii(MAX_NAME_LENGTH)
             .description(Some("Printable ASCII without spaces."))
-            .min_length(Some(1))
-            .max_length(Some(32))
-            .pattern(Some("^[!-~]+$"))
             .examples([json!("AAPL")])
             .into()
     }
 }
 
 impl ToSchema for SymbolText {}
+
+/// The name of a provider in a request.
+#[derive(Debug)]
+pub(crate) struct ProviderText;
+
+impl PartialSchema for ProviderText {
+    fn schema() -> RefOr<Schema> {
+        visible_ascii(MAX_NAME_LENGTH)
+            .examples([json!("replay")])
+            .into()
+    }
+}
+
+impl ToSchema for ProviderText {}
+
+/// A list of providers in a request, as one text.
+#[derive(Debug)]
+pub(crate) struct ProviderListText;
+
+impl PartialSchema for ProviderListText {
+    fn schema() -> RefOr<Schema> {
+        visible_ascii(MAX_PROVIDER_LIST_LENGTH)
+            .examples([json!("yahoo,replay")])
+            .into()
+    }
+}
+
+impl ToSchema for ProviderListText {}
+
+/// A list of 1 to `MOST` different symbols in a request.
+#[derive(Debug)]
+pub(crate) struct SymbolTexts<const MOST: usize>;
+
+impl<const MOST: usize> PartialSchema for SymbolTexts<MOST> {
+    fn schema() -> RefOr<Schema> {
+        symbol_list(MOST).into()
+    }
+}
+
+impl<const MOST: usize> ToSchema for SymbolTexts<MOST> {}
+
+/// A list of 1 to `most` different symbols in a request.
+pub(crate) fn symbol_list(most: usize) -> ArrayBuilder {
+    ArrayBuilder::new()
+        .items(SymbolText::schema())
+        .min_items(Some(1))
+        .max_items(Some(most))
+        .unique_items(true)
+        .examples([json!(["AAPL", "MSFT"])])
+}
+
+/// A whole number from `LEAST` to `MOST`.
+#[derive(Debug)]
+pub(crate) struct WholeNumber<const LEAST: usize, const MOST: usize>;
+
+impl<const LEAST: usize, const MOST: usize> PartialSchema for WholeNumber<LEAST, MOST> {
+    fn schema() -> RefOr<Schema> {
+        integer(LEAST, MOST).into()
+    }
+}
+
+impl<const LEAST: usize, const MOST: usize> ToSchema for WholeNumber<LEAST, MOST> {}
+
+/// A whole number from `LEAST` to `MOST` that may be omitted, which means `DEFAULT`.
+#[derive(Debug)]
+pub(crate) struct WholeNumberOr<const DEFAULT: usize, const LEAST: usize, const MOST: usize>;
+
+impl<const DEFAULT: usize, const LEAST: usize, const MOST: usize> PartialSchema
+    for WholeNumberOr<DEFAULT, LEAST, MOST>
+{
+    fn schema() -> RefOr<Schema> {
+        integer(LEAST, MOST).default(Some(json!(DEFAULT))).into()
+    }
+}
+
+impl<const DEFAULT: usize, const LEAST: usize, const MOST: usize> ToSchema
+    for WholeNumberOr<DEFAULT, LEAST, MOST>
+{
+}
+
+/// The number of points in an average.
+pub(crate) fn averaged_points() -> Schema {
+    integer(1, WINDOW)
+        .description(Some("Number of points in the average."))
+        .examples([json!(WINDOW)])
+        .into()
+}
+
+/// A text of 1 to `most` visible ASCII characters.
+pub(crate) fn visible_ascii(most: usize) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(most))
+        .pattern(Some("^[!-~]+$"))
+}
+
+fn integer(least: usize, most: usize) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(least))
+        .maximum(Some(most))
+}

@@ -20,7 +20,7 @@ pub struct AppState {
     /// The sources of quotes.
     pub providers: Providers,
     /// The log to which price events are published.
-    pub log: Arc<dyn PriceLog>,
+    pub price_log: Arc<dyn PriceLog>,
     /// Reads how far the averager is behind on the log.
     pub backlog: Arc<dyn Backlog>,
     /// The schedules of polling jobs.

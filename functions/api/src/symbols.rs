@@ -16,7 +16,7 @@ use crate::cursor;
 use crate::deadline::postgres;
 use crate::problem::{AlwaysProblems, DatabaseProblems, Problem, QueryProblems};
 use crate::query::{PageParameters, QueryParameters};
-use crate::schema::ExactNumber;
+use crate::schema::{ExactNumber, averaged_points};
 use crate::state::AppState;
 
 /// Stored series, ordered by symbol and provider.
@@ -53,7 +53,7 @@ pub(crate) struct SymbolItem {
     #[schema(value_type = ExactNumber)]
     moving_average: ExactDecimal,
     /// Number of points in the average.
-    #[schema(minimum = 1, maximum = 5, example = 5)]
+    #[schema(schema_with = averaged_points)]
     points: u8,
 }
 

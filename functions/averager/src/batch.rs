@@ -15,7 +15,7 @@ use crate::failure::EventError;
 
 /// The verdicts on a batch's records.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct DecodedBatch {
     /// Records that are price events.
     pub events: Vec<PriceEvent>,
     /// Records that can never become points, for quarantine.
@@ -27,10 +27,10 @@ pub struct Batch {
 ///
 /// # Errors
 /// When the event itself cannot be read. A record with an invalid value is rejected instead.
-pub fn decode(event: &str, now: Timestamp) -> Result<Batch, EventError> {
+pub fn decode(event: &str, now: Timestamp) -> Result<DecodedBatch, EventError> {
     let event = KafkaEvent::read(event)?;
 
-    let mut batch = Batch::default();
+    let mut batch = DecodedBatch::default();
     batch
         .events
         .reserve(event.records.values().map(Vec::len).sum());
@@ -50,7 +50,7 @@ pub fn decode(event: &str, now: Timestamp) -> Result<Batch, EventError> {
     Ok(batch)
 }
 
-/// Rejects the events whose indices in [`Batch::events`] are keys of `reasons`, each with its
+/// Rejects the events whose indices in [`DecodedBatch::events`] are keys of `reasons`, each with its
 /// reason.
 ///
 /// It decodes the event's JSON again, so that [`decode`] need not keep the records of every batch.
@@ -155,7 +155,7 @@ fn time(milliseconds: i64) -> Timestamp {
 mod tests {
     use super::*;
 
-    fn read(event: &str) -> Result<Batch, EventError> {
+    fn read(event: &str) -> Result<DecodedBatch, EventError> {
         decode(event, "2024-03-20T10:30:10Z".parse().unwrap())
     }
 

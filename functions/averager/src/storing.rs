@@ -13,7 +13,7 @@ use shared::repository::ingest::{Ingest, Stored};
 use shared::repository::rejected_events::RejectedEvent;
 use tokio::time::timeout;
 
-use crate::batch::{self, Batch};
+use crate::batch::{self, DecodedBatch};
 use crate::failure::BatchError;
 
 /// Pause after the first failed attempt; each further pause is longer, up to [`LONGEST_PAUSE`].
@@ -53,7 +53,7 @@ impl LastAnswer {
 pub(crate) async fn store(
     ingest: &Ingest,
     event: &str,
-    batch: &Batch,
+    batch: &DecodedBatch,
     now: Timestamp,
     last_answer: &LastAnswer,
 ) -> Result<Stored, BatchError> {

@@ -10,7 +10,9 @@ use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::filter::Targets;
 
 use super::security::THIS_BUILD_SPEAKS_TLS;
-use super::{ConfigError, Database, Kafka, Providers, Retention, Schedules, TopicRetention};
+use super::{
+    ConfigError, Database, Kafka, ProviderSettings, Retention, ScheduleSettings, TopicRetention,
+};
 use crate::market::{ProviderList, ProviderName};
 use crate::provider;
 
@@ -99,7 +101,7 @@ impl<'a> Environment<'a> {
         }
     }
 
-    pub(super) fn providers(&mut self) -> Providers {
+    pub(super) fn providers(&mut self) -> ProviderSettings {
         let default = self.default_provider();
 
         let base_url = self.or_default(
@@ -116,7 +118,7 @@ impl<'a> Environment<'a> {
         );
         let step = self.number("REPLAY_STEP_SECONDS", 10, 1..=DAY_SECONDS);
 
-        Providers {
+        ProviderSettings {
             default,
             yahoo_base_url: base_url,
             yahoo_user_agent: user_agent,
@@ -150,9 +152,9 @@ impl<'a> Environment<'a> {
         }
     }
 
-    pub(super) fn schedules(&mut self) -> Schedules {
+    pub(super) fn schedules(&mut self) -> ScheduleSettings {
         let group = "a schedule group: 1 to 64 letters, digits, dots, hyphens or underscores";
-        Schedules {
+        ScheduleSettings {
             group: self.required("SCHEDULE_GROUP", group, |text| {
                 is_name(text, MAX_GROUP_LENGTH)
             }),

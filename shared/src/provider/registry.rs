@@ -19,7 +19,7 @@ impl Providers {
     /// The providers of [`super::NAMES`], as configured. No connection is opened before it is
     /// needed.
     #[must_use]
-    pub fn new(config: &config::Providers) -> Self {
+    pub fn new(config: &config::ProviderSettings) -> Self {
         let yahoo = Yahoo::new(&config.yahoo_base_url, &config.yahoo_user_agent);
         let replay = Replay::new(config.replay_step);
         Self::of(
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn every_known_name_has_its_provider_and_no_other_name_has_one() {
-        let providers = Providers::new(&config::Providers {
+        let providers = Providers::new(&config::ProviderSettings {
             default: name(NAMES[0]).into(),
             yahoo_base_url: "http://127.0.0.1:9".to_owned(),
             yahoo_user_agent: "test".to_owned(),

@@ -33,9 +33,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use self::batch::Batch;
+use self::events_by_series::EventsBySeries;
 use self::fence::Passage;
-use self::series::{Series, Slot};
+use self::series::{SeriesState, Slot};
 use self::tails::Tails;
 use self::units::Units;
 use super::rejected_events::{self, RejectedEvent};
@@ -47,9 +47,9 @@ use crate::price::Price;
 use crate::price_event::PriceEvent;
 
 mod append;
-mod batch;
 mod beyond;
 mod binary_copy;
+mod events_by_series;
 mod expiry;
 mod express;
 mod failures;
@@ -211,7 +211,7 @@ async fn append_in_one_statement(
     tails: &mut Tails,
     events: &[PriceEvent],
 ) -> Result<Option<Stored>, Error> {
-    let mut batch = Batch::of(events.iter());
+    let mut batch = EventsBySeries::of(events.iter());
 
     // The memory is checked before tails are taken out of it, so these returns leave it intact.
     let Some(fences) = tails.fences(&batch.shards()) else {
@@ -221,7 +221,7 @@ async fn append_in_one_statement(
         return Ok(None);
     };
 
-    let mut series: Vec<Series> = tails
+    let mut series: Vec<SeriesState> = tails
         .take(batch.keys())
         .into_iter()
         .filter_map(Slot::known)
@@ -229,7 +229,8 @@ async fn append_in_one_statement(
     let all_known = series.len() == batch.keys().len();
 
     let answers = if all_known {
-        batch.newest_answers(&mut series)
+        batch.sort_by_series_id(&mut series);
+        batch.take_newest_answers()
     } else {
         Vec::new()
     };
@@ -273,7 +274,7 @@ async fn store_in_steps(
         rejected: rejected.len(),
         ..Stored::default()
     };
-    let mut batch = Batch::of(events.iter());
+    let mut batch = EventsBySeries::of(events.iter());
 
     // 1. Lock the fences first: the statements after this one see what their last holder committed.
     let mut transaction = connection.begin_with(BEGIN).await?;
@@ -291,11 +292,12 @@ async fn store_in_steps(
     tails.forget_unless(&fences);
     let mut series = tails.take(batch.keys());
     series::read_or_insert(&mut transaction, &mut series).await?;
-    let mut series: Vec<Series> = series.into_iter().filter_map(Slot::known).collect();
+    let mut series: Vec<SeriesState> = series.into_iter().filter_map(Slot::known).collect();
 
     // 3. Merge the late points. They come before the new ones because they may change the tails
     //    from which the new averages follow.
-    let answers = batch.newest_answers(&mut series);
+    batch.sort_by_series_id(&mut series);
+    let answers = batch.take_newest_answers();
     let (late, new) = split(&series, answers);
     late::merge(&mut transaction, &mut series, &late, &units, &mut stored).await?;
 
@@ -322,7 +324,11 @@ async fn store_in_steps(
 type Indexed<'a> = Vec<(usize, &'a PriceEvent)>;
 
 /// Extends each series by its new points, which come after its newest one.
-fn extend(series: &mut [Series], new: &Indexed<'_>, units: &Units) -> Result<Vec<Point>, Error> {
+fn extend(
+    series: &mut [SeriesState],
+    new: &Indexed<'_>,
+    units: &Units,
+) -> Result<Vec<Point>, Error> {
     let mut points = Vec::with_capacity(new.len());
     for (index, event) in new {
         points.push(series[*index].extend(event, units::of_event(units, event)?));
@@ -331,7 +337,7 @@ fn extend(series: &mut [Series], new: &Indexed<'_>, units: &Units) -> Result<Vec
 }
 
 /// Splits the events into those at or before their series' newest point, and those after it.
-fn split<'a>(series: &[Series], answers: Indexed<'a>) -> (Indexed<'a>, Indexed<'a>) {
+fn split<'a>(series: &[SeriesState], answers: Indexed<'a>) -> (Indexed<'a>, Indexed<'a>) {
     answers.into_iter().partition(|(index, event)| {
         series[*index]
             .newest

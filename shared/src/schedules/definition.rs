@@ -47,7 +47,7 @@ fn delivery(interval_seconds: u32) -> RetryPolicy {
 
 /// The function that the schedule invokes, and its input.
 pub(super) fn target(
-    config: &config::Schedules,
+    config: &config::ScheduleSettings,
     job_id: Uuid,
     interval_seconds: u32,
 ) -> Result<Target, BuildError> {
@@ -68,7 +68,7 @@ pub(super) fn window() -> Result<FlexibleTimeWindow, BuildError> {
 
 /// Whether the list shows that a schedule is disabled or invokes another target. It does not show
 /// most members.
-pub(super) fn visibly_differs(config: &config::Schedules, listed: &ScheduleSummary) -> bool {
+pub(super) fn visibly_differs(config: &config::ScheduleSettings, listed: &ScheduleSummary) -> bool {
     let state = listed
         .state
         .as_ref()
@@ -83,7 +83,7 @@ pub(super) fn visibly_differs(config: &config::Schedules, listed: &ScheduleSumma
 /// The members of a schedule that differ from the job's at `now`. A description and a queue for
 /// undelivered firings are the operator's choice.
 pub(super) fn differences(
-    config: &config::Schedules,
+    config: &config::ScheduleSettings,
     job_id: Uuid,
     interval_seconds: u32,
     grid: &Grid,

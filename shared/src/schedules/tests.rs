@@ -24,7 +24,7 @@ fn schedules_at(endpoint: String) -> Schedules {
         .endpoint_url(endpoint)
         .build();
 
-    let config = config::Schedules {
+    let config = config::ScheduleSettings {
         group: "jobs".to_owned(),
         target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
         role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),

@@ -12,13 +12,13 @@ mod contender;
 mod copy;
 mod insert;
 mod kind;
-mod lanes;
 mod memory;
 mod naive;
 mod opening;
 mod outcome;
 mod small_batches;
 mod tables;
+mod writers;
 
 use std::path::Path;
 
@@ -29,10 +29,10 @@ use self::case::Case;
 pub(crate) use self::contender::Contender;
 pub(crate) use self::copy::{STATEMENT, rows};
 use self::kind::Kind;
-use self::lanes::Slice;
 use self::outcome::Outcome;
 use self::tables::Tables;
 pub(crate) use self::tables::{SeriesIds, copy_structure};
+use self::writers::Slice;
 use crate::cli::Cli;
 use crate::correctness;
 use crate::feed::Delivery;

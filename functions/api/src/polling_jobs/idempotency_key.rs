@@ -1,13 +1,29 @@
 //! The header `Idempotency-Key`, which identifies a repeated request.
 
 use axum::http::HeaderMap;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::problem::{Fault, Problem};
+use crate::schema::visible_ascii;
 
 /// The header's name, as `HeaderMap` compares it.
 const NAME: &str = "idempotency-key";
 /// Most characters of a key.
 const MAX_LENGTH: usize = 255;
+
+/// The header in the contract.
+#[derive(Debug)]
+pub(super) struct IdempotencyKey;
+
+impl PartialSchema for IdempotencyKey {
+    fn schema() -> RefOr<Schema> {
+        visible_ascii(MAX_LENGTH).into()
+    }
+}
+
+impl ToSchema for IdempotencyKey {}
 
 /// The request's key, if it has one.
 pub(super) fn read(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
@@ -34,6 +50,8 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
         {
             Ok(Some(key))
         }
-        _ => fault("must be 1 to 255 visible ASCII characters without spaces"),
+        _ => fault(&format!(
+            "must be 1 to {MAX_LENGTH} visible ASCII characters without spaces"
+        )),
     }
 }

@@ -9,11 +9,12 @@ use serde_json::{Map, Value};
 use shared::market::{ProviderList, ProviderListError, Symbol, Timestamp};
 use shared::repository::polling_jobs::NewJob;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::Schema;
 use uuid::Uuid;
 
 use crate::names;
 use crate::problem::{Fault, Problem};
-use crate::schema::SymbolText;
+use crate::schema::{ProviderListText, WholeNumber, symbol_list};
 use crate::state::AppState;
 
 /// Most symbols in one job.
@@ -23,6 +24,9 @@ const MAX_INTERVAL: u32 = 86_400;
 /// The known fields; any other field is a fault.
 const FIELDS: [&str; 3] = ["symbols", "interval", "provider"];
 
+/// `interval` in the contract.
+type Interval = WholeNumber<1, { MAX_INTERVAL as usize }>;
+
 /// What to poll. Other fields are faults, and so is a field that is given twice.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"symbols": ["AAPL", "MSFT"], "interval": 60, "provider": "replay"}))]
@@ -31,16 +35,25 @@ const FIELDS: [&str; 3] = ["symbols", "interval", "provider"];
     reason = "the contract's side of the body, which `read` reads"
 )]
 pub(crate) struct PollRequest {
-    /// 1 to 500 different symbols, as the provider spells them; case is ignored.
-    #[schema(value_type = Vec<SymbolText>, min_items = 1, max_items = 500)]
+    /// Different symbols, as the provider spells them; case is ignored.
+    #[schema(schema_with = symbols_field)]
     symbols: Vec<String>,
     /// Whole seconds between ticks. By default, the value of `POLLING_INTERVAL`.
-    #[schema(minimum = 1, maximum = 86_400)]
+    #[schema(inline, value_type = Option<Interval>)]
     interval: Option<u32>,
     /// Up to five different providers, separated by commas, in the order in which they are asked.
     /// By default, the default ones.
-    #[schema(min_length = 1, max_length = 164, pattern = "^[!-~]+$")]
+    #[schema(inline, value_type = Option<ProviderListText>)]
     provider: Option<String>,
+}
+
+/// `symbols` in the contract.
+fn symbols_field() -> Schema {
+    symbol_list(MAX_SYMBOLS)
+        .description(Some(
+            "Different symbols, as the provider spells them; case is ignored.",
+        ))
+        .into()
 }
 
 /// A request without faults.

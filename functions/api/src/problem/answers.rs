@@ -31,7 +31,7 @@ problems! {
     /// Problems of all endpoints.
     AlwaysProblems {
         ForeignPage = 403, "A page of another site had a browser send the request";
-        BodyTooLarge = 413, "The body is larger than 1 MB";
+        BodyTooLarge = 413, "The body is too large: `detail` names the limit";
         Internal = 500, "Something went wrong on our side";
     }
 }

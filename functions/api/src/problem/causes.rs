@@ -6,7 +6,7 @@ use shared::acquisition::Loss;
 use shared::provider::{ProviderError, Refusal};
 use shared::repository;
 
-use super::{MAX_BODY_BYTES, Problem, StatusCode};
+use super::{Problem, StatusCode};
 
 impl From<repository::Error> for Problem {
     fn from(error: repository::Error) -> Self {
@@ -90,7 +90,7 @@ impl From<Loss> for Problem {
 impl From<BytesRejection> for Problem {
     fn from(rejection: BytesRejection) -> Self {
         match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Self::body_too_large(MAX_BODY_BYTES),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::body_too_large(),
             _ => Self::broken_json("the body could not be read"),
         }
     }

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::StatusCode;
 use serde_json::Value;
 
 use crate::fixture::Fixture;
@@ -146,32 +145,50 @@ async fn the_page_loads_only_files_that_are_served_here() {
 }
 
 #[tokio::test]
-async fn the_page_s_large_files_are_compressed_for_those_who_take_it() {
+async fn the_limits_that_the_contract_states_are_those_that_requests_meet() {
     let api = Fixture::new();
+    let contract = contract(&api).await;
 
-    let ask = async |accepted: &str| {
-        let request = Request::builder()
-            .uri("/docs/swagger-ui.css")
-            .header("accept-encoding", accepted);
-        api.answer(request.body(Body::empty()).unwrap()).await
-    };
+    for (path, name, most) in [
+        ("/prices/latest", "max_age", "max_age=86401&symbol=A"),
+        ("/prices/average", "window", "window=6&symbol=A"),
+        ("/prices/history", "limit", "limit=1001&symbol=A"),
+        ("/symbols", "limit", "limit=1001"),
+        ("/prices/poll", "limit", "limit=1001"),
+    ] {
+        let parameters = contract["paths"][path]["get"]["parameters"].as_array();
+        let schema = parameters
+            .and_then(|all| all.iter().find(|parameter| parameter["name"] == name))
+            .map(|parameter| &parameter["schema"])
+            .expect(path);
+        let over = schema["maximum"].as_u64().expect("a limit") + 1;
+        assert_eq!(most.split('&').next(), Some(&*format!("{name}={over}")));
 
-    let plain = api.get("/docs/swagger-ui.css").await;
-    for refused in ["br", "gzip;q=0", "identity, gzip; q=0.0"] {
-        let answered = ask(refused).await;
-        assert_eq!(
-            (answered.header("content-encoding"), &answered.body),
-            ("", &plain.body),
-            "{refused}"
-        );
+        let refused = api.get(&format!("{path}?{most}")).await;
+        assert_eq!(refused.places(), [format!("query.{name}")], "{path}");
     }
 
-    for accepted in ["gzip", "br, GZIP;q=0.5", "deflate, gzip"] {
-        let answered = ask(accepted).await;
-        assert_eq!(answered.header("content-encoding"), "gzip", "{accepted}");
-        assert!(
-            answered.body.len() < plain.body.len() / 3
-                && answered.header("content-type").starts_with("text/css")
-        );
-    }
+    let list = &contract["paths"]["/prices/latest"]["get"]["parameters"][1];
+    assert_eq!(
+        (list["name"].as_str(), list["explode"].as_bool()),
+        (Some("symbols"), Some(false))
+    );
+    assert_eq!(list["schema"]["maxItems"], 100);
+
+    let points = &contract["components"]["schemas"]["Average"]["properties"]["points"];
+    assert_eq!(
+        (points["minimum"].as_u64(), points["maximum"].as_u64()),
+        (Some(1), Some(5))
+    );
+
+    let job = &contract["components"]["schemas"]["PollRequest"]["properties"];
+    assert_eq!(job["symbols"]["maxItems"], 500, "{job}");
+    assert!(
+        job["interval"].to_string().contains("\"maximum\":86400"),
+        "{job}"
+    );
+    assert!(
+        job["provider"].to_string().contains("\"maxLength\":164"),
+        "{job}"
+    );
 }

@@ -8,7 +8,7 @@ use api::{AppState, Observed};
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, SdkConfig};
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use e2e::memory_log::MemoryPriceLog;
 use serde_json::Value;
@@ -115,7 +115,7 @@ impl Fixture {
             .behavior_version(BehaviorVersion::latest())
             .build();
 
-        let schedules = config::Schedules {
+        let schedules = config::ScheduleSettings {
             group: "test".to_owned(),
             target_arn: "arn:aws:lambda:eu-central-1:000000000000:function:poller".to_owned(),
             role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
@@ -131,7 +131,7 @@ impl Fixture {
                 vec![provider("yahoo"), provider("replay")],
                 "yahoo".parse().unwrap(),
             ),
-            log: Arc::<MemoryPriceLog>::clone(&log),
+            price_log: Arc::<MemoryPriceLog>::clone(&log),
             backlog: Arc::<MemoryPriceLog>::clone(&log),
             schedules: Schedules::new(&sdk, &schedules),
             polling_interval: 10,
@@ -153,13 +153,17 @@ impl Fixture {
         self.asked.load(Ordering::Relaxed)
     }
 
+    /// Sends `body` with its size, as API Gateway does.
     pub(crate) async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answered {
+        let body = body.into();
+        let size = body.size_hint().exact().unwrap();
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header("content-type", "application/json");
+            .header("content-type", "application/json")
+            .header("content-length", size);
 
-        self.answer(request.body(body.into()).unwrap()).await
+        self.answer(request.body(body).unwrap()).await
     }
 
     pub(crate) async fn answer(&self, request: Request<Body>) -> Answered {

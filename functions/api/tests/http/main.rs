@@ -4,6 +4,7 @@
 
 mod absence;
 mod bad_input;
+mod compression;
 mod contract;
 #[expect(
     clippy::unwrap_used,

@@ -1,6 +1,7 @@
 //! Requests that no handler answers get a problem too.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 
 use crate::fixture::Fixture;
 
@@ -90,6 +91,18 @@ async fn a_body_over_the_limit_is_a_413_problem_on_every_path() {
         api.poll(&" ".repeat(1_000_000)).await.status,
         StatusCode::BAD_REQUEST
     );
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_that_declares_no_size_is_a_413_problem_once_it_is_read() {
+    let request = Request::post("/prices/poll")
+        .header("content-type", "application/json")
+        .body(Body::from(vec![b' '; 1_000_001]))
+        .expect("a request");
+    let answered = Fixture::new().answer(request).await;
+
+    assert_eq!(answered.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(answered.places().is_empty());
 }
 
 #[tokio::test]

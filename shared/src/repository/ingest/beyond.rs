@@ -11,7 +11,7 @@
 //! as many points as are known, and states their number.
 
 use super::late::{Neighbourhood, Row};
-use super::series::Series;
+use super::series::SeriesState;
 use crate::exact_decimal::ExactDecimal;
 use crate::moving_average::{MovingAverage, WINDOW, average_after};
 use crate::price::Price;
@@ -32,7 +32,7 @@ impl Beyond {
     ///
     /// If stored rows come before the oldest of them, the sums include those rows. No window that
     /// is computed reaches that far.
-    pub(super) fn of(series: &Series, rows: &Neighbourhood) -> Self {
+    pub(super) fn of(series: &SeriesState, rows: &Neighbourhood) -> Self {
         let unit_id = rows.values().next().map(|row| row.unit_id);
         let run: Vec<&Row> = rows
             .values()

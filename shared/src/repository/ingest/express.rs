@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::fence::Fences;
-use super::series::{self, Series};
+use super::series::{self, SeriesState};
 use super::{Error, Point, append};
 use crate::market::Currency;
 
@@ -66,7 +66,7 @@ pub(super) async fn append(
     known: Known<'_>,
     token: Uuid,
     points: &[Point],
-    series: &[Series],
+    series: &[SeriesState],
 ) -> Result<bool, Error> {
     let changed = series::changed(series);
     let query = sqlx::query(APPEND)

@@ -16,7 +16,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::beyond::Beyond;
-use super::series::{Newest, Series};
+use super::series::{Newest, SeriesState};
 use super::units::{self, Units};
 use super::{Error, Indexed, Point, Stored, append, rank};
 use crate::exact_decimal::ExactDecimal;
@@ -45,7 +45,7 @@ pub(super) type Neighbourhood = BTreeMap<Timestamp, Row>;
 /// include those points and the tails of their series.
 pub(super) async fn merge(
     connection: &mut PgConnection,
-    series: &mut [Series],
+    series: &mut [SeriesState],
     late: &Indexed<'_>,
     units: &Units,
     stored: &mut Stored,
@@ -96,7 +96,7 @@ struct NeighbourRow {
 /// Reads the stored rows around each late point: at most nine, however late the point is.
 async fn read(
     connection: &mut PgConnection,
-    series: &[Series],
+    series: &[SeriesState],
     late: &Indexed<'_>,
 ) -> Result<BTreeMap<i32, Neighbourhood>, Error> {
     let rows: Vec<NeighbourRow> = sqlx::query_as(
@@ -238,7 +238,7 @@ fn repaired_points(
 ///
 /// A late point can change the tail only if the newest point is among the rows. Otherwise four
 /// stored successors of each late point lie between it and the tail.
-fn move_tail(series: &mut Series, rows: &Neighbourhood, beyond: &Beyond) {
+fn move_tail(series: &mut SeriesState, rows: &Neighbourhood, beyond: &Beyond) {
     if series
         .newest
         .as_ref()
@@ -250,7 +250,7 @@ fn move_tail(series: &mut Series, rows: &Neighbourhood, beyond: &Beyond) {
 }
 
 /// Brings the series' newest point up to date, if it is among those written.
-fn renew_newest(series: &mut Series, rows: &Neighbourhood, repaired: &[Point]) {
+fn renew_newest(series: &mut SeriesState, rows: &Neighbourhood, repaired: &[Point]) {
     let Some(newest) = &mut series.newest else {
         return;
     };

@@ -36,14 +36,14 @@ impl<'a> Key<'a> {
 #[derive(Debug)]
 pub(super) enum Slot<'a> {
     /// Remembered, and still valid.
-    Known(Series),
+    Known(SeriesState),
     /// To be read or created.
     Unknown(Key<'a>),
 }
 
 impl Slot<'_> {
     /// The series, if it is known.
-    pub(super) fn known(self) -> Option<Series> {
+    pub(super) fn known(self) -> Option<SeriesState> {
         match self {
             Self::Known(series) => Some(series),
             Self::Unknown(_) => None,
@@ -53,7 +53,7 @@ impl Slot<'_> {
 
 /// A series whose fence is held, with the tail from which its next average follows.
 #[derive(Clone, Debug)]
-pub(super) struct Series {
+pub(super) struct SeriesState {
     pub(super) series_id: i32,
     pub(super) symbol: Symbol,
     pub(super) provider: ProviderName,
@@ -78,7 +78,7 @@ pub(super) struct Newest {
     pub(super) currency: Option<Currency>,
 }
 
-impl Series {
+impl SeriesState {
     /// Adds a point after the newest one and moves the tail. A different unit starts a new tail.
     pub(super) fn extend(&mut self, event: &PriceEvent, unit_id: i16) -> Point {
         let mut window = std::mem::take(&mut self.tail);
@@ -212,7 +212,7 @@ struct SeriesRow {
 }
 
 impl SeriesRow {
-    fn into_series(self) -> Result<Series, Box<dyn std::error::Error + Send + Sync>> {
+    fn into_series(self) -> Result<SeriesState, Box<dyn std::error::Error + Send + Sync>> {
         let before = [
             self.price_before_3,
             self.price_before_2,
@@ -250,7 +250,7 @@ impl SeriesRow {
             old_unit_id,
             ..
         } = self;
-        Ok(Series {
+        Ok(SeriesState {
             series_id,
             symbol,
             provider,
@@ -264,7 +264,10 @@ impl SeriesRow {
 }
 
 /// Writes the changed series back, in one statement.
-pub(super) async fn update(connection: &mut PgConnection, series: &[Series]) -> Result<(), Error> {
+pub(super) async fn update(
+    connection: &mut PgConnection,
+    series: &[SeriesState],
+) -> Result<(), Error> {
     let changed = changed(series);
     if changed.is_empty() {
         return Ok(());
@@ -296,7 +299,7 @@ pub(super) async fn update(connection: &mut PgConnection, series: &[Series]) -> 
 }
 
 /// The series that must be written back, each with its newest point.
-pub(super) fn changed(series: &[Series]) -> Vec<(&Series, &Newest)> {
+pub(super) fn changed(series: &[SeriesState]) -> Vec<(&SeriesState, &Newest)> {
     let changed = series.iter().filter(|series| series.changed);
     changed
         .filter_map(|series| Some((series, series.newest.as_ref()?)))
@@ -306,11 +309,12 @@ pub(super) fn changed(series: &[Series]) -> Vec<(&Series, &Newest)> {
 /// Binds the columns of the series to a statement, as ten arrays.
 pub(super) fn bind<'q>(
     query: Query<'q, Postgres, PgArguments>,
-    changed: &[(&Series, &Newest)],
+    changed: &[(&SeriesState, &Newest)],
 ) -> Query<'q, Postgres, PgArguments> {
     let tail = |from_end: usize| -> Vec<Option<Decimal>> {
-        let price =
-            |series: &Series| Some(series.tail[series.tail.len().checked_sub(from_end)?].value());
+        let price = |series: &SeriesState| {
+            Some(series.tail[series.tail.len().checked_sub(from_end)?].value())
+        };
         changed.iter().map(|(series, _)| price(series)).collect()
     };
     let currency = |newest: &Newest| {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
 use super::fence::{self, Fences, Mark};
-use super::series::{Key, Series, Slot};
+use super::series::{Key, SeriesState, Slot};
 use super::units::Units;
 use crate::market::{ProviderName, Symbol};
 
@@ -16,7 +16,7 @@ const CAPACITY: usize = 100_000;
 /// written behind them since.
 #[derive(Debug, Default)]
 pub(super) struct Tails {
-    series: HashMap<ProviderName, HashMap<Symbol, Series>>,
+    series: HashMap<ProviderName, HashMap<Symbol, SeriesState>>,
     count: usize,
     /// The mark that this writer left at each fence when it last passed.
     fences: Fences,
@@ -73,12 +73,12 @@ impl Tails {
 
     /// Remembers the series of a batch that was committed with this token, behind fences that had
     /// the marks `fences`.
-    pub(super) fn keep(&mut self, stored: Vec<Series>, fences: &Fences, token: Uuid) {
+    pub(super) fn keep(&mut self, stored: Vec<SeriesState>, fences: &Fences, token: Uuid) {
         if self.count + stored.len() > CAPACITY {
             *self = Self::default();
         }
 
-        self.put_back(stored.into_iter().map(|series| Series {
+        self.put_back(stored.into_iter().map(|series| SeriesState {
             changed: false,
             ..series
         }));
@@ -86,7 +86,7 @@ impl Tails {
     }
 
     /// Puts series into the memory unchanged.
-    pub(super) fn put_back(&mut self, taken: impl IntoIterator<Item = Series>) {
+    pub(super) fn put_back(&mut self, taken: impl IntoIterator<Item = SeriesState>) {
         for series in taken {
             self.count += 1;
             if !self.series.contains_key(&series.provider) {

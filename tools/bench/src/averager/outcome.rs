@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::case::Case;
 use super::kind::Kind;
-use super::lanes::{Lanes, Slice};
 use super::tables::Tables;
+use super::writers::{Slice, Writers};
 use crate::figures::median;
 use crate::postgres::Server;
 use crate::progress::Progress;
@@ -34,22 +34,22 @@ impl Outcome {
         let mut contenders = Vec::new();
         for kind in kinds {
             progress.tell(format!("averager: {case}: warming up {kind}"));
-            let mut lanes = Lanes::open(case, kind, server, tables).await?;
-            let events = lanes.calibrate(server, seconds).await?;
-            contenders.push((lanes, events));
+            let mut writers = Writers::open(case, kind, server, tables).await?;
+            let events = writers.calibrate(server, seconds).await?;
+            contenders.push((writers, events));
         }
 
         let mut outcome = Self::default();
         for round in 0..rounds {
             progress.tell(format!("averager: {case}: round {} of {rounds}", round + 1));
-            for (lanes, events) in &mut contenders {
-                let slice = lanes.slice(server, *events).await?;
-                outcome.0.entry(lanes.kind()).or_default().push(slice);
+            for (writers, events) in &mut contenders {
+                let slice = writers.slice(server, *events).await?;
+                outcome.0.entry(writers.kind()).or_default().push(slice);
             }
         }
 
-        for (lanes, _) in &contenders {
-            lanes.close(tables);
+        for (writers, _) in &contenders {
+            writers.close(tables);
         }
 
         Ok(outcome)

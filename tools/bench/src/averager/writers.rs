@@ -18,10 +18,10 @@ const MOST_EVENTS: f64 = 400_000.0;
 /// The size of a batch for the contender that stores events one by one.
 const NAIVE_BATCH: usize = 100;
 
-pub(super) struct Lanes {
+pub(super) struct Writers {
     kind: Kind,
     batch: usize,
-    lanes: Vec<(Feed, Box<dyn Contender>)>,
+    writers: Vec<(Feed, Box<dyn Contender>)>,
 }
 
 /// What one contender did in one round.
@@ -50,7 +50,7 @@ impl Slice {
     }
 }
 
-impl Lanes {
+impl Writers {
     pub(super) async fn open(
         case: Case,
         kind: Kind,
@@ -63,10 +63,10 @@ impl Lanes {
             Delivery::Clean
         };
 
-        let mut lanes = Vec::new();
+        let mut writers = Vec::new();
         for writer in 0..case.connections {
             let feed = tables.feed(kind, (writer, case.connections), delivery)?;
-            lanes.push((feed, open(kind, server, tables).await?));
+            writers.push((feed, open(kind, server, tables).await?));
         }
 
         Ok(Self {
@@ -76,7 +76,7 @@ impl Lanes {
             } else {
                 case.batch
             },
-            lanes,
+            writers,
         })
     }
 
@@ -90,7 +90,7 @@ impl Lanes {
         server: &Server,
         seconds: f64,
     ) -> anyhow::Result<usize> {
-        let mut few = self.batch * self.lanes.len();
+        let mut few = self.batch * self.writers.len();
         loop {
             let slice = self.slice(server, few).await?;
 
@@ -108,20 +108,20 @@ impl Lanes {
         }
     }
 
-    /// Takes about this many events, in whole batches, on all lanes concurrently.
+    /// Takes about this many events, in whole batches, all writers concurrently.
     pub(super) async fn slice(&mut self, server: &Server, events: usize) -> anyhow::Result<Slice> {
-        let batches = events.div_ceil(self.batch * self.lanes.len());
+        let batches = events.div_ceil(self.batch * self.writers.len());
 
         // The batches are generated before the clock starts.
         let mut work = Vec::new();
-        for (mut feed, contender) in self.lanes.drain(..) {
+        for (mut feed, contender) in self.writers.drain(..) {
             let events = (0..batches)
                 .map(|_| feed.batch(self.batch))
                 .collect::<anyhow::Result<Vec<_>>>()?;
             work.push((feed, contender, events));
         }
 
-        let lanes = work.len();
+        let writers = work.len();
 
         let (client, database, started) = (cpu::of_this_process(), server.cpu(), Instant::now());
 
@@ -134,21 +134,21 @@ impl Lanes {
             })
         });
 
-        for lane in try_join_all(tasks).await? {
-            self.lanes.push(lane?);
+        for writer in try_join_all(tasks).await? {
+            self.writers.push(writer?);
         }
 
         Ok(Slice {
             wall: started.elapsed(),
             client: cpu::of_this_process().saturating_sub(client),
             server: server.cpu().saturating_sub(database),
-            events: (batches * self.batch * lanes) as f64,
+            events: (batches * self.batch * writers) as f64,
         })
     }
 
     /// Records what was sent, so that the next case continues after it.
     pub(super) fn close(&self, tables: &mut Tables) {
-        for (feed, _) in &self.lanes {
+        for (feed, _) in &self.writers {
             tables.sent(self.kind, feed);
         }
     }

@@ -2,21 +2,21 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::series::{Key, Series};
+use super::series::{Key, SeriesState};
 use super::{Indexed, rank};
 use crate::market::{Currency, Timestamp};
 use crate::price_event::PriceEvent;
 
 /// Events with the index of their series among the keys.
 #[derive(Debug)]
-pub(super) struct Batch<'a> {
+pub(super) struct EventsBySeries<'a> {
     keys: Vec<Key<'a>>,
     /// The distinct units of the events.
     currencies: Vec<Currency>,
     events: Indexed<'a>,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> EventsBySeries<'a> {
     pub(super) fn of(events: impl ExactSizeIterator<Item = &'a PriceEvent>) -> Self {
         let mut keys = Vec::new();
         let (mut currencies, mut last) = (HashSet::new(), None);
@@ -83,23 +83,20 @@ impl<'a> Batch<'a> {
         expired
     }
 
-    /// Sorts the series by id, and returns the events by series and quote time, of each quote only
-    /// the answer polled last. Written in this order, the rows of a series lie together, and the
-    /// index is walked once.
-    pub(super) fn newest_answers(&mut self, series: &mut [Series]) -> Indexed<'a> {
-        // Where each series will be after sorting, since the events refer to series by index.
-        let mut order: Vec<usize> = (0..series.len()).collect();
-        order.sort_unstable_by_key(|index| series[*index].series_id);
-        let mut position = vec![0; order.len()];
-        for (new, old) in order.iter().enumerate() {
-            position[*old] = new;
-        }
-        series.sort_unstable_by_key(|series| series.series_id);
+    /// Sorts the series by id, which their events follow. Written in this order, the rows of a series
+    /// lie together, and the index is walked once.
+    pub(super) fn sort_by_series_id(&mut self, series: &mut [SeriesState]) {
+        debug_assert_eq!(series.len(), self.keys.len(), "every key has its series");
 
-        let mut events = std::mem::take(&mut self.events);
-        for (index, _) in &mut events {
-            *index = position[*index];
+        let places = sort_by_id(series);
+        for (index, _) in &mut self.events {
+            *index = places[*index];
         }
+    }
+
+    /// Takes the events out, by series and quote time, of each quote only the answer polled last.
+    pub(super) fn take_newest_answers(&mut self) -> Indexed<'a> {
+        let mut events = std::mem::take(&mut self.events);
 
         // The greatest rank comes first, and `dedup_by` keeps the first.
         events.sort_unstable_by(|(a, left), (b, right)| {
@@ -110,4 +107,18 @@ impl<'a> Batch<'a> {
         events.dedup_by(|(a, left), (b, right)| a == b && left.timestamp == right.timestamp);
         events
     }
+}
+
+/// Sorts the series by id, and returns the new place of each.
+fn sort_by_id(series: &mut [SeriesState]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..series.len()).collect();
+    order.sort_unstable_by_key(|index| series[*index].series_id);
+
+    let mut places = vec![0; order.len()];
+    for (new, old) in order.into_iter().enumerate() {
+        places[old] = new;
+    }
+
+    series.sort_unstable_by_key(|series| series.series_id);
+    places
 }
