@@ -33,6 +33,7 @@ mod status;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod watch;
 
 pub(crate) use report::Report;
@@ -47,8 +48,10 @@ use delivery::Delivery;
 use invocation::Target;
 use supervisor::Pauses;
 
-/// Invocations that AWS's poller runs at a time, at most
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-scaling-modes.html>).
+/// Invocations that one of AWS's pollers runs at a time, at most
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-scaling-modes.html>). The emulator is one
+/// poller, whatever the template's `MaximumPollers` is: that says how many pollers AWS may start, up
+/// to one for each partition.
 const MOST_INVOCATIONS: usize = 5;
 
 /// Invocations at a time on this machine. More than one per core would only hold more in memory.

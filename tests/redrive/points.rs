@@ -14,7 +14,7 @@ use crate::world::{PARTITIONS, Record, World, bare, envelope, original};
 fn batch(records: impl Iterator<Item = Value>) -> DecodedBatch {
     let records: Vec<Value> = records.collect();
     let event = json!({"eventSource": "aws:kafka", "records": {"price-events-0": records}});
-    decode(&event.to_string(), Utc::now()).unwrap()
+    decode(event.to_string().as_bytes(), Utc::now()).unwrap()
 }
 
 fn as_event(record: &Record) -> Value {

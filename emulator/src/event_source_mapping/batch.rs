@@ -13,6 +13,8 @@ pub(super) struct Record {
     pub(super) offset: i64,
     /// Milliseconds since 1970.
     pub(super) timestamp: i64,
+    /// When it was read, for [`timing`](super::timing).
+    pub(super) read_at: i64,
     pub(super) text: Range<usize>,
 }
 

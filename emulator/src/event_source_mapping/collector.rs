@@ -6,7 +6,7 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::message::Message as _;
@@ -70,9 +70,10 @@ impl Collector {
             self.consumer.context().turn();
 
             // Lanes advance before they resume: only handing over a batch makes room.
+            let now = Instant::now();
             self.lanes
                 .iter_mut()
-                .for_each(|lane| lane.advance(self.batching_window));
+                .for_each(|lane| lane.advance(self.batching_window, now));
             self.resume();
 
             if self
@@ -121,7 +122,7 @@ impl Collector {
             // A record of a partition that is not held belongs to another member.
             if let Some(epoch) = consumer.context().epoch(message.partition()) {
                 let lane = lane_of(message.partition(), self.lanes.len());
-                self.lanes[lane].push(&Received::new(&message), epoch);
+                self.lanes[lane].push(&Received::new(&message), epoch, Instant::now());
                 if self.lanes[lane].is_complete() {
                     break;
                 }
@@ -135,10 +136,11 @@ impl Collector {
     }
 
     fn poll_timeout(&self) -> Duration {
+        let now = Instant::now();
         let next = self
             .lanes
             .iter()
-            .filter_map(|lane| lane.window_left(self.batching_window))
+            .filter_map(|lane| lane.window_left(self.batching_window, now))
             .min();
         next.map_or(POLL, |left| left.clamp(POLL_WHILE_WAITING, POLL))
     }
@@ -194,7 +196,7 @@ impl Collector {
 
         if mem::replace(&mut self.changes, changes) != changes {
             for lane in &mut self.lanes {
-                lane.drop_revoked(assignment);
+                lane.drop_revoked(assignment, Instant::now());
                 // The revocation has resumed all partitions.
                 lane.paused = false;
             }

@@ -61,6 +61,8 @@ pub(super) fn join(
         .set("topic.metadata.refresh.interval.ms", "5000")
         .set("fetch.wait.max.ms", "20")
         .set("fetch.queue.backoff.ms", "5")
+        // Otherwise a fetch may wait until Kafka has acknowledged a commit's packet.
+        .set("socket.nagle.disable", "true")
         // Limits what is fetched ahead to a fraction of a second's work. The client holds more than
         // twice as much in memory.
         .set("queued.max.messages.kbytes", "4096")

@@ -15,6 +15,7 @@ use super::dead_letters::DeadLetters;
 use super::invocation::{Answer, Target};
 use super::lane::Outlet;
 use super::retry::{Backoff, Condition, RetryLimits, RetryPlan, Step};
+use super::timing;
 
 /// Delivers the batches of one reader.
 pub(super) struct Delivery {
@@ -58,7 +59,11 @@ impl Delivery {
 
             let batch = batch.close(&self.target.head, &self.target.definition.topic);
             self.target.status.handed_over(number, &batch);
+
+            let invoked = timing::now();
             self.deliver(&batch).await;
+            timing::tell(&batch, invoked);
+
             self.target.status.let_go(number);
         }
     }

@@ -16,6 +16,13 @@ use super::consumer::Assignment;
 use super::open_batch::{OpenBatch, Written};
 use super::received::Received;
 
+/// A batch of at most this many records is small: what an invocation costs is not for its records.
+const SMALL: usize = 100;
+/// After it has handed over a small batch, a lane gathers until this long has passed. At a load of
+/// single records, that saves most invocations, and the database most commits. A lane that has been
+/// idle for longer hands over its next record at once.
+const GATHER: Duration = Duration::from_millis(4);
+
 /// The receiving end of a lane, which belongs to its invocation slot.
 #[derive(Debug)]
 pub(super) struct Outlet {
@@ -41,6 +48,8 @@ pub(super) struct Lane {
     open: OpenBatch,
     /// When the first record was put into `open`.
     opened: Option<Instant>,
+    /// Until when the lane gathers, because the last batch was small.
+    gathers_until: Option<Instant>,
     /// Nothing more fits into the open batch.
     complete: bool,
     /// Records that wait for room in a batch, in order.
@@ -68,6 +77,7 @@ impl Lane {
             batch_size,
             open: OpenBatch::default(),
             opened: None,
+            gathers_until: None,
             complete: false,
             carried: VecDeque::new(),
             blocked_since: None,
@@ -79,50 +89,55 @@ impl Lane {
     }
 
     /// Takes in a record, after those that wait already.
-    pub(super) fn push(&mut self, record: &Received<'_>, epoch: u64) {
-        if !self.carried.is_empty() || !self.append(|open| open.append(record, epoch)) {
+    pub(super) fn push(&mut self, record: &Received<'_>, epoch: u64, now: Instant) {
+        if !self.carried.is_empty() || !self.append(now, |open| open.append(record, epoch)) {
             self.carried.push_back(Written::new(record, epoch));
         }
     }
 
     /// Returns false if there is no room for the record now.
-    fn append(&mut self, append: impl FnOnce(&mut OpenBatch) -> bool) -> bool {
+    fn append(&mut self, now: Instant, append: impl FnOnce(&mut OpenBatch) -> bool) -> bool {
         if self.complete || !append(&mut self.open) {
             self.complete = true;
             return false;
         }
 
         self.complete = self.open.len() >= self.batch_size;
-        self.opened.get_or_insert_with(Instant::now);
+        self.opened.get_or_insert(now);
         true
     }
 
     /// Hands over the batch if it is due and the slot is free, and starts the next one with the
     /// carried records.
-    pub(super) fn advance(&mut self, window: Duration) {
-        let window_over = self.opened.is_some_and(|opened| opened.elapsed() >= window);
+    pub(super) fn advance(&mut self, window: Duration, now: Instant) {
+        let window_over = self
+            .window_left(window, now)
+            .is_some_and(|left| left.is_zero());
         let due = !self.open.is_empty() && (self.complete || window_over);
 
         // `due` comes first: the swap takes the slot.
         if due && self.idle.swap(false, Ordering::AcqRel) {
+            let is_small = self.open.len() <= SMALL;
+            self.gathers_until = is_small.then(|| now + GATHER);
+
             // A free slot has emptied the channel, so only the mapping's end can make this fail.
             let _closed = self.batches.try_send(mem::take(&mut self.open));
             self.opened = None;
             self.complete = false;
             self.slow = self.paused;
-            self.move_up();
+            self.move_up(now);
         }
 
         self.blocked_since = match self.blocked_since {
             since @ Some(_) if self.is_blocked() => since,
-            None if self.is_blocked() => Some(Instant::now()),
+            None if self.is_blocked() => Some(now),
             _ => None,
         };
     }
 
-    fn move_up(&mut self) {
+    fn move_up(&mut self, now: Instant) {
         while let Some(record) = self.carried.pop_front() {
-            if !self.append(|open| open.append_written(&record)) {
+            if !self.append(now, |open| open.append_written(&record)) {
                 self.carried.push_front(record);
                 break;
             }
@@ -149,15 +164,19 @@ impl Lane {
         self.batches.is_closed()
     }
 
-    /// The rest of the batching window, or `None` if no batch is open.
-    pub(super) fn window_left(&self, window: Duration) -> Option<Duration> {
-        self.opened
-            .map(|opened| window.saturating_sub(opened.elapsed()))
+    /// How long the open batch still gathers: the rest of the batching window, or of the time after
+    /// a small batch. `None` if no batch is open.
+    pub(super) fn window_left(&self, window: Duration, now: Instant) -> Option<Duration> {
+        let window = window.saturating_sub(now.saturating_duration_since(self.opened?));
+        let gathers = self
+            .gathers_until
+            .map(|until| until.saturating_duration_since(now));
+        Some(window.max(gathers.unwrap_or_default()))
     }
 
     /// Drops records of revoked partitions. Their new owner reads them from the committed offset
     /// on.
-    pub(super) fn drop_revoked(&mut self, assignment: &Assignment) {
+    pub(super) fn drop_revoked(&mut self, assignment: &Assignment, now: Instant) {
         self.carried
             .retain(|record| assignment.epoch(record.partition) == Some(record.epoch));
         self.open
@@ -166,7 +185,7 @@ impl Lane {
         if self.open.is_empty() {
             self.opened = None;
             self.complete = false;
-            self.move_up();
+            self.move_up(now);
         }
     }
 
@@ -176,3 +195,6 @@ impl Lane {
         self.open = OpenBatch::default();
     }
 }
+
+#[cfg(test)]
+mod tests;

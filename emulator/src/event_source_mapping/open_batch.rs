@@ -18,21 +18,36 @@ pub(super) struct OpenBatch {
 pub(super) struct Written {
     pub(super) partition: i32,
     pub(super) epoch: u64,
+    at: Coordinates,
+    json: String,
+}
+
+/// What is known of a record beside its text.
+#[derive(Clone, Copy, Debug)]
+struct Coordinates {
     offset: i64,
     timestamp: i64,
-    json: String,
+    read_at: i64,
+}
+
+impl Coordinates {
+    fn of(record: &Received<'_>) -> Self {
+        Self {
+            offset: record.offset,
+            timestamp: record.millis(),
+            read_at: record.read_at,
+        }
+    }
 }
 
 impl Written {
     pub(super) fn new(record: &Received<'_>, epoch: u64) -> Self {
         let mut json = String::new();
         record.write(&mut json);
-        let (partition, offset, timestamp) = (record.partition, record.offset, record.millis());
         Self {
-            partition,
+            partition: record.partition,
             epoch,
-            offset,
-            timestamp,
+            at: Coordinates::of(record),
             json,
         }
     }
@@ -61,14 +76,13 @@ impl OpenBatch {
     /// Appends a record. Returns false if the payload would become too large; an empty batch accepts
     /// any record.
     pub(super) fn append(&mut self, record: &Received<'_>, epoch: u64) -> bool {
-        let at = (record.offset, record.millis());
+        let at = Coordinates::of(record);
         self.append_with(record.partition, epoch, at, |json| record.write(json))
     }
 
     /// Appends a record that waited for room, under the same condition.
     pub(super) fn append_written(&mut self, record: &Written) -> bool {
-        let at = (record.offset, record.timestamp);
-        self.append_with(record.partition, record.epoch, at, |json| {
+        self.append_with(record.partition, record.epoch, record.at, |json| {
             json.push_str(&record.json);
         })
     }
@@ -77,7 +91,7 @@ impl OpenBatch {
         &mut self,
         partition: i32,
         epoch: u64,
-        at: (i64, i64),
+        at: Coordinates,
         write: impl FnOnce(&mut String),
     ) -> bool {
         let known = self
@@ -172,15 +186,16 @@ impl OpenBatch {
 }
 
 impl OpenPartition {
-    fn append(&mut self, (offset, timestamp): (i64, i64), write: impl FnOnce(&mut String)) {
+    fn append(&mut self, at: Coordinates, write: impl FnOnce(&mut String)) {
         if !self.records.is_empty() {
             self.json.push(',');
         }
         let start = self.json.len();
         write(&mut self.json);
         self.records.push(Record {
-            offset,
-            timestamp,
+            offset: at.offset,
+            timestamp: at.timestamp,
+            read_at: at.read_at,
             text: start..self.json.len(),
         });
     }

@@ -6,12 +6,13 @@ use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::{ptr, slice};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64_simd::STANDARD as BASE64;
 use rdkafka::Timestamp;
 use rdkafka::bindings::{rd_kafka_header_get_all, rd_kafka_message_headers};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::types::RDKafkaRespErr;
+
+use super::timing;
 
 /// Kafka's time of a record whose producer gave it none.
 const NO_TIME: i64 = -1;
@@ -26,6 +27,8 @@ pub(super) struct Received<'m> {
     pub(super) key: Option<&'m [u8]>,
     pub(super) value: Option<&'m [u8]>,
     pub(super) headers: Vec<Header<'m>>,
+    /// When it was read, for [`timing`].
+    pub(super) read_at: i64,
 }
 
 /// A header. Neither its name nor its value need be text.
@@ -45,6 +48,7 @@ impl<'m> Received<'m> {
             key: message.key(),
             value: message.payload(),
             headers: headers(message),
+            read_at: timing::now(),
         }
     }
 
@@ -87,7 +91,7 @@ fn push_base64(json: &mut String, bytes: Option<&[u8]>) {
         None => json.push_str("null"),
         Some(bytes) => {
             json.push('"');
-            BASE64.encode_string(bytes, json);
+            BASE64.encode_append(bytes, json);
             json.push('"');
         }
     }

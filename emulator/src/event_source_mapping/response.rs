@@ -95,6 +95,7 @@ mod tests {
                     key,
                     value,
                     headers,
+                    read_at: 0,
                 },
                 1,
             );

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD as BASE64;
 use chrono::{DateTime, Utc};
 use shared::market::{Timestamp, to_microseconds};
 use shared::price_event::{PriceEvent, RecordCoordinates, Rejection};
@@ -27,7 +26,7 @@ pub struct DecodedBatch {
 ///
 /// # Errors
 /// When the event itself cannot be read. A record with an invalid value is rejected instead.
-pub fn decode(event: &str, now: Timestamp) -> Result<DecodedBatch, EventError> {
+pub fn decode(event: &[u8], now: Timestamp) -> Result<DecodedBatch, EventError> {
     let event = KafkaEvent::read(event)?;
 
     let mut batch = DecodedBatch::default();
@@ -59,7 +58,7 @@ pub fn decode(event: &str, now: Timestamp) -> Result<DecodedBatch, EventError> {
 /// # Errors
 /// When the event itself cannot be read.
 pub(crate) fn set_aside(
-    event: &str,
+    event: &[u8],
     now: Timestamp,
     reasons: &BTreeMap<usize, String>,
 ) -> Result<Vec<RejectedEvent>, EventError> {
@@ -124,8 +123,8 @@ fn bytes<'b>(
     let Some(text) = base64 else { return Ok(None) };
 
     buffer.clear();
-    STANDARD
-        .decode_vec(text.0.as_bytes(), buffer)
+    BASE64
+        .decode_append(text.0.as_bytes(), buffer)
         .map_err(|_| EventError::NotBase64 {
             topic: record.topic.to_string(),
             partition: record.partition,
@@ -156,7 +155,7 @@ mod tests {
     use super::*;
 
     fn read(event: &str) -> Result<DecodedBatch, EventError> {
-        decode(event, "2024-03-20T10:30:10Z".parse().unwrap())
+        decode(event.as_bytes(), "2024-03-20T10:30:10Z".parse().unwrap())
     }
 
     fn event(records: &str) -> String {
@@ -166,7 +165,7 @@ mod tests {
     }
 
     fn record(offset: i64, value: &str) -> String {
-        let value = STANDARD.encode(value);
+        let value = BASE64.encode_to_string(value);
         format!(
             r#"{{"topic":"price-events","partition":0,"offset":{offset},"timestamp":1710930605000,
                 "timestampType":"CREATE_TIME","key":"QQ==","value":"{value}","headers":[{{"h":[-61]}}]}}"#
@@ -209,7 +208,12 @@ mod tests {
         let text = event(&[record(7, GOOD), record(8, "nonsense"), record(9, GOOD)].join(","));
         let now = "2024-03-20T10:30:10Z".parse().unwrap();
 
-        let aside = set_aside(&text, now, &BTreeMap::from([(1, "refused".to_owned())])).unwrap();
+        let aside = set_aside(
+            text.as_bytes(),
+            now,
+            &BTreeMap::from([(1, "refused".to_owned())]),
+        )
+        .unwrap();
 
         assert_eq!(aside.len(), 1);
         assert_eq!((aside[0].offset, aside[0].reason.as_str()), (9, "refused"));

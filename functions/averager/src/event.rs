@@ -25,8 +25,8 @@ impl<'a> KafkaEvent<'a> {
     ///
     /// # Errors
     /// When it is not the JSON that an event source mapping for Kafka sends.
-    pub fn read(event: &'a str) -> Result<Self, EventError> {
-        serde_json::from_str(event).map_err(EventError::NotKafka)
+    pub fn read(event: &'a [u8]) -> Result<Self, EventError> {
+        serde_json::from_slice(event).map_err(EventError::NotKafka)
     }
 }
 

@@ -31,7 +31,7 @@ pub fn deadline(deadline_ms: u64) -> Instant {
     Instant::now() + left.map_or(DEFAULT_WAIT, |left| left.saturating_sub(MARGIN))
 }
 
-/// Stores the batch in `event`, the JSON of an event source mapping's invocation, and returns the
+/// Stores the batch in `event`, the text of an event source mapping's invocation, and returns the
 /// number of its records by their outcome.
 ///
 /// Transient errors (Postgres unavailable, a deadlock) are retried until `give_up_at`. Other errors
@@ -41,10 +41,10 @@ pub fn deadline(deadline_ms: u64) -> Instant {
 /// When the batch, or a part of it, was not stored.
 pub async fn handle(
     ingest: &Ingest,
-    event: &str,
+    event: &(impl AsRef<[u8]> + ?Sized),
     give_up_at: Instant,
 ) -> Result<Stored, BatchError> {
-    let now = Utc::now();
+    let (event, now) = (event.as_ref(), Utc::now());
     let batch = batch::decode(event, now)?;
 
     let last_answer = LastAnswer::default();
@@ -60,5 +60,5 @@ pub async fn handle(
         Ok(_) | Err(BatchError::Event(_)) => {}
     }
 
-    stored.inspect(|stored| tracing::info!(?stored, "batch stored"))
+    stored.inspect(|stored| tracing::debug!(?stored, "batch stored"))
 }

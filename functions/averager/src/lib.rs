@@ -8,6 +8,7 @@
 
 pub mod batch;
 pub mod event;
+pub mod event_text;
 pub mod failure;
 pub mod handler;
 mod storing;

@@ -1,28 +1,36 @@
 //! The averager's Lambda function: one invocation per Kafka batch.
 
+use averager::event_text::EventText;
 use averager::failure::BatchError;
 use averager::handler::{deadline, handle};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde_json::value::RawValue;
+use lambda_runtime::layers::TracingLayer;
+use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use shared::repository::ingest::Ingest;
 use shared::{config, repository, telemetry};
 
-#[tokio::main]
+// One thread: an invocation has nothing to do at a time but one thing, and handing it from thread to
+// thread costs a small batch more than its work.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = config::or_exit(config::Averager::from_environment());
     let ingest = &Ingest::new(repository::connect(&config.database.url, 1)?);
 
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
-        // Boxed, because the nested types of its futures exceed the compiler's recursion limit.
-        let handled = Box::pin(handle(
-            ingest,
-            event.payload.get(),
-            deadline(event.context.deadline),
-        ));
-        handled.await.inspect_err(log)
-    }))
-    .await
+    let text = EventText::default();
+    let serve = service_fn(|event: LambdaEvent<()>| {
+        let text = text.take();
+        async move {
+            // Boxed, because the nested types of its futures exceed the compiler's recursion limit.
+            let handled = Box::pin(handle(ingest, &text, deadline(event.context.deadline)));
+            handled.await.inspect_err(log)
+        }
+    });
+
+    Runtime::new(serve)
+        .layer(text.clone())
+        .layer(TracingLayer::new())
+        .run()
+        .await
 }
 
 fn log(error: &BatchError) {

@@ -52,7 +52,7 @@ impl LastAnswer {
 /// When Postgres refuses for a reason other than an event's values, or refuses too many events.
 pub(crate) async fn store(
     ingest: &Ingest,
-    event: &str,
+    event: &[u8],
     batch: &DecodedBatch,
     now: Timestamp,
     last_answer: &LastAnswer,

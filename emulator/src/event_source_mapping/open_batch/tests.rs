@@ -14,6 +14,7 @@ fn message(partition: i32, offset: i64, value: Option<&[u8]>) -> Received<'_> {
         key,
         value,
         headers: Vec::new(),
+        read_at: 0,
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) trait Contender: Send {
 
 /// The events of a batch, decoded as the averager decodes them.
 pub(super) fn decode(event: &str) -> anyhow::Result<Vec<PriceEvent>> {
-    let batch = batch::decode(event, chrono::Utc::now())?;
+    let batch = batch::decode(event.as_bytes(), chrono::Utc::now())?;
 
     anyhow::ensure!(
         batch.rejected.is_empty(),
