@@ -14,6 +14,9 @@ pub(crate) struct Cli {
     /// Takes a minute or two instead of ten, for less reliable figures
     #[arg(long)]
     pub(crate) quick: bool,
+    /// The number of rounds in which contenders take turns [default: 3, with --quick 1]
+    #[arg(long)]
+    pub(crate) rounds: Option<usize>,
     /// How to print the results [default: text on a terminal, otherwise JSON]
     #[arg(long, value_enum)]
     pub(crate) output: Option<OutputFormat>,
@@ -26,6 +29,10 @@ pub(crate) struct Cli {
     /// Takes the emulator and the functions from this folder instead of building them
     #[arg(long, value_name = "DIR")]
     pub(crate) bin_dir: Option<PathBuf>,
+    /// Lets the emulator and the functions in this folder, of another build, take turns with those
+    /// that are measured
+    #[arg(long, value_name = "DIR")]
+    pub(crate) against: Option<PathBuf>,
     /// Measures the starts of the functions in this folder, built by cargo or cargo-lambda
     #[arg(long, value_name = "DIR")]
     pub(crate) functions_dir: Option<PathBuf>,
@@ -39,6 +46,13 @@ pub(crate) struct Cli {
     pub(crate) database_url: Option<String>,
 }
 
+impl Cli {
+    /// The number of rounds in which contenders take turns.
+    pub(crate) fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(if self.quick { 1 } else { 3 }).max(1)
+    }
+}
+
 /// The benchmarks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Command {
@@ -46,6 +60,8 @@ pub(crate) enum Command {
     Averager,
     /// The whole stack on a real Kafka
     EndToEnd,
+    /// Of end-to-end only the latency
+    Latency,
     /// Ingest and reads while the table grows
     Growth,
     /// Start, size and memory of the functions' binaries

@@ -1,7 +1,8 @@
-//! The whole stack on a real Kafka: from a full topic to stored averages, from produce to visible
+//! The whole stack on a real Kafka: from a full topic to stored averages, from produce to committed
 //! average, and recovery after `kill -9`.
 
 mod kafka;
+mod latency;
 mod load;
 mod stack;
 mod steady;
@@ -12,9 +13,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use self::kafka::Broker;
-use self::steady::Steady;
-use self::throughput::{Limits, Run};
-use crate::cli::Cli;
+use self::latency::Latency;
+pub(crate) use self::latency::{BARE_LOOP, run_bare_loop};
+use self::throughput::{Limits, Run, Throughput};
+use crate::cli::{Cli, Command};
 use crate::feed::Delivery;
 use crate::figures::median;
 use crate::postgres::Server;
@@ -29,6 +31,8 @@ struct Rounds {
     limits: Vec<Limits>,
     clean: Vec<Run>,
     imperfect: Vec<Run>,
+    /// Of the stack that it is compared with, if any; clean.
+    against: Vec<Run>,
 }
 
 /// Runs all measurements and adds the tables to the report.
@@ -39,76 +43,116 @@ pub(crate) async fn run(
     progress: &Progress,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let (events, rounds) = if cli.quick {
-        (cli.events.min(200_000), 1)
-    } else {
-        (cli.events, 3)
-    };
-
     progress.tell("end to end: starting Kafka");
     let broker = Broker::start().await?;
+    let mut thresholds = Table::of_thresholds("End to end: thresholds");
 
-    let (mut speeds, mut thresholds) = (
-        speed_table(),
-        Table::of_thresholds("End to end: thresholds"),
-    );
+    let latency = Latency {
+        broker: &broker,
+        binaries,
+        against: cli.against.as_deref(),
+        rounds: cli.rounds(),
+        quick: cli.quick,
+    };
+    latency
+        .measure(server, progress, report, &mut thresholds)
+        .await?;
 
-    let mut memory: f64 = 0.0;
-    for symbols in SYMBOLS {
-        let mut kept = Rounds::default();
-        for round in 1..=rounds {
-            let throughput = throughput::Throughput {
-                broker: &broker,
-                binaries,
-                symbols,
-                events,
-            };
+    if cli.command != Some(Command::Latency) {
+        let stacks = Stacks {
+            broker: &broker,
+            binaries,
+            against: cli.against.as_deref(),
+        };
+        stacks
+            .throughput(cli, server, progress, report, &mut thresholds)
+            .await?;
 
-            progress.tell(format!(
-                "end to end: {symbols} symbols, round {round} of {rounds}: clean"
-            ));
-            let (limits, clean) = throughput.measure(server, Delivery::Clean).await?;
-
-            progress.tell(format!(
-                "end to end: {symbols} symbols, round {round} of {rounds}: imperfect"
-            ));
-            let (_, imperfect) = throughput.measure(server, Delivery::Imperfect).await?;
-
-            kept.limits.push(limits);
-            kept.clean.push(clean);
-            kept.imperfect.push(imperfect);
-        }
-
-        let runs = kept.clean.iter().chain(&kept.imperfect);
-        memory = runs.map(|run| run.emulator_memory).fold(memory, f64::max);
-        kept.tell(symbols, &mut speeds, &mut thresholds);
+        let recovery = steady::measure(&broker, server, binaries, progress, cli.quick).await?;
+        recovery.hold(&mut thresholds);
+        report.add(recovery.table());
     }
 
-    let steady = steady::measure(&broker, server, binaries, progress, cli.quick).await?;
-    hold(&mut thresholds, &steady, memory);
-
-    report.add(speeds);
-    report.add(steady.table());
     report.add(thresholds);
     broker.stop()
 }
 
-fn hold(thresholds: &mut Table, steady: &Steady, memory: f64) {
-    thresholds.at_most("latency p50, ms", steady.p50, 20.0, 10.0);
-    thresholds.at_most("latency p99, ms", steady.p99, 60.0, 25.0);
-    thresholds.at_most(
-        "first average after kill -9 of the averager, s",
-        steady.after_averager,
-        2.0,
-        0.5,
-    );
-    thresholds.at_most(
-        "first average after kill -9 of the emulator, s",
-        steady.after_emulator,
-        10.0,
-        4.0,
-    );
-    thresholds.at_most("peak memory of the emulator, MiB", memory, 150.0, 80.0);
+/// The stacks whose throughput is measured.
+#[derive(Clone, Copy, Debug)]
+struct Stacks<'a> {
+    broker: &'a Broker,
+    binaries: &'a Path,
+    against: Option<&'a Path>,
+}
+
+impl Stacks<'_> {
+    /// From a full topic to stored averages, for each number of symbols.
+    async fn throughput(
+        &self,
+        cli: &Cli,
+        server: &mut Server,
+        progress: &Progress,
+        report: &mut Report,
+        thresholds: &mut Table,
+    ) -> anyhow::Result<()> {
+        let events = if cli.quick {
+            cli.events.min(200_000)
+        } else {
+            cli.events
+        };
+
+        let mut speeds = speed_table();
+        let mut memory: f64 = 0.0;
+        for symbols in SYMBOLS {
+            let kept = self
+                .rounds(symbols, (events, cli.rounds()), server, progress)
+                .await?;
+            let runs = kept.clean.iter().chain(&kept.imperfect);
+            memory = runs.map(|run| run.emulator_memory).fold(memory, f64::max);
+            kept.tell(symbols, &mut speeds, thresholds);
+        }
+
+        thresholds.at_most("peak memory of the emulator, MiB", memory, 150.0, 80.0);
+        report.add(speeds);
+        Ok(())
+    }
+
+    async fn rounds(
+        &self,
+        symbols: usize,
+        (events, rounds): (usize, usize),
+        server: &mut Server,
+        progress: &Progress,
+    ) -> anyhow::Result<Rounds> {
+        let throughput = Throughput {
+            broker: self.broker,
+            binaries: self.binaries,
+            against: self.against,
+            symbols,
+            events,
+        };
+
+        let mut kept = Rounds::default();
+        for round in 1..=rounds {
+            for delivery in [Delivery::Clean, Delivery::Imperfect] {
+                progress.tell(format!(
+                    "end to end: {symbols} symbols, round {round} of {rounds}: {}",
+                    delivery.describe()
+                ));
+
+                let measured = throughput.measure(server, delivery).await?;
+                match delivery {
+                    Delivery::Clean => {
+                        kept.limits.push(measured.limits);
+                        kept.clean.push(measured.run);
+                        kept.against.extend(measured.against);
+                    }
+                    Delivery::Imperfect => kept.imperfect.push(measured.run),
+                }
+            }
+        }
+        Ok(kept)
+    }
 }
 
 fn speed_table() -> Table {
@@ -161,29 +205,40 @@ impl Rounds {
             speeds.row(row);
         }
 
-        for (delivery, runs) in [
-            (Delivery::Clean, &self.clean),
-            (Delivery::Imperfect, &self.imperfect),
+        for (name, runs) in [
+            ("the stack, clean", &self.clean),
+            ("the stack, 10 % repeated, 1 % late", &self.imperfect),
+            ("the stack compared with, clean", &self.against),
         ] {
-            speeds.row(self.row(symbols, delivery, runs));
+            if !runs.is_empty() {
+                speeds.row(self.row(symbols, name, runs));
+            }
         }
 
-        let lowest = if symbols == 200 { 0.35 } else { 0.40 };
-        let most = if symbols == 200 { 4.8 } else { 3.8 };
+        let (lowest, wanted) = if symbols == 200 {
+            (0.55, 0.70)
+        } else {
+            (0.70, 0.85)
+        };
+        let (most, aim) = if symbols == 200 {
+            (3.2, 2.6)
+        } else {
+            (2.7, 2.1)
+        };
         let name = |what: &str| format!("{symbols} symbols: {what}");
 
         thresholds.at_least(
             name("rate, of bare COPY's"),
             self.rate_ratio(&self.clean),
             lowest,
-            0.55,
+            wanted,
         );
 
         thresholds.at_most(
             name("CPU, times bare COPY's"),
             self.cpu_ratio(&self.clean),
             most,
-            2.8,
+            aim,
         );
 
         let pairs = self.imperfect.iter().zip(&self.clean);
@@ -197,11 +252,11 @@ impl Rounds {
         );
     }
 
-    fn row(&self, symbols: usize, delivery: Delivery, runs: &[Run]) -> Vec<Value> {
+    fn row(&self, symbols: usize, name: &str, runs: &[Run]) -> Vec<Value> {
         let figure = |of: fn(&Run) -> f64| rounded(median(runs.iter().map(of)));
         vec![
             json!(symbols),
-            json!(format!("the stack, {}", delivery.describe())),
+            json!(name),
             figure(|run| run.rate / 1e3),
             rounded(self.rate_ratio(runs)),
             figure(Run::cpu),

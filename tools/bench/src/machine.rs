@@ -5,7 +5,10 @@ use std::fs;
 use serde_json::{Value, json};
 use sqlx::Row as _;
 
+use crate::busy_core::fixed_work;
+use crate::figures::milliseconds;
 use crate::postgres::Server;
+use crate::report::rounded;
 
 /// The machine, its present load, and the settings of Postgres that affect the figures.
 pub(crate) async fn describe(server: &Server) -> anyhow::Result<Value> {
@@ -38,8 +41,14 @@ pub(crate) async fn describe(server: &Server) -> anyhow::Result<Value> {
         "kernel": read("/proc/sys/kernel/osrelease"),
         "profile": if cfg!(debug_assertions) { "dev: THE FIGURES MEAN NOTHING" } else { "release" },
         "postgres": postgres,
+        "fixed_work_ms": speed(),
         "load_at_start": load(),
     }))
+}
+
+/// The time of a fixed piece of work on one core, in milliseconds: lower is a faster machine.
+pub(crate) fn speed() -> Value {
+    rounded(milliseconds(fixed_work()))
 }
 
 /// The load averages of the last one, five and fifteen minutes.

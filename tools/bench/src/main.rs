@@ -7,6 +7,7 @@
 
 mod averager;
 mod binaries;
+mod busy_core;
 mod cli;
 mod correctness;
 mod cpu;
@@ -31,8 +32,20 @@ use report::Report;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(&cli).await {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let ran = match arguments.split_first() {
+        // The benchmark's own child processes.
+        Some((option, [])) if option == busy_core::OPTION => {
+            busy_core::keep_busy();
+            Ok(())
+        }
+        Some((option, rest)) if option == end_to_end::BARE_LOOP => {
+            end_to_end::run_bare_loop(rest).await
+        }
+        _ => run(&Cli::parse()).await,
+    };
+
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         // Not returned from `main`, which would print it with a backtrace, for developers.
         Err(error) => {
@@ -49,11 +62,12 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
     let mut report = Report::new(machine::describe(&server).await?);
 
     let wanted = |command: Command| cli.command.is_none_or(|only| only == command);
+    let only_latency = cli.command == Some(Command::Latency);
 
     if wanted(Command::Averager) {
         averager::run(cli, &mut server, &binaries, &progress, &mut report).await?;
     }
-    if wanted(Command::EndToEnd) {
+    if wanted(Command::EndToEnd) || only_latency {
         end_to_end::run(cli, &mut server, &binaries, &progress, &mut report).await?;
     }
     if wanted(Command::Growth) {

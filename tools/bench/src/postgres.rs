@@ -20,9 +20,11 @@ use crate::cpu;
 
 /// Room for a whole run, so that no checkpoint falls into one contender's slice and not into
 /// another's.
-const SETTINGS: [&str; 3] = [
+const SETTINGS: [&str; 4] = [
     "alter system set max_wal_size = '8GB'",
     "alter system set checkpoint_timeout = '30min'",
+    // Takes effect at the next start.
+    "alter system set track_commit_timestamp = on",
     "select pg_reload_conf()",
 ];
 
@@ -46,7 +48,14 @@ pub(crate) struct Server {
 struct Own {
     child: Child,
     stdin: Option<ChildStdin>,
-    _data: TempDir,
+    data: TempDir,
+}
+
+impl Own {
+    fn stop(&mut self) -> std::io::Result<()> {
+        drop(self.stdin.take());
+        self.child.wait().map(drop)
+    }
 }
 
 impl Server {
@@ -54,17 +63,12 @@ impl Server {
         let (admin_url, own) = match &cli.database_url {
             Some(url) => (url.clone(), None),
             None => {
-                let (url, own) = start_own(binaries)?;
+                let (url, own) = configured(binaries).await?;
                 (url, Some(own))
             }
         };
 
         let mut admin = connection(&admin_url).await?;
-        if own.is_some() {
-            for setting in SETTINGS {
-                sqlx::query(setting).execute(&mut admin).await?;
-            }
-        }
 
         let backend: i32 = sqlx::query_scalar("select pg_backend_pid()")
             .fetch_one(&mut admin)
@@ -83,6 +87,18 @@ impl Server {
 
         server.new_database().await?;
         Ok(server)
+    }
+
+    /// Checks that the server notes the time of each commit.
+    pub(crate) async fn require_commit_times(&self) -> anyhow::Result<()> {
+        let noted: String = sqlx::query_scalar("show track_commit_timestamp")
+            .fetch_one(&mut self.connection().await?)
+            .await?;
+        anyhow::ensure!(
+            noted == "on",
+            "the latency is read from the times of commits: set track_commit_timestamp = on and restart Postgres"
+        );
+        Ok(())
     }
 
     /// Drops the benchmark's database, and creates a new one with the pipeline's schema and
@@ -145,8 +161,7 @@ impl Server {
         self.drop_database().await?;
 
         if let Some(own) = &mut self.own {
-            drop(own.stdin.take());
-            own.child.wait()?;
+            own.stop()?;
         }
 
         Ok(())
@@ -175,13 +190,25 @@ fn with_database(url: &str, name: &str) -> anyhow::Result<String> {
     })
 }
 
-fn start_own(binaries: &Path) -> anyhow::Result<(String, Own)> {
+/// Starts a server of our own with the benchmark's settings.
+async fn configured(binaries: &Path) -> anyhow::Result<(String, Own)> {
     let data = tempfile::Builder::new()
         .prefix("market-data-bench-postgres-")
         .tempdir()?;
-
     open_to_postgres(data.path())?;
 
+    let (url, mut own) = start_own(binaries, data)?;
+    let mut admin = connection(&url).await?;
+    for setting in SETTINGS {
+        sqlx::query(setting).execute(&mut admin).await?;
+    }
+
+    drop(admin);
+    own.stop()?;
+    start_own(binaries, own.data)
+}
+
+fn start_own(binaries: &Path, data: TempDir) -> anyhow::Result<(String, Own)> {
     let mut child = Command::new(binaries.join("emulator"))
         .args([
             "postgres",
@@ -208,14 +235,7 @@ fn start_own(binaries: &Path) -> anyhow::Result<(String, Own)> {
                 .context("the ready line names no database_url")?;
 
             std::thread::spawn(move || lines.for_each(drop));
-            return Ok((
-                url.to_owned(),
-                Own {
-                    child,
-                    stdin,
-                    _data: data,
-                },
-            ));
+            return Ok((url.to_owned(), Own { child, stdin, data }));
         }
     }
 

@@ -55,6 +55,8 @@ impl Table {
         required: f64,
         aim: f64,
     ) {
+        // What is compared is what is printed.
+        let measured = to_three_digits(measured);
         let verdict = verdict(measured >= required, measured >= aim);
         let limit = |limit: f64| json!(format!("≥ {limit}"));
 
@@ -75,6 +77,7 @@ impl Table {
         required: f64,
         aim: f64,
     ) {
+        let measured = to_three_digits(measured);
         let verdict = verdict(measured <= required, measured <= aim);
         let limit = |limit: f64| json!(format!("≤ {limit}"));
 
@@ -150,6 +153,10 @@ fn verdict(met: bool, aim: bool) -> &'static str {
 
 /// The value with about three significant digits, or null if it is not finite.
 pub(crate) fn rounded(value: f64) -> Value {
+    serde_json::Number::from_f64(to_three_digits(value)).map_or(Value::Null, Value::Number)
+}
+
+fn to_three_digits(value: f64) -> f64 {
     let factor = match value.abs() {
         size if size >= 100.0 => 1.0,
         size if size >= 10.0 => 10.0,
@@ -157,8 +164,7 @@ pub(crate) fn rounded(value: f64) -> Value {
         _ => 10_000.0,
     };
 
-    serde_json::Number::from_f64((value * factor).round() / factor)
-        .map_or(Value::Null, Value::Number)
+    (value * factor).round() / factor
 }
 
 fn shown(value: &Value) -> String {
@@ -185,9 +191,10 @@ impl Report {
         self.tables.push(table);
     }
 
-    /// Records how busy the machine was at the end.
+    /// Records how busy and how fast the machine was at the end.
     pub(crate) fn finish(&mut self) {
         self.machine["load_at_end"] = json!(machine::load());
+        self.machine["fixed_work_ms_at_end"] = machine::speed();
     }
 
     pub(crate) fn print(&self, format: Option<OutputFormat>) -> anyhow::Result<()> {

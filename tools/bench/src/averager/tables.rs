@@ -38,6 +38,11 @@ impl SeriesIds {
         ))
     }
 
+    /// These ids.
+    pub(crate) fn of_map(ids: HashMap<Symbol, i32>) -> Self {
+        Self(Arc::new(ids))
+    }
+
     /// The ids in the database.
     async fn read(server: &Server) -> anyhow::Result<Self> {
         let mut connection = server.connection().await?;

@@ -1,5 +1,6 @@
 //! The benchmark's own Kafka: topics, records, and the progress of a consumer group.
 
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tempfile::TempDir;
@@ -80,11 +82,24 @@ impl Broker {
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap_servers);
+        config.set("socket.nagle.disable", "true");
         config
     }
 
     /// Creates a new topic whose name starts with `purpose`.
     pub(super) async fn new_topic(&self, purpose: &str) -> anyhow::Result<String> {
+        self.topic_with(purpose, "CreateTime").await
+    }
+
+    /// The same, but the broker gives each record the time at which it appends it.
+    pub(super) async fn new_topic_with_append_times(
+        &self,
+        purpose: &str,
+    ) -> anyhow::Result<String> {
+        self.topic_with(purpose, "LogAppendTime").await
+    }
+
+    async fn topic_with(&self, purpose: &str, times: &str) -> anyhow::Result<String> {
         let name = format!("{purpose}-{}", uuid::Uuid::new_v4().simple());
 
         let admin: AdminClient<DefaultClientContext> = self.config().create()?;
@@ -92,7 +107,8 @@ impl Broker {
             &name,
             i32::try_from(PARTITIONS)?,
             TopicReplication::Fixed(1),
-        );
+        )
+        .set("message.timestamp.type", times);
 
         for result in admin.create_topics([&topic], &AdminOptions::new()).await? {
             result.map_err(|(name, code)| {
@@ -136,6 +152,39 @@ impl Broker {
         Ok(started.elapsed())
     }
 
+    /// A reader of a topic from its start, at its lowest latency.
+    pub(super) fn reader(&self, topic: &str) -> anyhow::Result<BaseConsumer> {
+        let consumer: BaseConsumer = self
+            .config()
+            .set("group.id", "bench")
+            .set("enable.auto.commit", "false")
+            .set("fetch.wait.max.ms", "10")
+            .create()?;
+        consumer.assign(&partitions(topic, Offset::Beginning)?)?;
+        Ok(consumer)
+    }
+
+    /// Kafka's times of the first `count` records of a topic, in milliseconds since 1970, by
+    /// partition and in the order of their offsets.
+    pub(super) fn append_times(
+        &self,
+        topic: &str,
+        count: usize,
+    ) -> anyhow::Result<HashMap<u32, Vec<i64>>> {
+        let consumer = self.reader(topic)?;
+        let mut times = HashMap::<u32, Vec<i64>>::new();
+
+        for _ in 0..count {
+            let message = consumer.poll(PATIENCE).context("the topic ended early")??;
+            let time = message.timestamp().to_millis().context("a record's time")?;
+            times
+                .entry(u32::try_from(message.partition())?)
+                .or_default()
+                .push(time);
+        }
+        Ok(times)
+    }
+
     /// A client that reads the progress of the event source mapping.
     pub(super) fn group_progress(&self, topic: &str) -> anyhow::Result<GroupProgress> {
         let consumer = self.config().set("group.id", GROUP).create()?;
@@ -147,7 +196,8 @@ impl Broker {
     }
 }
 
-fn partitions(topic: &str, offset: Offset) -> anyhow::Result<TopicPartitionList> {
+/// All partitions of a topic, from `offset` on.
+pub(super) fn partitions(topic: &str, offset: Offset) -> anyhow::Result<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
         list.add_partition_offset(topic, i32::try_from(partition)?, offset)?;

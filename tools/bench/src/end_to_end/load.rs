@@ -1,4 +1,4 @@
-//! A steady load, and a reader that measures how soon its averages are visible.
+//! A steady load, and a reader that finds when averages are visible again after a kill.
 //!
 //! The reader watches a sample of the events. About once a millisecond it reads the series of all
 //! of them in one statement. An event counts as visible once a read finds its quote, or a later

@@ -24,6 +24,8 @@ pub(super) struct Stack {
     database_url: String,
     bootstrap_servers: String,
     topic: String,
+    /// The emulator's log filter, unless it is the usual one.
+    log: Option<String>,
     data: TempDir,
     emulator: Option<(Child, Option<ChildStdin>)>,
 }
@@ -36,7 +38,19 @@ impl Stack {
         broker: &Broker,
         topic: &str,
     ) -> anyhow::Result<Self> {
-        let mut stack = Self::spawned(binaries, server, broker, topic)?;
+        Self::start_logging(binaries, server, broker, topic, None).await
+    }
+
+    /// The same with this log filter.
+    pub(super) async fn start_logging(
+        binaries: &Path,
+        server: &Server,
+        broker: &Broker,
+        topic: &str,
+        log: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let mut stack = Self::new(binaries, server, broker, topic, log)?;
+        stack.spawn()?;
 
         tokio::task::spawn_blocking(move || {
             stack.wait_until_ready()?;
@@ -52,21 +66,31 @@ impl Stack {
         broker: &Broker,
         topic: &str,
     ) -> anyhow::Result<Self> {
+        let mut stack = Self::new(binaries, server, broker, topic, None)?;
+        stack.spawn()?;
+        Ok(stack)
+    }
+
+    fn new(
+        binaries: &Path,
+        server: &Server,
+        broker: &Broker,
+        topic: &str,
+        log: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let data = tempfile::Builder::new()
             .prefix("market-data-bench-stack-")
             .tempdir()?;
 
-        let mut stack = Self {
+        Ok(Self {
             binaries: binaries.to_owned(),
             database_url: server.url.clone(),
             bootstrap_servers: broker.bootstrap_servers.clone(),
             topic: topic.to_owned(),
+            log: log.map(str::to_owned),
             data,
             emulator: None,
-        };
-
-        stack.spawn()?;
-        Ok(stack)
+        })
     }
 
     /// Starts the emulator, without waiting for it.
@@ -94,6 +118,7 @@ impl Stack {
             .env("KAFKA_PRICE_TOPIC", &self.topic)
             .env("KAFKA_DEAD_LETTER_TOPIC", format!("{}.dlt", self.topic))
             .env("DEFAULT_PROVIDER", "replay")
+            .envs(self.log.as_ref().map(|filter| ("RUST_LOG", filter)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -152,13 +177,17 @@ impl Stack {
     }
 
     /// Stops the stack by closing the emulator's standard input.
-    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
-        let Some((mut child, stdin)) = self.emulator.take() else {
-            return Ok(());
-        };
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        self.stop_and_read_log().await.map(drop)
+    }
 
-        drop(stdin);
-        tokio::task::spawn_blocking(move || child.wait()).await??;
-        Ok(())
+    /// The same, and returns what the emulator and its functions logged.
+    pub(super) async fn stop_and_read_log(mut self) -> anyhow::Result<String> {
+        if let Some((mut child, stdin)) = self.emulator.take() {
+            drop(stdin);
+            tokio::task::spawn_blocking(move || child.wait()).await??;
+        }
+
+        Ok(std::fs::read_to_string(self.data.path().join("log"))?)
     }
 }

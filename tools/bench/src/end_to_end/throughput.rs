@@ -28,6 +28,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 pub(super) struct Throughput<'a> {
     pub(super) broker: &'a Broker,
     pub(super) binaries: &'a Path,
+    /// Another build, which takes turns with the first.
+    pub(super) against: Option<&'a Path>,
     pub(super) symbols: usize,
     pub(super) events: usize,
 }
@@ -60,6 +62,15 @@ impl Run {
     }
 }
 
+/// What was measured with one topic.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    pub(super) limits: Limits,
+    pub(super) run: Run,
+    /// The run of the other build.
+    pub(super) against: Option<Run>,
+}
+
 /// CPU time of each part so far.
 #[derive(Clone, Copy, Debug)]
 struct Used {
@@ -70,12 +81,13 @@ struct Used {
 }
 
 impl Throughput<'_> {
-    /// Fills a topic, measures the limits if the events are clean, and then measures the stack.
+    /// Fills a topic, measures the limits if the events are clean, and then measures the stack, and
+    /// that of the other build.
     pub(super) async fn measure(
         &self,
         server: &mut Server,
         delivery: Delivery,
-    ) -> anyhow::Result<(Limits, Run)> {
+    ) -> anyhow::Result<Measured> {
         server.new_database().await?;
         let topic = self.broker.new_topic("price-events").await?;
 
@@ -91,11 +103,33 @@ impl Throughput<'_> {
         };
 
         drop(records);
-        let run = self.run(server, &topic).await?;
-
+        let run = self.run(self.binaries, server, &topic).await?;
         correctness::check(server, distinct).await?;
 
-        Ok((limits, run))
+        let against = match (delivery, self.against) {
+            (Delivery::Clean, Some(binaries)) => {
+                server.new_database().await?;
+                let topic = self.refilled(delivery).await?;
+                let run = self.run(binaries, server, &topic).await?;
+                correctness::check(server, distinct).await?;
+                Some(run)
+            }
+            _ => None,
+        };
+
+        Ok(Measured {
+            limits,
+            run,
+            against,
+        })
+    }
+
+    /// A new topic with the same events, because offsets were committed on the first.
+    async fn refilled(&self, delivery: Delivery) -> anyhow::Result<String> {
+        let topic = self.broker.new_topic("price-events").await?;
+        let records = self.records(delivery)?;
+        self.produce(&topic, &records)?;
+        Ok(topic)
     }
 
     fn records(&self, delivery: Delivery) -> anyhow::Result<Vec<Record>> {
@@ -150,9 +184,9 @@ impl Throughput<'_> {
     }
 
     /// Starts the stack on the full topic and waits until the whole topic is committed.
-    async fn run(&self, server: &Server, topic: &str) -> anyhow::Result<Run> {
+    async fn run(&self, binaries: &Path, server: &Server, topic: &str) -> anyhow::Result<Run> {
         let progress = self.broker.group_progress(topic)?;
-        let stack = Stack::spawned(self.binaries, server, self.broker, topic)?;
+        let stack = Stack::spawned(binaries, server, self.broker, topic)?;
 
         let first = wait_for(&progress, 1).await?;
         let (started, before) = (Instant::now(), self.used(server, &stack));
