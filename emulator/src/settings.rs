@@ -9,13 +9,14 @@ use crate::topic_name::{self, is_topic_name};
 use crate::visitors::AllowedHosts;
 
 /// Variables that the functions understand, besides those that the template names.
-const PASSED_ON: [&str; 18] = [
+const PASSED_ON: [&str; 19] = [
     "KAFKA_PRICE_TOPIC",
     "KAFKA_DEAD_LETTER_TOPIC",
     "POLLING_INTERVAL",
     "ALLOWED_ORIGINS",
     "AVERAGER_GROUP",
     "DEFAULT_PROVIDER",
+    "FALLBACK_ON_UNKNOWN_SYMBOL",
     "YAHOO_BASE_URL",
     "YAHOO_USER_AGENT",
     "REPLAY_STEP_SECONDS",

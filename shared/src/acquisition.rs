@@ -1,18 +1,36 @@
 //! Acquires quotes: asks a provider, stores its raw response, and publishes one event per quote.
 //!
 //! This is the only way from a provider to the log. Api and poller differ in how long each step may
-//! take and in what happens between the steps: that is their [`Course`].
+//! take and in what happens between the steps: that is their [`Course`]. Before a provider is
+//! asked, its breaker and its budget must let the request pass ([`gate`]), and whoever wants a
+//! quote that is being fetched waits for it instead ([`sharing`], [`flights`]). Which provider comes
+//! next for which symbols is said by [`fallback`].
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::market::{Symbol, Timestamp};
 use crate::price_event::PriceEvent;
 use crate::price_log::PublishError;
 use crate::provider::{Answer, Provider, ProviderError};
+use crate::repository;
 use crate::repository::raw_responses::RawResponse;
+
+mod breaker;
+pub mod fallback;
+mod flights;
+mod gate;
+mod probe;
+mod sharing;
+
+use flights::Flights;
+use gate::Gate;
+pub use probe::probe;
+pub use sharing::acquire;
 
 /// A request to a provider, not yet awaited.
 pub type Request<'a> = Pin<Box<dyn Future<Output = Result<Answer, ProviderError>> + Send + 'a>>;
@@ -22,6 +40,30 @@ pub type Request<'a> = Pin<Box<dyn Future<Output = Result<Answer, ProviderError>
 pub trait Course: Sync {
     /// Why the caller ends an acquisition before its quotes are published.
     type Error: Send;
+
+    /// Where budgets, breakers and leases are.
+    fn pool(&self) -> &PgPool;
+
+    /// Runs a statement within the time that the caller has for Postgres. `step` names it in
+    /// errors, as an infinitive.
+    ///
+    /// # Errors
+    /// When Postgres refuses it, or is not available for as long as the caller may wait.
+    async fn postgres<T, F, S>(&self, step: &'static str, statement: S) -> Result<T, Self::Error>
+    where
+        T: Send,
+        F: Future<Output = Result<T, repository::Error>> + Send,
+        S: Fn() -> F + Send + Sync;
+
+    /// How long the caller can wait for a quote that somebody else fetches.
+    fn patience(&self) -> Duration;
+
+    /// Waits until the budget has tokens again, if the caller has the time; returns whether it has
+    /// waited.
+    ///
+    /// # Errors
+    /// When the caller may not continue.
+    async fn pause(&self, wait: Duration) -> Result<bool, Self::Error>;
 
     /// Waits for the provider's answer.
     ///
@@ -51,6 +93,24 @@ pub trait Course: Sync {
     async fn append(&self, events: &[PriceEvent]) -> Option<Vec<Result<(), PublishError>>>;
 }
 
+/// What one instance remembers between acquisitions: tokens that it took from the budgets, and the
+/// fetches in flight. It only saves calls; losing it is harmless.
+#[derive(Debug, Default)]
+pub struct Instance {
+    gate: Gate,
+    flights: Flights,
+}
+
+/// Which quotes are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// The tick's time in a poll, otherwise the current time; only simulated providers use it.
+    pub at: Timestamp,
+    /// A quote that was polled at or after this moment may be shared. With `None` the provider is
+    /// asked in any case.
+    pub accepts: Option<Timestamp>,
+}
+
 /// Why a symbol has no quote.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Loss {
@@ -65,55 +125,78 @@ pub enum Loss {
     OutOfTime,
 }
 
-/// What became of one request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What became of the symbols of one request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acquired {
     /// The published event of each symbol, or why there is none, without an order.
     pub quotes: Vec<(Symbol, Result<PriceEvent, Loss>)>,
+    /// Why the request as a whole failed, so that none of its symbols has a quote.
+    pub failure: Option<ProviderError>,
 }
 
 impl Acquired {
-    /// The number of quotes that the log acknowledged.
-    #[must_use]
-    pub fn published(&self) -> usize {
-        self.quotes
-            .iter()
-            .filter(|(_, quote)| quote.is_ok())
-            .count()
-    }
-
     /// Whether there were quotes, and the log acknowledged none of them.
     #[must_use]
     pub fn log_failed(&self) -> bool {
         let lost = |loss: &Loss| matches!(loss, Loss::Log(_) | Loss::OutOfTime);
+        let published = self.quotes.iter().any(|(_, quote)| quote.is_ok());
         let mut losses = self
             .quotes
             .iter()
             .filter_map(|(_, quote)| quote.as_ref().err());
 
-        self.published() == 0 && losses.any(lost)
+        !published && losses.any(lost)
+    }
+
+    /// The whole request failed.
+    fn failed(symbols: &[Symbol], error: ProviderError) -> Self {
+        let lost = |symbol: &Symbol| (symbol.clone(), Err(Loss::Provider(error.clone())));
+        Self {
+            quotes: symbols.iter().map(lost).collect(),
+            failure: Some(error),
+        }
+    }
+
+    /// Adds what became of further symbols.
+    fn add(&mut self, other: Self) {
+        self.quotes.extend(other.quotes);
+        self.failure = self.failure.take().or(other.failure);
     }
 }
 
-/// Acquires the quotes of `symbols` in one request, as of `at`.
-///
-/// The outer error is the caller's own, the inner one that of the whole request.
-///
-/// # Errors
-/// When a step of the `course` fails.
-pub async fn acquire<C: Course>(
+/// Asks for `symbols` in one request, once the breaker and the budget let it pass, and publishes
+/// what came.
+async fn ask<C: Course>(
     course: &C,
+    instance: &Instance,
     provider: &dyn Provider,
     symbols: &[Symbol],
     at: Timestamp,
-) -> Result<Result<Acquired, ProviderError>, C::Error> {
-    let answer = course.fetch(provider.fetch(symbols, at)).await?;
-    course.fetched().await?;
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(error) => return Ok(Err(error)),
+) -> Result<Acquired, C::Error> {
+    let pass = match instance.gate.pass(course, provider, symbols.len()).await? {
+        Ok(pass) => pass,
+        Err(error) => return Ok(Acquired::failed(symbols, error)),
     };
 
+    let answer = course.fetch(provider.fetch(symbols, at)).await?;
+    // Reported before anything else can end the acquisition.
+    let failure = breaker::failure(&answer);
+    breaker::report(course.pool(), &instance.gate, provider, &pass, failure).await;
+
+    course.fetched().await?;
+    match answer {
+        Ok(answer) => publish(course, provider, symbols, answer).await,
+        Err(error) => Ok(Acquired::failed(symbols, error)),
+    }
+}
+
+/// Stores the raw response, and publishes its quotes.
+async fn publish<C: Course>(
+    course: &C,
+    provider: &dyn Provider,
+    symbols: &[Symbol],
+    answer: Answer,
+) -> Result<Acquired, C::Error> {
     // Stored before the events are published: each event refers to the stored response.
     let raw_response_id = Uuid::now_v7();
     let response = RawResponse {
@@ -143,7 +226,10 @@ pub async fn acquire<C: Course>(
         let results = course.append(&events).await;
         quotes.extend(published(events, results));
     }
-    Ok(Ok(Acquired { quotes }))
+    Ok(Acquired {
+        quotes,
+        failure: None,
+    })
 }
 
 /// Each event with its result. One without a result was not acknowledged in time.

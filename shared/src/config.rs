@@ -48,6 +48,8 @@ pub struct ProviderSettings {
     /// The providers that are asked, in this order, when a request names none; all of them are of
     /// [`crate::provider::NAMES`].
     pub default: ProviderList,
+    /// Whether the next provider of a list is asked for a symbol that one does not know.
+    pub fallback_on_unknown_symbol: bool,
     /// Scheme, host and port of Yahoo's API.
     pub yahoo_base_url: String,
     /// The `User-Agent` sent to Yahoo, which refuses clients without one.

@@ -63,6 +63,16 @@ pub trait Provider: fmt::Debug + Send + Sync {
         })
     }
 
+    /// Whether it is asked over a network, so that its requests are rationed and shared.
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    /// A digest of the key that is sent to it, if any: another key has another digest.
+    fn key_digest(&self) -> Option<String> {
+        None
+    }
+
     /// Most symbols in one [`Provider::fetch`]; at least 1.
     fn max_symbols(&self) -> usize {
         usize::try_from(self.limits().max_symbols).unwrap_or(usize::MAX)

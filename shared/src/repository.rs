@@ -5,6 +5,7 @@
 pub mod clock;
 mod connections;
 mod error;
+pub mod fetch_leases;
 pub mod ingest;
 mod numeric;
 pub mod part_states;
@@ -14,6 +15,7 @@ pub mod polling_runs;
 pub mod price_points;
 pub mod raw_responses;
 pub mod rejected_events;
+pub mod request_budgets;
 pub mod schema;
 pub mod series;
 mod transaction;

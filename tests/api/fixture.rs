@@ -35,6 +35,7 @@ pub(crate) struct Api {
     pub(crate) log: Arc<MemoryPriceLog>,
     /// The default provider, named `quoter`. The other provider is `spare`.
     pub(crate) quoter: Arc<Quoter>,
+    pub(crate) spare: Arc<Quoter>,
     pub(crate) event_bridge: MockServer,
     router: Router,
 }
@@ -100,14 +101,13 @@ impl Api {
             Arc::new(MemoryPriceLog::new()),
         );
 
+        let spare = Arc::new(Quoter::new("spare"));
         let default: Arc<dyn Provider> = Arc::<Quoter>::clone(&quoter);
+        let other: Arc<dyn Provider> = Arc::<Quoter>::clone(&spare);
 
         let state = AppState {
             db: pool.clone(),
-            providers: Providers::of(
-                vec![default, Arc::new(Quoter::new("spare"))],
-                "quoter".parse().expect("a name"),
-            ),
+            providers: Providers::of(vec![default, other], "quoter".parse().expect("a name")),
             price_log: Arc::<MemoryPriceLog>::clone(&log),
             backlog: Arc::<MemoryPriceLog>::clone(&log),
             schedules: schedules(&event_bridge.uri()),
@@ -122,6 +122,7 @@ impl Api {
             pool,
             log,
             quoter,
+            spare,
             event_bridge,
             router: api::router(state),
         }
@@ -169,6 +170,14 @@ impl Api {
 
     pub(crate) async fn get(&self, path: &str) -> Answered {
         self.send("GET", path, String::new()).await
+    }
+
+    /// Forgets what the providers' breakers and budgets know.
+    pub(crate) async fn forget_failures(&self) {
+        sqlx::query("delete from request_budgets")
+            .execute(&self.pool)
+            .await
+            .expect("no states");
     }
 
     /// Stores the events as points, as the averager does with a batch.

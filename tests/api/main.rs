@@ -2,6 +2,7 @@
 
 mod connections;
 mod digits;
+mod fallback;
 mod fixture;
 mod health;
 mod history;
@@ -12,5 +13,6 @@ mod polling_jobs_once;
 mod postgres_unavailable;
 mod quoter;
 mod series;
+mod sharing;
 mod spelling;
 mod symbols;

@@ -118,7 +118,7 @@ async fn the_latest_quote_is_that_of_the_spelling_if_it_is_stored_and_our_provid
         ["TPC"]
     );
 
-    let again = api.get("/prices/latest?symbol=TpC&max_age=10").await.json();
+    let again = api.get("/prices/latest?symbol=TpC&max_age=0").await.json();
     assert_eq!(
         (&again["symbol"], &again["price"]),
         (&json!("TPC"), &json!(102)),

@@ -1,8 +1,12 @@
 //! Polling on a real Postgres: jobs, claims, relays and the reconciliation of schedules. The tests
 //! set the time.
 
+mod breakers;
+mod budgets;
 mod claims;
 mod event_bridge;
+mod fallback;
+mod gate;
 mod jobs;
 mod pending_and_deleted;
 mod reconciliation;

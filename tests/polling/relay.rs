@@ -124,7 +124,8 @@ async fn a_relay_whose_every_poll_is_slow_still_ends() -> anyhow::Result<()> {
 
     let served = world.fire(&job, 0).await?;
     assert_eq!(served.ended, Ended::Done);
-    assert!(served.polled <= 31, "{served:?}");
+    // A fetch takes four seconds, and serves the ticks that fell due while it lasted.
+    assert!(served.polled <= 61, "{served:?}");
     Ok(())
 }
 

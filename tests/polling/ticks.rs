@@ -7,7 +7,7 @@ use shared::repository::polling_jobs::JobStatus;
 use shared::repository::polling_runs::{self, Claim, ClaimOutcome, LastRun, RunResult, RunStatus};
 use uuid::Uuid;
 
-use crate::world::{Act, World, at, claim, rows};
+use crate::world::{Act, World, at, claim, forget_failures, rows};
 
 #[tokio::test]
 async fn a_firing_of_a_whole_minute_s_job_is_one_tick_at_its_scheduled_time() -> anyhow::Result<()>
@@ -273,11 +273,15 @@ async fn a_failing_job_backs_off_and_returns_to_its_interval_by_itself() -> anyh
     let (world, job) = World::with_job(10).await?;
     world
         .provider
-        .will((0..6).map(|_| Act::Fail(world.provider.away())));
+        .will((0..5).map(|_| Act::Fail(world.provider.away())));
+    let pool = world.pool.clone();
+    world.clock.happens_at(at(60), async move {
+        forget_failures(&pool).await.expect("no failures");
+    });
     world.fire(&job, 0).await?;
 
-    // Three failed runs of two requests each: at 0, at 10, and at 30 after a back-off of two
-    // intervals. Then a back-off of four.
+    // Three failed runs: at 0 and 10 of two requests each, and at 30, after a back-off of two
+    // intervals, of one that opens the breaker. Then a back-off of four intervals.
     assert_eq!(
         world.runs(&job).await?,
         rows(&[
@@ -314,6 +318,7 @@ async fn a_provider_that_limits_us_is_left_alone_for_as_long_as_it_asked() -> an
     assert_eq!(limited.next_tick_at(at(1)), at(900));
 
     assert_eq!(world.fire(&job, 840).await?.polled, 0);
+    forget_failures(&world.pool).await?;
     assert_eq!(world.fire(&job, 900).await?.polled, 1);
 
     assert_eq!(

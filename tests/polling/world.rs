@@ -254,6 +254,7 @@ impl World {
                 vec![Arc::clone(&provider) as Arc<dyn Provider>],
                 "script".parse()?,
             ),
+            instance: Arc::default(),
             price_log: Arc::clone(&price_log) as _,
             clock: Arc::clone(&clock) as _,
             stopping: CancellationToken::new(),
@@ -269,6 +270,22 @@ impl World {
             },
             job,
         ))
+    }
+
+    /// Adds a provider that the poller knows besides the first one.
+    pub(crate) fn add_provider(&mut self, name: &str) -> Arc<ScriptedProvider> {
+        let added = Arc::new(ScriptedProvider {
+            name: name.parse().expect("a name"),
+            clock: Arc::clone(&self.clock),
+            script: Mutex::default(),
+            requests: Mutex::default(),
+        });
+
+        self.poller.providers = Providers::of(
+            vec![Arc::clone(&self.provider) as _, Arc::clone(&added) as _],
+            "script".parse().expect("a name"),
+        );
+        added
     }
 
     /// Serves the firing of this second, at that time or at the clock's time if that is later.
@@ -309,6 +326,14 @@ impl World {
             .await?
             .expect("the job"))
     }
+}
+
+/// Forgets what the providers' breakers know. Their time is Postgres's, which does not jump.
+pub(crate) async fn forget_failures(pool: &PgPool) -> anyhow::Result<()> {
+    sqlx::query("delete from request_budgets")
+        .execute(pool)
+        .await?;
+    Ok(())
 }
 
 /// A claim by another poller.

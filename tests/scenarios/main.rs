@@ -9,6 +9,7 @@
 mod another_scheduler;
 mod averages;
 mod codecs;
+mod fallback;
 mod falling_behind;
 mod foreign_page;
 mod invoke_api;

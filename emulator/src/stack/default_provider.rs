@@ -33,20 +33,27 @@ pub(super) async fn ask(wanted: &str, client: &reqwest::Client, gateway: &str) -
     }
 }
 
+/// The default providers are a list with commas. They are in trouble if none of them answers.
 fn read(health: &Value, wanted: &str) -> DefaultProvider {
-    let name = health["default_provider"].as_str().unwrap_or(wanted);
+    let list = health["default_provider"].as_str().unwrap_or(wanted);
+    let troubles: Option<Vec<String>> = list.split(',').map(|name| trouble(health, name)).collect();
+
+    DefaultProvider {
+        name: list.to_owned(),
+        trouble: troubles.map(|troubles| troubles.join("; ")),
+    }
+}
+
+/// Why one provider does not answer; `None` if it does.
+fn trouble(health: &Value, name: &str) -> Option<String> {
     let check = &health["checks"]["providers"][name];
 
     let trouble = match check["status"].as_str() {
-        Some("ok") => None,
-        Some(status) => Some(check["detail"].as_str().unwrap_or(status)),
-        None => Some("GET /health does not list it"),
+        Some("ok") => return None,
+        Some(status) => check["detail"].as_str().unwrap_or(status),
+        None => "GET /health does not list it",
     };
-
-    DefaultProvider {
-        name: name.to_owned(),
-        trouble: trouble.map(str::to_owned),
-    }
+    Some(trouble.to_owned())
 }
 
 #[cfg(test)]

@@ -41,6 +41,11 @@ impl Deadline {
         Self(self.0 - time)
     }
 
+    /// The time that is left.
+    pub(crate) fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
     /// Waits for `work` until the deadline. Returns `None` if it is not done by then; work whose
     /// deadline has passed is not started.
     pub(crate) async fn wait<T>(self, work: impl Future<Output = T>) -> Option<T> {

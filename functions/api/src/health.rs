@@ -29,6 +29,7 @@ mod upkeep;
 use averaging::Averaging;
 use check::{Check, Status};
 use jobs::Jobs;
+use providers::ProviderCheck;
 use upkeep::Upkeep;
 
 /// Longest that a check may take; a provider's probe has its own limit.
@@ -46,8 +47,16 @@ const CHECK_TIMEOUT: Duration = Duration::from_millis(2_500);
         "upkeep": {"status": "ok", "last_success_at": "2026-11-22T19:40:00Z"},
         "jobs": {"status": "ok", "stalled": 0, "job_ids": []},
         "providers": {
-            "yahoo": {"status": "unavailable", "detail": "yahoo did not answer within 10 s"},
-            "replay": {"status": "ok"}
+            "yahoo": {
+                "status": "unavailable", "detail": "yahoo limits our requests", "state": "open",
+                "reason": "yahoo limits our requests", "since": "2026-11-22T19:30:00Z",
+                "until": "2026-11-22T19:45:00Z", "default_place": 1, "needs": null, "symbols_per_request": 20,
+                "budget": [{"window": "second", "limit": 1, "left": 1}]
+            },
+            "replay": {
+                "status": "ok", "state": "closed", "reason": null, "since": null, "until": null,
+                "default_place": null, "needs": null, "symbols_per_request": 500, "budget": []
+            }
         }
     }
 }))]
@@ -74,9 +83,10 @@ pub(crate) struct Checks {
     upkeep: Upkeep,
     /// Whether polling jobs are polled; `degraded` if a job is stalled.
     jobs: Jobs,
-    /// Whether the providers answer, each asked at most every 30 s. Their failures do not change
-    /// the api's status.
-    providers: BTreeMap<String, Check>,
+    /// Whether the providers answer, each asked at most every 30 s, and not if its breaker is open or
+    /// its budget counts per day; and what `GET /providers` says of them. Their failures do not
+    /// change the api's status.
+    providers: BTreeMap<String, ProviderCheck>,
 }
 
 /// Whether Postgres, Kafka and the providers answer, and events are averaged

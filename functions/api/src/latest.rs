@@ -7,15 +7,15 @@ use axum::extract::State;
 use axum::http::Uri;
 use chrono::{TimeDelta, Utc};
 use serde::Serialize;
-use shared::market::{ProviderName, Symbol};
+use shared::market::{ProviderList, Symbol};
 use shared::provider::Provider;
 use utoipa::ToSchema;
 
 use crate::names;
 use crate::problem::{AlwaysProblems, Fault, Problem, ProviderProblems, QueryProblems};
-use crate::query::{QueryParameters, whole_number};
+use crate::query::{QueryParameters, truth, whole_number};
 use crate::quotes::{self, LatestQuote, Outcome};
-use crate::schema::{ProviderText, SymbolText, SymbolTexts, WholeNumberOr};
+use crate::schema::{ProviderListText, SymbolText, SymbolTexts, WholeNumberOr};
 use crate::state::AppState;
 
 /// Most symbols in one request.
@@ -45,13 +45,17 @@ pub(crate) struct LatestParameters {
     /// Different symbols, separated by commas. The answer is a list in the same order.
     #[param(inline, required = false, style = Form, explode = false, value_type = SymbolsParameter)]
     symbols: String,
-    /// The provider that is asked. By default, the default provider.
-    #[param(inline, required = false, value_type = ProviderText)]
+    /// Up to five different providers, separated by commas. Each further one is asked for what the
+    /// one before could not give. By default, the default ones.
+    #[param(inline, required = false, value_type = ProviderListText)]
     provider: String,
-    /// A stored quote that was polled within this many seconds is returned; with 0 the provider is
-    /// always asked.
+    /// A stored quote of any of the providers that was polled within this many seconds is returned;
+    /// with 0 a provider is always asked.
     #[param(inline, required = false, value_type = MaxAge)]
     max_age: u32,
+    /// With `true`, the last known price is returned if no provider is available, with its age.
+    #[param(required = false, default = false)]
+    stale_ok: bool,
 }
 
 /// A quote, or a list if `symbols` was given.
@@ -92,8 +96,10 @@ pub(crate) struct LatestTrouble {
 
 /// The newest quote of a symbol
 ///
-/// A quote that was polled within `max_age` comes from the store. Otherwise the provider is asked.
-/// Its quote is returned once Kafka has acknowledged it, and becomes a point with its average.
+/// A quote that was polled within `max_age` comes from the store. Otherwise the first provider is
+/// asked, and each further one of the list if those before it are limited, away or not usable; one
+/// that is fetched for somebody else at the same time is shared. A quote is returned once Kafka has
+/// acknowledged it, and becomes a point with its average. `provider` says who gave it.
 #[utoipa::path(
     get,
     path = "/prices/latest",
@@ -108,12 +114,14 @@ pub(crate) async fn latest(
 ) -> Result<Json<LatestAnswer>, Problem> {
     let request = LatestRequest::read(&state, &uri)?;
 
-    let max_age = TimeDelta::seconds(i64::from(request.max_age));
     let outcomes = quotes::read(
         &state,
-        &request.provider,
-        request.wanted.symbols(),
-        max_age,
+        &quotes::Wanted {
+            symbols: request.wanted.symbols(),
+            providers: &request.providers,
+            max_age: TimeDelta::seconds(i64::from(request.max_age)),
+            stale_ok: request.stale_ok,
+        },
         Utc::now(),
     )
     .await?;
@@ -156,8 +164,9 @@ impl Wanted {
 
 struct LatestRequest {
     wanted: Wanted,
-    provider: Arc<dyn Provider>,
+    providers: Vec<Arc<dyn Provider>>,
     max_age: u32,
+    stale_ok: bool,
 }
 
 impl LatestRequest {
@@ -167,19 +176,23 @@ impl LatestRequest {
         let max_age = query
             .optional("max_age", |text| whole_number(text, 0, MAX_MAX_AGE))
             .unwrap_or(DEFAULT_MAX_AGE);
-        let name = query.optional("provider", str::parse::<ProviderName>);
-        let name = name.unwrap_or_else(|| state.providers.default_list().first().clone());
-        let provider = state.provider(&name);
+        let stale_ok = query.optional("stale_ok", truth).unwrap_or(false);
+        let list = query.optional("provider", str::parse::<ProviderList>);
+        let named = list.clone();
+        let list = state.provider_list(list);
 
-        match provider {
-            Ok(provider) => {
+        match list {
+            Ok(list) => {
                 let wanted = query.finish(wanted)?;
-                provider.ready()?;
+                if let Some(named) = &named {
+                    state.ready(named)?;
+                }
 
                 Ok(Self {
                     wanted,
-                    provider,
+                    providers: state.ready_providers(&list)?,
                     max_age,
+                    stale_ok,
                 })
             }
             Err(message) if query.faults.is_empty() => Err(Problem::unknown_provider(Fault {

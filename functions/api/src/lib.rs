@@ -19,6 +19,7 @@ mod names;
 mod observed;
 mod polling_jobs;
 mod problem;
+mod providers;
 mod query;
 mod quotes;
 mod router;

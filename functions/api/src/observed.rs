@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use shared::acquisition::Instance;
 use shared::market::ProviderName;
 use shared::price_log::backlog::PartitionBacklog;
 use tokio::time::Instant;
@@ -19,6 +20,8 @@ const LOG_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Observed {
     last_failed_publish: Mutex<Option<Instant>>,
+    /// Tokens of the providers' budgets, and fetches in flight.
+    pub(crate) instance: Instance,
     pub(crate) probes: Latest<ProviderName, Check>,
     pub(crate) backlog: Latest<(), Vec<PartitionBacklog>>,
 }

@@ -264,6 +264,14 @@ impl Problem {
         Self::new(status, "/docs#provider-timeout", "Provider timeout", detail)
     }
 
+    /// A symbol for which no provider can be asked, or none answered.
+    pub(crate) fn no_provider(detail: impl Into<String>, wait: Option<Duration>) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let kind = "/docs#no-provider-available";
+        Self::new(status, kind, "No provider available", detail)
+            .after(wait.unwrap_or(UNAVAILABLE_RETRY))
+    }
+
     pub(crate) fn internal() -> Self {
         Self::plain(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -152,6 +152,11 @@ where
     }
 }
 
+/// Reads `true` or `false`.
+pub(crate) fn truth(text: &str) -> Result<bool, &'static str> {
+    text.parse().map_err(|_| "must be true or false")
+}
+
 /// Reads an RFC 3339 time with its zone, in the precision of Postgres.
 pub(crate) fn time(text: &str) -> Result<Timestamp, &'static str> {
     let time = DateTime::parse_from_rfc3339(text).map_err(

@@ -3,21 +3,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
 use chrono::TimeDelta;
-use futures::stream::{self, StreamExt};
 use serde::Serialize;
-use shared::acquisition::{Course, Loss, Request, acquire};
+use shared::acquisition::Loss;
+use shared::acquisition::fallback::is_mendable;
 use shared::market::{Currency, ProviderName, Symbol, Timestamp};
 use shared::price::Price;
 use shared::price_event::{CLOCK_TOLERANCE, PriceEvent};
-use shared::price_log::PublishError;
-use shared::provider::{Answer, Provider, ProviderError};
-use shared::repository::raw_responses::{self, RawResponse};
+use shared::provider::{Provider, ProviderError};
 use shared::repository::series::{self, Series};
-use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
 use crate::deadline::Deadline;
@@ -25,14 +20,9 @@ use crate::problem::Problem;
 use crate::schema::ExactNumber;
 use crate::state::AppState;
 
-/// Most requests to a provider that one request of a client has open at a time.
-const CONCURRENT_REQUESTS: usize = 4;
-/// Longest wait for a provider's answer; the provider's own limit is shorter.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(11);
-/// Longest wait until a raw response is stored.
-const STORE_TIMEOUT: Duration = Duration::from_secs(4);
-/// Longest wait for Kafka's acknowledgements; the log's own limit is shorter.
-const PUBLISH_TIMEOUT: Duration = Duration::from_secs(4);
+mod asking;
+
+use asking::{Asking, Missing};
 
 /// A quote: a provider's price of a symbol at a market time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -56,6 +46,26 @@ pub(crate) struct LatestQuote {
     /// When the provider answered.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:02.114Z")]
     polled_at: Timestamp,
+    /// True if no provider was available, so that this is the last known price; otherwise absent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false, example = true)]
+    stale: bool,
+    /// Seconds since a stale quote was polled; absent if it is not stale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, minimum = 0, example = 3600)]
+    age: Option<u64>,
+}
+
+impl LatestQuote {
+    /// The last known price, with its age at `now`.
+    fn stale(series: Series, now: Timestamp) -> Self {
+        let age = (now - series.polled_at).num_seconds();
+        Self {
+            stale: true,
+            age: Some(u64::try_from(age).unwrap_or(0)),
+            ..series.into()
+        }
+    }
 }
 
 impl From<Series> for LatestQuote {
@@ -76,6 +86,8 @@ impl From<Series> for LatestQuote {
             timestamp,
             provider,
             polled_at,
+            stale: false,
+            age: None,
         }
     }
 }
@@ -98,6 +110,8 @@ impl From<PriceEvent> for LatestQuote {
             timestamp,
             provider,
             polled_at,
+            stale: false,
+            age: None,
         }
     }
 }
@@ -105,71 +119,164 @@ impl From<PriceEvent> for LatestQuote {
 /// The outcome for one symbol.
 pub(crate) type Outcome = Result<LatestQuote, Problem>;
 
-/// Returns the latest quote of each symbol, in the order of `symbols`.
+/// What a request for quotes asks for.
+pub(crate) struct Wanted<'a> {
+    /// The symbols, as they were given.
+    pub(crate) symbols: &'a [Symbol],
+    /// The providers that may answer, in the order in which they are asked.
+    pub(crate) providers: &'a [Arc<dyn Provider>],
+    /// How old a stored quote may be.
+    pub(crate) max_age: TimeDelta,
+    /// Whether the last known price answers if no provider is available.
+    pub(crate) stale_ok: bool,
+}
+
+/// Returns the latest quote of each symbol, in the order of the request.
 ///
-/// A quote that was polled within `max_age` comes from Postgres, under the given spelling or, if
-/// there is none, in upper case. The others are requested from the provider, in upper case, in as
-/// few requests as it allows. They are published, and returned once Kafka has acknowledged them. All of it ends within
-/// [`AppState::asking_time`]; a symbol without a quote by then gets a problem.
+/// A quote of any of the providers that was polled within `max_age` comes from Postgres, under the
+/// given spelling or, if there is none, in upper case. The others are requested from the first
+/// provider in batches, in upper case, and from each further one if it may have what the one before
+/// had not. They are published, and returned once Kafka has acknowledged them. All of it ends
+/// within [`AppState::asking_time`]; a symbol without a quote by then gets a problem.
 pub(crate) async fn read(
     state: &AppState,
-    provider: &Arc<dyn Provider>,
-    symbols: &[Symbol],
-    max_age: TimeDelta,
+    wanted: &Wanted<'_>,
     now: Timestamp,
 ) -> Result<Vec<Outcome>, Problem> {
     let deadline = Deadline::after(state.asking_time);
 
-    let spellings: Vec<Symbol> = symbols
-        .iter()
-        .cloned()
-        .chain(symbols.iter().map(Symbol::to_upper_case))
-        .collect();
-    let stored = deadline
-        .postgres(series::of_provider(&state.db, &spellings, provider.name()))
-        .await?;
-    let mut outcomes: HashMap<Symbol, Outcome> = stored
-        .into_iter()
-        .filter(|series| is_fresh(series.polled_at, max_age, now))
-        .map(|series| (series.symbol.clone(), Ok(series.into())))
-        .collect();
+    let stored = stored(state, wanted, deadline).await?;
+    let mut outcomes = fresh(&stored, wanted, now);
 
-    let stale: Vec<Symbol> = stale(symbols, &outcomes);
-    let requests: Vec<Vec<Symbol>> = stale
-        .chunks(provider.max_symbols().max(1))
-        .map(<[Symbol]>::to_vec)
-        .collect();
-    let asking = Asking {
-        state,
-        provider,
-        now,
-        deadline,
+    let left = stale(wanted.symbols, &outcomes);
+    let (asked, losses) = ask_in_turn(state, wanted, left, deadline, now).await;
+    outcomes.extend(asked);
+
+    let no_quote = |symbol: &Symbol| match losses.get(symbol) {
+        Some(losses) if wanted.stale_ok && losses.iter().all(|loss| is_mendable(loss, false)) => {
+            last_known(&stored, symbol).map_or_else(
+                || Err(Problem::from(losses.as_slice())),
+                |series| Ok(LatestQuote::stale(series.clone(), now)),
+            )
+        }
+        Some(losses) => Err(Problem::from(losses.as_slice())),
+        None => Err(absent(wanted.providers)),
+    };
+    let outcome = |symbol: &Symbol| {
+        let upper = symbol.to_upper_case();
+        let found = outcomes.get(symbol).or_else(|| outcomes.get(&upper));
+        found.cloned().unwrap_or_else(|| no_quote(&upper))
     };
 
-    // Unordered, so that a slow request does not delay the start of later ones. The order of
-    // `symbols` is restored below.
-    let asked = stream::iter(requests)
-        .map(|symbols| asking.ask(symbols))
-        .buffer_unordered(CONCURRENT_REQUESTS);
-    outcomes.extend(asked.collect::<Vec<_>>().await.into_iter().flatten());
+    Ok(wanted.symbols.iter().map(outcome).collect())
+}
 
-    let absent = || {
-        Err(ProviderError::Malformed {
+/// The stored series of the symbols at the providers, in either spelling, in the order of the
+/// providers.
+async fn stored(
+    state: &AppState,
+    wanted: &Wanted<'_>,
+    deadline: Deadline,
+) -> Result<Vec<Series>, Problem> {
+    let as_given = wanted.symbols.iter().cloned();
+    let spellings: Vec<Symbol> = as_given
+        .chain(wanted.symbols.iter().map(Symbol::to_upper_case))
+        .collect();
+    let names: Vec<ProviderName> = wanted
+        .providers
+        .iter()
+        .map(|provider| provider.name().clone())
+        .collect();
+
+    let mut stored = deadline
+        .postgres(series::of_providers(&state.db, &spellings, &names))
+        .await?;
+    stored.sort_by_key(|series| names.iter().position(|name| *name == series.provider));
+    Ok(stored)
+}
+
+/// The fresh quote of each symbol, of the first provider that has one.
+fn fresh(stored: &[Series], wanted: &Wanted<'_>, now: Timestamp) -> HashMap<Symbol, Outcome> {
+    let mut outcomes = HashMap::new();
+    let fresh = stored
+        .iter()
+        .filter(|series| is_fresh(series.polled_at, wanted.max_age, now));
+
+    for series in fresh {
+        outcomes
+            .entry(series.symbol.clone())
+            .or_insert_with(|| Ok(series.clone().into()));
+    }
+    outcomes
+}
+
+/// The stored series of a symbol that was polled last, in upper case or in another spelling of it.
+fn last_known<'a>(stored: &'a [Series], symbol: &Symbol) -> Option<&'a Series> {
+    stored
+        .iter()
+        .filter(|series| series.symbol.to_upper_case() == *symbol)
+        .max_by_key(|series| series.polled_at)
+}
+
+/// Asks one provider after the other. Returns the outcomes, and for each symbol without one what
+/// every provider that was asked had to say.
+async fn ask_in_turn(
+    state: &AppState,
+    wanted: &Wanted<'_>,
+    mut left: Vec<Symbol>,
+    deadline: Deadline,
+    now: Timestamp,
+) -> (HashMap<Symbol, Outcome>, HashMap<Symbol, Vec<Loss>>) {
+    let on_unknown_symbol = state.providers.falls_back_on_unknown_symbol();
+    let mut outcomes = HashMap::new();
+    let mut losses: HashMap<Symbol, Vec<Loss>> = HashMap::new();
+
+    for provider in wanted.providers {
+        if left.is_empty() {
+            break;
+        }
+        let asking = Asking {
+            state,
+            provider,
+            now,
+            max_age: wanted.max_age,
+            deadline,
+        };
+
+        let asked = asking.ask_all(&left).await;
+        left.clear();
+        for (symbol, quote) in asked {
+            match quote {
+                Ok(event) => {
+                    losses.remove(&symbol);
+                    outcomes.insert(symbol, Ok(event.into()));
+                }
+                Err(Missing::Ended(problem)) => {
+                    losses.remove(&symbol);
+                    outcomes.insert(symbol, Err(problem));
+                }
+                Err(Missing::Lost(loss)) => {
+                    if is_mendable(&loss, on_unknown_symbol) {
+                        left.push(symbol.clone());
+                    }
+                    losses.entry(symbol).or_default().push(loss);
+                }
+            }
+        }
+    }
+
+    (outcomes, losses)
+}
+
+/// The problem of a symbol that the answer of the last provider lacks.
+fn absent(providers: &[Arc<dyn Provider>]) -> Problem {
+    providers.last().map_or_else(Problem::internal, |provider| {
+        ProviderError::Malformed {
             provider: provider.name().clone(),
             reason: "a symbol is missing from it".to_owned(),
         }
-        .into())
-    };
-    let outcome = |symbol: &Symbol| {
-        outcomes
-            .get(symbol)
-            .or_else(|| outcomes.get(&symbol.to_upper_case()))
-    };
-
-    Ok(symbols
-        .iter()
-        .map(|symbol| outcome(symbol).cloned().unwrap_or_else(absent))
-        .collect())
+        .into()
+    })
 }
 
 /// The symbols to request: those without a fresh quote in either spelling, in upper case, each
@@ -189,87 +296,4 @@ fn stale(symbols: &[Symbol], fresh: &HashMap<Symbol, Outcome>) -> Vec<Symbol> {
 fn is_fresh(polled_at: Timestamp, max_age: TimeDelta, now: Timestamp) -> bool {
     let age = now - polled_at;
     max_age > TimeDelta::zero() && age <= max_age && age >= -CLOCK_TOLERANCE
-}
-
-/// What all requests to the provider have in common that one request of a client leads to.
-struct Asking<'a> {
-    state: &'a AppState,
-    provider: &'a Arc<dyn Provider>,
-    now: Timestamp,
-    /// The end of the request's time, storing and publishing included.
-    deadline: Deadline,
-}
-
-impl Asking<'_> {
-    /// Makes one request. A problem of the whole request becomes a problem of each of its symbols.
-    async fn ask(&self, symbols: Vec<Symbol>) -> Vec<(Symbol, Outcome)> {
-        let outcomes = self.acquire(&symbols).await;
-
-        outcomes.unwrap_or_else(|problem| {
-            symbols
-                .into_iter()
-                .map(|symbol| (symbol, Err(problem.clone())))
-                .collect()
-        })
-    }
-
-    /// Acquires the quotes of one request.
-    async fn acquire(&self, symbols: &[Symbol]) -> Result<Vec<(Symbol, Outcome)>, Problem> {
-        // Checked before the provider is asked: its quotes could not be published.
-        if self.state.observed.log_is_unavailable(Instant::now()) {
-            return Err(Problem::kafka_unavailable());
-        }
-
-        let acquired = acquire(self, self.provider.as_ref(), symbols, self.now).await??;
-        let outcome = |(symbol, quote): (Symbol, Result<PriceEvent, Loss>)| {
-            (symbol, quote.map(LatestQuote::from).map_err(Problem::from))
-        };
-        Ok(acquired.quotes.into_iter().map(outcome).collect())
-    }
-}
-
-#[async_trait]
-impl Course for Asking<'_> {
-    type Error = Problem;
-
-    /// Waits for the provider only as long as its answer can still be stored and published.
-    async fn fetch(&self, request: Request<'_>) -> Result<Result<Answer, ProviderError>, Problem> {
-        let (provider, time) = (self.provider.name(), self.state.asking_time);
-        let last_answer = self.deadline.leaving(STORE_TIMEOUT + PUBLISH_TIMEOUT);
-
-        let fetched = last_answer.wait(timeout(FETCH_TIMEOUT, request)).await;
-        let answer = fetched.ok_or_else(|| Problem::out_of_time(provider, time))?;
-
-        let timed_out = |_| {
-            Err(ProviderError::TimedOut {
-                provider: provider.clone(),
-            })
-        };
-        Ok(answer.unwrap_or_else(timed_out))
-    }
-
-    async fn store(&self, response: &RawResponse<'_>) -> Result<(), Problem> {
-        let storing = raw_responses::insert(&self.state.db, response);
-        self.deadline.within(STORE_TIMEOUT).postgres(storing).await
-    }
-
-    /// Appends the events, and remembers whether the log failed.
-    async fn append(&self, events: &[PriceEvent]) -> Option<Vec<Result<(), PublishError>>> {
-        let appending = self.state.price_log.append(events);
-        let results = self.deadline.within(PUBLISH_TIMEOUT).wait(appending).await;
-
-        let failed = results
-            .as_ref()
-            .is_none_or(|results| results.iter().any(Result::is_err));
-        self.state.observed.published(failed, Instant::now());
-        if failed {
-            let error = results
-                .iter()
-                .flatten()
-                .find_map(|result| result.as_ref().err())
-                .map(ToString::to_string);
-            tracing::warn!(error, "price events were not acknowledged");
-        }
-        results
-    }
 }

@@ -22,7 +22,7 @@ use crate::problem::{MAX_BODY_BYTES, Problem};
 use crate::state::AppState;
 use crate::{
     average, contract, docs, foreign_pages, health, history, json_bodies, latest, polling_jobs,
-    symbols,
+    providers, symbols,
 };
 
 /// Fewest bytes of an answer that is compressed. A smaller one fits into one packet either way.
@@ -67,6 +67,7 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(symbols::symbols))
         .routes(routes!(polling_jobs::create, polling_jobs::list))
         .routes(routes!(polling_jobs::get, polling_jobs::delete))
+        .routes(routes!(providers::providers))
         .routes(routes!(health::health))
         .routes(routes!(contract::document))
         .routes(routes!(docs::page))

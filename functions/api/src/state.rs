@@ -11,6 +11,7 @@ use shared::schedules::Schedules;
 use sqlx::PgPool;
 
 use crate::observed::Observed;
+use crate::problem::Problem;
 
 /// The api's dependencies and settings, built once before the first request.
 #[derive(Debug)]
@@ -49,6 +50,33 @@ impl AppState {
             self.provider(name)?;
         }
         Ok(list)
+    }
+
+    /// The providers of a list that can be asked, in its order. Those that lack their key are left
+    /// out.
+    ///
+    /// # Errors
+    /// The problem of the first one, if none can be asked.
+    pub(crate) fn ready_providers(
+        &self,
+        list: &ProviderList,
+    ) -> Result<Vec<Arc<dyn Provider>>, Problem> {
+        let known: Vec<_> = list
+            .iter()
+            .filter_map(|name| self.providers.get(name))
+            .collect();
+        let ready: Vec<_> = known
+            .iter()
+            .filter(|provider| provider.ready().is_ok())
+            .cloned()
+            .collect();
+
+        match known.first() {
+            Some(first) if ready.is_empty() => Err(first
+                .ready()
+                .map_or_else(Problem::from, |()| Problem::internal())),
+            _ => Ok(ready),
+        }
     }
 
     /// Returns the provider called `name`.

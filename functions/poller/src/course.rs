@@ -1,14 +1,19 @@
 //! How the poller acquires quotes: under a claim, which it renews between the steps, and within the
 //! invocation's time.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use shared::acquisition::{Course, Request};
 use shared::market::{ProviderName, Timestamp};
 use shared::price_event::PriceEvent;
 use shared::price_log::PublishError;
 use shared::provider::{Answer, ProviderError};
+use shared::repository;
 use shared::repository::polling_runs::{self, Claim};
 use shared::repository::raw_responses::{self, RawResponse};
+use sqlx::PgPool;
 
 use crate::limits::{FETCH, Limits, PUBLISHING};
 use crate::{FiringError, Poller};
@@ -19,7 +24,12 @@ pub(crate) struct ClaimedCourse<'a> {
     pub(crate) claim: &'a Claim,
     pub(crate) provider: &'a ProviderName,
     pub(crate) limits: &'a Limits,
+    /// Until when it waits for the provider's budget.
+    pub(crate) waits_until: Timestamp,
 }
+
+/// How long a wait for a budget lasts before the claim is renewed.
+const RENEWED_EVERY: TimeDelta = TimeDelta::seconds(10);
 
 /// Why a request ends before its quotes are published.
 pub(crate) enum Stop {
@@ -55,6 +65,48 @@ impl ClaimedCourse<'_> {
 #[async_trait]
 impl Course for ClaimedCourse<'_> {
     type Error = Stop;
+
+    fn pool(&self) -> &PgPool {
+        &self.poller.pool
+    }
+
+    async fn postgres<T, F, S>(&self, step: &'static str, statement: S) -> Result<T, Stop>
+    where
+        T: Send,
+        F: Future<Output = Result<T, repository::Error>> + Send,
+        S: Fn() -> F + Send + Sync,
+    {
+        let until = self.poller.patience(self.limits.before_publishing());
+        let result = self.poller.patiently(step, until, self.limits, statement);
+        Ok(result.await?)
+    }
+
+    fn patience(&self) -> Duration {
+        let left = self.limits.before_publishing() - self.poller.clock.now();
+        left.to_std().unwrap_or_default().min(FETCH)
+    }
+
+    /// Renews the claim while it waits, because a wait may be longer than the lease.
+    async fn pause(&self, wait: Duration) -> Result<bool, Stop> {
+        let clock = &self.poller.clock;
+        let end = TimeDelta::from_std(wait)
+            .ok()
+            .and_then(|wait| clock.now().checked_add_signed(wait))
+            .filter(|end| *end <= self.waits_until);
+        let Some(end) = end else {
+            return Ok(false);
+        };
+
+        while clock.now() < end {
+            let next = end.min(clock.now() + RENEWED_EVERY);
+            self.poller.wait_until(next).await?;
+
+            if next < end && !self.renew(self.limits.before_publishing()).await? {
+                return Err(Stop::ClaimLost);
+            }
+        }
+        Ok(true)
+    }
 
     async fn fetch(&self, request: Request<'_>) -> Result<Result<Answer, ProviderError>, Stop> {
         let late = || {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use lambda_runtime::Diagnostic;
 use serde::{Deserialize, Serialize};
+use shared::acquisition::Instance;
 use shared::market::{Timestamp, to_microseconds};
 use shared::price_log::PriceLog;
 use shared::provider::Providers;
@@ -127,6 +128,8 @@ pub struct Poller {
     pub pool: PgPool,
     /// The sources of quotes.
     pub providers: Providers,
+    /// What this instance holds of the providers' budgets, and its fetches in flight.
+    pub instance: Arc<Instance>,
     /// Where price events are published.
     pub price_log: Arc<dyn PriceLog>,
     /// The wall clock, or one that a test sets.

@@ -30,6 +30,7 @@ async fn main() -> Result<(), Error> {
     let poller = Poller {
         pool: repository::connect(&config.database.url, CONNECTIONS)?,
         providers: Providers::new(&config.providers),
+        instance: Arc::default(),
         price_log: Arc::new(KafkaPriceLog::new(&config.kafka)),
         clock: Arc::new(WallClock),
         stopping: stopping.clone(),

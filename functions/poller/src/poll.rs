@@ -1,10 +1,12 @@
 //! Polls one tick: fetches quotes, stores the raw responses, publishes one event per quote, and
 //! records the run.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use chrono::TimeDelta;
-use shared::acquisition::{Acquired, acquire};
+use shared::acquisition::fallback::{self, is_mendable};
+use shared::acquisition::{Acquired, Loss, Wish, acquire};
 use shared::market::{Symbol, Timestamp};
 use shared::provider::{Provider, ProviderError};
 use shared::repository::polling_jobs::PollingJob;
@@ -18,31 +20,37 @@ use crate::{FiringError, Poller};
 /// Number of consecutive requests without any quote after which the provider counts as unavailable
 /// and gets no further request in this poll.
 const FAILURES_TO_GIVE_UP: u32 = 2;
+/// How long a poll waits for a provider's budget although another provider could be asked.
+const SHORT_WAIT: TimeDelta = TimeDelta::milliseconds(1_100);
 /// Longest that a step in the middle of a poll waits for Postgres. It is half of a claim's lease,
 /// and the invocation's time may allow less.
 const POSTGRES_PATIENCE: TimeDelta = TimeDelta::seconds(15);
 
 /// A poll in progress.
 struct Run<'a> {
+    job: &'a PollingJob,
     claim: &'a Claim,
-    provider: &'a dyn Provider,
     limits: &'a Limits,
     result: RunResult,
-    failures_in_a_row: u32,
+    /// Why symbols have no quote yet, by the provider that was asked last.
+    losses: HashMap<Symbol, Loss>,
+    /// Why whole requests failed.
+    failures: Vec<ProviderError>,
 }
 
 /// Why a poll ends before all symbols were requested.
 enum Ending {
-    /// The provider or the log failed, or the time is up. The claim holds, so the result so far is
-    /// recorded.
+    /// The log failed, or the time is up. The claim holds, so the result so far is recorded.
     Recorded,
     /// Another poller took the tick over, or the job is deleted. Nothing is recorded.
     ClaimLost,
 }
 
 impl Poller {
-    /// Polls the claimed tick. No request starts after `limits.last_start`, or while the process is
-    /// being stopped; the remaining symbols count as failed.
+    /// Polls the claimed tick: asks the first of the job's providers for all symbols, and each
+    /// further one for those whose failure it can mend. No request starts after
+    /// `limits.last_start`, or while the process is being stopped; the remaining symbols count as
+    /// failed.
     ///
     /// Each step waits only as long as the steps after it still fit into the invocation. A tick
     /// whose result cannot be recorded in time stays claimed until its lease expires; the firing
@@ -53,36 +61,26 @@ impl Poller {
         claim: &Claim,
         limits: &Limits,
     ) -> Result<(), FiringError> {
-        let result = match self.providers.get(job.provider.first()) {
-            Some(provider) => {
-                let provider = &*provider;
-                let result = RunResult::default();
-                let mut run = Run {
-                    claim,
-                    provider,
-                    limits,
-                    result,
-                    failures_in_a_row: 0,
-                };
-
-                match self.request_all(&job.symbols, &mut run).await {
-                    Ok(ControlFlow::Break(Ending::ClaimLost)) => {
-                        warn!(job_id = %job.job_id, tick = %claim.tick_time, "lost the claim");
-                        return Ok(());
-                    }
-                    Ok(_) => {}
-                    Err(FiringError::Repository(refusal)) => run.note(&refusal),
-                    Err(error) => return Err(error),
-                }
-
-                run.result
-            }
-            None => RunResult {
-                error: Some(format!("there is no provider {}", job.provider)),
-                ..RunResult::default()
-            },
+        let mut run = Run {
+            job,
+            claim,
+            limits,
+            result: RunResult::default(),
+            losses: HashMap::new(),
+            failures: Vec::new(),
         };
 
+        match self.ask_in_turn(&mut run).await {
+            Ok(ControlFlow::Break(Ending::ClaimLost)) => {
+                warn!(job_id = %job.job_id, tick = %claim.tick_time, "lost the claim");
+                return Ok(());
+            }
+            Ok(_) => {}
+            Err(FiringError::Repository(refusal)) => run.note(&refusal),
+            Err(error) => return Err(error),
+        }
+
+        let result = run.into_result();
         self.record(job, claim, limits, result).await
     }
 
@@ -114,57 +112,131 @@ impl Poller {
         Ok(())
     }
 
-    /// Sends one request after the other, each for as many symbols as the provider takes.
-    async fn request_all(
-        &self,
-        symbols: &[Symbol],
-        run: &mut Run<'_>,
-    ) -> Result<ControlFlow<Ending>, FiringError> {
-        for symbols in symbols.chunks(run.provider.max_symbols().max(1)) {
-            if self.stopping.is_cancelled() || self.clock.now() > run.limits.last_start {
-                run.note(&"the poller's time was up before all symbols were asked for");
-                return Ok(ControlFlow::Break(Ending::Recorded));
+    /// Asks one provider after the other, each for the symbols that it can mend.
+    async fn ask_in_turn(&self, run: &mut Run<'_>) -> Result<ControlFlow<Ending>, FiringError> {
+        let on_unknown_symbol = self.providers.falls_back_on_unknown_symbol();
+        let mut left = run.job.symbols.clone();
+        let mut names = run.job.provider.iter().peekable();
+
+        while let Some(name) = names.next() {
+            let Some(provider) = self.providers.get(name) else {
+                run.note(&format_args!("there is no provider {name}"));
+                continue;
+            };
+            let is_last = names.peek().is_none();
+
+            let ended = self.request_all(&*provider, is_last, &left, run).await?;
+            if ended.is_break() {
+                return Ok(ended);
             }
 
-            if let ControlFlow::Break(ending) = self.request(symbols, run).await? {
-                return Ok(ControlFlow::Break(ending));
+            let mendable = |symbol: &Symbol| {
+                let loss = run.losses.get(symbol);
+                loss.is_some_and(|loss| is_mendable(loss, on_unknown_symbol))
+            };
+            left.retain(mendable);
+            if left.is_empty() {
+                break;
             }
         }
 
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Acquires the quotes of one request.
-    async fn request(
+    /// Sends one request after the other, each for as many symbols as the provider takes. After a
+    /// request that was limited, or after [`FAILURES_TO_GIVE_UP`] that failed, the provider gets no
+    /// further one: the other symbols share the failure.
+    async fn request_all(
         &self,
+        provider: &dyn Provider,
+        is_last: bool,
         symbols: &[Symbol],
         run: &mut Run<'_>,
     ) -> Result<ControlFlow<Ending>, FiringError> {
+        let mut failures_in_a_row = 0;
+        let mut asked = 0;
+
+        for batch in symbols.chunks(provider.max_symbols().max(1)) {
+            if self.stopping.is_cancelled() || self.clock.now() > run.limits.last_start {
+                run.note(&"the poller's time was up before all symbols were asked for");
+                return Ok(ControlFlow::Break(Ending::Recorded));
+            }
+
+            let failure = match self.request(provider, is_last, batch, run).await? {
+                ControlFlow::Break(ending) => return Ok(ControlFlow::Break(ending)),
+                ControlFlow::Continue(failure) => failure,
+            };
+            asked += batch.len();
+
+            let Some(failure) = failure else {
+                failures_in_a_row = 0;
+                continue;
+            };
+            failures_in_a_row += 1;
+            run.failures.push(failure.clone());
+
+            if failure.wait().is_some() || failures_in_a_row >= FAILURES_TO_GIVE_UP {
+                let rest = symbols.get(asked..).unwrap_or_default();
+                run.lost(rest, &failure);
+                break;
+            }
+        }
+
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Acquires the quotes of one request; returns why it failed as a whole.
+    async fn request(
+        &self,
+        provider: &dyn Provider,
+        is_last: bool,
+        symbols: &[Symbol],
+        run: &mut Run<'_>,
+    ) -> Result<ControlFlow<Ending, Option<ProviderError>>, FiringError> {
         let course = ClaimedCourse {
             poller: self,
             claim: run.claim,
-            provider: run.provider.name(),
+            provider: provider.name(),
             limits: run.limits,
+            waits_until: self.waits_until(is_last, run),
+        };
+        let tick = run.claim.tick_time;
+        // Another job's quote is shared if it was polled after the tick.
+        let wish = Wish {
+            at: tick,
+            accepts: Some(tick + TimeDelta::microseconds(1)),
         };
 
-        let acquired = match acquire(&course, run.provider, symbols, run.claim.tick_time).await {
-            Ok(Ok(acquired)) => acquired,
-            Ok(Err(error)) => return Ok(run.failed_request(&error)),
+        let acquired = match acquire(&course, &self.instance, provider, symbols, wish).await {
+            Ok(acquired) => acquired,
             Err(Stop::ClaimLost) => return Ok(ControlFlow::Break(Ending::ClaimLost)),
             Err(Stop::Failed(error)) => return Err(error),
         };
-        run.acquired(&acquired);
+        let log_failed = acquired.log_failed();
+        let failure = run.acquired(acquired);
 
         // Renewed again, so that the next fetch starts with a whole lease.
         if !course.renew(run.limits.end).await? {
             return Ok(ControlFlow::Break(Ending::ClaimLost));
         }
 
-        Ok(if acquired.log_failed() {
+        Ok(if log_failed {
             ControlFlow::Break(Ending::Recorded)
         } else {
-            ControlFlow::Continue(())
+            ControlFlow::Continue(failure)
         })
+    }
+
+    /// Until when the poll waits for a provider's budget: until the job's next tick if no other
+    /// provider is left to ask, otherwise for the budget of a second only.
+    fn waits_until(&self, is_last: bool, run: &Run<'_>) -> Timestamp {
+        let short = self.clock.now() + SHORT_WAIT;
+        if !is_last {
+            return short.min(run.limits.last_start);
+        }
+
+        let next_tick = run.job.grid().next_after(run.claim.tick_time);
+        short.max(next_tick).min(run.limits.last_start)
     }
 
     /// When a step in the middle of a poll stops waiting for Postgres: at `until`, or after
@@ -180,31 +252,42 @@ impl Run<'_> {
         self.result.error.get_or_insert_with(|| error.to_string());
     }
 
-    /// Counts the published quotes, and keeps the first error.
-    fn acquired(&mut self, acquired: &Acquired) {
-        self.failures_in_a_row = 0;
-        self.result.published += u32::try_from(acquired.published()).unwrap_or(u32::MAX);
-
-        let losses = acquired
-            .quotes
-            .iter()
-            .filter_map(|(_, quote)| quote.as_ref().err());
-        losses.for_each(|loss| self.note(loss));
+    /// Counts the published quotes, and keeps why the other symbols have none.
+    fn acquired(&mut self, acquired: Acquired) -> Option<ProviderError> {
+        for (symbol, quote) in acquired.quotes {
+            match quote {
+                Ok(_) => {
+                    self.result.published += 1;
+                    self.losses.remove(&symbol);
+                }
+                Err(loss) => {
+                    self.losses.insert(symbol, loss);
+                }
+            }
+        }
+        acquired.failure
     }
 
-    /// Counts a request without any quote. Ends the poll if the provider limits the rate, or after
-    /// [`FAILURES_TO_GIVE_UP`] of them in a row.
-    fn failed_request(&mut self, error: &ProviderError) -> ControlFlow<Ending> {
-        self.note(error);
-        self.failures_in_a_row += 1;
+    /// Symbols that were not asked for after the provider failed.
+    fn lost(&mut self, symbols: &[Symbol], failure: &ProviderError) {
+        let lost = |symbol: &Symbol| (symbol.clone(), Loss::Provider(failure.clone()));
+        self.losses.extend(symbols.iter().map(lost));
+    }
 
-        if let Some(wait) = error.wait() {
-            self.result.retry_after = Some(wait);
-            return ControlFlow::Break(Ending::Recorded);
+    /// The result, with the error of the first symbol that has no quote in the end. If each
+    /// provider that failed says when it may be asked again, the job waits for the first of them.
+    fn into_result(mut self) -> RunResult {
+        let first = self
+            .job
+            .symbols
+            .iter()
+            .find_map(|symbol| self.losses.get(symbol))
+            .map(ToString::to_string);
+        if let Some(first) = first {
+            self.note(&first);
+            self.result.retry_after = fallback::wait(&self.failures);
         }
-        if self.failures_in_a_row >= FAILURES_TO_GIVE_UP {
-            return ControlFlow::Break(Ending::Recorded);
-        }
-        ControlFlow::Continue(())
+
+        self.result
     }
 }

@@ -15,7 +15,7 @@ use shared::repository::partitions::{
     self, PRICE_POINTS, PartitionError, PartitionedTable, RAW_RESPONSES,
 };
 use shared::repository::polling_jobs::removal::{Removed, remove_marked};
-use shared::repository::{polling_runs, rejected_events};
+use shared::repository::{fetch_leases, polling_runs, rejected_events};
 use sqlx::PgPool;
 
 use crate::failure::Failures;
@@ -124,6 +124,9 @@ pub async fn trim(
             .done("retention of rejected events", rejected)
             .unwrap_or(0);
     }
+
+    let leases = fetch_leases::delete_old(pool).await;
+    failures.done("old leases on fetches", leases);
 }
 
 /// Drops the partitions of a table that ended `days` before both `now` and the newest row. If all

@@ -120,6 +120,7 @@ impl<'a> Environment<'a> {
 
         ProviderSettings {
             default,
+            fallback_on_unknown_symbol: self.truth("FALLBACK_ON_UNKNOWN_SYMBOL"),
             yahoo_base_url: base_url,
             yahoo_user_agent: user_agent,
             replay_step: Duration::from_secs(step.into()),
@@ -260,6 +261,15 @@ impl<'a> Environment<'a> {
             self.faults.push(format!("{name} is not {expected}"));
         }
         value
+    }
+
+    /// A variable that is `true` or, by default, `false`.
+    fn truth(&mut self, name: &str) -> bool {
+        let text = self.or_default(name, "false", "true or false", |text| {
+            matches!(text, "true" | "false")
+        });
+
+        text == "true"
     }
 
     fn number(&mut self, name: &str, default: u32, range: RangeInclusive<u32>) -> u32 {

@@ -45,6 +45,16 @@ pub enum ProviderError {
         /// What is missing.
         refusal: Refusal,
     },
+    /// The provider is not asked for a while, because it failed before.
+    #[error("{provider} is not asked for {} s: {reason}", wait.as_secs().max(1))]
+    Paused {
+        /// The provider that would have been asked.
+        provider: ProviderName,
+        /// Why it is not asked; safe to show.
+        reason: String,
+        /// How long until it may be asked again.
+        wait: Duration,
+    },
     /// There was no complete answer within [`REQUEST_TIMEOUT`].
     #[error("{provider} did not answer within {} s", REQUEST_TIMEOUT.as_secs())]
     TimedOut {
@@ -100,14 +110,15 @@ pub enum Refusal {
 }
 
 impl ProviderError {
-    /// How long to wait before the next request if the provider limits them: what it said, or else
-    /// what such a limit usually takes. `None` for all other errors.
+    /// How long to wait before the next request if the provider limits them, or is not asked for a
+    /// while: what is known, or else what such a limit usually takes. `None` for all other errors.
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {
         match self {
             Self::RateLimited {
                 retry_after, scope, ..
             } => Some(retry_after.unwrap_or_else(|| usual_wait(*scope))),
+            Self::Paused { wait, .. } => Some(*wait),
             _ => None,
         }
     }

@@ -52,6 +52,17 @@ impl Limits {
         }
     }
 
+    /// The limits of a second, a minute, an hour and a day.
+    #[must_use]
+    pub fn of_windows(&self) -> [Option<u32>; 4] {
+        [
+            self.per_second,
+            self.per_minute,
+            self.per_hour,
+            self.per_day,
+        ]
+    }
+
     /// How many units a request for this many symbols takes.
     #[must_use]
     pub fn cost_of(&self, symbols: usize) -> u32 {

@@ -13,6 +13,7 @@ use crate::market::{ProviderList, ProviderName};
 pub struct Providers {
     known: Vec<Arc<dyn Provider>>,
     default: ProviderList,
+    falls_back_on_unknown_symbol: bool,
 }
 
 impl Providers {
@@ -26,12 +27,32 @@ impl Providers {
             vec![Arc::new(yahoo), Arc::new(replay)],
             config.default.clone(),
         )
+        .falling_back_on_unknown_symbol(config.fallback_on_unknown_symbol)
     }
 
     /// A registry of the given providers, for tests. `default` should name only these.
     #[must_use]
     pub fn of(known: Vec<Arc<dyn Provider>>, default: ProviderList) -> Self {
-        Self { known, default }
+        Self {
+            known,
+            default,
+            falls_back_on_unknown_symbol: false,
+        }
+    }
+
+    /// Whether the next provider of a list is asked for a symbol that one does not know.
+    #[must_use]
+    pub fn falling_back_on_unknown_symbol(self, falls_back: bool) -> Self {
+        Self {
+            falls_back_on_unknown_symbol: falls_back,
+            ..self
+        }
+    }
+
+    /// Whether the next provider of a list is asked for a symbol that one does not know.
+    #[must_use]
+    pub fn falls_back_on_unknown_symbol(&self) -> bool {
+        self.falls_back_on_unknown_symbol
     }
 
     /// The provider with this name, if it exists.
@@ -66,6 +87,7 @@ mod tests {
     fn every_known_name_has_its_provider_and_no_other_name_has_one() {
         let providers = Providers::new(&config::ProviderSettings {
             default: name(NAMES[0]).into(),
+            fallback_on_unknown_symbol: false,
             yahoo_base_url: "http://127.0.0.1:9".to_owned(),
             yahoo_user_agent: "test".to_owned(),
             replay_step: Duration::from_secs(10),

@@ -84,6 +84,10 @@ impl Provider for Replay {
         &self.name
     }
 
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     fn limits(&self) -> Limits {
         Limits::unlimited(MAX_SYMBOLS)
     }

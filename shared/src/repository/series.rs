@@ -42,23 +42,23 @@ pub struct SeriesKey {
     pub provider: ProviderName,
 }
 
-/// The series of `symbols` at one provider, in no particular order. Series without a point are
+/// The series of `symbols` at these providers, in no particular order. Series without a point are
 /// omitted.
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
-pub async fn of_provider(
+pub async fn of_providers(
     executor: impl PgExecutor<'_>,
     symbols: &[Symbol],
-    provider: &ProviderName,
+    providers: &[ProviderName],
 ) -> Result<Vec<Series>, Error> {
     let rows = sqlx::query(
         "select series_id, symbol, provider, last_at, last_polled_at, last_price, last_currency, last_average, last_points
          from series
-         where symbol = any($1) and provider = $2 and last_at is not null",
+         where symbol = any($1) and provider = any($2) and last_at is not null",
     )
     .bind(symbols.iter().map(Symbol::as_str).collect::<Vec<_>>())
-    .bind(provider.as_str())
+    .bind(providers.iter().map(ProviderName::as_str).collect::<Vec<_>>())
     .fetch_all(executor)
     .await?;
     rows.iter().map(read).collect()

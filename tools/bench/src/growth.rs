@@ -107,8 +107,12 @@ async fn measure(
         let symbol = &symbols[random.random_range(0..symbols.len())];
 
         let started = Instant::now();
-        let found =
-            series::of_provider(&mut connection, std::slice::from_ref(symbol), &provider).await?;
+        let found = series::of_providers(
+            &mut connection,
+            std::slice::from_ref(symbol),
+            std::slice::from_ref(&provider),
+        )
+        .await?;
         latest.push(milliseconds(started.elapsed()));
         anyhow::ensure!(found.len() == 1, "{symbol} has no latest price");
 

@@ -1,39 +1,86 @@
-//! Whether the sources of quotes answer.
+//! Whether the sources of quotes can be asked, and answer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use serde::Serialize;
+use shared::acquisition::probe;
 use shared::provider::Provider;
+use utoipa::ToSchema;
 
 use super::Check;
+use crate::providers::{BreakerState, ProviderStatus, statuses};
 use crate::state::AppState;
 
 /// How long the result of a provider's probe is used again.
 const PROBE_AGE: Duration = Duration::from_secs(30);
 
-pub(super) async fn check(state: &AppState) -> BTreeMap<String, Check> {
-    let known = state
-        .providers
-        .names()
-        .filter_map(|name| state.providers.get(name));
-    let checks = known.map(|provider| async move {
-        (
-            provider.name().to_string(),
-            probe(state, provider.as_ref()).await,
-        )
-    });
+/// Whether a provider can be asked, and answers.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct ProviderCheck {
+    #[serde(flatten)]
+    check: Check,
+    /// Its budget and its breaker; absent if Postgres, where they are, does not answer.
+    #[serde(flatten)]
+    state: Option<ProviderStatus>,
+}
 
+pub(super) async fn check(state: &AppState) -> BTreeMap<String, ProviderCheck> {
+    let known: Vec<(Arc<dyn Provider>, Option<ProviderStatus>)> = match statuses(state).await {
+        Ok(statuses) => statuses
+            .into_iter()
+            .map(|(provider, status)| (provider, Some(status)))
+            .collect(),
+        Err(_) => {
+            let names = state.providers.names();
+            names
+                .filter_map(|name| Some((state.providers.get(name)?, None)))
+                .collect()
+        }
+    };
+
+    let checks = known.into_iter().map(|(provider, status)| async move {
+        let check = of_provider(state, provider.as_ref(), status.as_ref()).await;
+        let check = ProviderCheck {
+            check,
+            state: status,
+        };
+        (provider.name().to_string(), check)
+    });
     join_all(checks).await.into_iter().collect()
 }
 
-async fn probe(state: &AppState, provider: &dyn Provider) -> Check {
+/// A provider that lacks its key, or whose breaker is open, is not asked. Neither is one whose
+/// budget counts per day: checks would use it up.
+async fn of_provider(
+    state: &AppState,
+    provider: &dyn Provider,
+    status: Option<&ProviderStatus>,
+) -> Check {
+    if let Some(variable) = provider.needs() {
+        return Check::of(Err(format!("needs {variable}")));
+    }
+    if let Some(status) = status.filter(|status| status.state != BreakerState::Closed) {
+        let reason = status.reason.as_deref().unwrap_or("its breaker is open");
+        return Check::of(Err(reason));
+    }
+    if provider.limits().per_day.is_some() {
+        return Check::ok();
+    }
+
     let probes = &state.observed.probes;
     if let Some(check) = probes.younger_than(PROBE_AGE, provider.name()) {
         return check;
     }
 
-    let check = Check::of(provider.probe().await.map_err(|error| error.to_string()));
+    let instance = &state.observed.instance;
+    let answered = match status {
+        Some(_) => probe(&state.db, instance, provider).await,
+        None => provider.probe().await,
+    };
+    let check = Check::of(answered.map_err(|error| error.to_string()));
     probes.remember(provider.name().clone(), check.clone());
     check
 }

@@ -106,9 +106,12 @@ pub(super) fn read(state: &AppState, body: &[u8]) -> Result<Accepted, Problem> {
         }
     };
 
+    let named = list.clone();
     match state.provider_list(list) {
         Ok(provider) if faults.is_empty() => {
-            state.ready(&provider)?;
+            if let Some(named) = &named {
+                state.ready(named)?;
+            }
 
             Ok(Accepted {
                 symbols,

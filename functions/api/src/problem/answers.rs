@@ -80,7 +80,7 @@ problems! {
         BadRequest = 400, "The provider is not known: `detail` lists those that are; or it needs a key that is not configured";
         NotFound = 404, "The provider does not know the symbol";
         BadGateway = 502, "The provider is away, does not allow the request, or its answer is not usable";
-        Unavailable = 503, "The provider limits us, or Postgres or Kafka is away: try again after `Retry-After` seconds", "Retry-After";
+        Unavailable = 503, "The provider limits us, no provider is available, or Postgres or Kafka is away: try again after `Retry-After` seconds", "Retry-After";
         GatewayTimeout = 504, "The provider did not answer in time";
     }
 }

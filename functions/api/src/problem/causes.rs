@@ -2,7 +2,7 @@
 //! answers do not contain them.
 
 use axum::extract::rejection::BytesRejection;
-use shared::acquisition::Loss;
+use shared::acquisition::{Loss, fallback};
 use shared::provider::{ProviderError, Refusal};
 use shared::repository;
 
@@ -58,6 +58,7 @@ impl From<ProviderError> for Problem {
                 let kind = "/docs#provider-not-allowed";
                 Self::new(status, kind, "Provider does not allow it", detail)
             }
+            ProviderError::Paused { .. } => Self::no_provider(detail, wait),
             ProviderError::TimedOut { .. } => {
                 let status = StatusCode::GATEWAY_TIMEOUT;
                 Self::new(status, "/docs#provider-timeout", "Provider timeout", detail)
@@ -83,6 +84,27 @@ impl From<Loss> for Problem {
         match loss {
             Loss::Provider(error) => error.into(),
             Loss::Log(_) | Loss::OutOfTime => Self::kafka_unavailable(),
+        }
+    }
+}
+
+/// The problem of a symbol for which several providers were asked in vain.
+impl From<&[Loss]> for Problem {
+    fn from(losses: &[Loss]) -> Self {
+        let lasting = losses
+            .iter()
+            .find(|loss| !fallback::is_mendable(loss, false));
+        match (lasting, losses) {
+            (Some(lasting), _) => lasting.clone().into(),
+            (None, [only]) => only.clone().into(),
+            (None, all) => {
+                let details: Vec<String> = all.iter().map(ToString::to_string).collect();
+                let waits = all.iter().filter_map(|loss| match loss {
+                    Loss::Provider(error) => error.wait(),
+                    Loss::Log(_) | Loss::OutOfTime => None,
+                });
+                Self::no_provider(details.join("; "), waits.min())
+            }
         }
     }
 }

@@ -1,0 +1,163 @@
+//! What an answer means for the provider's breaker.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::gate::{Gate, Pass};
+use crate::provider::{Answer, Provider, ProviderError, Refusal};
+use crate::repository::request_budgets::{self, Failure, OpeningRule};
+
+/// Failures in a row that open a breaker.
+const FAILURES: u32 = 5;
+/// How long failures open it for the first time; each further time twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+/// Longest that failures open it.
+const LONGEST_PAUSE: Duration = Duration::from_mins(15);
+/// How long a refused key opens it. Another key closes it at once.
+const REFUSED_PAUSE: Duration = Duration::from_hours(1);
+/// Longest that recording an outcome may take. The next outcome is recorded, too.
+const STATEMENT: Duration = Duration::from_secs(2);
+
+/// What the breaker makes of a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The provider answered.
+    Answered,
+    /// It failed: that counts.
+    Failed(String),
+    /// It must not be asked for this long.
+    Pause(String, Duration),
+    /// It refuses our key, or our address.
+    Refused(String),
+}
+
+/// Records what came of a request, and logs if the breaker opened or closed.
+pub(super) async fn report(
+    pool: &PgPool,
+    gate: &Gate,
+    provider: &dyn Provider,
+    pass: &Pass,
+    failure: Option<&ProviderError>,
+) {
+    if !provider.is_remote() {
+        return;
+    }
+
+    let verdict = failure.map_or(Verdict::Answered, meaning);
+    gate.note(provider.name(), verdict != Verdict::Answered);
+
+    let statement = async {
+        match verdict {
+            Verdict::Answered => answered(pool, provider, pass).await,
+            verdict => failed(pool, provider, pass, verdict).await,
+        }
+    };
+    let recorded = timeout(STATEMENT, statement).await;
+    if !matches!(recorded, Ok(Ok(()))) {
+        tracing::warn!(provider = %provider.name(), "the breaker does not know of the last answer: Postgres did not take it");
+    }
+}
+
+/// Nothing has to be recorded unless there was a failure before.
+async fn answered(
+    pool: &PgPool,
+    provider: &dyn Provider,
+    pass: &Pass,
+) -> Result<(), crate::repository::Error> {
+    if pass.probe_id.is_none() && !pass.failed_before {
+        return Ok(());
+    }
+
+    if request_budgets::succeeded(pool, provider.name(), pass.probe_id).await? {
+        tracing::info!(provider = %provider.name(), reason = "the probe was answered", "breaker closed");
+    }
+    Ok(())
+}
+
+async fn failed(
+    pool: &PgPool,
+    provider: &dyn Provider,
+    pass: &Pass,
+    verdict: Verdict,
+) -> Result<(), crate::repository::Error> {
+    let digest = provider.key_digest().unwrap_or_default();
+    let (reason, pause, refused_key) = match verdict {
+        Verdict::Answered => return Ok(()),
+        Verdict::Failed(reason) => (reason, None, None),
+        Verdict::Pause(reason, pause) => (reason, Some(pause), None),
+        Verdict::Refused(reason) => (reason, Some(REFUSED_PAUSE), Some(digest.as_str())),
+    };
+
+    let failure = Failure {
+        provider: provider.name(),
+        probe_id: pass.probe_id,
+        reason: &reason,
+        pause,
+        refused_key,
+        moment: None,
+    };
+    let rule = OpeningRule {
+        failures: FAILURES,
+        first: FIRST_PAUSE,
+        longest: LONGEST_PAUSE,
+        jitter: jitter(Uuid::new_v4()),
+    };
+
+    if let Some(until) = request_budgets::failed(pool, &failure, &rule).await? {
+        tracing::warn!(provider = %provider.name(), reason, %until, "breaker opened");
+    }
+    Ok(())
+}
+
+/// The error of an answer that concerns the provider as a whole, if there is one. An answer that
+/// limits us or refuses our key for one symbol does so for all.
+pub(super) fn failure(answer: &Result<Answer, ProviderError>) -> Option<&ProviderError> {
+    match answer {
+        Ok(answer) => answer
+            .quotes
+            .iter()
+            .filter_map(|(_, quote)| quote.as_ref().err())
+            .find(|error| matches!(meaning(error), Verdict::Pause(..) | Verdict::Refused(_))),
+        Err(error) => Some(error),
+    }
+}
+
+fn meaning(error: &ProviderError) -> Verdict {
+    let reason = error.to_string();
+    match error {
+        ProviderError::UnknownSymbol { .. }
+        | ProviderError::NoPrice { .. }
+        | ProviderError::Paused { .. } => Verdict::Answered,
+        ProviderError::RateLimited { .. } => {
+            Verdict::Pause(reason, error.wait().unwrap_or(FIRST_PAUSE))
+        }
+        ProviderError::NotAllowed { provider, refusal } => {
+            let variable = format!("{}_API_KEY", provider.as_str().to_ascii_uppercase());
+            match refusal {
+                Refusal::NeedsKey(_) => Verdict::Answered,
+                Refusal::KeyRefused => {
+                    Verdict::Refused(format!("{reason}: set {variable} to a key that it accepts"))
+                }
+                Refusal::Blocked => {
+                    Verdict::Refused(format!("{reason}: leave it out of the lists of providers"))
+                }
+                // It may concern the symbols of this request only, so it takes several.
+                Refusal::Plan => Verdict::Failed(format!(
+                    "{reason}: set {variable} to a key with another plan"
+                )),
+            }
+        }
+        ProviderError::TimedOut { .. }
+        | ProviderError::Unavailable { .. }
+        | ProviderError::Malformed { .. } => Verdict::Failed(reason),
+    }
+}
+
+/// A factor from 0.8 to 1.2.
+fn jitter(random: Uuid) -> f64 {
+    let [byte, ..] = random.into_bytes();
+    0.8 + 0.4 * f64::from(byte) / 255.0
+}

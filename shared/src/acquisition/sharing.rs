@@ -1,0 +1,191 @@
+//! One fetch in flight: who wants a quote that is being fetched shares it.
+//!
+//! Within an instance the fetch itself is shared ([`super::flights`]). Across instances a lease in
+//! Postgres says who fetches; the others read the result from it. A holder that ended without one
+//! delays them by no more than the lease.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
+
+use super::{Acquired, Course, Instance, Loss, Wish, ask};
+use crate::market::{Symbol, Timestamp};
+use crate::price_event::PriceEvent;
+use crate::provider::{Provider, ProviderError};
+use crate::repository::fetch_leases::{self, Lease};
+
+/// How long a holder has a symbol to itself.
+const LEASE: Duration = Duration::from_secs(2);
+/// Longest that a symbol waits for other holders. After it, it is fetched without a lease.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
+/// Pause between two looks at the leases of others: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
+/// Longest that a statement about leases may take. Without an answer the symbol is fetched, or its
+/// lease expires.
+const STATEMENT: Duration = Duration::from_secs(1);
+
+/// Acquires the quotes of `symbols` from `provider`, in one request unless somebody else is
+/// fetching some of them already.
+///
+/// # Errors
+/// When a step of the `course` fails.
+pub async fn acquire<C: Course>(
+    course: &C,
+    instance: &Instance,
+    provider: &dyn Provider,
+    symbols: &[Symbol],
+    wish: Wish,
+) -> Result<Acquired, C::Error> {
+    let Some(accepts) = wish.accepts.filter(|_| provider.is_remote()) else {
+        return ask(course, instance, provider, symbols, wish.at).await;
+    };
+
+    let mut flight = instance.flights.board(provider.name(), symbols);
+    let mut acquired = Acquired::default();
+    if !flight.led.is_empty() {
+        acquired = lead(course, instance, provider, &flight.led, wish.at, accepts).await?;
+        flight.land(&acquired.quotes);
+    }
+
+    let mut left = Vec::new();
+    for (symbol, joined) in flight.joined() {
+        let fetched = timeout(course.patience(), joined.landed()).await;
+        match fetched {
+            Ok(Some(quote)) if is_shareable(&quote, accepts) => {
+                acquired.quotes.push((symbol, quote));
+            }
+            Ok(_) => left.push(symbol),
+            Err(_) => acquired.quotes.push((symbol, Err(timed_out(provider)))),
+        }
+    }
+
+    if !left.is_empty() {
+        acquired.add(lead(course, instance, provider, &left, wish.at, accepts).await?);
+    }
+    Ok(acquired)
+}
+
+/// Fetches the symbols whose lease is free, and waits for the others.
+async fn lead<C: Course>(
+    course: &C,
+    instance: &Instance,
+    provider: &dyn Provider,
+    symbols: &[Symbol],
+    at: Timestamp,
+    accepts: Timestamp,
+) -> Result<Acquired, C::Error> {
+    let holder = Uuid::new_v4();
+    let end = Instant::now() + LONGEST_WAIT.min(course.patience());
+    let mut acquired = Acquired::default();
+    let mut pause = PAUSES.0;
+    let mut wanted = symbols.to_vec();
+
+    loop {
+        let mut claimed = claim(course, provider, &wanted, holder, accepts).await;
+        if Instant::now() >= end {
+            claimed.taken.append(&mut claimed.held);
+        }
+
+        let fetched = claimed.fetched.into_iter();
+        acquired
+            .quotes
+            .extend(fetched.map(|event| (event.symbol.clone(), Ok(event))));
+
+        if !claimed.taken.is_empty() {
+            let asked = ask(course, instance, provider, &claimed.taken, at).await;
+            let quotes = asked.as_ref().map_or(&[][..], |asked| &asked.quotes);
+            release(course, provider, holder, &claimed.taken, quotes).await;
+            acquired.add(asked?);
+        }
+
+        if claimed.held.is_empty() {
+            return Ok(acquired);
+        }
+        wanted = claimed.held;
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// What a claim found.
+#[derive(Debug, Default)]
+struct Claimed {
+    taken: Vec<Symbol>,
+    held: Vec<Symbol>,
+    fetched: Vec<PriceEvent>,
+}
+
+/// Claims the symbols. Without an answer of Postgres all of them are to be fetched: that a quote is
+/// fetched twice harms nothing.
+async fn claim<C: Course>(
+    course: &C,
+    provider: &dyn Provider,
+    symbols: &[Symbol],
+    holder: Uuid,
+    accepts: Timestamp,
+) -> Claimed {
+    let claim = fetch_leases::claim(
+        course.pool(),
+        provider.name(),
+        symbols,
+        holder,
+        LEASE,
+        accepts,
+    );
+    let Ok(Ok(leases)) = timeout(STATEMENT, claim).await else {
+        tracing::warn!(provider = %provider.name(), "fetches are not shared: Postgres gives no leases");
+        return Claimed {
+            taken: symbols.to_vec(),
+            ..Claimed::default()
+        };
+    };
+
+    // In the caller's order, in which the provider is asked.
+    let mut leases: HashMap<Symbol, Lease> = leases.into_iter().collect();
+    let mut claimed = Claimed::default();
+    for symbol in symbols {
+        match leases.remove(symbol) {
+            Some(Lease::Held) => claimed.held.push(symbol.clone()),
+            Some(Lease::Fetched(event)) => claimed.fetched.push(event),
+            Some(Lease::Taken) | None => claimed.taken.push(symbol.clone()),
+        }
+    }
+    claimed
+}
+
+/// Leaves the published quotes to those who wait. What cannot be released expires.
+async fn release<C: Course>(
+    course: &C,
+    provider: &dyn Provider,
+    holder: Uuid,
+    taken: &[Symbol],
+    quotes: &[(Symbol, Result<PriceEvent, Loss>)],
+) {
+    let event = |symbol: &Symbol| {
+        let found = quotes.iter().find(|(quoted, _)| quoted == symbol);
+        found.and_then(|(_, quote)| quote.as_ref().ok().cloned())
+    };
+    let fetched: Vec<_> = taken
+        .iter()
+        .map(|symbol| (symbol.clone(), event(symbol)))
+        .collect();
+
+    let release = fetch_leases::release(course.pool(), provider.name(), holder, &fetched);
+    let _ = timeout(STATEMENT, release).await;
+}
+
+/// Whether another caller's outcome is one for this caller, too: its quote is recent enough, or the
+/// provider failed. That the other caller had no time left, or could not publish, is its own.
+fn is_shareable(quote: &Result<PriceEvent, Loss>, accepts: Timestamp) -> bool {
+    match quote {
+        Ok(event) => event.polled_at >= accepts,
+        Err(loss) => matches!(loss, Loss::Provider(_)),
+    }
+}
+
+fn timed_out(provider: &dyn Provider) -> Loss {
+    let provider = provider.name().clone();
+    Loss::Provider(ProviderError::TimedOut { provider })
+}
