@@ -104,3 +104,43 @@ async fn history_and_late_points_search_only_the_partitions_around_them() {
     count(&pool).await;
     assert_eq!(searched(&observer).await, ["price_points_from_20230401"]);
 }
+
+#[tokio::test]
+async fn a_writer_whose_plans_are_older_than_most_points_looks_late_ones_up_by_index() {
+    let url = e2e::postgres::database_url().await.unwrap();
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect(&url)
+        .await
+        .unwrap();
+    let others = PgPool::connect(&url).await.unwrap();
+    let start = at("2026-11-01T00:00:00Z");
+    let point = |second: u32| quote(start + TimeDelta::seconds(second.into()), second + 1);
+
+    // The statistics of a table that fits into one page say that reading all of it is fastest.
+    let writer = Ingest::new(pool.clone());
+    let few: Vec<_> = (0..40).step_by(2).map(point).collect();
+    writer.store(&few, &[]).await.unwrap();
+    sqlx::raw_sql("analyze").execute(&others).await.unwrap();
+    writer.store(&[point(11)], &[]).await.unwrap();
+
+    let many: Vec<_> = (40..6_000).step_by(2).map(point).collect();
+    let stored = Ingest::new(others.clone()).store(&many, &[]).await.unwrap();
+    assert_eq!(stored.added, 2_980);
+    let stored = writer.store(&[point(5_001)], &[]).await.unwrap();
+    assert_eq!(stored.added, 1);
+
+    // The writer's session reports its statistics once it is back in its pool.
+    drop(writer);
+    count(&pool).await;
+    let read_whole: i64 = sqlx::query_scalar(
+        "select sum(seq_tup_read)::int8 from pg_stat_user_tables where relname like 'price_points_%'",
+    )
+    .fetch_one(&others)
+    .await
+    .unwrap();
+    assert!(
+        read_whole < 1_000,
+        "{read_whole} rows were read by whole reads"
+    );
+}
