@@ -144,3 +144,33 @@ async fn a_writer_whose_plans_are_older_than_most_points_looks_late_ones_up_by_i
         "{read_whole} rows were read by whole reads"
     );
 }
+
+#[tokio::test]
+async fn a_writer_s_plans_are_not_compiled_even_where_postgres_compiles_expensive_ones() {
+    let url = e2e::postgres::database_url().await.unwrap();
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                let compiled = sqlx::query("set jit = on").execute(connection).await;
+                compiled.map(drop)
+            })
+        })
+        .connect(&url)
+        .await
+        .unwrap();
+
+    let writer = Ingest::new(pool.clone());
+    writer
+        .store(&[quote(at("2026-11-01T00:00:00Z"), 1)], &[])
+        .await
+        .unwrap();
+
+    // The writer's session, once it is back in its pool.
+    drop(writer);
+    let compiles: String = sqlx::query_scalar("show jit")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(compiles, "off");
+}
