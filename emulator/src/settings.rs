@@ -9,7 +9,7 @@ use crate::topic_name::{self, is_topic_name};
 use crate::visitors::AllowedHosts;
 
 /// Variables that the functions understand, besides those that the template names.
-const PASSED_ON: [&str; 19] = [
+const PASSED_ON: [&str; 39] = [
     "KAFKA_PRICE_TOPIC",
     "KAFKA_DEAD_LETTER_TOPIC",
     "POLLING_INTERVAL",
@@ -17,7 +17,27 @@ const PASSED_ON: [&str; 19] = [
     "AVERAGER_GROUP",
     "DEFAULT_PROVIDER",
     "FALLBACK_ON_UNKNOWN_SYMBOL",
+    "FINNHUB_API_KEY",
+    "TWELVE_DATA_API_KEY",
+    "ALPHA_VANTAGE_API_KEY",
+    "TIINGO_API_KEY",
     "YAHOO_BASE_URL",
+    "FINNHUB_BASE_URL",
+    "TWELVE_DATA_BASE_URL",
+    "ALPHA_VANTAGE_BASE_URL",
+    "TIINGO_BASE_URL",
+    "COINBASE_BASE_URL",
+    "KRAKEN_BASE_URL",
+    "BINANCE_BASE_URL",
+    "YAHOO_LIMITS",
+    "FINNHUB_LIMITS",
+    "TWELVE_DATA_LIMITS",
+    "ALPHA_VANTAGE_LIMITS",
+    "TIINGO_LIMITS",
+    "COINBASE_LIMITS",
+    "KRAKEN_LIMITS",
+    "BINANCE_LIMITS",
+    "PROVIDER_PROXY",
     "YAHOO_USER_AGENT",
     "REPLAY_STEP_SECONDS",
     "MAX_RELAY_JOBS",

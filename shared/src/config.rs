@@ -7,11 +7,14 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::market::ProviderList;
+use crate::provider::Limits;
 
 mod environment;
+mod secret;
 mod security;
 
 use environment::Environment;
+pub use secret::Secret;
 pub use security::{KafkaSecurity, Login, Tls};
 
 /// The connection to Postgres.
@@ -50,12 +53,41 @@ pub struct ProviderSettings {
     pub default: ProviderList,
     /// Whether the next provider of a list is asked for a symbol that one does not know.
     pub fallback_on_unknown_symbol: bool,
-    /// Scheme, host and port of Yahoo's API.
-    pub yahoo_base_url: String,
+    /// Yahoo's API.
+    pub yahoo: Source,
     /// The `User-Agent` sent to Yahoo, which refuses clients without one.
     pub yahoo_user_agent: String,
+    /// Finnhub's API.
+    pub finnhub: Source,
+    /// Twelve Data's API.
+    pub twelve_data: Source,
+    /// Alpha Vantage's API.
+    pub alpha_vantage: Source,
+    /// Tiingo's API.
+    pub tiingo: Source,
+    /// Coinbase Exchange's API.
+    pub coinbase: Source,
+    /// Kraken's API.
+    pub kraken: Source,
+    /// Binance's API for market data.
+    pub binance: Source,
     /// How long each recorded price lasts in a replay, in whole seconds.
     pub replay_step: Duration,
+    /// URL of the proxy through which all providers are asked; it may hold a password.
+    pub proxy: Option<Secret>,
+}
+
+/// The API of one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Scheme, host and port, and a path if the API is below one.
+    pub base_url: String,
+    /// The key, if the provider takes one and it is set.
+    pub key: Option<Secret>,
+    /// The variable of the key, if the provider needs one and it is not set.
+    pub needs: Option<&'static str>,
+    /// What the provider allows.
+    pub limits: Limits,
 }
 
 /// EventBridge schedules that invoke the poller.
@@ -150,6 +182,13 @@ pub struct Upkeep {
     pub metrics_of: Option<String>,
 }
 
+/// Configuration of the command that tells how providers spell symbols.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instruments {
+    /// The connection to Postgres.
+    pub database: Database,
+}
+
 /// Configuration of the command that sends dead letters back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redrive {
@@ -231,6 +270,7 @@ read_from_environment!(Upkeep {
     averager_group: averager_group,
     metrics_of: metrics_of,
 });
+read_from_environment!(Instruments { database: database });
 read_from_environment!(Redrive { kafka: kafka });
 read_from_environment!(Logging {
     filter: log_filter,

@@ -3,14 +3,16 @@
 //!
 //! The domain ([`price`], [`exact_decimal`], [`market`], [`moving_average`], [`price_event`],
 //! [`tick`]) is pure and synchronous. The ports and their adapters ([`provider`], [`price_log`],
-//! [`schedules`], [`repository`]) do not depend on each other. [`acquisition`] combines them for what api and poller have in
-//! common; all else is combined by the functions. Only [`config`] reads environment variables.
+//! [`schedules`], [`repository`]) do not depend on each other. [`acquisition`] and [`instruments`]
+//! combine them for what api and poller have in common; all else is combined by the functions. Only
+//! [`config`] reads environment variables.
 //!
 //! This crate never sees a Lambda event: each function decodes its own.
 
 pub mod acquisition;
 pub mod config;
 pub mod exact_decimal;
+pub mod instruments;
 pub mod market;
 pub mod moving_average;
 pub mod price;

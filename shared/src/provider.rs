@@ -11,22 +11,68 @@ use chrono::Utc;
 
 use crate::market::{ProviderName, Quote, Symbol, Timestamp};
 
+mod alpha_vantage;
+mod binance;
+mod coinbase;
 mod error;
+mod finnhub;
+mod kraken;
 mod limits;
 mod registry;
 pub mod replay;
-pub mod yahoo;
+mod spelled;
+mod tiingo;
+mod twelve_data;
+mod web;
+mod yahoo;
 
 pub use error::{LimitScope, ProviderError, Refusal};
 pub use limits::{Cost, Limits, LimitsError};
 pub use registry::Providers;
+pub use spelled::{Spelling, Spellings};
 
 /// Name of the provider that queries Yahoo Finance.
 pub const YAHOO: &str = "yahoo";
+/// Name of the provider that queries Finnhub.
+pub const FINNHUB: &str = "finnhub";
+/// Name of the provider that queries Twelve Data.
+pub const TWELVE_DATA: &str = "twelve_data";
+/// Name of the provider that queries Alpha Vantage.
+pub const ALPHA_VANTAGE: &str = "alpha_vantage";
+/// Name of the provider that queries Tiingo.
+pub const TIINGO: &str = "tiingo";
+/// Name of the provider that queries Coinbase Exchange.
+pub const COINBASE: &str = "coinbase";
+/// Name of the provider that queries Kraken.
+pub const KRAKEN: &str = "kraken";
+/// Name of the provider that queries Binance.
+pub const BINANCE: &str = "binance";
 /// Name of the provider that replays recorded prices.
 pub const REPLAY: &str = "replay";
 /// The names of all providers, the preferred one first.
-pub const NAMES: [&str; 2] = [YAHOO, REPLAY];
+pub const NAMES: [&str; 9] = [
+    YAHOO,
+    FINNHUB,
+    TWELVE_DATA,
+    ALPHA_VANTAGE,
+    TIINGO,
+    COINBASE,
+    KRAKEN,
+    BINANCE,
+    REPLAY,
+];
+
+/// The limits that the providers document, and what is known of those that do not.
+pub(crate) mod documented {
+    pub(crate) use super::alpha_vantage::LIMITS as ALPHA_VANTAGE;
+    pub(crate) use super::binance::LIMITS as BINANCE;
+    pub(crate) use super::coinbase::LIMITS as COINBASE;
+    pub(crate) use super::finnhub::LIMITS as FINNHUB;
+    pub(crate) use super::kraken::LIMITS as KRAKEN;
+    pub(crate) use super::tiingo::LIMITS as TIINGO;
+    pub(crate) use super::twelve_data::LIMITS as TWELVE_DATA;
+    pub(crate) use super::yahoo::LIMITS as YAHOO;
+}
 
 /// Longest that one request to a provider may take, connecting and reading included.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

@@ -7,6 +7,7 @@ mod connections;
 mod error;
 pub mod fetch_leases;
 pub mod ingest;
+pub mod instruments;
 mod numeric;
 pub mod part_states;
 pub mod partitions;

@@ -13,9 +13,10 @@ use chrono::TimeDelta;
 use e2e::memory_log::MemoryPriceLog;
 use serde_json::Value;
 use shared::config;
+use shared::instruments::Instruments;
 use shared::market::{Quote, Timestamp};
 use shared::price_event::PriceEvent;
-use shared::provider::{Provider, Providers};
+use shared::provider::{Provider, Providers, Spellings};
 use shared::repository::ingest::Ingest;
 use shared::schedules::Schedules;
 use sqlx::PgPool;
@@ -87,6 +88,21 @@ impl Api {
 
     /// An API with this much time for requests that ask providers.
     pub(crate) async fn with_asking_time(pool: PgPool, asking_time: Duration) -> Self {
+        Self::with(pool, asking_time, |providers| providers).await
+    }
+
+    /// An API whose providers are asked as the table `instruments` spells symbols.
+    pub(crate) async fn spelled(pool: PgPool) -> Self {
+        let spellings: Arc<dyn Spellings> = Arc::new(Instruments::new(pool.clone()));
+        let spelled = |providers: Providers| providers.spelled_by(&spellings);
+        Self::with(pool, api::ASKING_TIME, spelled).await
+    }
+
+    async fn with(
+        pool: PgPool,
+        asking_time: Duration,
+        change: impl FnOnce(Providers) -> Providers,
+    ) -> Self {
         let event_bridge = MockServer::start().await;
 
         let done =
@@ -107,7 +123,10 @@ impl Api {
 
         let state = AppState {
             db: pool.clone(),
-            providers: Providers::of(vec![default, other], "quoter".parse().expect("a name")),
+            providers: change(Providers::of(
+                vec![default, other],
+                "quoter".parse().expect("a name"),
+            )),
             price_log: Arc::<MemoryPriceLog>::clone(&log),
             backlog: Arc::<MemoryPriceLog>::clone(&log),
             schedules: schedules(&event_bridge.uri()),

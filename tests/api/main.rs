@@ -6,6 +6,7 @@ mod fallback;
 mod fixture;
 mod health;
 mod history;
+mod instruments;
 mod kafka_unavailable;
 mod latest;
 mod polling_jobs;

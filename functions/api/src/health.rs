@@ -83,9 +83,9 @@ pub(crate) struct Checks {
     upkeep: Upkeep,
     /// Whether polling jobs are polled; `degraded` if a job is stalled.
     jobs: Jobs,
-    /// Whether the providers answer, each asked at most every 30 s, and not if its breaker is open or
-    /// its budget counts per day; and what `GET /providers` says of them. Their failures do not
-    /// change the api's status.
+    /// Whether the default providers answer, each asked at most every 30 s, and not if its breaker
+    /// is open or its budget counts per day; and what `GET /providers` says of them. Their failures
+    /// do not change the api's status.
     providers: BTreeMap<String, ProviderCheck>,
 }
 

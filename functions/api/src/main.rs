@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use api::{AppState, Observed};
 use shared::config;
+use shared::instruments::Instruments;
 use shared::price_log::backlog::KafkaBacklog;
 use shared::price_log::kafka::KafkaPriceLog;
-use shared::provider::Providers;
+use shared::provider::{Providers, Spellings};
 use shared::schedules::Schedules;
 use shared::{repository, telemetry};
 
@@ -19,9 +20,11 @@ async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let config = config::or_exit(config::Api::from_environment());
 
+    let db = repository::connect(&config.database.url, MAX_CONNECTIONS)?;
+    let spellings: Arc<dyn Spellings> = Arc::new(Instruments::new(db.clone()));
     let state = AppState {
-        db: repository::connect(&config.database.url, MAX_CONNECTIONS)?,
-        providers: Providers::new(&config.providers),
+        providers: Providers::new(&config.providers).spelled_by(&spellings),
+        db,
         price_log: Arc::new(KafkaPriceLog::new(&config.kafka)),
         backlog: Arc::new(KafkaBacklog::new(
             &config.kafka,

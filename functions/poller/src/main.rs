@@ -9,8 +9,9 @@ use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn, spawn_graceful_shu
 use poller::clock::WallClock;
 use poller::limits::deadline;
 use poller::{Firing, FiringError, Poller};
+use shared::instruments::Instruments;
 use shared::price_log::kafka::KafkaPriceLog;
-use shared::provider::Providers;
+use shared::provider::{Providers, Spellings};
 use shared::{config, repository, telemetry};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,9 +28,11 @@ async fn main() -> Result<(), Error> {
     let config = config::or_exit(config::Poller::from_environment());
 
     let stopping = CancellationToken::new();
+    let pool = repository::connect(&config.database.url, CONNECTIONS)?;
+    let spellings: Arc<dyn Spellings> = Arc::new(Instruments::new(pool.clone()));
     let poller = Poller {
-        pool: repository::connect(&config.database.url, CONNECTIONS)?,
-        providers: Providers::new(&config.providers),
+        providers: Providers::new(&config.providers).spelled_by(&spellings),
+        pool,
         instance: Arc::default(),
         price_log: Arc::new(KafkaPriceLog::new(&config.kafka)),
         clock: Arc::new(WallClock),

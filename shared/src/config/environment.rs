@@ -2,20 +2,15 @@
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
-use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::header::HeaderValue;
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::filter::Targets;
 
 use super::security::THIS_BUILD_SPEAKS_TLS;
-use super::{
-    ConfigError, Database, Kafka, ProviderSettings, Retention, ScheduleSettings, TopicRetention,
-};
-use crate::market::{ProviderList, ProviderName};
-use crate::provider;
+use super::{ConfigError, Database, Kafka, Retention, ScheduleSettings, TopicRetention};
 
+mod providers;
 mod security;
 
 /// A day: the longest interval and replay step.
@@ -98,58 +93,6 @@ impl<'a> Environment<'a> {
                 topic,
                 is_topic,
             ),
-        }
-    }
-
-    pub(super) fn providers(&mut self) -> ProviderSettings {
-        let default = self.default_provider();
-
-        let base_url = self.or_default(
-            "YAHOO_BASE_URL",
-            "https://query1.finance.yahoo.com",
-            "an http or https URL without user, query or fragment",
-            is_base_url,
-        );
-        let user_agent = self.or_default(
-            "YAHOO_USER_AGENT",
-            "Mozilla/5.0 (compatible; market-data-pipeline/0.1)",
-            "the text of an HTTP header in printable ASCII",
-            |text| HeaderValue::from_str(text).is_ok_and(|value| value.to_str().is_ok()),
-        );
-        let step = self.number("REPLAY_STEP_SECONDS", 10, 1..=DAY_SECONDS);
-
-        ProviderSettings {
-            default,
-            fallback_on_unknown_symbol: self.truth("FALLBACK_ON_UNKNOWN_SYMBOL"),
-            yahoo_base_url: base_url,
-            yahoo_user_agent: user_agent,
-            replay_step: Duration::from_secs(step.into()),
-        }
-    }
-
-    /// The list of `DEFAULT_PROVIDER`. Its faults name the part that is wrong.
-    fn default_provider(&mut self) -> ProviderList {
-        const NAME: &str = "DEFAULT_PROVIDER";
-        let usual = || ProviderList::from(provider::name(provider::YAHOO));
-        let Some(text) = self.value(NAME) else {
-            return usual();
-        };
-
-        match text.parse::<ProviderList>() {
-            Ok(list) => {
-                let known = |name: &&ProviderName| provider::NAMES.contains(&name.as_str());
-                if let Some(unknown) = list.iter().find(|name| !known(name)) {
-                    let known = provider::NAMES.join(", ");
-                    self.faults.push(format!(
-                        "{NAME} names {unknown}, which is not one of {known}"
-                    ));
-                }
-                list
-            }
-            Err(error) => {
-                self.faults.push(format!("{NAME}: {error}"));
-                usual()
-            }
         }
     }
 

@@ -39,7 +39,7 @@ fn what_is_not_set_has_the_documented_default() {
     assert_eq!(api.kafka.dead_letter_topic, "price-events.dlt");
     assert_eq!(api.providers.default.to_string(), "yahoo");
     assert_eq!(
-        api.providers.yahoo_base_url,
+        api.providers.yahoo.base_url,
         "https://query1.finance.yahoo.com"
     );
     assert_eq!(api.providers.replay_step, Duration::from_secs(10));
@@ -176,7 +176,8 @@ fn malformed_values_are_refused_with_what_was_expected() {
 
     assert_eq!(
         faults(&[("DEFAULT_PROVIDER", "bloomberg")]),
-        "DEFAULT_PROVIDER names bloomberg, which is not one of yahoo, replay"
+        "DEFAULT_PROVIDER names bloomberg, which is not one of yahoo, finnhub, twelve_data, alpha_vantage, tiingo, \
+         coinbase, kraken, binance, replay"
     );
     assert_eq!(
         faults(&[("DEFAULT_PROVIDER", "yahoo,,replay")]),
@@ -222,6 +223,50 @@ fn malformed_values_are_refused_with_what_was_expected() {
 fn the_database_password_shows_neither_in_faults_nor_in_debug_output() {
     assert!(!faults(&[("DATABASE_URL", "mysql://market:s3cret@db/market")]).contains("s3cret"));
     assert!(!format!("{:?}", Api::from_lookup(&lookup_with(&[])).unwrap()).contains("s3cret"));
+}
+
+#[test]
+fn keys_show_neither_in_faults_nor_in_debug_output() {
+    let keyed = Api::from_lookup(&lookup_with(&[
+        ("FINNHUB_API_KEY", "s3cret-key"),
+        ("PROVIDER_PROXY", "http://user:s3cret@proxy:3128"),
+    ]))
+    .unwrap();
+    assert_eq!(keyed.providers.finnhub.needs, None);
+    assert_eq!(keyed.providers.tiingo.needs, Some("TIINGO_API_KEY"));
+    assert_eq!(
+        keyed.providers.finnhub.key.as_ref().map(Secret::expose),
+        Some("s3cret-key")
+    );
+    assert!(!format!("{keyed:?}").contains("s3cret"));
+
+    let told = faults(&[
+        ("FINNHUB_API_KEY", "two s3cret words"),
+        ("PROVIDER_PROXY", "s3cret"),
+    ]);
+    assert_eq!(told.lines().count(), 2, "{told}");
+    assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[test]
+fn limits_replace_the_documented_ones_that_they_name() {
+    let limits = |changes| {
+        let api = Api::from_lookup(&lookup_with(changes));
+        api.map(|api| api.providers.twelve_data.limits)
+    };
+    let documented = limits(&[]).unwrap();
+    assert_eq!(
+        (documented.per_minute, documented.per_day),
+        (Some(8), Some(800))
+    );
+
+    let changed = limits(&[("TWELVE_DATA_LIMITS", "55/min")]).unwrap();
+    assert_eq!((changed.per_minute, changed.per_day), (Some(55), Some(800)));
+    let told = faults(&[("TWELVE_DATA_LIMITS", "many")]);
+    assert!(
+        told.starts_with("TWELVE_DATA_LIMITS is not limits such as 30/s"),
+        "{told}"
+    );
 }
 
 #[test]

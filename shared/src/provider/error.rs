@@ -110,6 +110,22 @@ pub enum Refusal {
 }
 
 impl ProviderError {
+    /// The same error, about this symbol if it is about one.
+    pub(super) fn about(self, symbol: &Symbol) -> Self {
+        let symbol = symbol.clone();
+        match self {
+            Self::UnknownSymbol { provider, .. } => Self::UnknownSymbol { symbol, provider },
+            Self::NoPrice {
+                provider, reason, ..
+            } => Self::NoPrice {
+                symbol,
+                provider,
+                reason,
+            },
+            other => other,
+        }
+    }
+
     /// How long to wait before the next request if the provider limits them, or is not asked for a
     /// while: what is known, or else what such a limit usually takes. `None` for all other errors.
     #[must_use]

@@ -53,7 +53,8 @@ pub(super) async fn check(state: &AppState) -> BTreeMap<String, ProviderCheck> {
 }
 
 /// A provider that lacks its key, or whose breaker is open, is not asked. Neither is one whose
-/// budget counts per day: checks would use it up.
+/// budget counts per day, because checks would use it up, nor one that requests do not ask by
+/// default.
 async fn of_provider(
     state: &AppState,
     provider: &dyn Provider,
@@ -66,7 +67,8 @@ async fn of_provider(
         let reason = status.reason.as_deref().unwrap_or("its breaker is open");
         return Check::of(Err(reason));
     }
-    if provider.limits().per_day.is_some() {
+    let is_default = state.providers.default_list().contains(provider.name());
+    if provider.limits().per_day.is_some() || !is_default {
         return Check::ok();
     }
 

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::market::{Currency, Quote, Symbol, Timestamp};
 use crate::price::Price;
+use crate::provider::web::Fault;
 
 /// How far ahead of our clock a quote's time may be. A later one cannot be the time of a trade.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
@@ -19,17 +20,6 @@ pub(super) struct Entry<'a> {
     pub(super) symbol: Option<Symbol>,
     /// The data of the symbol; `None` if it cannot be read.
     meta: Option<Meta<'a>>,
-}
-
-/// Why an entry gives no quote; the text is safe to show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// The entry has no price, or one that is not valid.
-    NoPrice(String),
-    /// The entry does not have the expected format, or its chart is another symbol's.
-    Unreadable,
-    /// Another entry for the same symbol has a different quote.
-    Contradictory,
 }
 
 #[derive(Deserialize)]
@@ -93,11 +83,11 @@ impl<'a> Entry<'a> {
     }
 
     /// The entry's quote, as one of `symbol`, or the reason why it has none.
-    pub(super) fn quote(&self, symbol: &Symbol, received_at: Timestamp) -> Result<Quote, Trouble> {
-        let meta = self.meta.as_ref().ok_or(Trouble::Unreadable)?;
+    pub(super) fn quote(&self, symbol: &Symbol, received_at: Timestamp) -> Result<Quote, Fault> {
+        let meta = self.meta.as_ref().ok_or_else(|| Fault::entry(symbol))?;
 
-        let price = meta.price().map_err(Trouble::NoPrice)?;
-        let timestamp = meta.market_time(received_at).map_err(Trouble::NoPrice)?;
+        let price = meta.price().map_err(Fault::NoPrice)?;
+        let timestamp = meta.market_time(received_at).map_err(Fault::NoPrice)?;
 
         Ok(Quote {
             symbol: symbol.clone(),

@@ -2,7 +2,13 @@ use serde_json::json;
 use wiremock::matchers::{any, header, method, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use std::time::Duration;
+
+use chrono::Utc;
+
 use super::*;
+use crate::market::{Quote, Timestamp, to_microseconds};
+use crate::provider::{Answer, LimitScope, Provider, ProviderError, REQUEST_TIMEOUT, Refusal};
 
 mod entries;
 mod failures;
@@ -56,11 +62,28 @@ async fn answering(answer: ResponseTemplate) -> MockServer {
     server
 }
 
-fn client_of(server: &MockServer) -> Yahoo {
-    Yahoo::new(&server.uri(), USER_AGENT)
+/// Yahoo at this address.
+fn yahoo_at(base_url: &str) -> Web<Yahoo> {
+    yahoo_within(base_url, REQUEST_TIMEOUT)
 }
 
-async fn ask(yahoo: &Yahoo, symbols: &[&str]) -> Result<Answer, ProviderError> {
+/// The same, with another limit on each request's time.
+fn yahoo_within(base_url: &str, timeout: Duration) -> Web<Yahoo> {
+    let source = Source {
+        base_url: base_url.to_owned(),
+        key: None,
+        needs: None,
+        limits: LIMITS,
+    };
+    let http = Arc::new(HttpClient::with_timeout(None, timeout));
+    Yahoo::provider(USER_AGENT, source, http)
+}
+
+fn client_of(server: &MockServer) -> Web<Yahoo> {
+    yahoo_at(&server.uri())
+}
+
+async fn ask(yahoo: &Web<Yahoo>, symbols: &[&str]) -> Result<Answer, ProviderError> {
     let symbols: Vec<Symbol> = symbols
         .iter()
         .map(|symbol| symbol.parse().unwrap())
@@ -156,7 +179,7 @@ async fn several_symbols_are_asked_for_in_one_request_and_come_in_the_order_aske
 
 #[test]
 fn twenty_symbols_go_into_one_request_and_no_more_which_yahoo_would_refuse() {
-    assert_eq!(Yahoo::new("http://127.0.0.1", USER_AGENT).max_symbols(), 20);
+    assert_eq!(yahoo_at("http://127.0.0.1").max_symbols(), 20);
 }
 
 #[tokio::test]
@@ -319,7 +342,7 @@ async fn symbols_that_would_change_the_request_are_unknown_without_asking() {
 #[tokio::test]
 async fn a_base_url_may_have_a_path_of_its_own() {
     let server = answering(json_body(spark(&[]))).await;
-    let yahoo = Yahoo::new(&format!("{}/proxy/", server.uri()), USER_AGENT);
+    let yahoo = yahoo_at(&format!("{}/proxy/", server.uri()));
 
     ask(&yahoo, &["KO"]).await.unwrap();
 

@@ -1,8 +1,8 @@
 //! Keeps an answer readable if some of its entries are not JSON, such as one with a bare `NaN`.
 //!
-//! Each of those becomes `null`, and the rest is unchanged. The result is then read as strictly as
-//! any answer, so an entry counts only if it is a whole entry of the document, from its first byte
-//! to its last. The content of an entry is never read as an entry.
+//! Each entry is read by itself, and as strictly as any answer: it counts only if it is a whole
+//! entry of the document, from its first byte to its last. The content of an entry is never read as
+//! an entry. In an answer that is cut off, the entries before the cut count.
 
 use std::borrow::Cow;
 
@@ -14,16 +14,93 @@ const UNREADABLE: &str = "null";
 /// Each try may read the rest of the answer.
 const MAX_TRIES: usize = 100;
 
-/// A body as text that Postgres can store: U+FFFD replaces bytes that are not UTF-8, and NUL.
-///
-/// In a string that we do not read, such a byte does no harm. In any other place it makes the entry
-/// unreadable.
-pub(super) fn text(body: &[u8]) -> String {
-    String::from_utf8_lossy(body).replace('\0', "\u{fffd}")
+/// What a list consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Objects, between brackets.
+    Objects,
+    /// Members of an object, each a name and an object, between braces.
+    Members,
 }
 
-/// The body, with `null` for each entry that is not JSON.
-pub(super) fn readable(body: &str) -> Cow<'_, str> {
+impl Kind {
+    /// How an entry starts.
+    fn start(self) -> char {
+        match self {
+            Self::Objects => '{',
+            Self::Members => '"',
+        }
+    }
+
+    /// Whether `entry` is one, and JSON. A member with another value than an object is none: it may
+    /// be a field of an entry whose braces are lost.
+    fn is_entry(self, entry: &str) -> bool {
+        match self {
+            Self::Objects => is_json(entry),
+            Self::Members => {
+                let is_object = |(_, value): (_, &str)| value.starts_with('{') && is_json(value);
+                member(entry).is_some_and(is_object)
+            }
+        }
+    }
+}
+
+/// The entries of a JSON list, [`UNREADABLE`] for each that is not JSON. `None` if `body` is no
+/// list.
+pub(in crate::provider) fn list(body: &str) -> Option<Vec<&str>> {
+    let list = body.trim().strip_prefix('[')?;
+    Some(of_list(list, ']', Kind::Objects))
+}
+
+/// The names and values of a JSON object whose values are objects. A member that is not JSON is
+/// `None`. The outer `None` means that `body` is no object.
+pub(in crate::provider) fn members(body: &str) -> Option<Vec<Option<(String, &str)>>> {
+    let list = body.trim().strip_prefix('{')?;
+    let members = of_list(list, '}', Kind::Members);
+    Some(members.into_iter().map(member).collect())
+}
+
+/// The entries of a list that ends with `end`, unless it is cut off.
+fn of_list(list: &str, end: char, kind: Kind) -> Vec<&str> {
+    let sound = |entries: &Vec<&str>| {
+        let sound = entries.iter().filter(|entry| **entry != UNREADABLE);
+        sound.filter(|entry| kind.is_entry(entry)).count()
+    };
+
+    if list.trim().is_empty() {
+        return vec![UNREADABLE];
+    }
+
+    // In a list that is cut off, a closing bracket at its end may be an entry's own.
+    let cut_off = entries(list, kind);
+    let Some(list) = list.strip_suffix(end) else {
+        return cut_off;
+    };
+    let whole = entries(list, kind);
+    if sound(&whole) >= sound(&cut_off) {
+        whole
+    } else {
+        cut_off
+    }
+}
+
+/// The name and the value of a member.
+fn member(member: &str) -> Option<(String, &str)> {
+    let member = member.trim();
+    let mut bytes = member.bytes().enumerate();
+    if bytes.next()?.1 != b'"' {
+        return None;
+    }
+    skip_string(&mut bytes)?;
+
+    let (after, _) = bytes.next()?;
+    let (name, rest) = member.split_at(after);
+    let value = rest.trim_start().strip_prefix(':')?;
+    Some((serde_json::from_str(name).ok()?, value.trim()))
+}
+
+/// The body, with `null` for each entry of its list that is not JSON.
+pub(in crate::provider) fn readable(body: &str) -> Cow<'_, str> {
     if is_json(body) {
         return Cow::Borrowed(body);
     }
@@ -36,13 +113,19 @@ fn is_json(text: &str) -> bool {
 }
 
 /// Replaces the unreadable entries. The list of entries has the first `[` and the last `]` of an
-/// answer.
+/// answer. Where that gives no JSON, the answer is cut off, and its two objects are closed.
 fn without_unreadable_entries(body: &str) -> Option<String> {
     let (head, rest) = body.split_once('[')?;
-    let (list, tail) = rest.rsplit_once(']')?;
+    let joined = |list: &str, tail: &str| {
+        let entries = entries(list, Kind::Objects).join(",");
+        let joined = format!("{head}[{entries}]{tail}");
+        is_json(&joined).then_some(joined)
+    };
 
-    let entries = entries(list).join(",");
-    Some(format!("{head}[{entries}]{tail}"))
+    let whole = rest.rsplit_once(']');
+    whole
+        .and_then(|(list, tail)| joined(list, tail))
+        .or_else(|| joined(rest, "}}"))
 }
 
 /// The entries of a list, with [`UNREADABLE`] for each that is not JSON.
@@ -50,19 +133,19 @@ fn without_unreadable_entries(body: &str) -> Option<String> {
 /// An entry that is not JSON ends where its brackets end. They may mislead: after a missing quote,
 /// strings are read as structure and the reverse, up to the end of a later entry. So the list
 /// continues inside such an entry, at the first place where the rest of the list is sound.
-fn entries(list: &str) -> Vec<&str> {
+fn entries(list: &str, kind: Kind) -> Vec<&str> {
     let mut entries = Vec::new();
-    let mut rest = Some(list);
+    let mut rest = Some(list).filter(|list| !list.trim().is_empty());
     let mut tries = MAX_TRIES;
 
     while let Some(list) = rest {
-        let first = First::of(list);
+        let first = First::of(list, kind);
         if let First::Json { entry, next } = first {
             entries.push(entry);
             rest = next;
         } else {
             entries.push(UNREADABLE);
-            rest = first.sound_start(list, &mut tries).or(first.next());
+            rest = first.sound_start(list, kind, &mut tries).or(first.next());
         }
     }
 
@@ -77,7 +160,7 @@ enum First<'a> {
         entry: &'a str,
         next: Option<&'a str>,
     },
-    /// It is not JSON, but its brackets delimit one object.
+    /// It is not JSON, but its brackets delimit one entry.
     Bracketed {
         entry: &'a str,
         next: Option<&'a str>,
@@ -87,7 +170,7 @@ enum First<'a> {
 }
 
 impl<'a> First<'a> {
-    fn of(list: &'a str) -> Self {
+    fn of(list: &'a str, kind: Kind) -> Self {
         let Some((entry, after)) = split_value(list) else {
             return Self::Endless;
         };
@@ -98,9 +181,9 @@ impl<'a> First<'a> {
             return Self::Endless;
         }
 
-        if is_json(entry) {
+        if kind.is_entry(entry) {
             Self::Json { entry, next }
-        } else if entry.trim_start().starts_with('{') {
+        } else if entry.trim_start().starts_with(kind.start()) {
             Self::Bracketed { entry, next }
         } else {
             Self::Endless
@@ -117,7 +200,7 @@ impl<'a> First<'a> {
     /// The rest of `list` from the first sound place inside this entry: a JSON object from which
     /// all brackets match up to the end of `list`. The brackets of a list inside the entry do not
     /// match up to there, so none of its items is used.
-    fn sound_start(self, list: &'a str, tries: &mut usize) -> Option<&'a str> {
+    fn sound_start(self, list: &'a str, kind: Kind, tries: &mut usize) -> Option<&'a str> {
         let within = match self {
             Self::Json { entry, .. } | Self::Bracketed { entry, .. } => entry,
             Self::Endless => list,
@@ -125,24 +208,24 @@ impl<'a> First<'a> {
 
         let after_commas = within.match_indices(',').map(|(at, _)| &list[at + 1..]);
         let objects = after_commas
-            .filter(|rest| rest.trim_start().starts_with('{'))
+            .filter(|rest| rest.trim_start().starts_with(kind.start()))
             .take(*tries);
 
         let mut sound = objects
             .inspect(|_| *tries -= 1)
-            .filter(|rest| is_sound(rest));
+            .filter(|rest| is_sound(rest, kind));
         sound.next()
     }
 }
 
 /// Whether the first entry of a list is JSON, and all brackets match up to the list's end.
-fn is_sound(list: &str) -> bool {
-    let First::Json { next: mut rest, .. } = First::of(list) else {
+fn is_sound(list: &str, kind: Kind) -> bool {
+    let First::Json { next: mut rest, .. } = First::of(list, kind) else {
         return false;
     };
 
     while let Some(list) = rest {
-        let first = First::of(list);
+        let first = First::of(list, kind);
         if matches!(first, First::Endless) {
             return false;
         }

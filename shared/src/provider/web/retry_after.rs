@@ -1,38 +1,13 @@
-//! How long Yahoo's rate limit lasts.
+//! How long a provider's rate limit lasts, as its header says.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use crate::market::Timestamp;
 
-/// The wait if Yahoo does not say how long a limit lasts, as is usual. Limits last a quarter of an
-/// hour or more.
-pub(super) const UNTOLD: Duration = Duration::from_mins(15);
 /// The longest wait that an answer can cause; the shortest is a second.
 const LONGEST: Duration = Duration::from_hours(24);
-
-/// Remembers a limit until it ends.
-#[derive(Debug, Default)]
-pub(super) struct RateLimit {
-    until: Mutex<Option<Instant>>,
-}
-
-impl RateLimit {
-    /// The remaining time of the limit, if one is in force at `now`.
-    pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
-        let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        until?
-            .checked_duration_since(now)
-            .filter(|rest| !rest.is_zero())
-    }
-
-    /// Records a limit that lasts for `wait` from `now`.
-    pub(super) fn begin(&self, now: Instant, wait: Duration) {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = now.checked_add(wait);
-    }
-}
 
 /// The wait that a `Retry-After` header asks for, in seconds or as a date. It is limited to
 /// [`LONGEST`], and is `None` if the header is missing or cannot be read.
@@ -52,19 +27,6 @@ pub(super) fn told(retry_after: Option<&str>, now: Timestamp) -> Option<Duration
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_limit_holds_until_its_time_is_over() {
-        let (limit, start) = (RateLimit::default(), Instant::now());
-        assert_eq!(limit.remaining(start), None);
-
-        limit.begin(start, Duration::from_secs(60));
-        assert_eq!(
-            limit.remaining(start + Duration::from_secs(59)),
-            Some(Duration::from_secs(1))
-        );
-        assert_eq!(limit.remaining(start + Duration::from_secs(60)), None);
-    }
 
     #[test]
     fn retry_after_is_read_as_seconds_or_as_a_date_within_reason() {

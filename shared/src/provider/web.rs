@@ -1,0 +1,247 @@
+//! What the providers behind an HTTP API have in common: one request, its limits, and its answer.
+//!
+//! Each such provider is an [`Api`]: data and pure functions. [`Web`] sends its requests.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use chrono::Utc;
+use reqwest::Url;
+use sha2::{Digest, Sha256};
+
+use super::{Answer, Limits, Provider, ProviderError};
+use crate::config::{Secret, Source};
+use crate::market::{ProviderName, Symbol, Timestamp, to_microseconds};
+
+mod client;
+mod fault;
+pub(super) mod fields;
+mod found;
+#[cfg(test)]
+pub(super) mod mutation;
+mod retry_after;
+pub(super) mod tolerant;
+mod unknown;
+
+#[cfg(test)]
+pub(super) use client::text;
+pub(super) use client::{HttpClient, Received, Request};
+pub(super) use fault::Fault;
+pub(super) use found::Found;
+use unknown::UnknownSymbols;
+
+/// What stands in a stored response where the provider repeated our key.
+const HIDDEN_KEY: &str = "(key)";
+
+/// A provider's HTTP API: how it is asked, and what its answers mean.
+pub(super) trait Api: std::fmt::Debug + Send + Sync + 'static {
+    /// Whether the provider may have this symbol. Others are never asked for, because they could
+    /// change the request: a comma would split a symbol in two, and a slash would change a path.
+    fn may_exist(&self, symbol: &str) -> bool;
+
+    /// The request for the quotes of `symbols`, of which there is at least one.
+    fn request(&self, base: &Url, key: Option<&Secret>, symbols: &[&Symbol]) -> Request;
+
+    /// The request for all symbols that the provider has, and how long after the first request it
+    /// may be sent. It is sent where one unknown symbol makes the answer for a whole list
+    /// [`Fault::Unknown`].
+    fn everything(&self, _base: &Url) -> Option<(Duration, Request)> {
+        None
+    }
+
+    /// The quotes in an answer to the request for `symbols`.
+    ///
+    /// # Errors
+    /// If it holds no quote because of a fault that is not one of single symbols.
+    fn read(&self, received: &Received, symbols: &[&Symbol]) -> Result<Found, Fault>;
+}
+
+/// A provider behind an HTTP API.
+#[derive(Debug)]
+pub(super) struct Web<A> {
+    name: ProviderName,
+    api: A,
+    source: Source,
+    http: Arc<HttpClient>,
+    unknown: UnknownSymbols,
+}
+
+impl<A: Api> Web<A> {
+    pub(super) fn new(name: &'static str, api: A, source: Source, http: Arc<HttpClient>) -> Self {
+        Self {
+            name: super::name(name),
+            api,
+            source,
+            http,
+            unknown: UnknownSymbols::default(),
+        }
+    }
+
+    /// Asks for `symbols`, and returns the answer, the quotes in it, and the number of requests.
+    async fn ask(&self, symbols: &[&Symbol]) -> Result<(Received, Found, u32), Fault> {
+        let base = Url::parse(&self.source.base_url)
+            .map_err(|_| Fault::Unavailable("its address is not a URL".to_owned()))?;
+        let request = self.api.request(&base, self.source.key.as_ref(), symbols);
+        let received = self.http.get(request).await?;
+
+        match self.read(&received, symbols) {
+            Err(Fault::Unknown) => self.without_the_unknown(&base, received, symbols).await,
+            Err(fault) => Err(fault),
+            Ok(found) => Ok((received, found, 1)),
+        }
+    }
+
+    /// The answer after one about a list of which one symbol, not told which, is unknown: a second
+    /// request for all symbols there are shows it. It is not asked for again for a while.
+    async fn without_the_unknown(
+        &self,
+        base: &Url,
+        first: Received,
+        symbols: &[&Symbol],
+    ) -> Result<(Received, Found, u32), Fault> {
+        let everything = self.api.everything(base).filter(|_| symbols.len() > 1);
+        let Some((pause, request)) = everything else {
+            return Ok((first, Found::default(), 1));
+        };
+
+        tokio::time::sleep(pause).await;
+        let received = self.http.get(request).await?;
+        let found = self.read(&received, symbols)?;
+
+        let now = Instant::now();
+        let unknown = symbols
+            .iter()
+            .filter(|symbol| found.of(symbol) == Err(Fault::Unknown));
+        unknown.for_each(|symbol| self.unknown.add(symbol, now));
+        Ok((received, found, 2))
+    }
+
+    /// Reads an answer. One in which every entry reports the same limit or refusal is none.
+    fn read(&self, received: &Received, symbols: &[&Symbol]) -> Result<Found, Fault> {
+        let found = self.api.read(received, symbols)?;
+        found.common_fault().map_or(Ok(found), Err)
+    }
+
+    /// The body as it is stored: without our key, which some providers repeat.
+    fn without_key(&self, body: String) -> String {
+        match &self.source.key {
+            Some(key) if body.contains(key.expose()) => body.replace(key.expose(), HIDDEN_KEY),
+            _ => body,
+        }
+    }
+}
+
+#[async_trait]
+impl<A: Api> Provider for Web<A> {
+    fn name(&self) -> &ProviderName {
+        &self.name
+    }
+
+    fn limits(&self) -> Limits {
+        self.source.limits
+    }
+
+    fn needs(&self) -> Option<&'static str> {
+        self.source.needs
+    }
+
+    fn key_digest(&self) -> Option<String> {
+        let key = self.source.key.as_ref()?;
+        let digest = Sha256::digest(key.expose());
+        Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    async fn fetch(&self, symbols: &[Symbol], _at: Timestamp) -> Result<Answer, ProviderError> {
+        self.ready()?;
+
+        let now = Instant::now();
+        let askable: Vec<&Symbol> = symbols
+            .iter()
+            .filter(|symbol| self.api.may_exist(symbol.as_str()))
+            .filter(|symbol| !self.unknown.contains(symbol, now))
+            .collect();
+
+        let (received_at, body, found, requests) = match askable.as_slice() {
+            [] => (
+                to_microseconds(Utc::now()),
+                String::new(),
+                Found::default(),
+                0,
+            ),
+            [first, ..] => {
+                let asked = self.ask(&askable).await;
+                let (received, found, requests) =
+                    asked.map_err(|fault| fault.error(&self.name, first))?;
+                (received.received_at, received.body, found, requests)
+            }
+        };
+
+        let verdict = |symbol: &Symbol| {
+            let quote = if askable.contains(&symbol) {
+                found.of(symbol)
+            } else {
+                Err(Fault::Unknown)
+            };
+            quote.map_err(|fault| fault.error(&self.name, symbol))
+        };
+        let quotes = symbols
+            .iter()
+            .map(|symbol| (symbol.clone(), verdict(symbol)))
+            .collect();
+
+        Ok(Answer {
+            received_at,
+            requests,
+            body: self.without_key(body),
+            quotes,
+        })
+    }
+}
+
+/// Whether `symbol` consists of ASCII letters, digits and the bytes `also`, and has a letter or a
+/// digit.
+pub(super) fn is_name(symbol: &str, also: &[u8]) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || also.contains(&byte);
+    symbol.bytes().all(fits) && symbol.bytes().any(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// `base` with these segments added to its path.
+pub(super) fn url<'a>(base: &Url, segments: impl IntoIterator<Item = &'a str>) -> Url {
+    let mut url = base.clone();
+
+    // An `http` or `https` URL always has path segments.
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
+}
+
+/// The symbols with commas between them.
+pub(super) fn list(symbols: &[&Symbol]) -> String {
+    let symbols: Vec<&str> = symbols.iter().map(|symbol| symbol.as_str()).collect();
+    symbols.join(",")
+}
+
+impl Request {
+    /// A request without headers of its own.
+    pub(super) fn to(url: Url) -> Self {
+        Self {
+            url,
+            headers: reqwest::header::HeaderMap::new(),
+        }
+    }
+
+    /// The request with this header, which is marked as a secret. A key that cannot be in a header
+    /// is refused by the configuration.
+    pub(super) fn with_secret(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(mut value) = reqwest::header::HeaderValue::from_str(value) {
+            value.set_sensitive(true);
+            self.headers.insert(name, value);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

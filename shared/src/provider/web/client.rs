@@ -1,0 +1,164 @@
+//! The HTTP client of all providers, limited in time, size and redirections.
+
+use std::error::Error;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use chrono::Utc;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::{Client, Proxy, Url};
+
+use super::{Fault, retry_after};
+use crate::config::Secret;
+use crate::market::{Timestamp, to_microseconds};
+use crate::provider::REQUEST_TIMEOUT;
+
+/// Longest wait for a connection. An address that takes longer is not going to answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Largest body that is read, after it was decompressed. The longest lists take a quarter of it.
+const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
+/// Most redirections followed for one request.
+const MAX_REDIRECTS: usize = 3;
+/// What providers are told of us; Yahoo, which rejects this, gets a header of its own.
+const USER_AGENT: &str = concat!("market-data-pipeline/", env!("CARGO_PKG_VERSION"));
+
+/// The client, shared by all providers of an instance, so that each keeps its connections.
+#[derive(Debug)]
+pub(in crate::provider) struct HttpClient {
+    timeout: Duration,
+    proxy: Option<Secret>,
+    /// Created for the first request, because loading certificates would delay each start of a
+    /// function.
+    client: OnceLock<Result<Client, Fault>>,
+}
+
+/// What is sent to a provider. Its URL may hold a key, so it is never logged.
+pub(in crate::provider) struct Request {
+    pub(in crate::provider) url: Url,
+    pub(in crate::provider) headers: HeaderMap,
+}
+
+/// A response whose body is complete.
+#[derive(Debug)]
+pub(in crate::provider) struct Received {
+    pub(in crate::provider) status: u16,
+    pub(in crate::provider) retry_after: Option<Duration>,
+    /// As text that Postgres can store.
+    pub(in crate::provider) body: String,
+    pub(in crate::provider) received_at: Timestamp,
+}
+
+impl Received {
+    /// Whether the body may be JSON. Its first byte tells, and its content type does not: providers
+    /// send JSON as `text/plain`, and web pages with status 200.
+    pub(in crate::provider) fn looks_like_json(&self) -> bool {
+        self.body.trim_start().starts_with(['{', '['])
+    }
+}
+
+impl HttpClient {
+    /// A client that uses this proxy, if one is configured, and never one of the environment.
+    pub(in crate::provider) fn new(proxy: Option<Secret>) -> Self {
+        Self::with_timeout(proxy, REQUEST_TIMEOUT)
+    }
+
+    /// The same with another limit than [`REQUEST_TIMEOUT`].
+    pub(in crate::provider) fn with_timeout(proxy: Option<Secret>, timeout: Duration) -> Self {
+        Self {
+            timeout,
+            proxy,
+            client: OnceLock::new(),
+        }
+    }
+
+    /// Sends a request and reads the whole response.
+    pub(super) async fn get(&self, request: Request) -> Result<Received, Fault> {
+        let client = self.client.get_or_init(|| self.build());
+        let client = client.as_ref().map_err(Clone::clone)?;
+
+        let sending = client.get(request.url).headers(request.headers).send();
+        let mut response = sending.await.map_err(fault)?;
+
+        let status = response.status().as_u16();
+        let told = response.headers().get(RETRY_AFTER);
+        let told = told.and_then(|value| value.to_str().ok());
+        let told = told.map(str::to_owned);
+
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(fault)? {
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(Fault::Malformed("more than 2 MB".to_owned()));
+            }
+            body.extend_from_slice(&chunk);
+        }
+
+        let received_at = to_microseconds(Utc::now());
+        Ok(Received {
+            status,
+            retry_after: retry_after::told(told.as_deref(), received_at),
+            body: text(&body),
+            received_at,
+        })
+    }
+
+    fn build(&self) -> Result<Client, Fault> {
+        let client = Client::builder()
+            .user_agent(USER_AGENT)
+            .timeout(self.timeout)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(Policy::custom(stay_at_home))
+            // A URL may hold a key.
+            .referer(false)
+            .no_proxy();
+
+        let client = match self.proxy.as_ref().map(|url| Proxy::all(url.expose())) {
+            None => client.build(),
+            Some(proxy) => proxy.and_then(|proxy| client.proxy(proxy).build()),
+        };
+        client.map_err(|error| {
+            let error = error.without_url();
+            tracing::warn!(%error, "no HTTP client for providers");
+            Fault::Unavailable("the HTTP client could not be set up".to_owned())
+        })
+    }
+}
+
+/// Follows redirections within one origin only: others lead to pages that ask for consent, and
+/// would receive our key.
+fn stay_at_home(attempt: Attempt<'_>) -> Action {
+    let from = attempt.previous();
+    let at_home = from
+        .last()
+        .is_some_and(|from| from.origin() == attempt.url().origin());
+
+    if at_home && from.len() <= MAX_REDIRECTS {
+        attempt.follow()
+    } else {
+        attempt.stop()
+    }
+}
+
+/// A body as text that Postgres can store: U+FFFD replaces bytes that are not UTF-8, and NUL.
+///
+/// In a string that we do not read, such a byte does no harm. In any other place it makes the entry
+/// unreadable.
+pub(in crate::provider) fn text(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).replace('\0', "\u{fffd}")
+}
+
+/// Logs the error of a request without its URL, and returns it as a fault.
+fn fault(error: reqwest::Error) -> Fault {
+    let error = error.without_url();
+    let cause = std::iter::successors(error.source(), |&cause| cause.source()).last();
+    tracing::debug!(%error, cause = cause.map(tracing::field::display), "a request to a provider failed");
+
+    // Checked before the timeout: a timeout while connecting is both.
+    if error.is_connect() {
+        Fault::Unavailable("no connection to it".to_owned())
+    } else if error.is_timeout() {
+        Fault::TimedOut
+    } else {
+        Fault::Unavailable("the connection broke off".to_owned())
+    }
+}

@@ -1,0 +1,130 @@
+//! What the answers of the crypto-currency exchanges mean: good ones, and those that report a
+//! failure.
+
+use super::answers::{NONE, NOT_PAST, SHAPE, check};
+use super::*;
+
+#[test]
+fn coinbase() {
+    check(
+        &Coinbase,
+        &[
+            (
+                200,
+                r#"{"ask":"9","bid":"8","price":"63212.9700","size":"1","time":"2026-01-05T14:35:01.5Z"}"#,
+                &["BTC-USD"],
+                &["63212.97 USD 14:35:01.500"],
+            ),
+            (200, r#"{"price":"7"}"#, &["BTC-USD"], &[NOT_PAST]),
+            (404, r#"{"message":"NotFound"}"#, &["BTC-USD"], &["Unknown"]),
+            (
+                404,
+                "<html>",
+                &["BTC-USD"],
+                &[r#"whole: Unavailable("HTTP status 404")"#],
+            ),
+            (
+                429,
+                r#"{"message":"Public rate limit exceeded"}"#,
+                &["BTC-USD"],
+                &["whole: RateLimited { retry_after: None, scope: Some(Second) }"],
+            ),
+            (
+                403,
+                r#"{"message":"Forbidden"}"#,
+                &["BTC-USD"],
+                &["whole: NotAllowed(Blocked)"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn kraken() {
+    check(
+        &Kraken,
+        &[
+            (
+                200,
+                r#"{"error":[],"result":{"XXBTZUSD":{"a":["9"],"c":["77726.10000","0.1"],"o":"7"},"XETHXXBT":{"c":[]},"USDTZUSD":{"c":NaN}}}"#,
+                &["XBTUSD", "ETHXBT", "USDTUSD", "SOLUSD"],
+                &[
+                    "77726.1 USD 15:00:00",
+                    NONE,
+                    r#"Malformed("its entry for USDTUSD")"#,
+                    r#"Malformed("its entry for SOLUSD")"#,
+                ],
+            ),
+            (
+                200,
+                r#"{"error":["WDatabase: late"],"result":{"SOLUSD":{"c":["7","1"]}}}"#,
+                &["SOLUSD"],
+                &["7 USD 15:00:00"],
+            ),
+            (
+                200,
+                r#"{"error":["EQuery:Unknown asset pair"]}"#,
+                &["NOPE"],
+                &["whole: Unknown"],
+            ),
+            (
+                200,
+                r#"{"error":["EGeneral:Too many requests"]}"#,
+                &["SOLUSD"],
+                &["whole: RateLimited { retry_after: None, scope: Some(Address) }"],
+            ),
+            (
+                200,
+                r#"{"error":["EService:Unavailable"]}"#,
+                &["SOLUSD"],
+                &[r#"whole: Unavailable("its service is down or busy")"#],
+            ),
+            (200, r#"{"error":[]}"#, &["SOLUSD"], &[SHAPE]),
+        ],
+    );
+}
+
+#[test]
+fn binance() {
+    check(
+        &Binance,
+        &[
+            (
+                200,
+                r#"[{"symbol":"BTCUSDT","price":"60262.05000000"},{"symbol":"ETHBTC","price":"Infinity"},{"symbol":"SOLXYZ","price":7}]"#,
+                &["ETHBTC", "BTCUSDT", "SOLXYZ", "NOPE"],
+                &[
+                    r#"NoPrice("its price is not a decimal number")"#,
+                    "60262.05 USDT 15:00:00",
+                    "7 ? 15:00:00",
+                    "Unknown",
+                ],
+            ),
+            (
+                400,
+                r#"{"code":-1121,"msg":"Invalid symbol."}"#,
+                &["NOPE"],
+                &["whole: Unknown"],
+            ),
+            (
+                429,
+                r#"{"code":-1003,"msg":"Too much request weight used"}"#,
+                &["BTCUSDT"],
+                &["whole: RateLimited { retry_after: None, scope: Some(Minute) }"],
+            ),
+            (
+                418,
+                r#"{"code":-1003,"msg":"banned"}"#,
+                &["BTCUSDT"],
+                &["whole: RateLimited { retry_after: None, scope: Some(Address) }"],
+            ),
+            (
+                451,
+                r#"{"code":0,"msg":"restricted location"}"#,
+                &["BTCUSDT"],
+                &["whole: NotAllowed(Blocked)"],
+            ),
+            (200, r#"{"symbol":"BTCUSDT"}"#, &["BTCUSDT"], &[SHAPE]),
+        ],
+    );
+}

@@ -1,0 +1,139 @@
+//! Every failure of HTTP, from every provider: none panics, hangs, or is taken for a quote.
+
+use super::server::{Play, Server, compressed};
+use super::*;
+
+/// Longest wait for an answer in these tests; a drip ends with it.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// The kind of an error, with its reason and its wait where it has them.
+fn kind(error: &ProviderError) -> String {
+    match error {
+        ProviderError::UnknownSymbol { .. } => "unknown symbol".to_owned(),
+        ProviderError::NoPrice { .. } => "no price".to_owned(),
+        ProviderError::RateLimited { retry_after, .. } => match retry_after {
+            Some(wait) => format!("rate limited for {} s", wait.as_secs()),
+            None => "rate limited".to_owned(),
+        },
+        ProviderError::NotAllowed { .. } => "not allowed".to_owned(),
+        ProviderError::TimedOut { .. } => "timed out".to_owned(),
+        ProviderError::Paused { .. } => "paused".to_owned(),
+        ProviderError::Unavailable { reason, .. } => format!("unavailable: {reason}"),
+        ProviderError::Malformed { reason, .. } => format!("malformed: {reason}"),
+    }
+}
+
+/// Asks each provider for two symbols of this server, and returns the kinds of their errors.
+async fn kinds(server: &Server) -> Vec<(String, String)> {
+    let mut kinds = Vec::new();
+
+    for provider in all(&server.address, PATIENCE) {
+        let symbols = symbols(&["BTC-USD", "ETHUSD"]);
+        let symbols = &symbols[..provider.max_symbols().min(2)];
+        let error = provider.fetch(symbols, Utc::now()).await.unwrap_err();
+
+        assert!(!format!("{error} {error:?}").contains(KEY), "{error:?}");
+        kinds.push((provider.name().to_string(), kind(&error)));
+    }
+    kinds
+}
+
+async fn all_say(play: Play, expected: &str) {
+    let server = Server::playing(play.clone()).await;
+
+    for (provider, kind) in kinds(&server).await {
+        assert_eq!(kind, expected, "{provider}, {play:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_no_answer() {
+    let whole = compressed(100_000);
+    let half = whole[..whole.len() / 2].to_vec();
+
+    all_say(Play::Reset, "unavailable: the connection broke off").await;
+    all_say(Play::Answer(200, "", ""), "unavailable: an empty answer").await;
+    all_say(
+        Play::Compressed(half),
+        "unavailable: the connection broke off",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_dripping_body_times_out() {
+    all_say(Play::Drip, "timed out").await;
+}
+
+#[tokio::test]
+async fn no_more_than_two_megabytes_are_read_compressed_or_not() {
+    const MEGABYTES: usize = 1024 * 1024;
+    all_say(Play::Long(50 * MEGABYTES), "malformed: more than 2 MB").await;
+    all_say(
+        Play::Compressed(compressed(8 * MEGABYTES)),
+        "malformed: more than 2 MB",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_web_page_is_an_outage_whatever_its_status_and_type() {
+    let page = "<!DOCTYPE html><title>Will be right back</title>";
+    for headers in [
+        "Content-Type: text/html\r\n",
+        "Content-Type: application/json\r\n",
+        "",
+    ] {
+        let page = Play::Answer(200, headers, page);
+        all_say(page, "unavailable: a web page instead of data").await;
+    }
+
+    all_say(Play::Answer(503, "", page), "unavailable: HTTP status 503").await;
+    all_say(Play::Answer(502, "", ""), "unavailable: HTTP status 502").await;
+    all_say(Play::Answer(500, "", "{}"), "unavailable: HTTP status 500").await;
+}
+
+#[tokio::test]
+async fn a_limit_lasts_as_long_as_the_provider_says_in_seconds_or_by_a_date() {
+    all_say(Play::Answer(429, "", "slow down"), "rate limited").await;
+    all_say(
+        Play::Answer(429, "Retry-After: soon\r\n", ""),
+        "rate limited",
+    )
+    .await;
+    all_say(
+        Play::Answer(429, "Retry-After: 77\r\n", ""),
+        "rate limited for 77 s",
+    )
+    .await;
+
+    // A date of the past is over, and one far away is cut to a day.
+    let past = "Retry-After: Mon, 05 Jan 2026 10:00:00 GMT\r\n";
+    all_say(Play::Answer(429, past, ""), "rate limited for 1 s").await;
+    let far = "Retry-After: Sat, 05 Jan 2126 10:00:00 GMT\r\n";
+    all_say(Play::Answer(429, far, ""), "rate limited for 86400 s").await;
+}
+
+#[tokio::test]
+async fn a_denial_is_not_allowed_and_not_unavailable() {
+    for status in [401, 403, 451] {
+        all_say(Play::Answer(status, "", "no"), "not allowed").await;
+    }
+}
+
+#[tokio::test]
+async fn redirections_are_followed_three_times_and_never_to_another_server() {
+    let elsewhere = Server::playing(Play::Answer(200, "", "{}")).await;
+    all_say(
+        Play::Redirect(format!("{}/quote", elsewhere.address)),
+        "unavailable: it sends us elsewhere",
+    )
+    .await;
+    assert_eq!(elsewhere.requests(), 0);
+
+    let circle = Server::playing(Play::Redirect("/again".to_owned())).await;
+    for (provider, kind) in kinds(&circle).await {
+        assert_eq!(kind, "unavailable: it sends us elsewhere", "{provider}");
+    }
+    assert_eq!(circle.requests(), 8 * 4);
+}

@@ -1,0 +1,140 @@
+//! A server that fails in every way that HTTP allows.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What the server does with each request.
+#[derive(Clone, Debug)]
+pub(super) enum Play {
+    /// Answers with a status, headers and a body.
+    Answer(u16, &'static str, &'static str),
+    /// Resets the connection in the middle of the body.
+    Reset,
+    /// Sends a byte from time to time, for ever.
+    Drip,
+    /// Sends this many bytes.
+    Long(usize),
+    /// Sends these bytes as a compressed body.
+    Compressed(Vec<u8>),
+    /// Sends elsewhere: to a path, or to another server.
+    Redirect(String),
+}
+
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) address: String,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Server {
+    pub(super) async fn playing(play: Play) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(AtomicUsize::new(0));
+
+        let counted = Arc::clone(&requests);
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                tokio::spawn(serve(connection, play.clone(), Arc::clone(&counted)));
+            }
+        });
+
+        Self { address, requests }
+    }
+
+    /// How many requests there were so far.
+    pub(super) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+/// Serves one request. A client that goes away ends it.
+async fn serve(mut connection: TcpStream, play: Play, requests: Arc<AtomicUsize>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if connection.read_exact(&mut byte).await.is_err() {
+            return;
+        }
+        head.push(byte[0]);
+    }
+
+    requests.fetch_add(1, Ordering::SeqCst);
+    let _gone = answer(&mut connection, play).await;
+}
+
+async fn answer(connection: &mut TcpStream, play: Play) -> std::io::Result<()> {
+    let json = |length: usize, more: &str| {
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+             Connection: close\r\n{more}\r\n"
+        )
+    };
+
+    match play {
+        Play::Answer(status, headers, body) => {
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+            );
+            connection
+                .write_all(format!("{head}{body}").as_bytes())
+                .await?;
+        }
+        Play::Reset => {
+            let head = json(1_000, "");
+            connection
+                .write_all(format!("{head}{{\"c\":7").as_bytes())
+                .await?;
+            connection.flush().await?;
+            // Without this, the client could get the reset before the bytes.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            connection.set_zero_linger()?;
+            return Ok(());
+        }
+        Play::Drip => {
+            connection.write_all(json(1_000_000, "").as_bytes()).await?;
+            loop {
+                connection.write_all(b" ").await?;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Play::Long(bytes) => {
+            connection.write_all(json(bytes, "").as_bytes()).await?;
+            let chunk = vec![b' '; 65_536];
+            let mut left = bytes;
+            while left > 0 {
+                let part = left.min(chunk.len());
+                connection.write_all(&chunk[..part]).await?;
+                left -= part;
+            }
+        }
+        Play::Compressed(bytes) => {
+            let head = json(bytes.len(), "Content-Encoding: gzip\r\n");
+            connection.write_all(head.as_bytes()).await?;
+            connection.write_all(&bytes).await?;
+        }
+        Play::Redirect(location) => {
+            let head = format!(
+                "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            connection.write_all(head.as_bytes()).await?;
+        }
+    }
+
+    connection.shutdown().await
+}
+
+/// This many zeros, compressed.
+pub(super) fn compressed(bytes: usize) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&vec![b'0'; bytes]).unwrap();
+    encoder.finish().unwrap()
+}
