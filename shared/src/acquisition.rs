@@ -185,7 +185,13 @@ async fn ask<C: Course>(
 
     course.fetched().await?;
     match answer {
-        Ok(answer) => publish(course, provider, symbols, answer).await,
+        Ok(answer) => {
+            let requests = answer.requests;
+            let gate = &instance.gate;
+            gate.settle(course.pool(), provider, symbols.len(), requests)
+                .await;
+            publish(course, provider, symbols, answer).await
+        }
         Err(error) => Ok(Acquired::failed(symbols, error)),
     }
 }

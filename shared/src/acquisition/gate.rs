@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use sqlx::PgPool;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::Course;
@@ -18,6 +19,8 @@ use crate::repository::request_budgets::{self, Admission, Admitted};
 
 /// How long a probe may take before another one is sent: a request, and what surrounds it.
 const PROBE_TIME: Duration = REQUEST_TIMEOUT.saturating_add(Duration::from_secs(5));
+/// Longest that counting further requests may take.
+const STATEMENT: Duration = Duration::from_secs(1);
 /// Most tokens taken ahead from a budget without limits.
 const AHEAD: u32 = 1_000;
 /// The time over which an instance counts what it used, to know how much to take ahead.
@@ -213,6 +216,34 @@ impl Gate {
         held.until = asked_at + valid_for;
         held.failed_before = pass.failed_before;
         held.count(used, asked_at);
+    }
+
+    /// Settles a request that became several, or none: what it used beyond its tokens is charged,
+    /// and what it did not use is held again.
+    pub(super) async fn settle(
+        &self,
+        pool: &PgPool,
+        provider: &dyn Provider,
+        symbols: usize,
+        requests: u32,
+    ) {
+        if !provider.is_remote() || requests == 1 {
+            return;
+        }
+
+        let cost = provider.limits().cost_of(symbols);
+        if requests == 0 {
+            if let Some(held) = self.lock().get_mut(provider.name()) {
+                held.tokens = held.tokens.saturating_add(cost);
+            }
+            return;
+        }
+
+        let extra = cost.saturating_mul(requests - 1);
+        let charged = request_budgets::charge(pool, provider.name(), extra);
+        if !matches!(timeout(STATEMENT, charged).await, Ok(Ok(()))) {
+            tracing::warn!(provider = %provider.name(), extra, "requests are not counted: Postgres did not take them");
+        }
     }
 
     /// Notes whether the provider failed. After a failure nothing is held, so that the next request

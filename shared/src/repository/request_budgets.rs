@@ -117,6 +117,29 @@ pub async fn admit(
     })
 }
 
+/// Counts tokens that were used without having been taken, because a request became several. The
+/// budget may be overdrawn by them; the windows have as much less afterwards.
+///
+/// # Errors
+/// When Postgres is unavailable or refuses the statement.
+pub async fn charge(
+    executor: impl PgExecutor<'_>,
+    provider: &ProviderName,
+    tokens: u32,
+) -> Result<(), Error> {
+    sqlx::query(
+        "update request_budgets
+         set taken = array(select used + $2 from unnest(taken) with ordinality as t(used, place)
+                           order by place)
+         where owner_kind = 'provider' and owner = $1",
+    )
+    .bind(provider.as_str())
+    .bind(i64::from(tokens))
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
 /// A failure of a whole request.
 #[derive(Clone, Debug)]
 pub struct Failure<'a> {
