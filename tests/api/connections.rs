@@ -97,7 +97,8 @@ async fn a_plan_whose_columns_became_others_is_made_anew() {
     until_all(&api, 200, &READS).await;
     alter(
         &admin,
-        "alter table series alter column last_currency type varchar(40)",
+        "drop view if exists latest_prices, prices;
+         alter table series alter column last_currency type varchar(40)",
     )
     .await;
 
