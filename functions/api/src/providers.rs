@@ -20,14 +20,18 @@ use crate::state::AppState;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"items": [
     {
-        "provider": "yahoo", "state": "open", "reason": "yahoo limits our requests", "since": "2024-03-20T10:30:00Z",
-        "until": "2024-03-20T10:45:00Z", "default_place": 1, "needs": null, "symbols_per_request": 20,
+        "provider": "yahoo", "state": "open", "reason": "yahoo limits our requests",
+        "since": "2024-03-20T10:30:00Z", "until": "2024-03-20T10:45:00Z",
+        "default_place": 1, "needs": null, "symbols_per_request": 20,
         "budget": [{"window": "second", "limit": 1, "left": 1}]
     },
     {
-        "provider": "finnhub", "state": "closed", "reason": null, "since": null, "until": null, "default_place": 2,
-        "needs": "FINNHUB_API_KEY", "symbols_per_request": 1,
-        "budget": [{"window": "second", "limit": 30, "left": 30}, {"window": "minute", "limit": 60, "left": 58}]
+        "provider": "finnhub", "state": "closed", "reason": null, "since": null, "until": null,
+        "default_place": 2, "needs": "FINNHUB_API_KEY", "symbols_per_request": 1,
+        "budget": [
+            {"window": "second", "limit": 30, "left": 30},
+            {"window": "minute", "limit": 60, "left": 58}
+        ]
     }
 ]}))]
 pub(crate) struct ProviderAnswers {
@@ -181,7 +185,10 @@ pub(crate) async fn statuses(
     path = "/providers",
     operation_id = "listProviders",
     tag = "operation",
-    responses((status = OK, body = ProviderAnswers, description = "Every provider"), DatabaseProblems, AlwaysProblems)
+    responses(
+        (status = OK, body = ProviderAnswers, description = "Every provider"),
+        DatabaseProblems, AlwaysProblems
+    )
 )]
 pub(crate) async fn providers(
     State(state): State<Arc<AppState>>,

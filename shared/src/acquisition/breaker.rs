@@ -57,7 +57,10 @@ pub(super) async fn report(
     };
     let recorded = timeout(STATEMENT, statement).await;
     if !matches!(recorded, Ok(Ok(()))) {
-        tracing::warn!(provider = %provider.name(), "the breaker does not know of the last answer: Postgres did not take it");
+        tracing::warn!(
+            provider = %provider.name(),
+            "the breaker does not know of the last answer: Postgres did not take it"
+        );
     }
 }
 
@@ -72,7 +75,8 @@ async fn answered(
     }
 
     if request_budgets::succeeded(pool, provider.name(), pass.probe_id).await? {
-        tracing::info!(provider = %provider.name(), reason = "the probe was answered", "breaker closed");
+        let reason = "the probe was answered";
+        tracing::info!(provider = %provider.name(), reason, "breaker closed");
     }
     Ok(())
 }

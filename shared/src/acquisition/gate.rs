@@ -1,8 +1,8 @@
 //! The gate to a provider: its breaker and its budget.
 //!
-//! Both are in Postgres, in one row for all instances, and one statement asks both. An instance that
-//! sends several requests in a row takes tokens ahead, for a second at most, and passes without a
-//! statement while it holds some.
+//! Both are in Postgres, in one row for all instances, and one statement asks both. An instance
+//! that sends several requests in a row takes tokens ahead, for a second at most, and passes
+//! without a statement while it holds some.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -138,7 +138,8 @@ impl Gate {
                 closed,
             } => {
                 if closed {
-                    tracing::info!(provider = %name, reason = "its key was replaced", "breaker closed");
+                    let reason = "its key was replaced";
+                    tracing::info!(provider = %name, reason, "breaker closed");
                 }
 
                 let pass = Pass {
@@ -242,7 +243,11 @@ impl Gate {
         let extra = cost.saturating_mul(requests - 1);
         let charged = request_budgets::charge(pool, provider.name(), extra);
         if !matches!(timeout(STATEMENT, charged).await, Ok(Ok(()))) {
-            tracing::warn!(provider = %provider.name(), extra, "requests are not counted: Postgres did not take them");
+            tracing::warn!(
+                provider = %provider.name(),
+                extra,
+                "requests are not counted: Postgres did not take them"
+            );
         }
     }
 

@@ -135,7 +135,10 @@ async fn claim<C: Course>(
         accepts,
     );
     let Ok(Ok(leases)) = timeout(STATEMENT, claim).await else {
-        tracing::warn!(provider = %provider.name(), "fetches are not shared: Postgres gives no leases");
+        tracing::warn!(
+            provider = %provider.name(),
+            "fetches are not shared: Postgres gives no leases"
+        );
         return Claimed {
             taken: symbols.to_vec(),
             ..Claimed::default()
