@@ -55,7 +55,15 @@ async fn a_job_s_points_keep_coming_from_the_second_provider_and_the_first_is_le
     };
 
     let stack = Stack::start(options()).await.unwrap();
-    stack.poll(&["AAPL", "IBM"], 1).await;
+    let body = json!({"symbols": ["AAPL", "IBM"], "interval": 1});
+    let (status, job) = stack
+        .request(reqwest::Method::POST, "/prices/poll", Some(&body))
+        .await;
+    assert_eq!(
+        (status, &job["config"]["provider"]),
+        (202, &json!("yahoo,replay")),
+        "{job}"
+    );
     points(&stack, 6).await;
 
     let open = provider(&stack, "yahoo").await;
