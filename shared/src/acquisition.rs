@@ -2,8 +2,8 @@
 //!
 //! This is the only way from a provider to the log. Api and poller differ in how long each step may
 //! take and in what happens between the steps: that is their [`Course`]. Before a provider is
-//! asked, its breaker and its budget must let the request pass ([`gate`]), and whoever wants a
-//! quote that is being fetched waits for it instead ([`sharing`], [`flights`]). [`fallback`] says
+//! asked, its breaker and its budget must let the request pass (`gate`), and whoever wants a
+//! quote that is being fetched waits for it instead (`sharing`, `flights`). [`fallback`] says
 //! for which symbols the next provider is asked.
 
 use std::pin::Pin;
