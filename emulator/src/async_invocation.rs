@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
 use crate::invoker::{InvokeError, Invoker, Outcome};
+use crate::pauses::Pauses;
 use crate::template::FunctionDefinition;
 
 /// Waits before a throttled event is tried again: the first one, which doubles, and the longest.
@@ -80,7 +81,7 @@ impl AsyncInvocation<'_> {
     pub(crate) async fn run(&self, report: impl Fn(&str)) -> Ending {
         let queued = self.clock.now();
         let (mut errors, mut told_unreachable) = (0, false);
-        let mut throttled_wait = THROTTLED_WAITS.0;
+        let mut throttled_waits = Pauses::new(THROTTLED_WAITS.0, THROTTLED_WAITS.1);
 
         loop {
             let Ok(permit) = self.in_flight.acquire().await else {
@@ -117,9 +118,7 @@ impl AsyncInvocation<'_> {
                 }
                 Err(throttled @ InvokeError::Throttled(_)) => {
                     report(&throttled.to_string());
-                    let wait = throttled_wait;
-                    throttled_wait = THROTTLED_WAITS.1.min(wait * 2);
-                    Some(wait)
+                    Some(throttled_waits.next())
                 }
                 Err(unreachable @ InvokeError::Unreachable(_)) => {
                     if !told_unreachable {

@@ -46,7 +46,6 @@ use consumer::{Consumer, Ready};
 use dead_letters::DeadLetters;
 use delivery::Delivery;
 use invocation::Target;
-use supervisor::Pauses;
 
 /// Invocations that one of AWS's pollers runs at a time, at most
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-scaling-modes.html>). The emulator is one
@@ -104,7 +103,7 @@ pub(crate) async fn run(
         )
     };
 
-    supervisor::keep_running(&status, &stop, Pauses::default(), start).await;
+    supervisor::keep_running(&status, &stop, supervisor::pauses(), start).await;
 }
 
 /// Reads as one member of the group until `end`. It cancels `end` itself when the client meets a

@@ -189,14 +189,17 @@ impl Gateway {
 fn of_outcome(function: &str, outcome: Outcome) -> Response {
     match outcome {
         Outcome::Success(payload) => answer::response(payload).unwrap_or_else(|| {
-            tracing::warn!(function, "the function's answer is not an HTTP response");
+            tracing::warn!(
+                function,
+                "the answer of function {function} is not an HTTP response"
+            );
             refusal(StatusCode::INTERNAL_SERVER_ERROR)
         }),
         Outcome::FunctionError(error) => {
             tracing::warn!(
                 function,
                 error_type = error.error_type,
-                "the function failed to answer a request"
+                "function {function} failed to answer a request"
             );
             refusal(StatusCode::INTERNAL_SERVER_ERROR)
         }
@@ -209,7 +212,10 @@ fn of_invoke_error(error: &InvokeError) -> Response {
             refusal(StatusCode::SERVICE_UNAVAILABLE)
         }
         InvokeError::NoSuchFunction(function) => {
-            tracing::warn!(function, "a route leads to a function that is not there");
+            tracing::warn!(
+                function,
+                "a route leads to function {function}, which does not exist"
+            );
             refusal(StatusCode::INTERNAL_SERVER_ERROR)
         }
     }

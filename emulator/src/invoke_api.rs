@@ -234,12 +234,15 @@ impl InvokeApi {
                 tracing::warn!(
                     function,
                     reason,
-                    "an asynchronous invocation was not answered"
+                    "an asynchronous invocation of {function} failed"
                 );
             };
 
             if invocation.run(report).await != Ending::Answered {
-                tracing::warn!(function, "an asynchronous invocation is given up");
+                tracing::warn!(
+                    function,
+                    "an asynchronous invocation of {function} was abandoned"
+                );
             }
         });
         Ok(())

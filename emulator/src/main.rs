@@ -31,6 +31,7 @@ mod function_host;
 mod gateway;
 mod invoke_api;
 mod invoker;
+mod pauses;
 mod per_function;
 mod remote_host;
 mod scheduler;

@@ -138,7 +138,7 @@ impl Queue {
     fn tell_loss(&mut self) {
         if self.lost > 0 {
             let told = format!(
-                "(nobody read this output: {} lines are left out here)\n",
+                "(output was not read in time: {} lines are omitted here)\n",
                 self.lost
             );
             self.lost = 0;
@@ -246,7 +246,7 @@ mod tests {
         assert!(pieces[..4].iter().all(|piece| *piece == line));
         assert_eq!(
             pieces[4],
-            b"(nobody read this output: 6 lines are left out here)\n"
+            b"(output was not read in time: 6 lines are omitted here)\n"
         );
         assert_eq!(pieces[5], b"later\n");
     }

@@ -137,6 +137,8 @@ impl RemoteHost {
             Err(_elapsed) => {
                 let (binary, url) = (&function.binary, self.url());
                 tracing::warn!(
+                    function = binary,
+                    url,
                     "{binary} at {url} did not answer within {} s; cargo lambda watch does not replace a process that \
                      died: if it did, restart it there",
                     limit.as_secs()
@@ -200,7 +202,11 @@ impl RemoteHost {
             StatusCode::PAYLOAD_TOO_LARGE => Ok(Outcome::FunctionError(failure::event_too_large())),
             StatusCode::TOO_MANY_REQUESTS => Err(InvokeError::Throttled(binary.to_owned())),
             StatusCode::NOT_FOUND => {
-                tracing::warn!("the host at {url} has no function {binary}");
+                tracing::warn!(
+                    function = binary,
+                    url,
+                    "the host at {url} has no function {binary}"
+                );
                 Err(InvokeError::NoSuchFunction(binary.to_owned()))
             }
             other => Err(InvokeError::Unreachable(format!(
@@ -211,7 +217,8 @@ impl RemoteHost {
 
     fn reached(&self) {
         if !self.reached.swap(true, Ordering::Relaxed) {
-            tracing::info!("the functions' host at {} answers again", self.url());
+            let url = self.url();
+            tracing::info!(url, "the functions' host at {url} answers again");
         }
     }
 
@@ -225,7 +232,7 @@ impl RemoteHost {
         let message = format!("{what}, where the functions run (--functions)");
 
         if self.reached.swap(false, Ordering::Relaxed) {
-            tracing::warn!("{message}");
+            tracing::warn!(url, "{message}");
         }
         InvokeError::Unreachable(message)
     }

@@ -119,7 +119,7 @@ const RULES: [Rule; 9] = [
     ),
     (
         "KAFKA_SECURITY_PROTOCOL",
-        "PLAINTEXT: the emulator speaks no TLS",
+        "PLAINTEXT, because the emulator does not support TLS",
         is_plaintext,
     ),
     (

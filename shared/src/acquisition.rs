@@ -230,6 +230,12 @@ async fn publish<C: Course>(
 
     if !events.is_empty() {
         let results = course.append(&events).await;
+        debug_assert!(
+            results
+                .as_ref()
+                .is_none_or(|results| results.len() == events.len()),
+            "the log returns one result per event"
+        );
         quotes.extend(published(events, results));
     }
     Ok(Acquired {
@@ -255,3 +261,6 @@ fn published(
         (symbol, quote)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -298,6 +298,3 @@ fn client(sdk: &SdkConfig) -> Client {
 
     Client::from_conf(config)
 }
-
-#[cfg(test)]
-mod tests;

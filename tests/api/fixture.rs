@@ -4,21 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{AppState, Observed};
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_scheduler::config::{Credentials, SharedCredentialsProvider};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use chrono::TimeDelta;
 use e2e::memory_log::MemoryPriceLog;
+use e2e::schedules::schedules_at;
 use serde_json::Value;
-use shared::config;
 use shared::instruments::Instruments;
 use shared::market::{Quote, Timestamp};
 use shared::price_event::PriceEvent;
 use shared::provider::{Provider, Providers, Spellings};
 use shared::repository::ingest::Ingest;
-use shared::schedules::Schedules;
 use sqlx::PgPool;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -129,7 +126,7 @@ impl Api {
             )),
             price_log: Arc::<MemoryPriceLog>::clone(&log),
             backlog: Arc::<MemoryPriceLog>::clone(&log),
-            schedules: schedules(&event_bridge.uri()),
+            schedules: schedules_at(&event_bridge.uri()),
             polling_interval: 10,
             max_relay_jobs: RELAY_JOBS,
             allowed_origins: Vec::new(),
@@ -206,25 +203,6 @@ impl Api {
             .await
             .expect("a stored batch");
     }
-}
-
-fn schedules(endpoint: &str) -> Schedules {
-    let sdk = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-            "x", "x", None, None, "test",
-        )))
-        .endpoint_url(endpoint)
-        .build();
-
-    let config = config::ScheduleSettings {
-        group: "jobs".to_owned(),
-        target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
-        role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
-    };
-
-    Schedules::new(&sdk, &config)
 }
 
 /// A moment in the past, `second` seconds after a fixed one.

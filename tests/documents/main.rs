@@ -6,6 +6,7 @@
     reason = "a test that cannot continue should fail at that line"
 )]
 
+mod domain;
 mod links;
 mod variables;
 

@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_scheduler::config::{Credentials, SharedCredentialsProvider};
 use chrono::{TimeDelta, Utc};
+use e2e::schedules::schedules_at;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use serde_json::json;
-use shared::config::{self, Kafka, KafkaSecurity, Retention, TopicRetention};
+use shared::config::{Kafka, KafkaSecurity, Retention, TopicRetention};
 use shared::repository;
 use shared::repository::part_states::{self, Part};
 use shared::repository::partitions::{PRICE_POINTS, drop_before, make_ahead};
 use shared::repository::polling_jobs::{self, NewJob};
 use shared::repository::rejected_events::{self, RejectedEvent};
-use shared::schedules::Schedules;
 use sqlx::{AssertSqlSafe, PgPool};
 use upkeep::Upkeep;
 use upkeep::time::Time;
@@ -52,23 +50,8 @@ pub(crate) async fn event_bridge() -> MockServer {
 pub(crate) fn upkeep(
     pool: &PgPool,
     broker: &MockCluster<'_, DefaultProducerContext>,
-    event_bridge: String,
+    event_bridge: &str,
 ) -> Upkeep {
-    let sdk = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-            "x", "x", None, None, "test",
-        )))
-        .endpoint_url(event_bridge)
-        .build();
-
-    let schedules = config::ScheduleSettings {
-        group: "jobs".to_owned(),
-        target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
-        role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
-    };
-
     let kafka = Kafka {
         bootstrap_servers: broker.bootstrap_servers(),
         security: KafkaSecurity::Plaintext,
@@ -87,11 +70,10 @@ pub(crate) fn upkeep(
         dead_letters_days: 30,
     };
 
-    let schedules = Schedules::new(&sdk, &schedules);
     Upkeep {
         pool: pool.clone(),
         kafka,
-        schedules,
+        schedules: schedules_at(event_bridge),
         retention,
         topic_retention,
         metrics: None,
@@ -153,7 +135,7 @@ async fn a_run_that_fails_in_part_does_the_rest_and_notes_which_tasks_failed() {
     leave(&pool).await;
     assert_eq!(left(&pool).await, (1, 1, 1));
 
-    let away = upkeep(&pool, &broker, "http://127.0.0.1:1".to_owned());
+    let away = upkeep(&pool, &broker, "http://127.0.0.1:1");
     let failed = away.handle(&json!({}), Time::of(ENOUGH)).await.unwrap_err();
     assert_eq!(failed.tasks(), "schedules", "{failed}");
     assert_eq!(left(&pool).await, (0, 0, 0), "all else was done");
@@ -165,7 +147,7 @@ async fn a_run_that_fails_in_part_does_the_rest_and_notes_which_tasks_failed() {
     );
 
     let event_bridge = event_bridge().await;
-    upkeep(&pool, &broker, event_bridge.uri())
+    upkeep(&pool, &broker, &event_bridge.uri())
         .handle(&json!({}), Time::of(ENOUGH))
         .await
         .unwrap();
@@ -216,7 +198,7 @@ async fn nothing_goes_for_its_age_while_the_clocks_of_upkeep_and_postgres_differ
 
     assert_eq!(left(&admin).await, (1, 1, 1));
 
-    upkeep(&admin, &broker, event_bridge.uri())
+    upkeep(&admin, &broker, &event_bridge.uri())
         .handle(&json!({}), Time::of(ENOUGH))
         .await
         .unwrap();

@@ -23,7 +23,7 @@ async fn a_run_whose_statement_is_never_answered_ends_in_time_and_names_what_was
         .await
         .unwrap();
 
-    let upkeep = upkeep(&pool, &broker, event_bridge.uri());
+    let upkeep = upkeep(&pool, &broker, &event_bridge.uri());
     let event = json!({});
     let running = upkeep.handle(&event, Time::of(Duration::from_secs(6)));
     let error = timeout(SOON, running).await.expect("an end").unwrap_err();

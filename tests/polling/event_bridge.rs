@@ -1,9 +1,7 @@
 //! A stub of EventBridge Scheduler, on which requests for schedules are recorded.
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_scheduler::config::{Credentials, SharedCredentialsProvider};
+use e2e::schedules::schedules_at;
 use serde_json::{Value, json};
-use shared::config;
 use shared::repository::polling_jobs::PollingJob;
 use shared::schedules::Schedules;
 use wiremock::matchers::{method, path, path_regex};
@@ -81,22 +79,7 @@ pub(crate) async fn show(server: &MockServer, job: &PollingJob, answer: Response
 }
 
 pub(crate) fn schedules(server: &MockServer) -> Schedules {
-    let sdk = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-            "x", "x", None, None, "test",
-        )))
-        .endpoint_url(server.uri())
-        .build();
-
-    let config = config::ScheduleSettings {
-        group: "jobs".to_owned(),
-        target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
-        role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
-    };
-
-    Schedules::new(&sdk, &config)
+    schedules_at(&server.uri())
 }
 
 /// The requests that changed schedules: the method, the schedule's name, and the start of a new

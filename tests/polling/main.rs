@@ -11,6 +11,7 @@ mod jobs;
 mod pending_and_deleted;
 mod reconciliation;
 mod relay;
+mod schedules_client;
 mod stalled;
 mod ticks;
 mod time_limits;

@@ -148,7 +148,7 @@ async fn an_invocation_that_cannot_record_its_tick_in_time_has_it_polled_again()
 
     assert_eq!(
         out_of_time(&world, &job).await,
-        "record what came of the tick"
+        "record the result of the tick"
     );
     assert_eq!(
         world.price_log.events().len(),

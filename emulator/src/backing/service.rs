@@ -15,9 +15,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::pauses::Pauses;
+
 /// The pause before a restart. It doubles with each restart that follows soon after the last.
-const BACK_OFF: Duration = Duration::from_millis(100);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long to wait until a dead process has been collected by its parent.
 const COLLECTED: Duration = Duration::from_secs(5);
 /// The pause between two checks of a process.
@@ -67,7 +69,7 @@ async fn watch<S: Service>(
     mut stop: oneshot::Receiver<Instant>,
     hurry: CancellationToken,
 ) {
-    let mut back_off = BACK_OFF;
+    let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
 
     loop {
         let started = Instant::now();
@@ -80,24 +82,28 @@ async fn watch<S: Service>(
             }
         }
 
-        if started.elapsed() > LONGEST_BACK_OFF * 2 {
-            back_off = BACK_OFF;
+        if started.elapsed() > LONGEST_PAUSE * 2 {
+            pauses.start_over();
         }
 
         tokio::select! {
-            again = start_again(&service, &mut back_off) => child = again,
+            again = start_again(&service, &mut pauses) => child = again,
             // A process that is being started is killed when its future is dropped.
             _ = &mut stop => return,
         }
     }
 }
 
-async fn start_again<S: Service>(service: &S, back_off: &mut Duration) -> Child {
-    tracing::warn!("{} ended unexpectedly, starting it again", S::NAME);
+async fn start_again<S: Service>(service: &S, pauses: &mut Pauses) -> Child {
+    let service_name = S::NAME;
+    tracing::warn!(
+        service = service_name,
+        "{service_name} ended unexpectedly; starting it again"
+    );
 
     loop {
-        sleep(*back_off).await;
-        *back_off = (*back_off * 2).min(LONGEST_BACK_OFF);
+        sleep(pauses.next()).await;
+
         if let Some(child) = try_to_start(service).await {
             return child;
         }

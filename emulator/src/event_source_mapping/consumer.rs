@@ -181,7 +181,7 @@ impl Assignment {
         self.status.kafka_failed(reason.to_owned());
         if !self.was_told(code) {
             let Self { id, topic, .. } = self;
-            tracing::warn!(id, topic, reason, "Kafka error; retrying");
+            tracing::warn!(id, topic, reason, "{id}: Kafka error on {topic}; retrying");
         }
     }
 
@@ -257,11 +257,12 @@ impl ConsumerContext for Assignment {
             held.len()
         };
 
+        let Self { id, topic, .. } = self;
         tracing::info!(
-            id = self.id,
-            topic = self.topic,
+            id,
+            topic,
             partitions = held_now,
-            "partitions assigned"
+            "{id}: partitions of {topic} assigned"
         );
 
         self.status.reader_joined();

@@ -107,9 +107,10 @@ impl DeadLetters {
 
         // The record remains in its own topic for as long as that retains it; the letter names its
         // offset.
+        let topic = &self.topic;
         tracing::error!(
-            topic = self.topic,
-            "a dead letter is too large for its topic; sent without key, value and headers"
+            topic,
+            "a dead letter is too large for {topic}; sent without key, value and headers"
         );
 
         let records = letter["payload"]["records"].as_object_mut();

@@ -93,7 +93,7 @@ impl Target {
             partition,
             offset,
             reason,
-            "{what}"
+            "{id}: {what}"
         );
     }
 

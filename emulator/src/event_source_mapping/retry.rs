@@ -160,6 +160,8 @@ impl RetryPlan {
 
     /// The function processed the current step's records except `failed`: some of them, ascending.
     pub(super) fn partly_failed(&mut self, failed: Vec<usize>) {
+        debug_assert!(failed.is_sorted(), "failed records are ascending");
+
         let Some(part) = self.parts.front() else {
             return;
         };
@@ -226,7 +228,8 @@ impl RetryPlan {
     }
 }
 
-/// Waits that double up to [`LONGEST_WAIT`], for actions that are repeated until they succeed.
+/// Waits that double up to [`LONGEST_WAIT`], computed by hand because this file compiles without any
+/// crate, so that `tools/mutants/run` can try every mutant of it; for actions that are repeated until they succeed.
 #[derive(Debug, Default)]
 pub(super) struct Backoff(Option<Duration>);
 

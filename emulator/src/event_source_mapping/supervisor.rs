@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::status::Status;
+use crate::pauses::Pauses;
 
 /// From the end of one reader to the start of the next. It doubles while readers end soon.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -14,28 +15,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const SOUND: Duration = Duration::from_secs(60);
 
 /// The pauses between one reader and the next.
-#[derive(Debug)]
-pub(super) struct Pauses {
-    next: Duration,
+pub(super) fn pauses() -> Pauses {
+    Pauses::new(FIRST_PAUSE, LONGEST_PAUSE)
 }
 
-impl Default for Pauses {
-    fn default() -> Self {
-        Self { next: FIRST_PAUSE }
+/// Returns the pause after a reader that ran for this long.
+fn pause_after(ran: Duration, pauses: &mut Pauses) -> Duration {
+    if ran >= SOUND {
+        pauses.start_over();
     }
-}
-
-impl Pauses {
-    /// Returns the pause after a reader that ran for this long.
-    fn after(&mut self, ran: Duration) -> Duration {
-        if ran >= SOUND {
-            self.next = FIRST_PAUSE;
-        }
-
-        let pause = self.next;
-        self.next = LONGEST_PAUSE.min(pause * 2);
-        pause
-    }
+    pauses.next()
 }
 
 /// Runs one reader after another until `stop`. Each runs until it returns an error, panics, or its
@@ -62,13 +51,13 @@ pub(super) async fn keep_running<Reading>(
             Err(panic) => panic.to_string(),
         };
 
-        let pause = pauses.after(started.elapsed());
-        let seconds = pause.as_secs();
+        let pause = pause_after(started.elapsed(), &mut pauses);
+        let (id, seconds) = (status.id(), pause.as_secs());
         tracing::error!(
-            id = status.id(),
+            id,
             reason,
             seconds,
-            "the reader ended; starting another after a pause"
+            "the reader of {id} ended; starting another in {seconds} s"
         );
         status.reader_ended(reason);
 
@@ -104,9 +93,7 @@ mod tests {
         keep_running(
             &status,
             &stop,
-            Pauses {
-                next: Duration::ZERO,
-            },
+            Pauses::new(Duration::ZERO, Duration::ZERO),
             start,
         )
         .await;
@@ -122,8 +109,8 @@ mod tests {
 
     #[test]
     fn pauses_grow_while_readers_end_soon_and_begin_anew_behind_one_that_was_sound() {
-        let mut pauses = Pauses::default();
-        let mut after = |seconds| pauses.after(Duration::from_secs(seconds)).as_secs();
+        let mut pauses = pauses();
+        let mut after = |seconds| pause_after(Duration::from_secs(seconds), &mut pauses).as_secs();
         let soon: Vec<_> = (0..7).map(|_| after(5)).collect();
         assert_eq!(soon, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!([after(60), after(5)], [1, 2]);

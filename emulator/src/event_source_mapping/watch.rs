@@ -106,12 +106,13 @@ fn tell(status: &Status, unread: &Partition, told: &mut HashMap<i32, Instant>) {
 
     told.insert(*partition, Instant::now());
     let reason = error.as_ref().map(|error| error.reason.as_str());
+    let id = status.id();
     tracing::error!(
-        id = status.id(),
+        id,
         partition,
         offset = position,
         end = high_watermark,
         reason,
-        "a partition cannot be read; trying on"
+        "{id}: partition {partition} cannot be read; retrying"
     );
 }

@@ -241,7 +241,7 @@ impl Pool {
                         pid,
                         request_id,
                         reason,
-                        "a process of the function is ended, and replaced when it is needed"
+                        "ended process {pid} of {function}; another one starts when it is needed"
                     );
                 }
             }

@@ -96,7 +96,11 @@ impl Launcher {
         let pid = child.id().unwrap_or_default();
         let file = ProcessFile::write(&self.run_directory, &function.name, pid, &binary, &mark)
             .inspect_err(|error| {
-                tracing::warn!(function = function.name, %error, "cannot note the process for the next start");
+                let name = &function.name;
+                tracing::warn!(
+                    function = name, pid, %error,
+                    "cannot record process {pid} of {name} for the next start"
+                );
             })
             .ok();
 
@@ -166,7 +170,7 @@ impl Process {
             tracing::info!(
                 process = leader,
                 processes,
-                "processes that a function had started end with it"
+                "ended {processes} processes that process {leader} of a function had started"
             );
         }
     }

@@ -90,7 +90,8 @@ impl Book {
         match schedule.timing() {
             Ok(timing) => self.insert(schedule, timing),
             Err(error) => {
-                tracing::warn!(schedule = schedule.key.name, %error, "a stored schedule is unusable");
+                let name = &schedule.key.name;
+                tracing::warn!(schedule = name, %error, "the stored schedule {name} is unusable");
             }
         }
     }

@@ -115,6 +115,6 @@ impl Delivery {
     fn report(&self, reason: &str) {
         let (schedule, scheduled) = (&self.firing.key.name, self.firing.scheduled);
         let function = self.firing.target.function();
-        tracing::warn!(schedule, %scheduled, function, reason, "a schedule's firing was not answered");
+        tracing::warn!(schedule, %scheduled, function, reason, "function {function} did not answer the firing of schedule {schedule} at {scheduled}");
     }
 }

@@ -136,7 +136,8 @@ fn is_hidden(path: &Path) -> bool {
 fn discard(removed: &Path) {
     match fs::remove_dir_all(removed) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!(path = %removed.display(), %error, "cannot delete a removed schedule group");
+            let path = removed.display();
+            tracing::warn!(%path, %error, "cannot delete {path}, a removed schedule group");
         }
         _ => {}
     }
@@ -155,9 +156,10 @@ fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
         .map_err(anyhow::Error::from)
         .and_then(|text| Ok(serde_json::from_slice(&text)?));
     parsed
-        .inspect_err(
-            |error| tracing::warn!(path = %path.display(), %error, "cannot read a schedule's file"),
-        )
+        .inspect_err(|error| {
+            let path = path.display();
+            tracing::warn!(%path, %error, "cannot read {path}, the file of a schedule");
+        })
         .ok()
 }
 

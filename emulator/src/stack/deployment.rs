@@ -70,7 +70,7 @@ async fn until_it_succeeds(
     });
 
     let event = Bytes::from(event.to_string());
-    let mut pause = PAUSES.0;
+    let mut pauses = Pauses::new(PAUSES.0, PAUSES.1);
 
     loop {
         let failure = match invoker.invoke(function, event.clone()).await {
@@ -87,10 +87,13 @@ async fn until_it_succeeds(
             .replace(failure.clone());
 
         if before.as_ref() != Some(&failure) {
-            tracing::warn!("{function} failed, trying it again: {failure}");
+            tracing::warn!(
+                function,
+                failure,
+                "function {function} failed; retrying: {failure}"
+            );
         }
 
-        sleep(pause).await;
-        pause = PAUSES.1.min(pause * 2);
+        sleep(pauses.next()).await;
     }
 }

@@ -96,7 +96,7 @@ pub(crate) struct Checks {
     operation_id = "getHealth",
     tag = "operation",
     responses(
-        (status = OK, body = Health, description = "Postgres and Kafka answer; `status` says whether all else is well"),
+        (status = OK, body = Health, description = "Postgres and Kafka answer; `status` says whether the other checks succeed"),
         (status = SERVICE_UNAVAILABLE, body = Health, description = "Postgres or Kafka does not answer"),
         AlwaysProblems
     )

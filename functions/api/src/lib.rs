@@ -1,8 +1,8 @@
 //! The HTTP API as a Lambda function: an axum router on `lambda_http`.
 //!
 //! `main` only wires the parts; tests call the [`router()`] in process. `GET /prices/latest` asks
-//! providers and publishes to the log ([`AppState::price_log`]). All other endpoints read Postgres, or
-//! write polling jobs and their schedules. The api never writes price points: only the averager
+//! providers and publishes to the log ([`AppState::price_log`]). All other endpoints read Postgres,
+//! or write polling jobs and their schedules. The api never writes price points: only the averager
 //! does.
 
 mod average;

@@ -49,8 +49,8 @@ pub fn decode(event: &[u8], now: Timestamp) -> Result<DecodedBatch, EventError> 
     Ok(batch)
 }
 
-/// Rejects the events whose indices in [`DecodedBatch::events`] are keys of `reasons`, each with its
-/// reason.
+/// Rejects the events whose indices in [`DecodedBatch::events`] are keys of `reasons`, each with
+/// its reason.
 ///
 /// It decodes the event's JSON again, so that [`decode`] need not keep the records of every batch.
 /// `now` must be the time given to [`decode`]: indices count the records accepted at that time.

@@ -62,7 +62,7 @@ pub(crate) async fn store(
         Err(error) => {
             tracing::warn!(
                 error = error.detail(),
-                "batch refused as a whole, trying it in parts"
+                "Postgres refused the whole batch; storing it in parts"
             );
         }
     }
@@ -85,10 +85,11 @@ async fn tell(ingest: &Ingest, refused: &[RejectedEvent]) {
     };
 
     for event in refused {
+        let (event, reason) = (place(event), &event.reason);
         tracing::error!(
-            event = place(event),
-            reason = event.reason,
-            "event refused, putting it into quarantine"
+            event,
+            reason,
+            "Postgres refused the event {event}; moving it to quarantine"
         );
     }
 
@@ -105,7 +106,7 @@ pub(crate) async fn note_failure(ingest: &Ingest, error: &str) {
     if let Err(error) = noted.unwrap_or_else(|_| Err(repository::Error::unanswered())) {
         tracing::warn!(
             error = error.detail(),
-            "the failure could not be noted for the health check"
+            "the failure could not be recorded for the health check"
         );
     }
 }
@@ -133,7 +134,11 @@ async fn in_parts(
             Ok(part) => stored = stored + part,
             Err(error) if !error.concerns_data() || tried >= MOST_PARTS => return Err(error),
             Err(error) if part.len() > 1 => {
-                tracing::debug!(?part, error = error.detail(), "part refused");
+                tracing::debug!(
+                    ?part,
+                    error = error.detail(),
+                    "Postgres refused the part {part:?} of a batch"
+                );
                 let middle = part.start.midpoint(part.end);
                 // The second half first: the next part is taken from the end.
                 parts.extend([middle..part.end, part.start..middle]);
@@ -174,11 +179,7 @@ async fn patiently(
         .when(repository::Error::is_transient)
         .notify(|error, pause| {
             last_answer.note(error);
-            tracing::warn!(
-                error = error.detail(),
-                ?pause,
-                "batch not stored, trying again"
-            );
+            tracing::warn!(error = error.detail(), ?pause, "batch not stored; retrying");
         })
         .await
 }

@@ -89,7 +89,7 @@ pub enum FiringError {
     #[error("the tick is being polled by another invocation")]
     Held,
     /// The job was not activated for as long as the invocation may wait.
-    #[error("the polling job is not active yet: the request that makes it has not ended")]
+    #[error("the polling job is not active yet: the request that creates it has not finished")]
     Inactive,
     /// Postgres was unavailable for as long as the step may take, or until the invocation's end.
     #[error("no time was left to {step}: {error}")]
@@ -102,6 +102,17 @@ pub enum FiringError {
     /// Postgres refused a statement.
     #[error(transparent)]
     Repository(#[from] repository::Error),
+}
+
+impl FiringError {
+    /// The error of a step whose last attempt failed with `error`.
+    pub(crate) fn of_step(step: &'static str, error: repository::Error) -> Self {
+        if error.is_transient() {
+            Self::OutOfTime { step, error }
+        } else {
+            error.into()
+        }
+    }
 }
 
 impl From<FiringError> for Diagnostic {

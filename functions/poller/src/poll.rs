@@ -72,7 +72,8 @@ impl Poller {
 
         match self.ask_in_turn(&mut run).await {
             Ok(ControlFlow::Break(Ending::ClaimLost)) => {
-                warn!(job_id = %job.job_id, tick = %claim.tick_time, "lost the claim");
+                let (job_id, tick) = (job.job_id, claim.tick_time);
+                warn!(%job_id, %tick, "lost the claim on tick {tick} of job {job_id}");
                 return Ok(());
             }
             Ok(_) => {}
@@ -99,7 +100,7 @@ impl Poller {
         let finish = || polling_runs::finish(&self.pool, claim, &result, self.clock.now());
         let until = self.patience(limits.end);
         let held = self
-            .patiently("record what came of the tick", until, limits, finish)
+            .patiently("record the result of the tick", until, limits, finish)
             .await?;
 
         let RunResult {
@@ -108,7 +109,8 @@ impl Poller {
             error,
             ..
         } = &result;
-        info!(job_id = %job.job_id, tick = %claim.tick_time, published, failed, error, held, "polled");
+        let (job_id, tick) = (job.job_id, claim.tick_time);
+        info!(%job_id, %tick, published, failed, error, held, "polled tick {tick} of job {job_id}");
         Ok(())
     }
 

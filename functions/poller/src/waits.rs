@@ -1,9 +1,11 @@
 //! Waits that end with the invocation's time, or when the process has to end.
 
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use backon::{ConstantBuilder, Retryable};
 use shared::market::Timestamp;
 use shared::repository;
 use tracing::warn;
@@ -12,7 +14,7 @@ use crate::limits::{ATTEMPT, Limits};
 use crate::{FiringError, Poller};
 
 /// Pause before Postgres is tried again.
-const RETRY_PAUSE: TimeDelta = TimeDelta::seconds(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 impl Poller {
     /// Repeats an operation while Postgres is unavailable, until `until` or the invocation's end,
@@ -29,19 +31,47 @@ impl Poller {
         F: Future<Output = Result<T, repository::Error>>,
     {
         let until = until.min(limits.end);
+        let time_is_left = || self.clock.now() + RETRY_PAUSE < until;
 
-        loop {
-            let attempt = self.within(ATTEMPT, limits.end, operation()).await;
-            match attempt.unwrap_or_else(|| Err(repository::Error::unanswered())) {
-                Err(error) if error.is_transient() && self.clock.now() + RETRY_PAUSE < until => {
-                    warn!(%error, step, "trying again");
-                    self.wait_until(self.clock.now() + RETRY_PAUSE).await?;
+        let mut repeated = false;
+        let attempt = || {
+            // The first attempt is made even if the process has to end: it may record a result.
+            let stopping = repeated && self.stopping.is_cancelled();
+            repeated = true;
+            let attempt = self.within(ATTEMPT, limits.end, operation());
+
+            async move {
+                if stopping {
+                    return Err(FiringError::Stopping);
                 }
-                Err(error) if error.is_transient() => {
-                    return Err(FiringError::OutOfTime { step, error });
-                }
-                result => return Ok(result?),
+                let answer = attempt.await;
+                answer
+                    .unwrap_or_else(|| Err(repository::Error::unanswered()))
+                    .map_err(|error| FiringError::of_step(step, error))
             }
+        };
+
+        let pauses = ConstantBuilder::default()
+            .with_delay(RETRY_PAUSE)
+            .without_max_times();
+        attempt
+            .retry(pauses)
+            .sleep(self.sleep())
+            .when(|error| matches!(error, FiringError::OutOfTime { .. }) && time_is_left())
+            .notify(|error, _| warn!(%error, step, "cannot {step} yet; retrying"))
+            .await
+    }
+
+    /// A sleep by the poller's clock, which ends early when the process has to end.
+    fn sleep(&self) -> impl Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + 'static {
+        let (clock, stopping) = (Arc::clone(&self.clock), self.stopping.clone());
+
+        move |pause| {
+            let (clock, stopping) = (Arc::clone(&clock), stopping.clone());
+            Box::pin(async move {
+                let waited = clock.wait_until(clock.now() + pause);
+                stopping.run_until_cancelled(waited).await;
+            })
         }
     }
 

@@ -35,7 +35,7 @@ impl Failures {
         };
 
         let cause = error.source().map(ToString::to_string);
-        error!(task, %error, cause, "task failed");
+        error!(task, %error, cause, "task {task} failed");
         self.0.push(Failure {
             task: task.to_owned(),
             reason: error.to_string(),

@@ -185,7 +185,7 @@ impl Upkeep {
             reason,
         }))) = &mended
         {
-            error!(action, reason, "EventBridge request failed");
+            error!(action, reason, "EventBridge Scheduler did not {action}");
         }
 
         let Mended {
@@ -224,7 +224,7 @@ impl Upkeep {
 
         let noted = timeout(TELLING, note).await;
         if let Err(error) = noted.unwrap_or_else(|_| Err(repository::Error::unanswered())) {
-            warn!(%error, "how this run ended could not be noted");
+            warn!(%error, "the result of this run could not be recorded");
         }
     }
 }

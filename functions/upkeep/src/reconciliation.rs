@@ -175,7 +175,7 @@ impl Outcomes {
     ) -> Result<bool, ReconciliationError> {
         match mended {
             Err(ReconciliationError::Schedules(ScheduleError { action, reason })) => {
-                error!(%job_id, action, reason, "EventBridge request failed");
+                error!(%job_id, action, reason, "EventBridge Scheduler did not {action} for job {job_id}");
                 self.failed += 1;
                 Ok(false)
             }
@@ -205,7 +205,10 @@ async fn in_time(
 fn job_of(name: &str) -> Option<Uuid> {
     let job_id = name.parse().ok();
     if job_id.is_none() {
-        warn!(schedule = name, "left alone a schedule that is no job's");
+        warn!(
+            schedule = name,
+            "schedule {name} belongs to no job; leaving it alone"
+        );
     }
 
     job_id
@@ -226,7 +229,7 @@ async fn restore(
     // would miss the ticks.
     let start_at = job.grid().firings().next_from(now());
     Box::pin(schedules.create(job_id, job.interval_seconds, start_at)).await?;
-    info!(%job_id, %start_at, "created the missing schedule of a job");
+    info!(%job_id, %start_at, "created the missing schedule of job {job_id}");
     Ok(true)
 }
 
@@ -257,7 +260,7 @@ async fn repair(
     let start_at = job.grid().firings().next_from(now());
     let repaired = Box::pin(schedules.update(job_id, interval_seconds, start_at)).await?;
     if repaired {
-        warn!(%job_id, %start_at, ?differences, "repaired the schedule of a job");
+        warn!(%job_id, %start_at, ?differences, "repaired the schedule of job {job_id}");
     }
 
     Ok(repaired)
@@ -275,7 +278,7 @@ async fn remove(
     }
 
     Box::pin(schedules.delete(job_id)).await?;
-    info!(%job_id, "removed a schedule whose job is gone");
+    info!(%job_id, "removed the schedule of job {job_id}, which does not exist");
     Ok(true)
 }
 

@@ -25,7 +25,7 @@ pub(crate) const TELLING: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum Undone<E: Error> {
     /// It took longer than it may, or the time was up before it began.
-    #[error("no time was left for it; the next run goes on")]
+    #[error("no time was left for it; the next run continues")]
     OutOfTime,
     /// It failed.
     #[error(transparent)]

@@ -154,3 +154,16 @@ fn keeps_grid(start: &DateTime, grid: &Grid, now: Timestamp) -> bool {
     let start = Timestamp::from_timestamp(start.secs(), start.subsec_nanos());
     start.is_some_and(|start| firings.next_from(start) == start && start <= firings.next_from(now))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_that_are_no_whole_minutes_fire_each_minute() {
+        for interval in [1, 59, 60, 61, 90, 86_399] {
+            assert_eq!(expression(interval), "rate(1 minute)", "{interval}");
+        }
+        assert_eq!(expression(86_400), "rate(1440 minutes)");
+    }
+}

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use backon::{BlockingRetryable, ConstantBuilder};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -154,12 +155,14 @@ impl Letters {
 }
 
 /// Retries for a while: a broker that has just started, or a new group, has no coordinator yet.
-fn patiently<T>(mut request: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+fn patiently<T>(request: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
     let deadline = Instant::now() + TIMEOUT;
-    loop {
-        match request() {
-            Err(_) if Instant::now() < deadline => std::thread::sleep(PAUSE),
-            answer => return answer,
-        }
-    }
+    let pauses = ConstantBuilder::default()
+        .with_delay(PAUSE)
+        .without_max_times();
+
+    request
+        .retry(pauses)
+        .when(|_| Instant::now() < deadline)
+        .call()
 }

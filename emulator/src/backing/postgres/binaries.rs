@@ -53,11 +53,11 @@ pub(super) async fn choose(
             "no PostgreSQL {OLDEST} or newer on PATH or in /usr/lib/postgresql; try --postgres fetched, or set DATABASE_URL"
         ),
         (Some(PostgresSource::Found), Some(major)) => format!(
-            "the data directory was made by PostgreSQL {major}, which was not found; --fresh starts afresh"
+            "the data directory was created by PostgreSQL {major}, which was not found; install it, or delete the data with --fresh"
         ),
         (_, Some(major)) if major != FETCHED_MAJOR => format!(
-            "the data directory was made by PostgreSQL {major}, not by the one to fetch ({FETCHED}); use --postgres found, \
-             or start afresh with --fresh"
+            "the data directory was created by PostgreSQL {major}, not by the version to fetch ({FETCHED}); use \
+             --postgres found, or delete the data with --fresh"
         ),
         _ => return fetched(settings, announcements).await,
     };

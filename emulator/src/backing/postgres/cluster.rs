@@ -133,7 +133,8 @@ impl Cluster {
 
             if let Some(variable) = identity.conflict(wanted) {
                 let problem = format!(
-                    "{variable} must be what the data directory was made with, or be unset; --fresh starts afresh"
+                    "{variable} differs from the value that the data directory was created with; restore or unset it, or delete the \
+                     data with --fresh"
                 );
                 return Err(Unusable(problem).into());
             }

@@ -39,7 +39,7 @@ problems! {
 problems! {
     /// Problems of endpoints with parameters.
     QueryProblems {
-        Invalid = 422, "Parameters are missing, malformed, unknown or given twice: `errors` names each with its place";
+        Invalid = 422, "Parameters are missing, malformed, unknown or repeated: `errors` names each with its location";
     }
 }
 
@@ -48,21 +48,21 @@ problems! {
     BodyProblems {
         BadRequest = 400, "The body is not JSON, or the provider is not known (`detail` lists those that are) or needs a key that is not configured";
         NotJson = 415, "The body's `Content-Type` is not `application/json`";
-        Invalid = 422, "Fields are missing, malformed, unknown or given twice: `errors` names each with its place";
+        Invalid = 422, "Fields are missing, malformed, unknown or repeated: `errors` names each with its location";
     }
 }
 
 problems! {
     /// Problems of endpoints that need Postgres only.
     DatabaseProblems {
-        Unavailable = 503, "Postgres is away: try again after `Retry-After` seconds", "Retry-After";
+        Unavailable = 503, "Postgres is unavailable: try again after `Retry-After` seconds", "Retry-After";
     }
 }
 
 problems! {
     /// Problems of endpoints that write jobs and their schedules.
     ScheduleProblems {
-        Unavailable = 503, "Postgres or the scheduler is away: try again after `Retry-After` seconds", "Retry-After";
+        Unavailable = 503, "Postgres or the scheduler is unavailable: try again after `Retry-After` seconds", "Retry-After";
     }
 }
 
@@ -79,8 +79,8 @@ problems! {
     ProviderProblems {
         BadRequest = 400, "The provider is not known: `detail` lists those that are; or it needs a key that is not configured";
         NotFound = 404, "The provider does not know the symbol";
-        BadGateway = 502, "The provider is away, does not allow the request, or its answer is not usable";
-        Unavailable = 503, "The provider limits us, no provider is available, or Postgres or Kafka is away: try again after `Retry-After` seconds", "Retry-After";
+        BadGateway = 502, "The provider is unavailable, does not allow the request, or its answer is not usable";
+        Unavailable = 503, "The provider limits our requests, no provider is available, or Postgres or Kafka is unavailable: try again after `Retry-After` seconds", "Retry-After";
         GatewayTimeout = 504, "The provider did not answer in time";
     }
 }
@@ -102,13 +102,13 @@ problems! {
 problems! {
     /// Problems of the endpoint that creates jobs.
     TooManyJobs {
-        Conflict = 409, "There are as many jobs as there may be whose interval is not a multiple of 60 s";
+        Conflict = 409, "The limit of jobs whose interval is not a multiple of 60 s is reached";
     }
 }
 
 problems! {
     /// Problems of the endpoint that creates jobs, if Postgres does not answer in the last step.
     OutcomeUnknown {
-        GatewayTimeout = 504, "Whether the job is made is not known: `detail` names it. Any other error means that none was made";
+        GatewayTimeout = 504, "It is unknown whether the job was created: `detail` names it. Any other error means that none was created";
     }
 }

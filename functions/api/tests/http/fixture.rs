@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use api::{AppState, Observed};
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, SdkConfig};
 use axum::Router;
 use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use e2e::memory_log::MemoryPriceLog;
+use e2e::schedules::schedules_at;
 use serde_json::Value;
-use shared::config;
 use shared::market::{ProviderName, Symbol, Timestamp};
 use shared::provider::{Answer, Limits, Provider, ProviderError, Providers};
-use shared::schedules::Schedules;
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
 
@@ -111,16 +109,6 @@ impl Fixture {
 
         let log = Arc::new(MemoryPriceLog::new());
 
-        let sdk = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .build();
-
-        let schedules = config::ScheduleSettings {
-            group: "test".to_owned(),
-            target_arn: "arn:aws:lambda:eu-central-1:000000000000:function:poller".to_owned(),
-            role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
-        };
-
         let pool = PgPoolOptions::new().acquire_timeout(Duration::from_millis(200));
 
         let state = AppState {
@@ -133,7 +121,7 @@ impl Fixture {
             ),
             price_log: Arc::<MemoryPriceLog>::clone(&log),
             backlog: Arc::<MemoryPriceLog>::clone(&log),
-            schedules: Schedules::new(&sdk, &schedules),
+            schedules: schedules_at("http://127.0.0.1:1"),
             polling_interval: 10,
             max_relay_jobs: 50,
             allowed_origins: vec!["https://shop.example".to_owned()],

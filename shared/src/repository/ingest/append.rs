@@ -13,6 +13,11 @@ pub(super) const COPY_FROM: usize = 500;
 /// Appends points that are known to be new. If one exists after all, the primary key aborts the
 /// transaction.
 pub(super) async fn points(connection: &mut PgConnection, points: &[Point]) -> Result<(), Error> {
+    debug_assert!(
+        points.is_sorted_by_key(|point| (point.series_id, point.quoted_at)),
+        "points are ordered by series and quote time"
+    );
+
     match points.len() {
         0 => Ok(()),
         1..COPY_FROM => insert(connection, points, INSERT).await,

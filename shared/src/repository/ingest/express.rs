@@ -68,6 +68,12 @@ pub(super) async fn append(
     points: &[Point],
     series: &[SeriesState],
 ) -> Result<bool, Error> {
+    debug_assert_eq!(
+        known.numbers.len(),
+        known.currencies.len(),
+        "every currency has its number"
+    );
+
     let changed = series::changed(series);
     let query = sqlx::query(APPEND)
         .bind(known.fences.keys().copied().collect::<Vec<_>>())

@@ -50,6 +50,10 @@ pub(super) async fn merge(
     units: &Units,
     stored: &mut Stored,
 ) -> Result<(), Error> {
+    debug_assert!(
+        late.is_sorted_by_key(|(index, event)| (*index, event.timestamp)),
+        "late events are ordered by series and quote time"
+    );
     if late.is_empty() {
         return Ok(());
     }

@@ -81,6 +81,17 @@ pub(super) struct Newest {
 impl SeriesState {
     /// Adds a point after the newest one and moves the tail. A different unit starts a new tail.
     pub(super) fn extend(&mut self, event: &PriceEvent, unit_id: i16) -> Point {
+        debug_assert!(
+            self.newest
+                .as_ref()
+                .is_none_or(|newest| newest.quoted_at < event.timestamp),
+            "an appended point is later than the newest one"
+        );
+        debug_assert!(
+            self.tail.len() < WINDOW,
+            "a tail is shorter than a whole window"
+        );
+
         let mut window = std::mem::take(&mut self.tail);
         if self
             .newest

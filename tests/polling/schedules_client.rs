@@ -1,36 +1,19 @@
-use aws_config::Region;
-use aws_sdk_scheduler::config::{Credentials, SharedCredentialsProvider};
+//! The client of EventBridge Scheduler: what it sends, and what it makes of the answers.
+
+use e2e::schedules::{GROUP, TARGET_ARN, schedules_at};
 use serde_json::{Value, json};
+use shared::market::Timestamp;
+use shared::schedules::Schedules;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use uuid::Uuid;
 use wiremock::matchers::{method, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, ResponseTemplate};
-
-use super::*;
 
 const JOB: Uuid = Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001);
 
 fn schedules(server: &MockServer) -> Schedules {
-    schedules_at(server.uri())
-}
-
-fn schedules_at(endpoint: String) -> Schedules {
-    let sdk = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-            "x", "x", None, None, "test",
-        )))
-        .endpoint_url(endpoint)
-        .build();
-
-    let config = config::ScheduleSettings {
-        group: "jobs".to_owned(),
-        target_arn: "arn:aws:lambda:us-east-1:000000000000:function:poller".to_owned(),
-        role_arn: "arn:aws:iam::000000000000:role/scheduler".to_owned(),
-    };
-
-    Schedules::new(&sdk, &config)
+    schedules_at(&server.uri())
 }
 
 fn refusal(status: u16, code: &str) -> ResponseTemplate {
@@ -65,30 +48,15 @@ async fn a_schedule_carries_the_job_and_first_fires_at_its_start() {
     let body: Value = server.received_requests().await.unwrap()[0]
         .body_json()
         .unwrap();
-    assert_eq!(body["GroupName"], "jobs");
+    assert_eq!(body["GroupName"], GROUP);
     assert_eq!(body["ScheduleExpression"], "rate(2 minutes)");
     assert_eq!(body["StartDate"], 1_780_000_000);
     assert_eq!(body["FlexibleTimeWindow"]["Mode"], "OFF");
-    assert_eq!(
-        body["Target"]["Arn"],
-        "arn:aws:lambda:us-east-1:000000000000:function:poller"
-    );
+    assert_eq!(body["Target"]["Arn"], TARGET_ARN);
 
     let input: Value = serde_json::from_str(body["Target"]["Input"].as_str().unwrap()).unwrap();
     assert_eq!(input["job_id"], JOB.to_string());
     assert_eq!(input["scheduled_time"], "<aws.scheduler.scheduled-time>");
-}
-
-#[test]
-fn intervals_that_are_no_whole_minutes_fire_each_minute() {
-    for interval in [1, 59, 60, 61, 90, 86_399] {
-        assert_eq!(
-            definition::expression(interval),
-            "rate(1 minute)",
-            "{interval}"
-        );
-    }
-    assert_eq!(definition::expression(86_400), "rate(1440 minutes)");
 }
 
 #[tokio::test]
@@ -145,7 +113,7 @@ async fn an_endpoint_that_is_not_there_is_an_error() {
 #[tokio::test]
 async fn a_call_whose_connection_breaks_is_tried_once_more() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let schedules = schedules_at(format!("http://{}", listener.local_addr().unwrap()));
+    let schedules = schedules_at(&format!("http://{}", listener.local_addr().unwrap()));
     let server = async {
         for answer in ["", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"] {
             let (mut connection, _) = listener.accept().await.unwrap();
