@@ -2,6 +2,7 @@
 //!
 //! Functions take `impl PgExecutor<'_>` for one statement and `&mut PgConnection` for several.
 
+mod batched_deletion;
 pub mod clock;
 mod connections;
 mod error;

@@ -70,22 +70,13 @@ impl LatestQuote {
 
 impl From<Series> for LatestQuote {
     fn from(series: Series) -> Self {
-        let Series {
-            symbol,
-            price,
-            currency,
-            timestamp,
-            provider,
-            polled_at,
-            ..
-        } = series;
         Self {
-            symbol,
-            price,
-            currency,
-            timestamp,
-            provider,
-            polled_at,
+            symbol: series.symbol,
+            price: series.price,
+            currency: series.currency,
+            timestamp: series.timestamp,
+            provider: series.provider,
+            polled_at: series.polled_at,
             stale: false,
             age: None,
         }
@@ -94,22 +85,13 @@ impl From<Series> for LatestQuote {
 
 impl From<PriceEvent> for LatestQuote {
     fn from(event: PriceEvent) -> Self {
-        let PriceEvent {
-            symbol,
-            price,
-            currency,
-            timestamp,
-            provider,
-            polled_at,
-            ..
-        } = event;
         Self {
-            symbol,
-            price,
-            currency,
-            timestamp,
-            provider,
-            polled_at,
+            symbol: event.symbol,
+            price: event.price,
+            currency: event.currency,
+            timestamp: event.timestamp,
+            provider: event.provider,
+            polled_at: event.polled_at,
             stale: false,
             age: None,
         }

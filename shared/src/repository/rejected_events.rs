@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 
 use super::Error;
+use super::batched_deletion::delete_in_batches;
 use crate::market::Timestamp;
 
 /// A refused record, as it was on the topic.
@@ -29,8 +30,6 @@ pub struct RejectedEvent {
 const LONGEST_REASON: usize = 500;
 /// Rows deleted by one statement, so that it does not hold its locks for long.
 const BATCH: i64 = 1_000;
-/// Batches deleted in one call; the rest is left to the next call.
-const MAX_BATCHES: u32 = 200;
 
 /// Stores the events, each once even if delivered repeatedly; returns the number of new ones.
 ///
@@ -91,26 +90,16 @@ pub async fn insert(connection: &mut PgConnection, events: &[RejectedEvent]) -> 
 /// # Errors
 /// When Postgres is unavailable or refuses a statement. Rows that were deleted before stay deleted.
 pub async fn delete_before(pool: &PgPool, cutoff: Timestamp) -> Result<u64, Error> {
-    let mut deleted = 0;
-    for _ in 0..MAX_BATCHES {
-        let batch = sqlx::query(
+    delete_in_batches(pool, BATCH, || {
+        sqlx::query(
             "delete from rejected_events where ctid = any(array(
                  select ctid from rejected_events where rejected_at < $1 order by rejected_at limit $2
                  for update skip locked))",
         )
         .bind(cutoff)
         .bind(BATCH)
-        .execute(pool)
-        .await?
-        .rows_affected();
-
-        deleted += batch;
-        if batch < BATCH.unsigned_abs() {
-            break;
-        }
-    }
-
-    Ok(deleted)
+    })
+    .await
 }
 
 /// A reason as text that Postgres stores, of bounded length: it may quote a record, which may hold

@@ -5,11 +5,10 @@ use serde::Serialize;
 use sqlx::PgPool;
 
 use crate::repository::Error;
+use crate::repository::batched_deletion::delete_in_batches;
 
 /// Rows deleted by one statement, so that it does not hold its locks for long.
 const BATCH: i64 = 5_000;
-/// Batches deleted in one call; the rest is left to the next call.
-const MAX_BATCHES: u32 = 200;
 
 /// The numbers of removed rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -68,9 +67,8 @@ pub async fn remove_marked(pool: &PgPool) -> Result<Removed, Error> {
 }
 
 async fn remove_runs(pool: &PgPool) -> Result<u64, Error> {
-    let mut removed = 0;
-    for _ in 0..MAX_BATCHES {
-        let batch = sqlx::query(
+    delete_in_batches(pool, BATCH, || {
+        sqlx::query(
             "delete from polling_runs run
              using (select marked.job_id, marked.tick_time
                     from polling_jobs job
@@ -82,15 +80,6 @@ async fn remove_runs(pool: &PgPool) -> Result<u64, Error> {
              where run.job_id = marked.job_id and run.tick_time = marked.tick_time",
         )
         .bind(BATCH)
-        .execute(pool)
-        .await?
-        .rows_affected();
-
-        removed += batch;
-        if batch < BATCH.unsigned_abs() {
-            break;
-        }
-    }
-
-    Ok(removed)
+    })
+    .await
 }

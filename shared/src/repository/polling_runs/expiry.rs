@@ -5,11 +5,10 @@ use sqlx::PgPool;
 
 use super::Error;
 use crate::market::Timestamp;
+use crate::repository::batched_deletion::delete_in_batches;
 
 /// Rows deleted by one statement, so that it does not hold its locks for long.
 const BATCH: i64 = 5_000;
-/// Batches deleted in one call; the rest is left to the next call.
-const MAX_BATCHES: u32 = 200;
 
 /// Deletes the runs of ticks before `cutoff`, and returns their number. The newest run of a job is
 /// kept at any age: the ticks that no poller polled are counted from it.
@@ -17,9 +16,8 @@ const MAX_BATCHES: u32 = 200;
 /// # Errors
 /// When Postgres is unavailable or refuses a statement. Rows that were deleted before stay deleted.
 pub async fn delete_before(pool: &PgPool, cutoff: Timestamp) -> Result<u64, Error> {
-    let mut deleted = 0;
-    for _ in 0..MAX_BATCHES {
-        let batch = sqlx::query(
+    delete_in_batches(pool, BATCH, || {
+        sqlx::query(
             "delete from polling_runs run
              using (select old.job_id, old.tick_time
                     from polling_jobs job
@@ -36,15 +34,6 @@ pub async fn delete_before(pool: &PgPool, cutoff: Timestamp) -> Result<u64, Erro
         )
         .bind(cutoff)
         .bind(BATCH)
-        .execute(pool)
-        .await?
-        .rows_affected();
-
-        deleted += batch;
-        if batch < BATCH.unsigned_abs() {
-            break;
-        }
-    }
-
-    Ok(deleted)
+    })
+    .await
 }

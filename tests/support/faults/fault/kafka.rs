@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use chrono::{SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use nix::sys::signal::Signal;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -97,21 +97,8 @@ pub(super) async fn send_odd_records(site: &Site<'_>, random: &mut StdRng) -> an
         }
     });
 
-    let batch = RawBatch {
-        timestamp: now.timestamp_millis(),
-        codec: 0,
-        records: records.collect(),
-    };
-
-    let partition = random.random_range(0..PARTITIONS);
-    send(
-        site.ground.bootstrap_servers(),
-        &site.topic,
-        partition,
-        &batch,
-    )
-    .await
-    .map(drop)
+    let records = records.collect();
+    send_to_any(site, random, now, records).await
 }
 
 /// Events that Postgres always refuses, alone or several in a row, with good ones around them.
@@ -142,10 +129,21 @@ pub(super) async fn send_refused_events(
         }
     });
 
+    let records = records.collect();
+    send_to_any(site, random, now, records).await
+}
+
+/// Sends the records as one batch to a random partition.
+async fn send_to_any(
+    site: &Site<'_>,
+    random: &mut StdRng,
+    now: DateTime<Utc>,
+    records: Vec<RawRecord>,
+) -> anyhow::Result<()> {
     let batch = RawBatch {
         timestamp: now.timestamp_millis(),
         codec: 0,
-        records: records.collect(),
+        records,
     };
 
     let partition = random.random_range(0..PARTITIONS);
