@@ -33,7 +33,7 @@ async fn server_answering(verb: &str, answer: ResponseTemplate) -> MockServer {
 }
 
 fn start() -> Timestamp {
-    Timestamp::from_timestamp(1_780_000_000, 0).unwrap()
+    Timestamp::from_timestamp(1_780_000_000, 0).expect("a time")
 }
 
 #[tokio::test]

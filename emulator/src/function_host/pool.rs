@@ -241,7 +241,7 @@ impl Pool {
                         pid,
                         request_id,
                         reason,
-                        "ended process {pid} of {function}; another one starts when it is needed"
+                        "ended a process of function {function}; another one starts when it is needed"
                     );
                 }
             }

@@ -13,6 +13,7 @@ use super::prepare::Addresses;
 use super::waiting::Wait;
 use crate::announcements::Announcements;
 use crate::invoker::{Invoker, Outcome};
+use crate::pauses::Pauses;
 
 /// Databases and brokers that are started at the same time may not be ready yet.
 const PATIENCE: Duration = Duration::from_secs(30);

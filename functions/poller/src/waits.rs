@@ -58,12 +58,16 @@ impl Poller {
             .retry(pauses)
             .sleep(self.sleep())
             .when(|error| matches!(error, FiringError::OutOfTime { .. }) && time_is_left())
-            .notify(|error, _| warn!(%error, step, "cannot {step} yet; retrying"))
+            .notify(|error, _| {
+                if let FiringError::OutOfTime { error, .. } = error {
+                    warn!(%error, step, "cannot {step} yet; retrying");
+                }
+            })
             .await
     }
 
     /// A sleep by the poller's clock, which ends early when the process has to end.
-    fn sleep(&self) -> impl Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + 'static {
+    fn sleep(&self) -> impl Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + use<> {
         let (clock, stopping) = (Arc::clone(&self.clock), self.stopping.clone());
 
         move |pause| {
