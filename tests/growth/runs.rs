@@ -184,7 +184,7 @@ async fn nothing_goes_for_its_age_while_the_clocks_of_upkeep_and_postgres_differ
     let wrong = upkeep(
         &repository::connect(&url, 2).unwrap(),
         &broker,
-        event_bridge.uri(),
+        &event_bridge.uri(),
     );
     let failed = wrong
         .handle(&json!({}), Time::of(ENOUGH))

@@ -54,7 +54,7 @@ impl Poller {
         let pauses = ConstantBuilder::default()
             .with_delay(RETRY_PAUSE)
             .without_max_times();
-        attempt
+        let answered = attempt
             .retry(pauses)
             .sleep(self.sleep())
             .when(|error| matches!(error, FiringError::OutOfTime { .. }) && time_is_left())
@@ -62,8 +62,10 @@ impl Poller {
                 if let FiringError::OutOfTime { error, .. } = error {
                     warn!(%error, step, "cannot {step} yet; retrying");
                 }
-            })
-            .await
+            });
+
+        // Boxed, because it would be part of the future of every step.
+        Box::pin(answered).await
     }
 
     /// A sleep by the poller's clock, which ends early when the process has to end.
