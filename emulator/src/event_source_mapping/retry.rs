@@ -228,8 +228,10 @@ impl RetryPlan {
     }
 }
 
-/// Waits that double up to [`LONGEST_WAIT`], computed by hand because this file compiles without any
-/// crate, so that `tools/mutants/run` can try every mutant of it; for actions that are repeated until they succeed.
+/// Waits that double up to [`LONGEST_WAIT`], for actions that are repeated until they succeed.
+///
+/// They are computed by hand because this file compiles without any crate, so that
+/// `tools/mutants/run` can try every mutant of it.
 #[derive(Debug, Default)]
 pub(super) struct Backoff(Option<Duration>);
 

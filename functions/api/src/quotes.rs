@@ -118,8 +118,9 @@ pub(crate) struct Wanted<'a> {
 /// A quote of any of the providers that was polled within `max_age` comes from Postgres, under the
 /// given spelling or, if there is none, in upper case. The others are requested from the first
 /// provider, in upper case, in as few requests as it allows, and from each further one if it may
-/// have what the one before had not. They are published, and returned once Kafka has acknowledged them. All of it ends
-/// within [`AppState::asking_time`]; a symbol without a quote by then gets a problem.
+/// have what the one before had not. They are published, and returned once Kafka has acknowledged
+/// them. All of it ends within [`AppState::asking_time`]; a symbol without a quote by then gets a
+/// problem.
 pub(crate) async fn read(
     state: &AppState,
     wanted: &Wanted<'_>,
