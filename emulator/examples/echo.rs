@@ -2,9 +2,9 @@
 //!
 //! Payloads: `{"do": "echo"}` returns itself, `"pid"` the process id, `"fail"` an error, `"large"`
 //! 7 MB; `"exit"` ends the process, `"variable"` returns the environment variable `name`, and
-//! `"wait"` writes its request id to the file `started` and answers once the file `until` exists. With
-//! `ECHO_INIT=exit` the process ends before it requests an event. With `ECHO_HANDLES_SIGTERM=1`
-//! SIGTERM ends a wait early.
+//! `"wait"` writes its request id to the file `started` and answers once the file `until` exists.
+//! With `ECHO_INIT=exit` the process ends before it requests an event. With
+//! `ECHO_HANDLES_SIGTERM=1` SIGTERM ends a wait early.
 
 use std::path::Path;
 use std::time::Duration;

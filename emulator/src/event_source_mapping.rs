@@ -49,8 +49,8 @@ use invocation::Target;
 
 /// Invocations that one of AWS's pollers runs at a time, at most
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-scaling-modes.html>). The emulator is one
-/// poller, whatever the template's `MaximumPollers` is: that says how many pollers AWS may start, up
-/// to one for each partition.
+/// poller. The template's `MaximumPollers` says how many of them AWS may start, up to one for each
+/// partition.
 const MOST_INVOCATIONS: usize = 5;
 
 /// Invocations at a time on this machine. More than one per core would only hold more in memory.

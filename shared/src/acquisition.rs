@@ -55,7 +55,7 @@ pub trait Course: Sync {
         F: Future<Output = Result<T, repository::Error>> + Send,
         S: Fn() -> F + Send + Sync;
 
-    /// How long the caller can wait for a quote that somebody else fetches.
+    /// How long the caller can wait for a quote that another caller fetches.
     fn patience(&self) -> Duration;
 
     /// Waits until the budget has tokens again, if the caller has the time; returns whether it has

@@ -182,7 +182,7 @@ pub struct Upkeep {
     pub metrics_of: Option<String>,
 }
 
-/// Configuration of the command that tells how providers spell symbols.
+/// Configuration of the command that loads and lists how providers spell symbols.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instruments {
     /// The connection to Postgres.

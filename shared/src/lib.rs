@@ -4,8 +4,8 @@
 //! The domain ([`price`], [`exact_decimal`], [`market`], [`moving_average`], [`price_event`],
 //! [`tick`]) is pure and synchronous. The ports and their adapters ([`provider`], [`price_log`],
 //! [`schedules`], [`repository`]) do not depend on each other. [`acquisition`] and [`instruments`]
-//! combine them for what api and poller have in common; the functions combine them for the rest. Only
-//! [`config`] reads environment variables.
+//! combine them for what api and poller have in common; the functions combine them for the rest.
+//! Only [`config`] reads environment variables.
 //!
 //! This crate never sees a Lambda event: each function decodes its own.
 

@@ -51,7 +51,7 @@ async fn fresh_stored_quotes_are_served_and_all_others_are_503_without_asking_th
     assert_eq!(
         api.quoter.asked().len(),
         1,
-        "nobody was asked for a quote that cannot be published"
+        "no provider was asked for a quote that cannot be published"
     );
     assert!(api.log.events().is_empty());
 }

@@ -255,7 +255,7 @@ async fn a_provider_s_trouble_has_its_own_status_and_nothing_is_published() {
     assert_eq!(
         api.get("/prices/latest?symbol=AAPL").await.status,
         200,
-        "the service goes on"
+        "the service continues"
     );
 }
 

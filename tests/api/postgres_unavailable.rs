@@ -47,7 +47,7 @@ async fn assert_all_away(api: &Api) {
 
     assert!(
         api.quoter.asked().is_empty() && api.log.events().is_empty(),
-        "nothing was asked in vain"
+        "no provider was asked for what cannot be stored"
     );
 
     let health = tokio::time::timeout(PATIENCE, api.get("/health"))

@@ -83,7 +83,7 @@ async fn the_check_notices_points_averages_newest_points_and_quarantine_that_are
 
     check(&site, &acknowledged)
         .await
-        .expect("everything is mended");
+        .expect("everything is repaired");
 
     acknowledged[0].offset += 1_000_000;
     let noticed = check(&site, &acknowledged)

@@ -117,7 +117,7 @@ async fn a_series_without_points_goes_and_a_writer_that_remembers_it_begins_it_a
     assert_eq!(
         averages,
         [("11".to_owned(), 1)],
-        "it begins anew, and says of how many points it is"
+        "it begins again, with its true count of points"
     );
     assert_eq!(remove_expired_series(&pool).await.unwrap(), 0);
 }

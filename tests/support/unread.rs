@@ -1,4 +1,4 @@
-//! Output that nobody reads: pipes that are full.
+//! Output that no process reads: pipes that are full.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::processes;
 
-/// Longest that a stack whose output nobody reads may take to start.
+/// Longest that a stack whose output no process reads may take to start.
 const LONGEST_START: Duration = Duration::from_secs(60);
 
 /// Kills an emulator that is not ready in time, unless the result is dropped before. Reading its

@@ -73,8 +73,8 @@ impl OpenBatch {
         self.len == 0
     }
 
-    /// Appends a record. Returns false if the payload would become too large; an empty batch accepts
-    /// any record.
+    /// Appends a record. Returns false if the payload would become too large. An empty batch
+    /// accepts any record.
     pub(super) fn append(&mut self, record: &Received<'_>, epoch: u64) -> bool {
         let at = Coordinates::of(record);
         self.append_with(record.partition, epoch, at, |json| record.write(json))

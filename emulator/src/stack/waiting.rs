@@ -61,13 +61,13 @@ mod tests {
 
         let never = std::future::pending::<anyhow::Result<()>>();
         let error = wait
-            .until(never, async || "Kafka is away".to_owned())
+            .until(never, async || "Kafka is unavailable".to_owned())
             .await
             .unwrap_err();
 
         assert_eq!(
             error.to_string(),
-            "upkeep did not succeed within 0 s: Kafka is away"
+            "upkeep did not succeed within 0 s: Kafka is unavailable"
         );
 
         let patient = Wait {

@@ -200,7 +200,7 @@ mod tests {
 
         assert!(
             !passes(&Method::POST, &[("origin", "http://127.0.0.1:8080")]),
-            "no host is nobody's"
+            "a missing host belongs to no site"
         );
 
         let twice = [

@@ -97,9 +97,10 @@ pub(crate) struct LatestTrouble {
 /// The newest quote of a symbol
 ///
 /// A quote that was polled within `max_age` comes from the store. Otherwise the first provider is
-/// asked, and each further one of the list if those before it are limited, away or not usable; one
-/// that is fetched for somebody else at the same time is shared. A quote is returned once Kafka has
-/// acknowledged it, and becomes a point with its average. `provider` says who gave it.
+/// asked, and each further one of the list if those before it are limited, unavailable or not
+/// usable. A quote that another request fetches at the same time is shared. A quote is returned
+/// once Kafka has acknowledged it, and becomes a point with its average. `provider` says who gave
+/// it.
 #[utoipa::path(
     get,
     path = "/prices/latest",

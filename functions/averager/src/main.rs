@@ -8,8 +8,8 @@ use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use shared::repository::ingest::Ingest;
 use shared::{config, repository, telemetry};
 
-// One thread: an invocation has nothing to do at a time but one thing, and handing it from thread to
-// thread costs a small batch more than its work.
+// One thread: an invocation does one thing at a time, and for a small batch, moving it between
+// threads costs more than its work.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();

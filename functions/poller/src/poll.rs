@@ -48,9 +48,9 @@ enum Ending {
 
 impl Poller {
     /// Polls the claimed tick: asks the first of the job's providers for all symbols, and each
-    /// further one for those whose failure it can mend. No request starts after
-    /// `limits.last_start`, or while the process is being stopped; the remaining symbols count as
-    /// failed.
+    /// further one for the symbols that failed in a way that another provider may not. No request
+    /// starts after `limits.last_start`, or while the process is being stopped; the remaining
+    /// symbols count as failed.
     ///
     /// Each step waits only as long as the steps after it still fit into the invocation. A tick
     /// whose result cannot be recorded in time stays claimed until its lease expires; the firing
@@ -114,7 +114,7 @@ impl Poller {
         Ok(())
     }
 
-    /// Asks one provider after the other, each for the symbols that it can mend.
+    /// Asks one provider after the other, each for the symbols that it may have.
     async fn ask_in_turn(&self, run: &mut Run<'_>) -> Result<ControlFlow<Ending>, FiringError> {
         let on_unknown_symbol = self.providers.falls_back_on_unknown_symbol();
         let mut left = run.job.symbols.clone();

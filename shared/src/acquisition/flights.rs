@@ -66,7 +66,7 @@ impl Flights {
 impl Flight {
     /// Gives the results to those who joined.
     pub(super) fn land(&mut self, quotes: &[(Symbol, Quote)]) {
-        // Closed first, so that nobody joins a flight that has landed.
+        // Closed first, so that no caller joins a flight that has landed.
         self.close();
 
         for (symbol, quote) in quotes {

@@ -38,7 +38,7 @@ pub(super) struct Pass {
 /// What the budget says to a request that the breaker lets pass.
 enum Entry {
     Passed(Pass),
-    /// Too few tokens are left; a window begins anew after this time.
+    /// Too few tokens are left; the next window begins after this time.
     Empty(Duration),
 }
 

@@ -26,7 +26,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 /// lease expires.
 const STATEMENT: Duration = Duration::from_secs(1);
 
-/// Acquires the quotes of `symbols` from `provider`, in one request unless somebody else is
+/// Acquires the quotes of `symbols` from `provider`, in one request unless another caller is
 /// fetching some of them already.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ impl Secret {
         Self(text)
     }
 
-    /// The text, to be sent to whom it belongs and to nobody else.
+    /// The text. Send it only to the provider that issued it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

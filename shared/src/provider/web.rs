@@ -31,7 +31,7 @@ pub(super) use fault::Fault;
 pub(super) use found::Found;
 use unknown::UnknownSymbols;
 
-/// What stands in a stored response where the provider repeated our key.
+/// Replaces our key in a stored response if the provider repeated it.
 const HIDDEN_KEY: &str = "(key)";
 
 /// A provider's HTTP API: how it is asked, and what its answers mean.

@@ -117,7 +117,7 @@ pub async fn release(
     Ok(())
 }
 
-/// Deletes the leases that nobody has taken for an hour: a symbol that is asked for again gets a
+/// Deletes the leases that were not taken for an hour: a symbol that is asked for again gets a
 /// new one. A lease that was released holds the time of its last fetch.
 ///
 /// # Errors

@@ -67,11 +67,12 @@ const JUST_USED: Duration = Duration::from_secs(1);
 
 /// Makes a session plan each statement once, and by index.
 ///
-/// By default Postgres plans the statements of small batches anew each time, since it overestimates
-/// what arrays of unknown length cost; that took a fifth of its time. No plan here depends on the
-/// values, only on the number of rows, and all of them look rows up by their keys. Such a plan must
-/// not be made by the statistics of a partition that is still small: reading all of it would look
-/// fastest, and would stay so while the partition grows. The session belongs to this writer alone.
+/// By default Postgres plans the statements of small batches again each time, since it
+/// overestimates what arrays of unknown length cost; that took a fifth of its time. No plan here
+/// depends on the values, only on the number of rows, and all of them look rows up by their keys.
+/// Such a plan must not be made by the statistics of a partition that is still small: reading all
+/// of it would look fastest, and would stay so while the partition grows. The session belongs to
+/// this writer alone.
 ///
 /// A table that has no index for its condition, such as `retention`, then counts as extremely
 /// expensive to read. So the compiler of plans must be off, which Postgres would otherwise run for

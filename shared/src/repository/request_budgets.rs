@@ -59,7 +59,7 @@ pub enum Admitted {
     },
     /// Too few tokens are left.
     Empty {
-        /// How long until a window begins anew.
+        /// How long until the next window begins.
         wait: Duration,
     },
 }

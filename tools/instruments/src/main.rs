@@ -1,4 +1,4 @@
-//! The command that tells how providers spell our symbols.
+//! The command that loads and lists how providers spell our symbols.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

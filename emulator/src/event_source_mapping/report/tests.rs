@@ -23,7 +23,7 @@ fn sound() -> Report {
         partitions: vec![partition(5)],
         in_flight: vec![in_flight(5)],
         last_failure: Some(trouble(5, "Unhandled")),
-        last_kafka_error: Some(trouble(5, "a broker is away")),
+        last_kafka_error: Some(trouble(5, "a broker is unavailable")),
     }
 }
 
@@ -107,7 +107,10 @@ fn a_reader_that_is_down_stands_still_or_gets_no_answer_is_trouble() {
         reader: unanswered,
         ..sound()
     });
-    assert_eq!(words, "Kafka has not answered for 50 s: a broker is away");
+    assert_eq!(
+        words,
+        "Kafka has not answered for 50 s: a broker is unavailable"
+    );
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl From<Loss> for Problem {
     }
 }
 
-/// The problem of a symbol for which several providers were asked in vain.
+/// The problem of a symbol for which several providers were asked, none of which had a price.
 impl From<&[Loss]> for Problem {
     fn from(losses: &[Loss]) -> Self {
         let lasting = losses

@@ -36,7 +36,7 @@ const BUDGET_WAIT: Duration = Duration::from_millis(1_100);
 pub(super) enum Missing {
     /// The provider gave none, or it was not published: another provider may be asked.
     Lost(Loss),
-    /// The request cannot go on.
+    /// The request has to end.
     Ended(Problem),
 }
 

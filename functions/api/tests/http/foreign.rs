@@ -125,7 +125,7 @@ async fn a_body_that_is_not_called_json_is_a_415_problem() {
     assert_eq!(
         send(&api, "POST", "/prices/poll", &json, JOB).await.status,
         StatusCode::SERVICE_UNAVAILABLE,
-        "it is read, and Postgres is away"
+        "it is read, and Postgres is unavailable"
     );
 
     assert_eq!(

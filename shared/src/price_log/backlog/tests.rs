@@ -129,7 +129,7 @@ async fn an_offset_past_the_end_counts_as_none() {
         .read(TIMEOUT)
         .await
         .unwrap();
-    assert_eq!(backlog[0].records, 1, "the topic was made anew");
+    assert_eq!(backlog[0].records, 1, "the topic was created again");
 }
 
 #[tokio::test]

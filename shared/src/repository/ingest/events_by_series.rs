@@ -83,8 +83,8 @@ impl<'a> EventsBySeries<'a> {
         expired
     }
 
-    /// Sorts the series by id, which their events follow. Written in this order, the rows of a series
-    /// lie together, and the index is walked once.
+    /// Sorts the series by id, which their events follow. Written in this order, the rows of a
+    /// series lie together, and the index is walked once.
     pub(super) fn sort_by_series_id(&mut self, series: &mut [SeriesState]) {
         debug_assert_eq!(series.len(), self.keys.len(), "every key has its series");
 

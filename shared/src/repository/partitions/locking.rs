@@ -126,7 +126,7 @@ impl PartitionedTable {
 
 fn told(holders: &[Holder]) -> String {
     if holders.is_empty() {
-        return "somebody who has left it since".to_owned();
+        return "a session that has released it since".to_owned();
     }
 
     let each = |Holder {
