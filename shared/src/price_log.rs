@@ -14,8 +14,8 @@ pub mod topics;
 /// A log to which price events are appended.
 #[async_trait]
 pub trait PriceLog: std::fmt::Debug + Send + Sync {
-    /// Appends the events, keyed by symbol, and waits for each until all replicas have acknowledged
-    /// it or it has failed (at most 3 s). Returns one result per event, in order.
+    /// Appends the events, keyed by symbol, and waits for each until all in-sync replicas have
+    /// acknowledged it or it has failed (at most 3 s). Returns one result per event, in order.
     async fn append(&self, events: &[PriceEvent]) -> Vec<Result<(), PublishError>>;
 
     /// Checks that the log answers within `timeout`.
