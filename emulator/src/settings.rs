@@ -9,7 +9,7 @@ use crate::topic_name::{self, is_topic_name};
 use crate::visitors::AllowedHosts;
 
 /// Variables that the functions understand, besides those that the template names.
-const PASSED_ON: [&str; 39] = [
+const PASSED_ON: [&str; 42] = [
     "KAFKA_PRICE_TOPIC",
     "KAFKA_DEAD_LETTER_TOPIC",
     "POLLING_INTERVAL",
@@ -40,6 +40,9 @@ const PASSED_ON: [&str; 39] = [
     "PROVIDER_PROXY",
     "YAHOO_USER_AGENT",
     "REPLAY_STEP_SECONDS",
+    "MAX_POLLING_JOBS",
+    "MAX_SYMBOLS_PER_JOB",
+    "MAX_POLLED_SYMBOLS",
     "MAX_RELAY_JOBS",
     "POINTS_RETENTION_DAYS",
     "RAW_RESPONSES_RETENTION_DAYS",

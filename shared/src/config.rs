@@ -14,6 +14,7 @@ mod secret;
 mod security;
 
 use environment::Environment;
+pub use environment::MOST_SYMBOLS_PER_JOB;
 pub use secret::Secret;
 pub use security::{KafkaSecurity, Login, Tls};
 
@@ -136,6 +137,12 @@ pub struct Api {
     pub schedules: ScheduleSettings,
     /// Seconds between the ticks of a job whose request names no interval.
     pub polling_interval: u32,
+    /// Most polling jobs.
+    pub max_polling_jobs: u32,
+    /// Most symbols of one polling job.
+    pub max_symbols_per_job: u32,
+    /// Most symbols of all polling jobs together.
+    pub max_polled_symbols: u32,
     /// Most jobs whose interval is not a whole number of minutes: each of them keeps a poller busy.
     pub max_relay_jobs: u32,
     /// The averager's consumer group on the price topic.
@@ -251,6 +258,9 @@ read_from_environment!(Api {
     providers: providers,
     schedules: schedules,
     polling_interval: polling_interval,
+    max_polling_jobs: max_polling_jobs,
+    max_symbols_per_job: max_symbols_per_job,
+    max_polled_symbols: max_polled_symbols,
     max_relay_jobs: max_relay_jobs,
     averager_group: averager_group,
     allowed_origins: allowed_origins,

@@ -253,6 +253,23 @@ impl Schedules {
         }
     }
 
+    /// Replaces the definition of a job's schedule, next firing at `start_at`, or creates it if it
+    /// is missing.
+    ///
+    /// # Errors
+    /// When EventBridge is unavailable or refuses the request.
+    pub async fn put(
+        &self,
+        job_id: Uuid,
+        interval_seconds: u32,
+        start_at: Timestamp,
+    ) -> Result<(), ScheduleError> {
+        if self.update(job_id, interval_seconds, start_at).await? {
+            return Ok(());
+        }
+        self.create(job_id, interval_seconds, start_at).await
+    }
+
     /// All schedules of the group. Those whose name is not a job's id do not belong to us.
     ///
     /// # Errors

@@ -98,6 +98,12 @@ impl Grid {
         }
     }
 
+    /// Whether `time` is an instant of the grid.
+    #[must_use]
+    pub fn has(&self, time: Timestamp) -> bool {
+        self.newest_at(time) == Some(time)
+    }
+
     /// The instants after `last`, or from the start if there is no `last`, and before `end`.
     #[must_use]
     pub fn gap(&self, last: Option<Timestamp>, end: Timestamp) -> Option<Gap> {
@@ -142,18 +148,23 @@ pub fn start_after(created_at: Timestamp) -> Timestamp {
 /// finished at `now`.
 ///
 /// The first failure skips no tick. Each further one doubles the pause, up to the greater of the
-/// interval and [`LONGEST_BACK_OFF`]. A provider that limits our requests gets the pause that it
-/// asked for.
+/// interval and [`LONGEST_BACK_OFF`]. `jitter`, a random number, shortens a pause of several
+/// intervals by up to a fifth, so that jobs which failed together do not all return together. A
+/// provider that limits our requests gets at least the pause that it asked for.
 #[must_use]
 pub fn back_off(
     grid: &Grid,
     failures: u32,
     retry_after: Option<Duration>,
+    jitter: u64,
     now: Timestamp,
 ) -> Timestamp {
     let interval = Duration::from_secs(u64::from(grid.interval_seconds));
     let doubled = interval.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-    let pause = doubled.min(LONGEST_BACK_OFF.max(interval));
+    let longest = doubled.min(LONGEST_BACK_OFF.max(interval));
+
+    let thousandths = u32::try_from(jitter % 200).unwrap_or_default();
+    let pause = (longest - longest * thousandths / 1_000).max(interval);
 
     let counted_from = grid.newest_at(now).unwrap_or(now);
     let asked = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);

@@ -16,6 +16,7 @@ use shared::market::{Quote, Timestamp};
 use shared::price_event::PriceEvent;
 use shared::provider::{Provider, Providers, Spellings};
 use shared::repository::ingest::Ingest;
+use shared::repository::polling_jobs::JobLimits;
 use sqlx::PgPool;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -26,6 +27,13 @@ use crate::quoter::Quoter;
 
 /// The limit of relayed jobs.
 pub(crate) const RELAY_JOBS: u32 = 2;
+/// The limits on jobs.
+pub(crate) const LIMITS: JobLimits = JobLimits {
+    jobs: 12,
+    symbols_per_job: 5,
+    symbols: 30,
+    relay_jobs: RELAY_JOBS,
+};
 
 /// The API and the parts behind it.
 pub(crate) struct Api {
@@ -128,7 +136,7 @@ impl Api {
             backlog: Arc::<MemoryPriceLog>::clone(&log),
             schedules: schedules_at(&event_bridge.uri()),
             polling_interval: 10,
-            max_relay_jobs: RELAY_JOBS,
+            job_limits: LIMITS,
             allowed_origins: Vec::new(),
             asking_time,
             observed: Observed::default(),

@@ -7,6 +7,7 @@ mod fixture;
 mod health;
 mod history;
 mod instruments;
+mod job_control;
 mod kafka_unavailable;
 mod latest;
 mod polling_jobs;

@@ -2,7 +2,7 @@
 
 use e2e::postgres::database;
 use futures::future::join_all;
-use shared::repository::polling_jobs::{InsertError, get, insert, list};
+use shared::repository::polling_jobs::{InsertError, LimitReached, get, insert, list};
 use uuid::Uuid;
 
 use crate::world::{at, new_job};
@@ -28,11 +28,10 @@ async fn the_limit_of_relayed_jobs_holds_against_requests_at_the_same_time() -> 
     assert_eq!(created.iter().filter(|created| created.is_ok()).count(), 5);
 
     let refused = created.into_iter().filter_map(Result::err);
-    assert!(
-        refused
-            .into_iter()
-            .all(|error| matches!(error, InsertError::TooManyRelayJobs { limit: 5 }))
-    );
+    assert!(refused.into_iter().all(|error| matches!(
+        error,
+        InsertError::Limit(LimitReached::RelayJobs { limit: 5 })
+    )));
 
     assert!(
         insert(&pool, &new_job(60), 5).await.is_ok(),

@@ -3,6 +3,7 @@
 
 mod breakers;
 mod budgets;
+mod changes;
 mod claims;
 mod event_bridge;
 mod fallback;

@@ -9,7 +9,7 @@ use crate::world::{Act, World, at, claim, new_job};
 /// jobs agree.
 async fn sound_until(world: &World, job: &PollingJob) -> anyhow::Result<i64> {
     let job = world.job(job).await?;
-    let sound = (job.overdue_at - at(0)).num_seconds();
+    let sound = (job.overdue_at.expect("a time") - at(0)).num_seconds();
     assert_ne!(job.status(at(sound)), JobStatus::Stalled);
     assert_eq!(job.status(at(sound + 1)), JobStatus::Stalled);
 

@@ -242,6 +242,7 @@ async fn a_symbol_that_fails_does_not_stop_the_others() -> anyhow::Result<()> {
         tick_time: at(0),
         status: RunStatus::Partial,
         published: 2,
+        unchanged: 0,
         failed: 1,
         error: Some("script does not know the symbol AAPL".to_owned()),
     };

@@ -209,7 +209,7 @@ async fn an_invocation_ends_in_time_though_a_statement_of_its_poll_is_never_answ
 async fn a_firing_whose_job_stays_inactive_comes_again() -> anyhow::Result<()> {
     let (world, _) = World::with_job(60).await?;
     let job = new_job(60);
-    polling_jobs::prepare(&world.pool, &job, None, 0).await?;
+    polling_jobs::prepare(&world.pool, &job, None, &polling_jobs::JobLimits::NONE).await?;
 
     let firing = Firing {
         job_id: job.job_id,

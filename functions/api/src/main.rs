@@ -8,6 +8,7 @@ use shared::instruments::Instruments;
 use shared::price_log::backlog::KafkaBacklog;
 use shared::price_log::kafka::KafkaPriceLog;
 use shared::provider::{Providers, Spellings};
+use shared::repository::polling_jobs::JobLimits;
 use shared::schedules::Schedules;
 use shared::{repository, telemetry};
 
@@ -33,7 +34,12 @@ async fn main() -> Result<(), lambda_http::Error> {
         )),
         schedules: Schedules::from_config(&config.schedules),
         polling_interval: config.polling_interval,
-        max_relay_jobs: config.max_relay_jobs,
+        job_limits: JobLimits {
+            jobs: config.max_polling_jobs,
+            symbols_per_job: config.max_symbols_per_job,
+            symbols: config.max_polled_symbols,
+            relay_jobs: config.max_relay_jobs,
+        },
         allowed_origins: config.allowed_origins,
         asking_time: api::ASKING_TIME,
         observed: Observed::default(),

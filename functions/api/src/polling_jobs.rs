@@ -1,4 +1,4 @@
-//! Polling jobs over HTTP: create, list, get, delete.
+//! Polling jobs over HTTP: create, list, get, delete, and in the submodules all else.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
-use shared::market::Timestamp;
-use shared::repository::polling_jobs::{self, InsertError};
+use shared::market::{Symbol, Timestamp};
+use shared::repository::polling_jobs::{self, Filter, InsertError, JobStatus};
 use shared::schedules::ScheduleError;
 use uuid::Uuid;
 
@@ -20,12 +20,14 @@ use crate::problem::{
     AlwaysProblems, BodyProblems, DatabaseProblems, Fault, JobNotFound, OutcomeUnknown, Problem,
     QueryProblems, ScheduleProblems, TooManyJobs,
 };
-use crate::query::{PageParameters, QueryParameters};
+use crate::query::QueryParameters;
 use crate::state::AppState;
 
 mod answer;
+pub(crate) mod change;
 mod creation;
 mod idempotency_key;
+pub(crate) mod pause;
 mod request;
 
 use answer::{AcceptedJob, JobAnswer, JobList};
@@ -89,11 +91,39 @@ fn scheduler_unavailable(job_id: Uuid, error: &ScheduleError) -> Problem {
 impl From<InsertError> for Problem {
     fn from(error: InsertError) -> Self {
         match error {
-            InsertError::TooManyRelayJobs { limit } => Self::too_many_relay_jobs(limit),
+            InsertError::Limit(limit) => limit.into(),
             InsertError::KeyOfAnotherRequest { job_id } => Self::key_of_another_request(job_id),
             InsertError::Repository(error) => error.into(),
         }
     }
+}
+
+/// The parameters of the list.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "the contract's side of the parameters, which the handler reads"
+)]
+pub(crate) struct ListParameters {
+    /// Only jobs with this status.
+    #[param(required = false, inline)]
+    status: JobStatus,
+    /// Only jobs that poll this symbol; case is ignored.
+    #[param(
+        required = false,
+        min_length = 1,
+        max_length = 32,
+        pattern = "^[!-~]+$",
+        example = "AAPL"
+    )]
+    symbol: String,
+    /// Most items in one answer.
+    #[param(required = false, minimum = 1, maximum = 1_000, default = 100)]
+    limit: usize,
+    /// `next_cursor` of the previous page.
+    #[param(required = false)]
+    cursor: String,
 }
 
 /// All polling jobs, in the order of their creation
@@ -102,29 +132,46 @@ impl From<InsertError> for Problem {
     path = "/prices/poll",
     operation_id = "listPollingJobs",
     tag = "polling jobs",
-    params(PageParameters),
+    params(ListParameters),
     responses((status = OK, body = JobList, description = "A page of jobs"), QueryProblems, DatabaseProblems, AlwaysProblems)
 )]
 pub(crate) async fn list(
     State(state): State<Arc<AppState>>,
     uri: Uri,
 ) -> Result<Json<JobList>, Problem> {
-    let mut query = QueryParameters::read::<PageParameters>(&uri);
+    let mut query = QueryParameters::read::<ListParameters>(&uri);
+    let filter = Filter {
+        status: query.optional("status", status),
+        symbol: query
+            .optional("symbol", str::parse::<Symbol>)
+            .map(|symbol| symbol.to_upper_case()),
+    };
     let limit = query.limit();
     let after = query.optional("cursor", position);
     query.finish(Some(()))?;
 
-    let jobs = postgres(polling_jobs::list(&state.db, after, cursor::rows(limit))).await?;
+    let now = Utc::now();
+    let rows = cursor::rows(limit);
+    let jobs = postgres(polling_jobs::search(&state.db, &filter, now, after, rows)).await?;
     let (jobs, next_cursor) = cursor::page(jobs, limit, |last| {
         cursor::encode(last.created_at.timestamp_micros(), last.job_id)
     });
 
-    let now = Utc::now();
     let items = jobs
         .into_iter()
         .map(|job| JobAnswer::of(job, now))
         .collect();
     Ok(Json(JobList { items, next_cursor }))
+}
+
+fn status(text: &str) -> Result<JobStatus, String> {
+    let known = JobStatus::ALL
+        .into_iter()
+        .find(|status| status.as_str() == text);
+    known.ok_or_else(|| {
+        let words = JobStatus::ALL.map(JobStatus::as_str).join(", ");
+        format!("is not a status; these are: {words}")
+    })
 }
 
 fn position(text: &str) -> Result<(Timestamp, Uuid), &'static str> {

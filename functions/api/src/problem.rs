@@ -12,10 +12,11 @@ use utoipa::ToSchema;
 
 mod answers;
 mod causes;
+mod limits;
 
 pub(crate) use answers::{
-    AlwaysProblems, BodyProblems, DatabaseProblems, JobNotFound, NoSeries, OutcomeUnknown,
-    PathNotFound, ProviderProblems, QueryProblems, ScheduleProblems, TooManyJobs,
+    AlwaysProblems, BodyProblems, ChangeUnknown, DatabaseProblems, JobNotFound, NoSeries,
+    OutcomeUnknown, PathNotFound, ProviderProblems, QueryProblems, ScheduleProblems, TooManyJobs,
 };
 
 /// Most bytes of a request's body.
@@ -215,19 +216,6 @@ impl Problem {
         )
     }
 
-    pub(crate) fn too_many_relay_jobs(limit: u32) -> Self {
-        let detail = format!(
-            "there are already {limit} polling jobs whose interval is not a multiple of 60 s, which is the most; \
-             delete one, or use a multiple of 60"
-        );
-        Self::new(
-            StatusCode::CONFLICT,
-            "/docs#too-many-relay-jobs",
-            "Too many jobs with such intervals",
-            detail,
-        )
-    }
-
     pub(crate) fn key_of_another_request(job_id: uuid::Uuid) -> Self {
         let detail = format!(
             "the Idempotency-Key came with another request within 24 hours, which made the polling job {job_id}; give \
@@ -251,6 +239,31 @@ impl Problem {
             "Outcome unknown",
             detail,
         )
+    }
+
+    /// A change of a job of which Postgres did not say whether it is made.
+    pub(crate) fn change_unknown(job_id: uuid::Uuid) -> Self {
+        let detail = format!(
+            "Postgres did not say in time whether the polling job {job_id} is changed; GET /prices/poll/{job_id} tells, \
+             and the same request may be sent again"
+        );
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "/docs#outcome-unknown",
+            "Outcome unknown",
+            detail,
+        )
+    }
+
+    /// A job that is changed while its schedule is not.
+    pub(crate) fn schedule_behind(job_id: uuid::Uuid) -> Self {
+        let detail = format!(
+            "the polling job {job_id} is changed, but the scheduler is not available: its schedule follows within ten \
+             minutes, or as soon as the same request is sent again"
+        );
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "/docs#schedule-behind", "Schedule behind", detail)
+            .after(UNAVAILABLE_RETRY)
     }
 
     /// A symbol that the provider did not answer for in the request's time.

@@ -65,13 +65,25 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(average::average))
         .routes(routes!(history::history))
         .routes(routes!(symbols::symbols))
-        .routes(routes!(polling_jobs::create, polling_jobs::list))
-        .routes(routes!(polling_jobs::get, polling_jobs::delete))
+        .merge(job_routes())
         .routes(routes!(providers::providers))
         .routes(routes!(health::health))
         .routes(routes!(contract::document))
         .routes(routes!(docs::page))
         .routes(routes!(docs::part))
+}
+
+/// The routes of polling jobs.
+fn job_routes() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
+        .routes(routes!(polling_jobs::create, polling_jobs::list))
+        .routes(routes!(
+            polling_jobs::get,
+            polling_jobs::change::change,
+            polling_jobs::delete
+        ))
+        .routes(routes!(polling_jobs::pause::pause))
+        .routes(routes!(polling_jobs::pause::resume))
 }
 
 #[expect(

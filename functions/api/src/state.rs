@@ -7,6 +7,7 @@ use shared::market::{ProviderList, ProviderName};
 use shared::price_log::PriceLog;
 use shared::price_log::backlog::Backlog;
 use shared::provider::{Provider, ProviderError, Providers};
+use shared::repository::polling_jobs::JobLimits;
 use shared::schedules::Schedules;
 use sqlx::PgPool;
 
@@ -28,8 +29,8 @@ pub struct AppState {
     pub schedules: Schedules,
     /// Seconds between ticks of a job that names no interval.
     pub polling_interval: u32,
-    /// Most polling jobs whose interval is not a multiple of a minute.
-    pub max_relay_jobs: u32,
+    /// Limits on polling jobs.
+    pub job_limits: JobLimits,
     /// Origins whose pages may send requests, besides the api's own, as browsers write them.
     pub allowed_origins: Vec<String>,
     /// Longest that a request which asks providers may take.

@@ -70,6 +70,8 @@ pub enum Ended {
     Done,
     /// A later firing has taken over.
     Relieved,
+    /// The job is paused.
+    Paused,
     /// The job does not exist, or is deleted.
     NoSuchJob,
 }
@@ -189,9 +191,16 @@ impl Poller {
             return self.relay(firing, job, &limits).await;
         }
 
-        let Some(tick) = job.grid().newest_at(scheduled_time) else {
-            return ended(Ended::Done);
-        };
+        if job.paused_at.is_some() {
+            return ended(Ended::Paused);
+        }
+
+        // A firing from before the grid is one of the grid that the job had before its interval
+        // changed. It polls its tick if that was recorded as missed.
+        let tick = job
+            .grid()
+            .newest_at(scheduled_time)
+            .unwrap_or(scheduled_time);
         let polled = self.serve_only_tick(&job, tick, &limits).await?;
         Ok(Served {
             job_id,

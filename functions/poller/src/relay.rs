@@ -24,6 +24,13 @@ impl Poller {
         let mut newest = None;
 
         loop {
+            if job.paused_at.is_some() {
+                return Ok(Served {
+                    ended: Ended::Paused,
+                    ..served
+                });
+            }
+
             let now = self.clock.now();
             if let Some(tick) = due_tick(&job, newest, now) {
                 let outcome = self.serve_tick(&job, tick, limits).await?;
@@ -90,7 +97,10 @@ mod tests {
             last_firing_at: None,
             consecutive_failures: 0,
             backing_off_until,
-            overdue_at: Timestamp::MAX_UTC,
+            overdue_at: None,
+            backing_off_since: None,
+            active_since: None,
+            paused_at: None,
             last_run: None,
         };
         assert_eq!(job.grid(), Grid::new(at(0), 10));

@@ -19,6 +19,12 @@ const DAY_SECONDS: u32 = 86_400;
 const LONGEST_RETENTION: u32 = 36_500;
 /// Far more relayed jobs than one account would use.
 const MOST_RELAY_JOBS: u32 = 10_000;
+/// EventBridge's own limit on the schedules of an account in a Region.
+const MOST_JOBS: u32 = 1_000_000;
+/// As many symbols as a request's body may have.
+pub const MOST_SYMBOLS_PER_JOB: u32 = 5_000;
+/// Far more symbols than the providers' limits allow.
+const MOST_POLLED_SYMBOLS: u32 = 100_000_000;
 /// Kafka's own limit on topic names.
 const MAX_TOPIC_LENGTH: usize = 249;
 /// Lambda's own limit on the names of consumer groups.
@@ -136,6 +142,18 @@ impl<'a> Environment<'a> {
 
     pub(super) fn polling_interval(&mut self) -> u32 {
         self.number("POLLING_INTERVAL", 10, 1..=DAY_SECONDS)
+    }
+
+    pub(super) fn max_polling_jobs(&mut self) -> u32 {
+        self.number("MAX_POLLING_JOBS", 10_000, 1..=MOST_JOBS)
+    }
+
+    pub(super) fn max_symbols_per_job(&mut self) -> u32 {
+        self.number("MAX_SYMBOLS_PER_JOB", 1_000, 1..=MOST_SYMBOLS_PER_JOB)
+    }
+
+    pub(super) fn max_polled_symbols(&mut self) -> u32 {
+        self.number("MAX_POLLED_SYMBOLS", 50_000, 1..=MOST_POLLED_SYMBOLS)
     }
 
     pub(super) fn max_relay_jobs(&mut self) -> u32 {

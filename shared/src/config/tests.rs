@@ -44,6 +44,14 @@ fn what_is_not_set_has_the_documented_default() {
     );
     assert_eq!(api.providers.replay_step, Duration::from_secs(10));
     assert_eq!((api.polling_interval, api.max_relay_jobs), (10, 50));
+    assert_eq!(
+        (
+            api.max_polling_jobs,
+            api.max_symbols_per_job,
+            api.max_polled_symbols
+        ),
+        (10_000, 1_000, 50_000)
+    );
 }
 
 #[test]

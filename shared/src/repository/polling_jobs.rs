@@ -8,13 +8,21 @@ use super::polling_runs::{LastRun, RunStatus};
 use crate::market::{ProviderList, Symbol, Timestamp};
 use crate::tick::Grid;
 
+mod change;
 mod creation;
+mod limits;
+mod pause;
 pub mod removal;
+mod search;
 mod status;
 
+pub use change::{Change, ChangeError, Changed, change};
 pub use creation::{
     InsertError, Prepared, activate, exists, insert, is_pending, prepare, withdraw,
 };
+pub use limits::{JobLimits, LimitReached};
+pub use pause::{pause, resume};
+pub use search::{Filter, search};
 pub use status::JobStatus;
 
 /// Number of stalled jobs that are named; others are only counted.
@@ -46,7 +54,7 @@ pub struct PollingJob {
     pub provider: ProviderList,
     /// Seconds between ticks.
     pub interval_seconds: u32,
-    /// The time of the first tick.
+    /// The time of the first tick at this interval.
     pub start_at: Timestamp,
     /// When it was requested.
     pub created_at: Timestamp,
@@ -56,8 +64,15 @@ pub struct PollingJob {
     pub consecutive_failures: u32,
     /// Ticks before this are skipped.
     pub backing_off_until: Option<Timestamp>,
-    /// When the next run becomes overdue. Each run and each back-off moves it.
-    pub overdue_at: Timestamp,
+    /// Since when it has been backing off; `None` while it does not.
+    pub backing_off_since: Option<Timestamp>,
+    /// Since when it is polled at its interval again, after a pause, a back-off or a stall.
+    pub active_since: Option<Timestamp>,
+    /// When it was paused; `None` while it is not.
+    pub paused_at: Option<Timestamp>,
+    /// When the next run becomes overdue; `None` while the job is paused. Each run and each
+    /// back-off moves it.
+    pub overdue_at: Option<Timestamp>,
     /// The newest run that has ended.
     pub last_run: Option<LastRun>,
 }
@@ -69,7 +84,7 @@ impl PollingJob {
         Grid::new(self.start_at, self.interval_seconds)
     }
 
-    /// The next tick that will be polled.
+    /// The next tick that will be polled, unless the job is paused.
     #[must_use]
     pub fn next_tick_at(&self, now: Timestamp) -> Timestamp {
         let next = self.grid().next_after(now);
@@ -89,10 +104,14 @@ struct JobRow {
     last_firing_at: Option<Timestamp>,
     consecutive_failures: i32,
     backing_off_until: Option<Timestamp>,
-    overdue_at: Timestamp,
+    backing_off_since: Option<Timestamp>,
+    active_since: Option<Timestamp>,
+    paused_at: Option<Timestamp>,
+    overdue_at: Option<Timestamp>,
     run_tick_time: Option<Timestamp>,
     run_status: Option<String>,
     run_published: Option<i32>,
+    run_unchanged: Option<i32>,
     run_failed: Option<i32>,
     run_error: Option<String>,
 }
@@ -106,6 +125,7 @@ impl TryFrom<JobRow> for PollingJob {
                 tick_time,
                 status: RunStatus::read(&status)?,
                 published: row.run_published.unwrap_or(0).unsigned_abs(),
+                unchanged: row.run_unchanged.unwrap_or(0).unsigned_abs(),
                 failed: row.run_failed.unwrap_or(0).unsigned_abs(),
                 error: row.run_error,
             }),
@@ -127,6 +147,9 @@ impl TryFrom<JobRow> for PollingJob {
             last_firing_at: row.last_firing_at,
             consecutive_failures: row.consecutive_failures.unsigned_abs(),
             backing_off_until: row.backing_off_until,
+            backing_off_since: row.backing_off_since,
+            active_since: row.active_since,
+            paused_at: row.paused_at,
             overdue_at: row.overdue_at,
             last_run,
         })

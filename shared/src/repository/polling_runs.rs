@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::Error;
@@ -16,11 +16,12 @@ use crate::tick;
 
 mod claiming;
 mod expiry;
+pub(super) mod gaps;
 mod locked_job;
 
 pub use claiming::claim;
 pub use expiry::delete_before;
-use locked_job::lock_job;
+pub(super) use locked_job::{LockedJob, lock_job};
 
 /// How long a claim is valid without renewal.
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -54,9 +55,11 @@ pub struct LastRun {
     pub tick_time: Timestamp,
     /// The run's result.
     pub status: RunStatus,
-    /// Symbols whose event was acknowledged.
+    /// Symbols whose quote is new.
     pub published: u32,
-    /// All other symbols.
+    /// Symbols whose quote did not move.
+    pub unchanged: u32,
+    /// Symbols without a quote, or whose event was not acknowledged.
     pub failed: u32,
     /// The first error; safe to show.
     pub error: Option<String>,
@@ -94,8 +97,10 @@ pub enum ClaimOutcome {
     Held(Timestamp),
     /// Another poller has polled the tick, or it was recorded as missed or skipped with others.
     Taken,
-    /// The job skips ticks before this time.
+    /// The job backs off, and skips ticks before this time.
     BackingOff(Timestamp),
+    /// The job is paused.
+    Paused,
     /// The job does not exist, or is deleted.
     NoSuchJob,
 }
@@ -103,9 +108,11 @@ pub enum ClaimOutcome {
 /// The result of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunResult {
-    /// Symbols whose event was acknowledged.
+    /// Symbols whose quote is new, and whose event was acknowledged.
     pub published: u32,
-    /// All other symbols.
+    /// Symbols whose quote did not move. Their event was acknowledged, too.
+    pub unchanged: u32,
+    /// All other symbols that were asked for.
     pub failed: u32,
     /// The first error; safe to show.
     pub error: Option<String>,
@@ -117,9 +124,9 @@ impl RunResult {
     /// The status that follows from the counts.
     #[must_use]
     pub fn status(&self) -> RunStatus {
-        match (self.published, self.failed) {
-            (0, _) => RunStatus::Failed,
+        match (self.published + self.unchanged, self.failed) {
             (_, 0) => RunStatus::Succeeded,
+            (0, _) => RunStatus::Failed,
             _ => RunStatus::Partial,
         }
     }
@@ -200,7 +207,8 @@ pub async fn finish(
 
     let finished = sqlx::query(
         "update polling_runs
-         set status = $4, finished_at = $5, published = $6, failed = $7, error = $8, lease_until = null
+         set status = $4, finished_at = $5, published = $6, unchanged = $7, failed = $8, error = $9,
+             lease_until = null
          where job_id = $1 and tick_time = $2 and claim_id = $3 and status = 'running'",
     )
     .bind(claim.job_id)
@@ -208,15 +216,35 @@ pub async fn finish(
     .bind(claim.claim_id)
     .bind(result.status().as_str())
     .bind(to_microseconds(now))
-    .bind(i32::try_from(result.published).unwrap_or(i32::MAX))
-    .bind(i32::try_from(result.failed).unwrap_or(i32::MAX))
-    .bind(result.error.as_ref().map(|error| error.chars().take(MAX_ERROR_LENGTH).collect::<String>()))
+    .bind(stored(result.published))
+    .bind(stored(result.unchanged))
+    .bind(stored(result.failed))
+    .bind(
+        result
+            .error
+            .as_ref()
+            .map(|error| error.chars().take(MAX_ERROR_LENGTH).collect::<String>()),
+    )
     .execute(&mut *transaction)
     .await?;
     if finished.rows_affected() == 0 {
         return Ok(false);
     }
 
+    back_off(&mut transaction, &job, result, claim, now).await?;
+
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Begins, continues or ends the job's back-off after a run.
+async fn back_off(
+    connection: &mut PgConnection,
+    job: &LockedJob,
+    result: &RunResult,
+    claim: &Claim,
+    now: Timestamp,
+) -> Result<(), Error> {
     let failed = result.status() == RunStatus::Failed;
     let failures = if failed {
         job.consecutive_failures.saturating_add(1)
@@ -224,19 +252,42 @@ pub async fn finish(
         0
     };
 
-    // A provider that limits the rate is left alone even if it answered some of the requests.
-    let until = (failed || result.retry_after.is_some())
-        .then(|| tick::back_off(&job.grid, failures.unsigned_abs(), result.retry_after, now));
+    // A provider that limits the rate is left alone even if it answered some of the requests. The
+    // claim's id is random, and the same if this is repeated.
+    let jitter = claim.claim_id.as_u64_pair().1;
+    let until = (failed || result.retry_after.is_some()).then(|| {
+        tick::back_off(
+            &job.grid,
+            failures.unsigned_abs(),
+            result.retry_after,
+            jitter,
+            now,
+        )
+    });
+
+    // A first failure skips no tick, and is no back-off yet.
+    let skips = until.is_some_and(|until| job.grid.next_from(until) > job.grid.next_after(now));
+    let since = match job.backing_off_since {
+        Some(since) => until.map(|_| since),
+        None => (skips || failures > 1).then_some(now),
+    };
 
     sqlx::query(
-        "update polling_jobs set consecutive_failures = $2, backing_off_until = $3 where job_id = $1",
+        "update polling_jobs
+         set consecutive_failures = $2, backing_off_until = $3, backing_off_since = $4,
+             active_since = case when backing_off_since is not null and $4 is null then $5 else active_since end
+         where job_id = $1",
     )
-    .bind(claim.job_id)
+    .bind(job.job_id)
     .bind(failures)
     .bind(until.map(to_microseconds))
-    .execute(&mut *transaction)
+    .bind(since.map(to_microseconds))
+    .bind(to_microseconds(now))
+    .execute(connection)
     .await?;
+    Ok(())
+}
 
-    transaction.commit().await?;
-    Ok(true)
+fn stored(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }

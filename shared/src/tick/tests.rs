@@ -92,32 +92,54 @@ fn a_job_starts_at_the_next_whole_second() {
 #[test]
 fn the_back_off_doubles_up_to_five_minutes() {
     let pauses: Vec<_> = (1..=7)
-        .map(|n| (back_off(&grid(10), n, None, at(0)) - at(0)).num_seconds())
+        .map(|n| (back_off(&grid(10), n, None, 0, at(0)) - at(0)).num_seconds())
         .collect();
     assert_eq!(pauses, [10, 20, 40, 80, 160, 300, 300]);
-    assert_eq!(back_off(&grid(10), u32::MAX, None, at(0)), at(300));
+    assert_eq!(back_off(&grid(10), u32::MAX, None, 0, at(0)), at(300));
 }
 
 #[test]
 fn an_interval_above_five_minutes_is_never_stretched() {
-    assert_eq!(back_off(&grid(3600), 9, None, at(0)), at(3600));
+    assert_eq!(back_off(&grid(3600), 9, None, 0, at(0)), at(3600));
 }
 
 #[test]
 fn the_back_off_counts_from_the_newest_tick_so_that_a_first_failure_skips_none() {
-    assert_eq!(back_off(&grid(10), 1, None, at(19)), at(20));
+    assert_eq!(back_off(&grid(10), 1, None, 0, at(19)), at(20));
 }
 
 #[test]
 fn a_provider_that_limits_us_gets_the_pause_it_asked_for_up_to_a_day() {
     let pause = |seconds| Some(Duration::from_secs(seconds));
-    assert_eq!(back_off(&grid(10), 1, pause(900), at(3)), at(903));
-    assert_eq!(back_off(&grid(10), 3, pause(1), at(3)), at(40));
-    assert_eq!(back_off(&grid(10), 1, pause(u64::MAX), at(0)), at(86_400));
+    assert_eq!(back_off(&grid(10), 1, pause(900), 0, at(3)), at(903));
+    assert_eq!(back_off(&grid(10), 3, pause(1), 0, at(3)), at(40));
+    assert_eq!(
+        back_off(&grid(10), 1, pause(u64::MAX), 0, at(0)),
+        at(86_400)
+    );
 }
 
 #[test]
 fn times_far_from_the_start_are_harmless() {
     assert_eq!(grid(1).newest_at(Timestamp::MIN_UTC), None);
     let _: Option<Timestamp> = grid(86_400).newest_at(Timestamp::MAX_UTC);
+}
+
+#[test]
+fn jitter_shortens_a_long_pause_by_up_to_a_fifth_and_never_below_the_interval() {
+    let pause = |failures, jitter| {
+        (back_off(&grid(10), failures, None, jitter, at(0)) - at(0)).num_seconds()
+    };
+    let of_all: Vec<_> = (0..1_000).map(|jitter| pause(9, jitter)).collect();
+
+    assert_eq!(of_all.iter().max(), Some(&300));
+    assert_eq!(of_all.iter().min(), Some(&240));
+    assert!((0..1_000).all(|jitter| pause(1, jitter) == 10));
+    assert_eq!(back_off(&grid(3600), 9, None, 199, at(0)), at(3600));
+}
+
+#[test]
+fn a_grid_has_its_instants_and_no_time_between_or_before_them() {
+    assert!(grid(10).has(at(0)) && grid(10).has(at(30)));
+    assert!(!grid(10).has(at(5)) && !grid(10).has(at(-10)));
 }

@@ -23,7 +23,11 @@ pub(crate) struct AcceptedJob {
 impl AcceptedJob {
     /// The answer for the job of that id, which polls what the request asked for.
     pub(super) fn of(job_id: Uuid, job: NewJob) -> Self {
-        let config = JobConfig::of(job.symbols, job.interval_seconds, job.provider);
+        let config = JobConfig {
+            symbols: job.symbols,
+            interval: job.interval_seconds,
+            provider: job.provider,
+        };
         Self {
             job_id,
             status: "accepted",
@@ -46,38 +50,31 @@ pub(crate) struct JobConfig {
     provider: ProviderList,
 }
 
-impl JobConfig {
-    fn of(symbols: Vec<Symbol>, interval: u32, provider: ProviderList) -> Self {
-        Self {
-            symbols,
-            interval,
-            provider,
-        }
-    }
-}
-
 /// A job and its current state.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobAnswer {
     /// The job's id.
     #[schema(value_type = String, format = "uuid", example = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")]
     job_id: Uuid,
-    /// `active`; `backing_off` while it waits longer than its interval because its last runs failed
-    /// or the provider asked for a pause; or `stalled` while its next run is overdue by more than
-    /// an interval (at least a minute) plus one minute.
+    /// `active`; `paused` by a request; `backing_off` while it waits longer than its interval
+    /// because its last runs failed or the provider asked for a pause; or `stalled` while its next
+    /// run is overdue by more than an interval (at least a minute) plus one minute.
     #[schema(example = "active")]
     status: JobStatus,
-    /// Why it is not active; null while it is.
+    /// Why it is not polled at its interval; null while it is.
     #[schema(required)]
     reason: Option<String>,
+    /// Since when it has this status.
+    #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:29:31.5Z")]
+    since: Timestamp,
     /// What the job polls.
     config: JobConfig,
     /// When it was created.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:29:31.5Z")]
     created_at: Timestamp,
-    /// The next tick that will be polled.
-    #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:30:32Z")]
-    next_tick_at: Timestamp,
+    /// The next tick that will be polled, after the end of a back-off. Null while the job is paused.
+    #[schema(value_type = Option<String>, format = DateTime, required, example = "2024-03-20T10:30:32Z")]
+    next_tick_at: Option<Timestamp>,
     /// The newest run that has ended; null before the first one has.
     #[schema(required)]
     last_run: Option<LastRun>,
@@ -112,6 +109,7 @@ impl From<polling_runs::LastRun> for LastRun {
             published,
             failed,
             error,
+            ..
         } = run;
         Self {
             tick_time,
@@ -130,9 +128,14 @@ impl JobAnswer {
             job_id: job.job_id,
             status: job.status(now),
             reason: job.reason(now),
+            since: job.since(now),
             created_at: job.created_at,
-            next_tick_at: job.next_tick_at(now),
-            config: JobConfig::of(job.symbols, job.interval_seconds, job.provider),
+            next_tick_at: job.paused_at.is_none().then(|| job.next_tick_at(now)),
+            config: JobConfig {
+                symbols: job.symbols,
+                interval: job.interval_seconds,
+                provider: job.provider,
+            },
             last_run: job.last_run.map(LastRun::from),
         }
     }

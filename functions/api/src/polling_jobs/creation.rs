@@ -28,7 +28,7 @@ pub(super) async fn create(
     key: Option<&str>,
     deadline: Deadline,
 ) -> Result<Uuid, Problem> {
-    let prepared = polling_jobs::prepare(&state.db, job, key, state.max_relay_jobs);
+    let prepared = polling_jobs::prepare(&state.db, job, key, &state.job_limits);
     let Prepared {
         job_id,
         start_at,

@@ -1,13 +1,14 @@
-//! The body of `POST /prices/poll`. It is read field by field, so that the answer names every
-//! fault, not only the first.
+//! The bodies that create and change a job. They are read field by field, so that the answer names
+//! every fault, not only the first.
 
 use std::fmt;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use shared::config::MOST_SYMBOLS_PER_JOB;
 use shared::market::{ProviderList, ProviderListError, Symbol, Timestamp};
-use shared::repository::polling_jobs::NewJob;
+use shared::repository::polling_jobs::{Change, NewJob};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Schema;
 use uuid::Uuid;
@@ -17,8 +18,8 @@ use crate::problem::{Fault, Problem};
 use crate::schema::{ProviderListText, WholeNumber, symbol_list};
 use crate::state::AppState;
 
-/// Most symbols in one job.
-const MAX_SYMBOLS: usize = 500;
+/// Most symbols in a body. The configured limit on a job's symbols is not greater.
+const MAX_SYMBOLS: usize = MOST_SYMBOLS_PER_JOB as usize;
 /// Longest interval, in seconds.
 const MAX_INTERVAL: u32 = 86_400;
 /// The known fields; any other field is a fault.
@@ -43,6 +44,27 @@ pub(crate) struct PollRequest {
     interval: Option<u32>,
     /// Up to five different providers, separated by commas, in the order in which they are asked.
     /// By default, the default ones.
+    #[schema(inline, value_type = Option<ProviderListText>)]
+    provider: Option<String>,
+}
+
+/// What to change of a job (JSON Merge Patch, RFC 7396): fields that are absent stay as they are,
+/// and `null` gives a field its default. Other fields are faults, and so is a field that is given
+/// twice.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"interval": 300, "symbols": ["AAPL"]}))]
+#[expect(
+    dead_code,
+    reason = "the contract's side of the body, which `read_change` reads"
+)]
+pub(crate) struct JobPatch {
+    /// Different symbols instead of the present ones, as the provider spells them; case is ignored.
+    #[schema(required = false, schema_with = symbols_field)]
+    symbols: Option<Vec<String>>,
+    /// Whole seconds between ticks. The first tick at another interval is at the next whole second.
+    #[schema(inline, value_type = Option<Interval>)]
+    interval: Option<u32>,
+    /// Up to five different providers, separated by commas, in the order in which they are asked.
     #[schema(inline, value_type = Option<ProviderListText>)]
     provider: Option<String>,
 }
@@ -83,6 +105,52 @@ impl Accepted {
 
 /// Reads and validates the body.
 pub(super) fn read(state: &AppState, body: &[u8]) -> Result<Accepted, Problem> {
+    let (fields, mut faults) = fields_of(body)?;
+
+    let symbols = symbols(fields.get("symbols"), &mut faults);
+    let interval = interval(
+        present(&fields, "interval"),
+        state.polling_interval,
+        &mut faults,
+    );
+    let provider = provider(state, present(&fields, "provider"), &mut faults)?;
+
+    match provider {
+        Some(provider) if faults.is_empty() => Ok(Accepted {
+            symbols,
+            interval,
+            provider,
+        }),
+        _ => Err(Problem::invalid(faults)),
+    }
+}
+
+/// Reads and validates the body of a change. `null` gives a field its default; symbols have none.
+pub(super) fn read_change(state: &AppState, body: &[u8]) -> Result<Change, Problem> {
+    let (fields, mut faults) = fields_of(body)?;
+
+    let mut change = Change::default();
+    if let Some(value) = fields.get("symbols") {
+        change.symbols = Some(symbols(Some(value), &mut faults));
+    }
+    if let Some(value) = fields.get("interval") {
+        let value = Some(value).filter(|value| !value.is_null());
+        change.interval_seconds = Some(interval(value, state.polling_interval, &mut faults));
+    }
+    if let Some(value) = fields.get("provider") {
+        let value = Some(value).filter(|value| !value.is_null());
+        change.provider = provider(state, value, &mut faults)?;
+    }
+
+    if faults.is_empty() {
+        Ok(change)
+    } else {
+        Err(Problem::invalid(faults))
+    }
+}
+
+/// The fields of the body, and the faults of their names.
+fn fields_of(body: &[u8]) -> Result<(Map<String, Value>, Vec<Fault>), Problem> {
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| Problem::broken_json(format!("the body is not JSON: {error}")))?;
     let Value::Object(fields) = value else {
@@ -91,42 +159,39 @@ pub(super) fn read(state: &AppState, body: &[u8]) -> Result<Accepted, Problem> {
 
     let mut faults = unknown_fields(&fields);
     faults.extend(repeated_fields(body));
+    Ok((fields, faults))
+}
 
-    let symbols = symbols(fields.get("symbols"), &mut faults);
-    let interval = interval(
-        present(&fields, "interval"),
-        state.polling_interval,
-        &mut faults,
-    );
-    let list = match provider_list(present(&fields, "provider")) {
+/// The providers that are named, or the default ones. An unknown name is a problem of its own
+/// unless there are other faults; so is one that lacks what it needs.
+fn provider(
+    state: &AppState,
+    value: Option<&Value>,
+    faults: &mut Vec<Fault>,
+) -> Result<Option<ProviderList>, Problem> {
+    let list = match provider_list(value) {
         Ok(list) => list,
         Err(message) => {
             faults.push(fault("body.provider", &message));
-            None
+            return Ok(None);
         }
     };
 
     let named = list.clone();
     match state.provider_list(list) {
-        Ok(provider) if faults.is_empty() => {
-            if let Some(named) = &named {
-                state.ready(named)?;
+        Ok(list) => {
+            if let Some(named) = named.filter(|_| faults.is_empty()) {
+                state.ready(&named)?;
             }
-
-            Ok(Accepted {
-                symbols,
-                interval,
-                provider,
-            })
+            Ok(Some(list))
         }
         Err(message) if faults.is_empty() => {
             Err(Problem::unknown_provider(fault("body.provider", &message)))
         }
         Err(message) => {
             faults.push(fault("body.provider", &message));
-            Err(Problem::invalid(faults))
+            Ok(None)
         }
-        Ok(_) => Err(Problem::invalid(faults)),
     }
 }
 

@@ -100,9 +100,16 @@ problems! {
 }
 
 problems! {
-    /// Problems of the endpoint that creates jobs.
+    /// Problems of endpoints that make jobs poll more.
     TooManyJobs {
-        Conflict = 409, "The limit of jobs whose interval is not a multiple of 60 s is reached";
+        Conflict = 409, "A limit would be exceeded: on jobs, on the symbols of one job or of all, or on jobs whose interval is not a multiple of 60 s";
+    }
+}
+
+problems! {
+    /// Problems of endpoints that change a job.
+    ChangeUnknown {
+        GatewayTimeout = 504, "Whether the job is changed is not known; the same request may be sent again";
     }
 }
 

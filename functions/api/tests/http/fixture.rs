@@ -14,6 +14,7 @@ use e2e::schedules::schedules_at;
 use serde_json::Value;
 use shared::market::{ProviderName, Symbol, Timestamp};
 use shared::provider::{Answer, Limits, Provider, ProviderError, Providers};
+use shared::repository::polling_jobs::JobLimits;
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
 
@@ -123,7 +124,7 @@ impl Fixture {
             backlog: Arc::<MemoryPriceLog>::clone(&log),
             schedules: schedules_at("http://127.0.0.1:1"),
             polling_interval: 10,
-            max_relay_jobs: 50,
+            job_limits: JobLimits::NONE,
             allowed_origins: vec!["https://shop.example".to_owned()],
             asking_time: api::ASKING_TIME,
             observed: Observed::default(),

@@ -4,15 +4,12 @@
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
+use super::limits::{self, JobLimits, LimitReached, Load};
 use super::{NewJob, PollingJob, get};
 use crate::market::{Symbol, Timestamp, to_microseconds};
 use crate::repository::Error;
 use crate::repository::transaction::BEGIN;
 use crate::tick;
-
-/// The advisory lock that serialises the check of the limit on jobs. The number is arbitrary; no
-/// other lock of the database uses it.
-const RELAY_LIMIT_LOCK: i64 = 0x706f_6c6c_7265_6c61;
 
 /// A job that waits for its schedule and its activation, or one that the same request created
 /// before.
@@ -29,15 +26,9 @@ pub struct Prepared {
 /// Why a job was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum InsertError {
-    /// The limit on jobs whose interval is not a multiple of a minute is reached: each of them
-    /// keeps a poller busy.
-    #[error(
-        "there are already {limit} polling jobs whose interval is not a multiple of 60 seconds"
-    )]
-    TooManyRelayJobs {
-        /// The limit.
-        limit: u32,
-    },
+    /// A limit on jobs is reached.
+    #[error(transparent)]
+    Limit(#[from] LimitReached),
     /// The idempotency key came with a different request in the last 24 hours.
     #[error("the idempotency key belongs to another request, which made the polling job {job_id}")]
     KeyOfAnotherRequest {
@@ -55,25 +46,25 @@ impl From<sqlx::Error> for InsertError {
     }
 }
 
-/// Prepares a job, unless it has to be relayed and `max_relay_jobs` of that kind exist. It is
-/// invisible and is not polled before [`activate`]. So an error means that no job was created, even
+/// Prepares a job, unless that would exceed `limits`. It is invisible and is not polled before
+/// [`activate`]. So an error means that no job was created, even
 /// if only the answer was lost.
 ///
 /// A key that came with the same job in the last 24 hours returns the job of that time, under its
 /// own id.
 ///
 /// # Errors
-/// When the limit is reached, the key belongs to another request, or Postgres is unavailable or
+/// When a limit is reached, the key belongs to another request, or Postgres is unavailable or
 /// refuses a statement.
 pub async fn prepare(
     pool: &PgPool,
     job: &NewJob,
     idempotency_key: Option<&str>,
-    max_relay_jobs: u32,
+    limits: &JobLimits,
 ) -> Result<Prepared, InsertError> {
     let mut transaction = pool.begin_with(BEGIN).await?;
 
-    // The key before the limit: a repeated request gets its job even if the limit has been reached
+    // The key before the limits: a repeated request gets its job even if a limit has been reached
     // since.
     if let Some(key) = idempotency_key
         && !take_key(&mut transaction, key, job).await?
@@ -81,8 +72,9 @@ pub async fn prepare(
         return same_request(&mut transaction, key, job).await;
     }
 
-    if tick::is_relayed(job.interval_seconds) {
-        check_limit(&mut transaction, max_relay_jobs).await?;
+    let added = Load::of(&job.symbols, job.interval_seconds);
+    if let Some(limit) = limits::check(&mut transaction, limits, &added).await? {
+        return Err(limit.into());
     }
 
     let created_at = to_microseconds(job.created_at);
@@ -144,7 +136,8 @@ pub async fn withdraw(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<boo
     Ok(withdrawn > 0)
 }
 
-/// Creates a job that is active at once. The caller or reconciliation creates its schedule.
+/// Creates a job that is active at once, with no limit but that of relayed jobs. The caller or
+/// reconciliation creates its schedule.
 ///
 /// # Errors
 /// As [`prepare`].
@@ -153,7 +146,11 @@ pub async fn insert(
     job: &NewJob,
     max_relay_jobs: u32,
 ) -> Result<PollingJob, InsertError> {
-    prepare(pool, job, None, max_relay_jobs).await?;
+    let limits = JobLimits {
+        relay_jobs: max_relay_jobs,
+        ..JobLimits::NONE
+    };
+    prepare(pool, job, None, &limits).await?;
     activate(pool, job.job_id).await?;
     Ok(get(pool, job.job_id)
         .await?
@@ -238,30 +235,6 @@ async fn same_request(
         start_at: start_at.unwrap_or(job.created_at),
         pending,
     })
-}
-
-/// Fails if the limit is reached. Pending jobs count only for as long as a request may take: one
-/// that was left behind must not use up the limit.
-async fn check_limit(connection: &mut PgConnection, limit: u32) -> Result<(), InsertError> {
-    // A statement of its own, so that the count sees what the last holder of the lock committed.
-    sqlx::query("select pg_advisory_xact_lock($1)")
-        .bind(RELAY_LIMIT_LOCK)
-        .execute(&mut *connection)
-        .await?;
-
-    let relay_jobs: i64 = sqlx::query_scalar(
-        "select count(*) from polling_jobs
-         where interval_seconds % 60 <> 0 and deleted_at is null
-           and (pending_since is null or pending_since > now() - interval '10 seconds')",
-    )
-    .fetch_one(connection)
-    .await?;
-
-    if relay_jobs >= i64::from(limit) {
-        Err(InsertError::TooManyRelayJobs { limit })
-    } else {
-        Ok(())
-    }
 }
 
 fn names(job: &NewJob) -> Vec<&str> {

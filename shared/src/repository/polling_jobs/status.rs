@@ -17,39 +17,81 @@ pub enum JobStatus {
     BackingOff,
     /// The job's next run is overdue: no poller polls it.
     Stalled,
+    /// A request paused the job: its ticks are skipped until another one resumes it.
+    Paused,
+}
+
+impl JobStatus {
+    /// The statuses.
+    pub const ALL: [Self; 4] = [Self::Active, Self::BackingOff, Self::Stalled, Self::Paused];
+
+    /// The word used in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::BackingOff => "backing_off",
+            Self::Stalled => "stalled",
+            Self::Paused => "paused",
+        }
+    }
 }
 
 impl PollingJob {
     /// The job's status at `now`.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> JobStatus {
-        let backing_off = self.next_tick_at(now) > self.grid().next_after(now);
-
-        match (now > self.overdue_at, backing_off) {
-            (true, _) => JobStatus::Stalled,
-            (false, true) => JobStatus::BackingOff,
-            (false, false) => JobStatus::Active,
+        if self.paused_at.is_some() {
+            JobStatus::Paused
+        } else if Some(now) > self.overdue_at {
+            JobStatus::Stalled
+        } else if self.backs_off(now) {
+            JobStatus::BackingOff
+        } else {
+            JobStatus::Active
         }
     }
 
+    /// Whether the job has failed twice in a row, or the first tick after its pause is later than
+    /// its next one.
+    fn backs_off(&self, now: Timestamp) -> bool {
+        let (grid, failures) = (self.grid(), self.consecutive_failures);
+        self.backing_off_until
+            .is_some_and(|until| failures > 1 || grid.next_from(until) > grid.next_after(now))
+    }
+
+    /// Since when the job has its status at `now`.
+    #[must_use]
+    pub fn since(&self, now: Timestamp) -> Timestamp {
+        let since = match self.status(now) {
+            JobStatus::Paused => self.paused_at,
+            JobStatus::Stalled => self.overdue_at,
+            JobStatus::BackingOff => self.backing_off_since,
+            JobStatus::Active => self.active_since,
+        };
+        since.unwrap_or(self.created_at)
+    }
+
     /// Why the job is not polled at its interval, in words that are safe to show; `None` while it
-    /// is active.
+    /// is.
     #[must_use]
     pub fn reason(&self, now: Timestamp) -> Option<String> {
         match self.status(now) {
             JobStatus::Active => None,
+            JobStatus::Paused => Some("a request paused it; POST …/resume resumes it".to_owned()),
             JobStatus::BackingOff => Some(match self.consecutive_failures {
                 0 => "the provider asked for a pause".to_owned(),
+                1 => "its last run published nothing".to_owned(),
                 failures => format!("{failures} runs in a row published nothing"),
             }),
-            JobStatus::Stalled => Some(self.reason_of_stalling(now)),
+            JobStatus::Stalled => self.overdue_at.map(|due| self.reason_of_stalling(due, now)),
         }
     }
 
     /// The reason of a stalled job. It distinguishes a failing poller from a failing schedule: a
     /// recent firing means that the schedule works.
-    fn reason_of_stalling(&self, now: Timestamp) -> String {
-        let overdue = format!("a run was due by {}", time_text(self.overdue_at));
+    fn reason_of_stalling(&self, due: Timestamp, now: Timestamp) -> String {
+        let overdue = format!("a run was due by {}", time_text(due));
         let fired = self
             .last_firing_at
             .filter(|firing| *firing >= now - self.longest_silence());

@@ -3,12 +3,11 @@
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::locked_job::{LockedJob, lock_job};
-use super::{Claim, ClaimOutcome, LEASE, RunStatus};
+use super::locked_job::lock_job;
+use super::{Claim, ClaimOutcome, LEASE, gaps};
 use crate::market::{Timestamp, to_microseconds};
 use crate::repository::Error;
 use crate::repository::transaction::BEGIN;
-use crate::tick::{Gap, Grid};
 
 /// Claims a tick at `now`, records the ticks before it that no poller polled, and closes runs whose
 /// lease has expired. It may be repeated with the same claim if its answer was lost.
@@ -27,37 +26,27 @@ pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<Claim
         return Ok(ClaimOutcome::NoSuchJob);
     };
 
+    if job.paused_at.is_some() {
+        return Ok(ClaimOutcome::Paused);
+    }
     if let Some(until) = job.backing_off_until.filter(|until| tick_time < *until) {
         return Ok(ClaimOutcome::BackingOff(until));
     }
 
-    let newest = newest_recorded(&mut transaction, job_id, &job.grid).await?;
-    let outcome = if newest.is_some_and(|newest| tick_time <= newest) {
+    // A tick of the grid that the job had before its interval changed is in a row, or it is none.
+    let newest = gaps::newest_recorded(&mut transaction, &job).await?;
+    let is_recorded = !job.grid.has(tick_time) || newest.is_some_and(|newest| tick_time <= newest);
+    let outcome = if is_recorded {
         take_over(&mut transaction, claim, now).await?
     } else {
         close_abandoned(&mut transaction, job_id, now).await?;
-        record_gap(&mut transaction, &job, job_id, newest, tick_time).await?;
+        gaps::record(&mut transaction, &job, tick_time).await?;
         insert(&mut transaction, claim, now).await?;
         ClaimOutcome::Claimed
     };
 
     transaction.commit().await?;
     Ok(outcome)
-}
-
-/// The newest tick that any row covers.
-async fn newest_recorded(
-    connection: &mut PgConnection,
-    job_id: Uuid,
-    grid: &Grid,
-) -> Result<Option<Timestamp>, Error> {
-    let row: Option<(Timestamp, i64)> = sqlx::query_as(
-        "select tick_time, ticks from polling_runs where job_id = $1 order by tick_time desc limit 1",
-    )
-    .bind(job_id)
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.map(|(first, ticks)| grid.last_of(Gap { first, ticks })))
 }
 
 /// Claims a tick that already has a row: if its lease has expired or belongs to this claim, or if
@@ -110,36 +99,6 @@ async fn close_abandoned(
     .bind(to_microseconds(now))
     .execute(connection)
     .await?;
-    Ok(())
-}
-
-/// Records the ticks between the newest recorded one and `tick_time`: as skipped up to the end of
-/// the back-off, as missed from there on.
-async fn record_gap(
-    connection: &mut PgConnection,
-    job: &LockedJob,
-    job_id: Uuid,
-    newest: Option<Timestamp>,
-    tick_time: Timestamp,
-) -> Result<(), Error> {
-    let skipped = job
-        .backing_off_until
-        .and_then(|until| job.grid.gap(newest, until.min(tick_time)));
-    let newest = skipped.map(|gap| job.grid.last_of(gap)).or(newest);
-    let missed = job.grid.gap(newest, tick_time);
-
-    for (gap, status) in [(skipped, RunStatus::Skipped), (missed, RunStatus::Missed)] {
-        let Some(gap) = gap else { continue };
-        sqlx::query(
-            "insert into polling_runs (job_id, tick_time, ticks, status) values ($1, $2, $3, $4)",
-        )
-        .bind(job_id)
-        .bind(gap.first)
-        .bind(gap.ticks)
-        .bind(status.as_str())
-        .execute(&mut *connection)
-        .await?;
-    }
     Ok(())
 }
 

@@ -1,0 +1,129 @@
+//! Changes a job: its row first, which pollers read before each tick, and then its schedule if the
+//! interval is given.
+//!
+//! If the schedule cannot be changed, the job stays changed, the answer says so, and upkeep changes
+//! the schedule. Sending the request again does, too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use chrono::{TimeDelta, Utc};
+use shared::market::Timestamp;
+use shared::repository::polling_jobs::{self, ChangeError, PollingJob};
+use shared::schedules::ScheduleError;
+use uuid::Uuid;
+
+use super::answer::JobAnswer;
+use super::job_id_of;
+use super::request::{self, JobPatch};
+use crate::deadline::Deadline;
+use crate::problem::{
+    AlwaysProblems, BodyProblems, ChangeUnknown, JobNotFound, Problem, ScheduleProblems,
+    TooManyJobs,
+};
+use crate::state::AppState;
+
+/// The part of a request's time that is reserved for its schedule.
+const SCHEDULE_TIME: Duration = Duration::from_secs(3);
+/// How often the schedule follows a job that is changed again meanwhile. Upkeep does the rest.
+const MOST_TURNS: u32 = 3;
+/// How long a new grid's first tick may be past and still begin the schedule. EventBridge refuses a
+/// start that is five minutes old.
+const START_AGE: TimeDelta = TimeDelta::minutes(1);
+
+/// Change a polling job
+///
+/// The changes take effect at the next tick. If the interval changes, the job's ticks begin anew at
+/// the next whole second. Another provider or other symbols end a back-off. The same request may be
+/// sent again.
+#[utoipa::path(
+    patch,
+    path = "/prices/poll/{job_id}",
+    operation_id = "changePollingJob",
+    tag = "polling jobs",
+    params(("job_id" = String, Path, format = "uuid", description = "The job's id")),
+    request_body(content((JobPatch = "application/json"), (JobPatch = "application/merge-patch+json"))),
+    responses(
+        (status = OK, body = JobAnswer, description = "The job as it is now, with its schedule"),
+        BodyProblems, JobNotFound, TooManyJobs, ScheduleProblems, ChangeUnknown, AlwaysProblems
+    )
+)]
+pub(crate) async fn change(
+    State(state): State<Arc<AppState>>,
+    Path(job_id): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<JobAnswer>, Problem> {
+    let job_id = job_id_of(&job_id)?;
+    let change = request::read_change(&state, &body?)?;
+    let deadline = Deadline::of_request();
+
+    let changing = polling_jobs::change(&state.db, job_id, &change, &state.job_limits, Utc::now());
+    let changed = of_change(job_id, deadline.leaving(SCHEDULE_TIME), changing).await?;
+
+    if change.interval_seconds.is_some() {
+        // Boxed, because the SDK's futures are large.
+        Box::pin(follow(&state, changed.after.clone(), deadline)).await?;
+    }
+    Ok(Json(JobAnswer::of(changed.after, Utc::now())))
+}
+
+/// Waits for a change of a job. Its outcome is unknown if Postgres does not answer in time, because
+/// the change may be committed then.
+pub(super) async fn of_change<T>(
+    job_id: Uuid,
+    deadline: Deadline,
+    change: impl Future<Output = Result<Option<T>, ChangeError>>,
+) -> Result<T, Problem> {
+    let changed = match deadline.wait(change).await {
+        Some(Err(ChangeError::Unknown)) | None => return Err(Problem::change_unknown(job_id)),
+        Some(Err(ChangeError::Limit(limit))) => return Err(limit.into()),
+        Some(Err(ChangeError::Repository(error))) => return Err(error.into()),
+        Some(Ok(changed)) => changed,
+    };
+    changed.ok_or_else(|| Problem::no_job(job_id))
+}
+
+/// Makes the schedule that of the job, and again if the job is changed or deleted meanwhile.
+async fn follow(state: &AppState, mut job: PollingJob, deadline: Deadline) -> Result<(), Problem> {
+    let job_id = job.job_id;
+    let behind = |error: ScheduleError| {
+        tracing::warn!(%job_id, %error, reason = error.reason, "a schedule does not follow its job yet");
+        Problem::schedule_behind(job_id)
+    };
+
+    for _ in 0..MOST_TURNS {
+        let start_at = start_of(&job, Utc::now());
+        let put = Box::pin(state.schedules.put(job_id, job.interval_seconds, start_at));
+        deadline
+            .schedules("update the schedule", put)
+            .await
+            .map_err(behind)?;
+
+        match deadline.wait(polling_jobs::get(&state.db, job_id)).await {
+            Some(Ok(Some(current))) if current.grid() != job.grid() => job = current,
+            Some(Ok(None)) => {
+                let deleting = state.schedules.delete(job_id);
+                let deleted = deadline.schedules("delete the schedule", deleting).await;
+                deleted.map_err(behind)?;
+                return Err(Problem::no_job(job_id));
+            }
+            // Unread, the job is very likely the same; upkeep compares the two.
+            _ => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// The first firing of a schedule that is made `now`: the grid's first tick, or its next firing if
+/// that is past.
+fn start_of(job: &PollingJob, now: Timestamp) -> Timestamp {
+    if job.start_at + START_AGE > now {
+        job.start_at
+    } else {
+        job.grid().firings().next_from(now)
+    }
+}

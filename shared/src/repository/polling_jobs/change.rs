@@ -1,0 +1,184 @@
+//! Changes of a job that exists.
+//!
+//! A change of the interval begins a new grid of ticks at the next whole second, as a creation
+//! does. Ticks of the old grid up to then that nobody polled are recorded before, so every tick of
+//! both grids is in exactly one row.
+
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+use super::limits::{self, JobLimits, LimitReached, Load, count};
+use super::{PollingJob, get};
+use crate::market::{ProviderList, Symbol, Timestamp, to_microseconds};
+use crate::repository::Error;
+use crate::repository::polling_runs::{LockedJob, gaps, lock_job};
+use crate::repository::transaction::BEGIN;
+use crate::tick;
+
+/// What changes; `None` stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// What is polled.
+    pub symbols: Option<Vec<Symbol>>,
+    /// The provider that is polled.
+    pub provider: Option<ProviderList>,
+    /// Seconds between ticks, 1 to 86,400.
+    pub interval_seconds: Option<u32>,
+}
+
+/// Why a job was not changed, or may not have been.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// A limit on jobs would be exceeded; nothing was changed.
+    #[error(transparent)]
+    Limit(#[from] LimitReached),
+    /// Postgres did not tell whether it committed the change.
+    #[error("Postgres did not tell whether the polling job is changed")]
+    Unknown,
+    /// Postgres is unavailable or refuses a statement; nothing was changed.
+    #[error(transparent)]
+    Repository(#[from] Error),
+}
+
+impl From<sqlx::Error> for ChangeError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Repository(error.into())
+    }
+}
+
+/// A job before and after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The job as it was.
+    pub before: PollingJob,
+    /// The job as it is.
+    pub after: PollingJob,
+}
+
+/// Changes a job at `now`, unless that would exceed `limits`; `None` if there is no such job.
+/// Making a change again changes nothing.
+///
+/// Pollers read a job before each tick, so a change takes effect at the next one. Another provider
+/// or other symbols end a back-off, which is that of the configuration that failed.
+///
+/// # Errors
+/// When a limit would be exceeded, or Postgres is unavailable, refuses a statement, or does not
+/// tell whether it committed.
+pub async fn change(
+    pool: &PgPool,
+    job_id: Uuid,
+    change: &Change,
+    limits: &JobLimits,
+    now: Timestamp,
+) -> Result<Option<Changed>, ChangeError> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let Some(locked) = lock_job(&mut transaction, job_id).await? else {
+        return Ok(None);
+    };
+    let Some(before) = get(&mut *transaction, job_id).await? else {
+        return Ok(None);
+    };
+
+    let mut after = before.clone();
+    after.symbols = change.symbols.clone().unwrap_or(after.symbols);
+    after.provider = change.provider.clone().unwrap_or(after.provider);
+    after.interval_seconds = change.interval_seconds.unwrap_or(after.interval_seconds);
+    if after == before {
+        transaction.rollback().await?;
+        return Ok(Some(Changed { before, after }));
+    }
+
+    if let Some(limit) = exceeded(&mut transaction, limits, &before, &after).await? {
+        return Err(limit.into());
+    }
+
+    if after.interval_seconds != before.interval_seconds {
+        after.start_at = tick::start_after(now);
+    }
+    record_old_ticks(&mut transaction, &locked, &before, &after, now).await?;
+    write(&mut transaction, &before, &after, now).await?;
+
+    let after = get(&mut *transaction, job_id).await?;
+    commit(transaction).await?;
+    Ok(after.map(|after| Changed { before, after }))
+}
+
+/// The limit that the changed job would exceed. What a job has already counts as allowed, even if a
+/// limit was lowered since.
+async fn exceeded(
+    connection: &mut PgConnection,
+    limits: &JobLimits,
+    before: &PollingJob,
+    after: &PollingJob,
+) -> Result<Option<LimitReached>, Error> {
+    let symbols = count(&after.symbols);
+    let load = Load {
+        replaces: Some(before.job_id),
+        symbols: Some(symbols).filter(|symbols| *symbols > count(&before.symbols)),
+        relayed: after.grid().is_relayed() && !before.grid().is_relayed(),
+    };
+
+    if load.symbols.is_none() && !load.relayed {
+        return Ok(None);
+    }
+    limits::check(connection, limits, &load).await
+}
+
+/// Records the ticks up to `now` that nobody polled, if the change ends their grid or the back-off
+/// that they belong to.
+async fn record_old_ticks(
+    connection: &mut PgConnection,
+    locked: &LockedJob,
+    before: &PollingJob,
+    after: &PollingJob,
+    now: Timestamp,
+) -> Result<(), Error> {
+    // The newest tick gets a row of its own, or none: a poller may be about to claim it, and it
+    // takes a single missed tick over.
+    if let Some(newest_tick) = locked.grid.newest_at(now) {
+        gaps::record(connection, locked, newest_tick).await?;
+    }
+
+    if after.start_at == before.start_at {
+        return Ok(());
+    }
+    gaps::record(connection, locked, after.start_at).await
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    before: &PollingJob,
+    after: &PollingJob,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let polls_other = after.symbols != before.symbols || after.provider != before.provider;
+    let names: Vec<&str> = after.symbols.iter().map(Symbol::as_str).collect();
+
+    sqlx::query(
+        "update polling_jobs
+         set symbols = $2, provider = $3, interval_seconds = $4, start_at = $5,
+             active_since = case when $6 and backing_off_since is not null then $7 else active_since end,
+             consecutive_failures = case when $6 then 0 else consecutive_failures end,
+             backing_off_until = case when not $6 then backing_off_until end,
+             backing_off_since = case when not $6 then backing_off_since end
+         where job_id = $1",
+    )
+    .bind(after.job_id)
+    .bind(names)
+    .bind(after.provider.to_string())
+    .bind(i32::try_from(after.interval_seconds).unwrap_or(i32::MAX))
+    .bind(after.start_at)
+    .bind(polls_other)
+    .bind(to_microseconds(now))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Commits a change. If the answer is lost, it may be made or not.
+pub(super) async fn commit(transaction: Transaction<'_, Postgres>) -> Result<(), ChangeError> {
+    transaction.commit().await.map_err(|error| {
+        tracing::warn!(%error, "a change of a polling job was not acknowledged");
+        ChangeError::Unknown
+    })
+}
