@@ -53,7 +53,7 @@ async fn every_method_of_a_path_is_in_the_contract_and_the_other_way_round() {
 
         let refused = api
             .send(
-                "PATCH",
+                "PUT",
                 &path.replace("{job_id}", "x").replace("{file}", "x"),
                 "",
             )
@@ -182,7 +182,7 @@ async fn the_limits_that_the_contract_states_are_those_that_requests_meet() {
     );
 
     let job = &contract["components"]["schemas"]["PollRequest"]["properties"];
-    assert_eq!(job["symbols"]["maxItems"], 500, "{job}");
+    assert_eq!(job["symbols"]["maxItems"], 5_000, "{job}");
     assert!(
         job["interval"].to_string().contains("\"maximum\":86400"),
         "{job}"

@@ -43,7 +43,7 @@ async fn a_wrong_method_is_a_405_problem_that_says_which_are_right() {
         (
             "PUT",
             "/prices/poll/6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
-            "GET,HEAD,DELETE",
+            "GET,HEAD,PATCH,DELETE",
         ),
     ] {
         let answered = api.send(method, path, "").await;
