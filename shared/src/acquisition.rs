@@ -125,6 +125,17 @@ pub enum Loss {
     OutOfTime,
 }
 
+impl Loss {
+    /// The kind of the loss, as the API's problems name it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Provider(error) => error.kind(),
+            Self::Log(_) | Self::OutOfTime => "kafka-unavailable",
+        }
+    }
+}
+
 /// What became of the symbols of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acquired {

@@ -14,6 +14,7 @@ mod polling_jobs;
 mod polling_jobs_once;
 mod postgres_unavailable;
 mod quoter;
+mod runs;
 mod series;
 mod sharing;
 mod spelling;

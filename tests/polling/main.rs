@@ -9,6 +9,7 @@ mod event_bridge;
 mod fallback;
 mod gate;
 mod jobs;
+mod outcomes;
 mod pending_and_deleted;
 mod reconciliation;
 mod relay;

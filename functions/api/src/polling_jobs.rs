@@ -29,6 +29,7 @@ mod creation;
 mod idempotency_key;
 pub(crate) mod pause;
 mod request;
+pub(crate) mod runs;
 
 use answer::{AcceptedJob, JobAnswer, JobList};
 use idempotency_key::IdempotencyKey;
@@ -84,7 +85,7 @@ pub(crate) async fn create(
 }
 
 fn scheduler_unavailable(job_id: Uuid, error: &ScheduleError) -> Problem {
-    tracing::warn!(%job_id, %error, reason = error.reason, "a job and its schedule could not be changed together");
+    tracing::warn!(%job_id, %error, reason = error.reason, "job {job_id} and its schedule could not be changed together");
     Problem::scheduler_unavailable()
 }
 

@@ -84,6 +84,7 @@ fn job_routes() -> OpenApiRouter<Arc<AppState>> {
         ))
         .routes(routes!(polling_jobs::pause::pause))
         .routes(routes!(polling_jobs::pause::resume))
+        .routes(routes!(polling_jobs::runs::list))
 }
 
 #[expect(

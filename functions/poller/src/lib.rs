@@ -25,6 +25,7 @@ use crate::limits::Limits;
 
 pub mod clock;
 mod course;
+mod fates;
 pub mod limits;
 pub mod poll;
 pub mod relay;

@@ -1,19 +1,21 @@
 //! Polls one tick: fetches quotes, stores the raw responses, publishes one event per quote, and
 //! records the run.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use shared::acquisition::fallback::{self, is_mendable};
-use shared::acquisition::{Acquired, Loss, Wish, acquire};
-use shared::market::{Symbol, Timestamp};
+use shared::acquisition::{Acquired, Wish, acquire};
+use shared::market::{ProviderName, Symbol, Timestamp};
 use shared::provider::{Provider, ProviderError};
 use shared::repository::polling_jobs::PollingJob;
 use shared::repository::polling_runs::{self, Claim, RunResult};
+use shared::repository::series::{self, Series};
 use tracing::{info, warn};
 
 use crate::course::{ClaimedCourse, Stop};
+use crate::fates::Fates;
 use crate::limits::Limits;
 use crate::{FiringError, Poller};
 
@@ -22,6 +24,8 @@ use crate::{FiringError, Poller};
 const FAILURES_TO_GIVE_UP: u32 = 2;
 /// How long a poll waits for a provider's budget although another provider could be asked.
 const SHORT_WAIT: TimeDelta = TimeDelta::milliseconds(1_100);
+/// Longest that a poll waits for the points with which it compares its quotes.
+const READING_POINTS: Duration = Duration::from_secs(1);
 /// Longest that a step in the middle of a poll waits for Postgres. It is half of a claim's lease,
 /// and the invocation's time may allow less.
 const POSTGRES_PATIENCE: TimeDelta = TimeDelta::seconds(15);
@@ -32,8 +36,8 @@ struct Run<'a> {
     claim: &'a Claim,
     limits: &'a Limits,
     result: RunResult,
-    /// Why symbols have no quote yet, by the provider that was asked last.
-    losses: HashMap<Symbol, Loss>,
+    /// What became of each symbol at the provider that was asked last.
+    fates: Fates,
     /// Why whole requests failed.
     failures: Vec<ProviderError>,
 }
@@ -66,7 +70,7 @@ impl Poller {
             claim,
             limits,
             result: RunResult::default(),
-            losses: HashMap::new(),
+            fates: Fates::default(),
             failures: Vec::new(),
         };
 
@@ -85,18 +89,14 @@ impl Poller {
         self.record(job, claim, limits, result).await
     }
 
-    /// Closes the run. Each symbol that was not published counts as failed.
+    /// Closes the run.
     async fn record(
         &self,
         job: &PollingJob,
         claim: &Claim,
         limits: &Limits,
-        mut result: RunResult,
+        result: RunResult,
     ) -> Result<(), FiringError> {
-        result.failed = u32::try_from(job.symbols.len())
-            .unwrap_or(u32::MAX)
-            .saturating_sub(result.published);
-
         let finish = || polling_runs::finish(&self.pool, claim, &result, self.clock.now());
         let until = self.patience(limits.end);
         let held = self
@@ -105,12 +105,13 @@ impl Poller {
 
         let RunResult {
             published,
+            unchanged,
             failed,
             error,
             ..
         } = &result;
         let (job_id, tick) = (job.job_id, claim.tick_time);
-        info!(%job_id, %tick, published, failed, error, held, "polled tick {tick} of job {job_id}");
+        info!(%job_id, %tick, published, unchanged, failed, error, held, "polled tick {tick} of job {job_id}");
         Ok(())
     }
 
@@ -133,7 +134,7 @@ impl Poller {
             }
 
             let mendable = |symbol: &Symbol| {
-                let loss = run.losses.get(symbol);
+                let loss = run.fates.loss(symbol);
                 loss.is_some_and(|loss| is_mendable(loss, on_unknown_symbol))
             };
             left.retain(mendable);
@@ -179,7 +180,7 @@ impl Poller {
 
             if failure.wait().is_some() || failures_in_a_row >= FAILURES_TO_GIVE_UP {
                 let rest = symbols.get(asked..).unwrap_or_default();
-                run.lost(rest, &failure);
+                run.fates.lost(rest, provider.name(), &failure);
                 break;
             }
         }
@@ -209,13 +210,15 @@ impl Poller {
             accepts: Some(tick + TimeDelta::microseconds(1)),
         };
 
+        let known = self.newest_points(provider.name(), symbols, run).await;
         let acquired = match acquire(&course, &self.instance, provider, symbols, wish).await {
             Ok(acquired) => acquired,
             Err(Stop::ClaimLost) => return Ok(ControlFlow::Break(Ending::ClaimLost)),
             Err(Stop::Failed(error)) => return Err(error),
         };
         let log_failed = acquired.log_failed();
-        let failure = run.acquired(acquired);
+        let Acquired { quotes, failure } = acquired;
+        run.fates.acquired(provider.name(), quotes, &known);
 
         // Renewed again, so that the next fetch starts with a whole lease.
         if !course.renew(run.limits.end).await? {
@@ -227,6 +230,28 @@ impl Poller {
         } else {
             ControlFlow::Continue(failure)
         })
+    }
+
+    /// The newest stored points of these series, so that quotes that did not move are told apart.
+    /// Without an answer of Postgres each quote counts as new: that is only a count.
+    async fn newest_points(
+        &self,
+        provider: &ProviderName,
+        symbols: &[Symbol],
+        run: &Run<'_>,
+    ) -> Vec<Series> {
+        let providers = [provider.clone()];
+        let reading = series::of_providers(&self.pool, symbols, &providers);
+        let read = self.within(READING_POINTS, run.limits.last_start, reading);
+
+        match read.await {
+            Some(Ok(points)) => points,
+            Some(Err(_)) | None => {
+                let (job_id, tick) = (run.claim.job_id, run.claim.tick_time);
+                warn!(%job_id, %tick, "cannot tell which quotes of tick {tick} of job {job_id} moved");
+                Vec::new()
+            }
+        }
     }
 
     /// Until when the poll waits for a provider's budget: until the job's next tick if no other
@@ -254,42 +279,17 @@ impl Run<'_> {
         self.result.error.get_or_insert_with(|| error.to_string());
     }
 
-    /// Counts the published quotes, and keeps why the other symbols have none.
-    fn acquired(&mut self, acquired: Acquired) -> Option<ProviderError> {
-        for (symbol, quote) in acquired.quotes {
-            match quote {
-                Ok(_) => {
-                    self.result.published += 1;
-                    self.losses.remove(&symbol);
-                }
-                Err(loss) => {
-                    self.losses.insert(symbol, loss);
-                }
-            }
-        }
-        acquired.failure
-    }
-
-    /// Symbols that were not asked for after the provider failed.
-    fn lost(&mut self, symbols: &[Symbol], failure: &ProviderError) {
-        let lost = |symbol: &Symbol| (symbol.clone(), Loss::Provider(failure.clone()));
-        self.losses.extend(symbols.iter().map(lost));
-    }
-
     /// The result, with the error of the first symbol that has no quote in the end. If each
     /// provider that failed says when it may be asked again, the job waits for the first of them.
     fn into_result(mut self) -> RunResult {
-        let first = self
-            .job
-            .symbols
-            .iter()
-            .find_map(|symbol| self.losses.get(symbol))
-            .map(ToString::to_string);
-        if let Some(first) = first {
+        let symbols = &self.job.symbols;
+        let first = symbols.iter().find_map(|symbol| self.fates.loss(symbol));
+        if let Some(first) = first.map(ToString::to_string) {
             self.note(&first);
             self.result.retry_after = fallback::wait(&self.failures);
         }
 
+        self.fates.conclude(&self.job.symbols, &mut self.result);
         self.result
     }
 }

@@ -110,6 +110,21 @@ pub enum Refusal {
 }
 
 impl ProviderError {
+    /// The kind of the error, as the API's problems name it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UnknownSymbol { .. } => "unknown-symbol",
+            Self::NoPrice { .. } => "no-price",
+            Self::RateLimited { .. } => "provider-rate-limited",
+            Self::NotAllowed { .. } => "provider-not-allowed",
+            Self::Paused { .. } => "no-provider-available",
+            Self::TimedOut { .. } => "provider-timeout",
+            Self::Unavailable { .. } => "provider-unavailable",
+            Self::Malformed { .. } => "provider-invalid-response",
+        }
+    }
+
     /// The same error, about this symbol if it is about one.
     pub(super) fn about(self, symbol: &Symbol) -> Self {
         let symbol = symbol.clone();

@@ -17,11 +17,15 @@ use crate::tick;
 mod claiming;
 mod expiry;
 pub(super) mod gaps;
+mod list;
 mod locked_job;
+mod outcomes;
 
 pub use claiming::claim;
 pub use expiry::delete_before;
+pub use list::{Run, list};
 pub(super) use locked_job::{LockedJob, lock_job};
+pub use outcomes::{Failure, Outcome, OutcomeGroup};
 
 /// How long a claim is valid without renewal.
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -34,11 +38,11 @@ const MAX_ERROR_LENGTH: usize = 500;
 pub enum RunStatus {
     /// It is being polled.
     Running,
-    /// Every symbol was published.
+    /// Every symbol has a quote, new or unchanged.
     Succeeded,
-    /// Some symbols were published.
+    /// Some symbols have a quote.
     Partial,
-    /// Nothing was published.
+    /// No symbol has one.
     Failed,
     /// Its poller stopped renewing the lease.
     Abandoned,
@@ -118,6 +122,8 @@ pub struct RunResult {
     pub error: Option<String>,
     /// How long the provider asked to wait.
     pub retry_after: Option<Duration>,
+    /// What became of each symbol.
+    pub outcomes: Vec<OutcomeGroup>,
 }
 
 impl RunResult {
@@ -208,7 +214,7 @@ pub async fn finish(
     let finished = sqlx::query(
         "update polling_runs
          set status = $4, finished_at = $5, published = $6, unchanged = $7, failed = $8, error = $9,
-             lease_until = null
+             outcomes = $10::text::jsonb, lease_until = null
          where job_id = $1 and tick_time = $2 and claim_id = $3 and status = 'running'",
     )
     .bind(claim.job_id)
@@ -225,6 +231,7 @@ pub async fn finish(
             .as_ref()
             .map(|error| error.chars().take(MAX_ERROR_LENGTH).collect::<String>()),
     )
+    .bind(outcomes::stored(&result.outcomes)?)
     .execute(&mut *transaction)
     .await?;
     if finished.rows_affected() == 0 {

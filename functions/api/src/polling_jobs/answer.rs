@@ -90,9 +90,12 @@ pub(crate) struct LastRun {
     /// not appear here.
     #[schema(example = "succeeded")]
     status: RunStatus,
-    /// Number of symbols whose quote was published.
+    /// Number of symbols whose quote is new.
     #[schema(example = 2)]
     published: u32,
+    /// Number of symbols whose quote did not move. Such a quote adds no point.
+    #[schema(example = 0)]
+    unchanged: u32,
     /// Number of symbols without a published quote.
     #[schema(example = 0)]
     failed: u32,
@@ -107,14 +110,15 @@ impl From<polling_runs::LastRun> for LastRun {
             tick_time,
             status,
             published,
+            unchanged,
             failed,
             error,
-            ..
         } = run;
         Self {
             tick_time,
             status,
             published,
+            unchanged,
             failed,
             error,
         }

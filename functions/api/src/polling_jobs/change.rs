@@ -91,7 +91,7 @@ pub(super) async fn of_change<T>(
 async fn follow(state: &AppState, mut job: PollingJob, deadline: Deadline) -> Result<(), Problem> {
     let job_id = job.job_id;
     let behind = |error: ScheduleError| {
-        tracing::warn!(%job_id, %error, reason = error.reason, "a schedule does not follow its job yet");
+        tracing::warn!(%job_id, %error, reason = error.reason, "the schedule of job {job_id} does not follow it yet");
         Problem::schedule_behind(job_id)
     };
 

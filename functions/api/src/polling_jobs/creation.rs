@@ -70,7 +70,7 @@ async fn activate(state: &AppState, job_id: Uuid, deadline: Deadline) -> Result<
             match polling_jobs::activate(&state.db, job_id).await {
                 Ok(activated) => return activated,
                 Err(error) => {
-                    tracing::warn!(%job_id, error = error.detail(), "trying again to activate a job");
+                    tracing::warn!(%job_id, error = error.detail(), "trying again to activate job {job_id}");
                 }
             }
             tokio::time::sleep(RETRY_PAUSE).await;

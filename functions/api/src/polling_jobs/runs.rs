@@ -1,0 +1,215 @@
+//! `GET /prices/poll/{job_id}/runs`: the runs of a job, newest first.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use serde::Serialize;
+use shared::market::{ProviderName, Symbol, Timestamp};
+use shared::repository::polling_runs::{self, Failure, Outcome, OutcomeGroup, Run, RunStatus};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::job_id_of;
+use crate::cursor;
+use crate::deadline::postgres;
+use crate::problem::{AlwaysProblems, DatabaseProblems, JobNotFound, Problem, QueryProblems};
+use crate::query::{QueryParameters, whole_number};
+use crate::schema::WholeNumberOr;
+use crate::state::AppState;
+
+/// Most runs of a page if the request gives no `limit`.
+const DEFAULT_RUNS: usize = 20;
+/// Greatest `limit`.
+const MAX_RUNS: usize = 50;
+/// A page ends after the run with which it names this many symbols, so that an answer stays well
+/// below the 6 MB that Lambda allows.
+const SYMBOLS_OF_A_PAGE: usize = 10_000;
+
+/// `limit` in the contract.
+type RunLimit = WholeNumberOr<DEFAULT_RUNS, 1, MAX_RUNS>;
+
+/// The parameters of `GET /prices/poll/{job_id}/runs`.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "the contract's side of the parameters, which the handler reads"
+)]
+pub(crate) struct RunParameters {
+    /// Most runs in one answer. An answer that would name too many symbols has fewer.
+    #[param(inline, required = false, value_type = RunLimit)]
+    limit: usize,
+    /// `next_cursor` of the previous page.
+    #[param(required = false)]
+    cursor: String,
+}
+
+/// Runs of one job, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RunList {
+    /// The runs of this page.
+    items: Vec<RunAnswer>,
+    /// The `cursor` of the next page; null on the last page.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// A run, or consecutive ticks that were not polled.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RunAnswer {
+    /// The tick, or the first one.
+    #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:29:32Z")]
+    tick_time: Timestamp,
+    /// Number of ticks: more than one only if they were missed or skipped.
+    #[schema(example = 1)]
+    ticks: u64,
+    /// `running`; a result: `succeeded`, `partial`, `failed`, or `abandoned` if its poller ended
+    /// before it; or `missed` and `skipped`, which were not polled.
+    #[schema(example = "partial")]
+    status: RunStatus,
+    /// When a poller began it; null if none did.
+    #[schema(value_type = Option<String>, format = DateTime, required, example = "2024-03-20T10:29:32.01Z")]
+    started_at: Option<Timestamp>,
+    /// When it ended; null if it has not, or was not polled.
+    #[schema(value_type = Option<String>, format = DateTime, required, example = "2024-03-20T10:29:32.3Z")]
+    finished_at: Option<Timestamp>,
+    /// Number of symbols whose quote is new.
+    #[schema(example = 1)]
+    published: u32,
+    /// Number of symbols whose quote did not move. Such a quote adds no point.
+    #[schema(example = 0)]
+    unchanged: u32,
+    /// Number of symbols without a published quote.
+    #[schema(example = 1)]
+    failed: u32,
+    /// The first error; null if there was none.
+    #[schema(required)]
+    error: Option<String>,
+    /// What became of each symbol. Empty if the run has no result.
+    outcomes: Vec<SymbolOutcomes>,
+}
+
+/// Symbols of a run with which the same happened.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SymbolOutcomes {
+    /// `published`, `unchanged` or `failed`.
+    #[schema(example = "failed")]
+    outcome: Outcome,
+    /// The provider that gave their quotes or, if they failed, that was asked last; null if none
+    /// was asked.
+    #[schema(value_type = Option<String>, required, example = "yahoo")]
+    provider: Option<ProviderName>,
+    /// The symbols, in the job's order.
+    #[schema(value_type = Vec<String>)]
+    symbols: Vec<Symbol>,
+    /// Why they failed; null if they did not.
+    #[schema(required)]
+    problem: Option<RunProblem>,
+}
+
+/// Why symbols of a run failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RunProblem {
+    /// Identifies the kind of problem, as in this API's error answers, or is `/docs#not-asked` if
+    /// the run ended before these symbols' turn.
+    #[serde(rename = "type")]
+    #[schema(example = "/docs#unknown-symbol")]
+    kind: String,
+    /// This occurrence of the problem in words.
+    #[schema(example = "yahoo does not know the symbol NOPE")]
+    detail: String,
+}
+
+impl From<Run> for RunAnswer {
+    fn from(run: Run) -> Self {
+        Self {
+            tick_time: run.tick_time,
+            ticks: run.ticks,
+            status: run.status,
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+            published: run.published,
+            unchanged: run.unchanged,
+            failed: run.failed,
+            error: run.error,
+            outcomes: run.outcomes.into_iter().map(SymbolOutcomes::from).collect(),
+        }
+    }
+}
+
+impl From<OutcomeGroup> for SymbolOutcomes {
+    fn from(group: OutcomeGroup) -> Self {
+        let problem = |Failure { kind, detail }| RunProblem {
+            kind: format!("/docs#{kind}"),
+            detail,
+        };
+        Self {
+            outcome: group.outcome,
+            provider: group.provider,
+            symbols: group.symbols,
+            problem: group.problem.map(problem),
+        }
+    }
+}
+
+/// The runs of a polling job, newest first
+///
+/// They tell what became of each tick and of each symbol. Runs are kept for 30 days unless
+/// configured otherwise, and the newest one for as long as the job.
+#[utoipa::path(
+    get,
+    path = "/prices/poll/{job_id}/runs",
+    operation_id = "listRuns",
+    tag = "polling jobs",
+    params(("job_id" = String, Path, format = "uuid", description = "The job's id"), RunParameters),
+    responses(
+        (status = OK, body = RunList, description = "A page of runs"),
+        QueryProblems, JobNotFound, DatabaseProblems, AlwaysProblems
+    )
+)]
+pub(crate) async fn list(
+    State(state): State<Arc<AppState>>,
+    Path(job_id): Path<String>,
+    uri: Uri,
+) -> Result<Json<RunList>, Problem> {
+    let job_id = job_id_of(&job_id)?;
+    let mut query = QueryParameters::read::<RunParameters>(&uri);
+    let limit = query
+        .optional("limit", |text| whole_number(text, 1, MAX_RUNS))
+        .unwrap_or(DEFAULT_RUNS);
+    let before = query.optional("cursor", |text| position(text, job_id));
+    query.finish(Some(()))?;
+
+    let reading = polling_runs::list(&state.db, job_id, before, cursor::rows(limit));
+    let runs = postgres(reading).await?;
+    let runs = runs.ok_or_else(|| Problem::no_job(job_id))?;
+
+    let limit = limit.min(fitting(&runs));
+    let (runs, next_cursor) = cursor::page(runs, limit, |last| {
+        cursor::encode(last.tick_time.timestamp_micros(), job_id)
+    });
+    let items = runs.into_iter().map(RunAnswer::from).collect();
+    Ok(Json(RunList { items, next_cursor }))
+}
+
+/// The number of runs, at least one, after which a page names [`SYMBOLS_OF_A_PAGE`] symbols.
+fn fitting(runs: &[Run]) -> usize {
+    let mut symbols = 0;
+    let before_full = runs.iter().take_while(|run| {
+        let fits = symbols < SYMBOLS_OF_A_PAGE;
+        let groups = run.outcomes.iter();
+        symbols += groups.map(|group| group.symbols.len()).sum::<usize>();
+        fits
+    });
+    before_full.count()
+}
+
+/// Reads a cursor: a page starts before the last run of the previous page, of the same job.
+fn position(text: &str, job_id: Uuid) -> Result<Timestamp, &'static str> {
+    cursor::decode(text, |tick_time, of| {
+        let tick_time = cursor::time(tick_time)?;
+        (of.parse() == Ok(job_id)).then_some(tick_time)
+    })
+}
