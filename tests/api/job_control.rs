@@ -1,11 +1,13 @@
 //! Jobs that are changed, paused and resumed over HTTP, and lists of them.
 
+use e2e::link::Moment;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
 use crate::fixture::{Answered, Api, LIMITS};
 use crate::polling_jobs::{asked_of_event_bridge, event_bridge_answers};
+use crate::polling_jobs_once::linked;
 
 async fn created(api: &Api, body: Value) -> String {
     let answered = api.send("POST", "/prices/poll", body.to_string()).await;
@@ -300,10 +302,24 @@ async fn each_limit_on_jobs_is_a_conflict_that_names_it() {
     );
 }
 
+/// Keeps each transaction that inserts a job open for a while, so that others are under way before
+/// it commits.
+async fn insert_slowly(api: &Api) {
+    sqlx::raw_sql(
+        "create function linger() returns trigger language plpgsql as
+         $$ begin perform pg_sleep(0.05); return new; end $$;
+         create trigger linger before insert on polling_jobs for each row execute function linger()",
+    )
+    .execute(&api.pool)
+    .await
+    .expect("a trigger");
+}
+
 #[tokio::test]
 async fn the_limits_hold_exactly_against_requests_at_the_same_time() {
     for (symbols, expected) in [(1, LIMITS.jobs), (4, LIMITS.symbols / 4)] {
         let api = Api::start().await;
+        insert_slowly(&api).await;
         let names: Vec<String> = (0..symbols).map(|number| format!("S{number}")).collect();
         let body = json!({"symbols": names, "interval": 60}).to_string();
 
@@ -318,4 +334,35 @@ async fn the_limits_hold_exactly_against_requests_at_the_same_time() {
         let expected = usize::try_from(expected).expect("a number");
         assert_eq!((of_status(202), of_status(409)), (expected, 20 - expected));
     }
+}
+
+#[tokio::test]
+async fn a_change_whose_commit_gets_no_answer_is_a_504_and_may_be_sent_again() {
+    let (api, link) = linked().await;
+    let path = created(&api, json!({"symbols": ["A"], "interval": 60})).await;
+
+    for (method, action, body) in [
+        ("PATCH", "", json!({"symbols": ["B"]})),
+        ("POST", "/pause", json!({})),
+        ("POST", "/resume", json!({})),
+    ] {
+        let path = format!("{path}{action}");
+        let sent = || api.send(method, &path, body.to_string());
+
+        let (lost, ()) = tokio::join!(sent(), link.cut_at(Moment::Committed));
+        assert_eq!(
+            (lost.status, lost.json()["type"].as_str()),
+            (504, Some("/docs#outcome-unknown")),
+            "{method} {path}: {}",
+            lost.text
+        );
+        let again = sent().await;
+        assert_eq!(again.status, 200, "{method} {path}: {}", again.text);
+    }
+
+    let job = api.get(&path).await.json();
+    assert_eq!(
+        (&job["config"]["symbols"], &job["status"]),
+        (&json!(["B"]), &json!("active"))
+    );
 }

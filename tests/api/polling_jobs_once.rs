@@ -34,7 +34,7 @@ fn job_id(answered: &Answered) -> Uuid {
 }
 
 /// An API whose database connections a test can cut.
-async fn linked() -> (Api, Link) {
+pub(crate) async fn linked() -> (Api, Link) {
     let url = e2e::postgres::database_url().await.expect("a database");
     let link = Link::open(&url).await.expect("a link");
 

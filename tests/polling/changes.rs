@@ -356,3 +356,19 @@ async fn a_job_of_all_statuses_is_found_by_each_and_by_no_other() -> anyhow::Res
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn ticks_that_a_pause_skipped_do_not_cover_those_of_a_longer_interval() -> anyhow::Result<()>
+{
+    let (world, job) = World::with_job(60).await?;
+    pause(&world, &job, 0.5).await;
+    resume(&world, &job, 600.5).await;
+    change(&world, &job, interval(3_600), 601.5).await;
+
+    assert_eq!(world.fire(&job, 602).await?.polled, 1);
+    assert_eq!(
+        world.runs(&job).await?,
+        rows(&[(0, 11, "skipped"), (602, 1, "succeeded")])
+    );
+    Ok(())
+}

@@ -5,7 +5,7 @@ use poller::clock::Clock;
 use poller::{Ended, Firing, FiringError};
 use shared::repository::polling_jobs;
 
-use crate::world::{Act, World, at, rows};
+use crate::world::{Act, World, at, claim, rows};
 
 #[tokio::test]
 async fn a_relay_serves_each_tick_until_two_minutes_after_its_firing() -> anyhow::Result<()> {
@@ -228,5 +228,42 @@ async fn a_relay_outlasts_an_absence_of_postgres() -> anyhow::Result<()> {
     );
 
     assert_eq!(runs.last(), Some(&(119, 1, "succeeded".to_owned())));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_relay_takes_a_killed_poller_s_tick_over_if_its_lease_ends_before_the_next_one()
+-> anyhow::Result<()> {
+    let (world, job) = World::with_job(90).await?;
+    claim(&world.pool, job.job_id, at(90), at(110)).await?;
+
+    world.fire(&job, 120).await?;
+    assert_eq!(
+        world.runs(&job).await?,
+        rows(&[
+            (0, 1, "missed"),
+            (90, 1, "succeeded"),
+            (180, 1, "succeeded")
+        ])
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_relay_misses_no_later_tick_for_one_that_another_poller_holds() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(7).await?;
+    claim(&world.pool, job.job_id, at(119), at(119)).await?;
+
+    world.fire(&job, 120).await?;
+    let runs = world.runs(&job).await?;
+    assert_eq!(
+        runs[..4],
+        rows(&[
+            (0, 17, "missed"),
+            (119, 1, "abandoned"),
+            (126, 1, "succeeded"),
+            (133, 1, "succeeded"),
+        ])
+    );
     Ok(())
 }

@@ -35,8 +35,14 @@ impl Poller {
             if let Some(tick) = due_tick(&job, newest, now) {
                 let outcome = self.serve_tick(&job, tick, limits).await?;
                 served.polled += u32::from(outcome == ClaimOutcome::Claimed);
-                // Also if another poller holds it: waiting for its lease would miss later ticks.
-                newest = Some(tick);
+                match outcome {
+                    // If its poller has ended, the tick is taken over. A longer wait would miss the
+                    // next tick.
+                    ClaimOutcome::Held(until) if self.may_wait(&job, until, limits) => {
+                        self.wait_unconnected(until).await?;
+                    }
+                    _ => newest = Some(tick),
+                }
             } else {
                 let next = job.next_tick_at(now);
                 if next > limits.relays_until {
@@ -65,6 +71,13 @@ impl Poller {
             }
             job = current;
         }
+    }
+
+    /// Whether a lease that another poller has on the newest tick ends before the job's next tick,
+    /// and within the relay's time.
+    fn may_wait(&self, job: &PollingJob, lease_until: Timestamp, limits: &Limits) -> bool {
+        let next_tick = job.grid().next_after(self.clock.now());
+        lease_until < next_tick.min(limits.relays_until)
     }
 }
 
