@@ -1,7 +1,7 @@
 //! What a run records of each symbol.
 
 use chrono::TimeDelta;
-use shared::market::{Quote, Timestamp};
+use shared::market::{Quote, Symbol, Timestamp};
 use shared::price_event::PriceEvent;
 use shared::repository::ingest::Ingest;
 use shared::repository::polling_jobs::{self, Change, JobLimits, JobStatus, PollingJob};
@@ -35,7 +35,7 @@ async fn newest(world: &World, job: &PollingJob) -> Run {
 /// Each group: its outcome, its provider, its symbols, and the kind of its problem.
 fn groups(run: &Run) -> Vec<(Outcome, String, String, String)> {
     let group = |group: &polling_runs::OutcomeGroup| {
-        let symbols: Vec<&str> = group.symbols.iter().map(|symbol| symbol.as_str()).collect();
+        let symbols: Vec<&str> = group.symbols.iter().map(Symbol::as_str).collect();
         let provider = group.provider.as_ref().map(ToString::to_string);
         let problem = group.problem.as_ref().map(|problem| problem.kind.clone());
         let (provider, problem) = (provider.unwrap_or_default(), problem.unwrap_or_default());

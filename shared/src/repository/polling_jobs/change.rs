@@ -99,7 +99,7 @@ pub async fn change(
     write(&mut transaction, &before, &after, now).await?;
 
     let after = get(&mut *transaction, job_id).await?;
-    commit(transaction).await?;
+    commit(transaction, job_id).await?;
     Ok(after.map(|after| Changed { before, after }))
 }
 
@@ -176,9 +176,12 @@ async fn write(
 }
 
 /// Commits a change. If the answer is lost, it may be made or not.
-pub(super) async fn commit(transaction: Transaction<'_, Postgres>) -> Result<(), ChangeError> {
+pub(super) async fn commit(
+    transaction: Transaction<'_, Postgres>,
+    job_id: Uuid,
+) -> Result<(), ChangeError> {
     transaction.commit().await.map_err(|error| {
-        tracing::warn!(%error, "a change of a polling job was not acknowledged");
+        tracing::warn!(%job_id, %error, "a change of job {job_id} was not acknowledged");
         ChangeError::Unknown
     })
 }

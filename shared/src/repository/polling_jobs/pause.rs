@@ -92,6 +92,6 @@ async fn finish(
     job_id: Uuid,
 ) -> Result<Option<PollingJob>, ChangeError> {
     let job = get(&mut *transaction, job_id).await?;
-    commit(transaction).await?;
+    commit(transaction, job_id).await?;
     Ok(job)
 }
