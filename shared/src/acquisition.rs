@@ -56,7 +56,7 @@ pub trait Course: Sync {
         S: Fn() -> F + Send + Sync;
 
     /// How long the caller can wait for a quote that another caller fetches.
-    fn patience(&self) -> Duration;
+    fn longest_wait_for_others(&self) -> Duration;
 
     /// Waits until the budget has tokens again, if the caller has the time; returns whether it has
     /// waited.

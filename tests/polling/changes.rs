@@ -122,7 +122,7 @@ async fn a_claim_of_a_tick_that_the_change_has_abolished_is_refused() -> anyhow:
     // Tick 14 was one of the old grid; ticks of the new one are at 1, 11, 21.
     assert_eq!(
         claim(&world.pool, job.job_id, at(14), at(14)).await?,
-        ClaimOutcome::Taken
+        ClaimOutcome::AlreadyRecorded
     );
     assert_eq!(
         claim(&world.pool, job.job_id, at(11), at(14)).await?,

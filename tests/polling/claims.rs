@@ -70,7 +70,7 @@ async fn a_renewed_claim_outlasts_its_first_lease() -> anyhow::Result<()> {
 
     assert_eq!(
         claim(&world.pool, job.job_id, at(0), at(49)).await?,
-        ClaimOutcome::Taken
+        ClaimOutcome::AlreadyRecorded
     );
     assert!(
         !polling_runs::renew(&world.pool, &ours, at(49)).await?,

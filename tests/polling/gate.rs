@@ -38,7 +38,7 @@ impl Course for Counting<'_> {
         statement().await
     }
 
-    fn patience(&self) -> Duration {
+    fn longest_wait_for_others(&self) -> Duration {
         Duration::ZERO
     }
 

@@ -1,6 +1,7 @@
-//! Requires that bodies are declared as JSON, those of a PATCH also as a JSON Merge Patch. A page of another site may make a browser send any
-//! body without a preflight request if it declares plain text or a form. For the types of JSON the
-//! browser sends a preflight request first, which is refused.
+//! Requires that bodies are declared as JSON, those of a PATCH also as a JSON Merge Patch. A page
+//! of another site may make a browser send any body without a preflight request if it declares
+//! plain text or a form. For the types of JSON the browser sends a preflight request first, which
+//! is refused.
 
 use axum::body::HttpBody as _;
 use axum::extract::Request;

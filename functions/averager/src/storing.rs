@@ -59,6 +59,7 @@ pub(crate) async fn store(
 ) -> Result<Stored, BatchError> {
     match patiently(ingest, &batch.events, &batch.rejected, last_answer).await {
         Ok(stored) => return Ok(stored),
+        // Postgres does not say which event it refuses, and has stored none of the batch.
         Err(error) => {
             tracing::warn!(
                 error = error.detail(),

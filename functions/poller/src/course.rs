@@ -54,7 +54,7 @@ impl ClaimedCourse<'_> {
         poller
             .patiently(
                 "renew the claim on the tick",
-                poller.patience(until),
+                poller.postgres_until(until),
                 self.limits,
                 renew,
             )
@@ -76,12 +76,12 @@ impl Course for ClaimedCourse<'_> {
         F: Future<Output = Result<T, repository::Error>> + Send,
         S: Fn() -> F + Send + Sync,
     {
-        let until = self.poller.patience(self.limits.before_publishing());
+        let until = self.poller.postgres_until(self.limits.before_publishing());
         let result = self.poller.patiently(step, until, self.limits, statement);
         Ok(result.await?)
     }
 
-    fn patience(&self) -> Duration {
+    fn longest_wait_for_others(&self) -> Duration {
         let left = self.limits.before_publishing() - self.poller.clock.now();
         left.to_std().unwrap_or_default().min(FETCH)
     }
@@ -132,7 +132,7 @@ impl Course for ClaimedCourse<'_> {
 
     async fn store(&self, response: &RawResponse<'_>) -> Result<(), Stop> {
         let poller = self.poller;
-        let until = poller.patience(self.limits.before_publishing());
+        let until = poller.postgres_until(self.limits.before_publishing());
         let insert = || raw_responses::insert(&poller.pool, response);
 
         poller

@@ -45,7 +45,7 @@ struct Run<'a> {
 /// Why a poll ends before all symbols were requested.
 enum Ending {
     /// The log failed, or the time is up. The claim holds, so the result so far is recorded.
-    Recorded,
+    Early,
     /// Another poller took the tick over, or the job is deleted. Nothing is recorded.
     ClaimLost,
 }
@@ -81,6 +81,8 @@ impl Poller {
                 return Ok(());
             }
             Ok(_) => {}
+            // Postgres would refuse the statement again, so the firing must not come again: the run
+            // ends with this error.
             Err(FiringError::Repository(refusal)) => run.note(&refusal),
             Err(error) => return Err(error),
         }
@@ -98,7 +100,7 @@ impl Poller {
         result: RunResult,
     ) -> Result<(), FiringError> {
         let finish = || polling_runs::finish(&self.pool, claim, &result, self.clock.now());
-        let until = self.patience(limits.end);
+        let until = self.postgres_until(limits.end);
         let held = self
             .patiently("record the result of the tick", until, limits, finish)
             .await?;
@@ -162,7 +164,7 @@ impl Poller {
         for batch in symbols.chunks(provider.max_symbols().max(1)) {
             if self.stopping.is_cancelled() || self.clock.now() > run.limits.last_start {
                 run.note(&"the poller's time was up before all symbols were asked for");
-                return Ok(ControlFlow::Break(Ending::Recorded));
+                return Ok(ControlFlow::Break(Ending::Early));
             }
 
             let failure = match self.request(provider, is_last, batch, run).await? {
@@ -204,7 +206,8 @@ impl Poller {
             waits_until: self.waits_until(is_last, run),
         };
         let tick = run.claim.tick_time;
-        // Another job's quote is shared if it was polled after the tick.
+        // Another job's quote is shared only if it was polled after the tick: an older one says
+        // nothing about the market at this tick. `accepts` counts itself in, hence the microsecond.
         let wish = Wish {
             at: tick,
             accepts: Some(tick + TimeDelta::microseconds(1)),
@@ -226,7 +229,7 @@ impl Poller {
         }
 
         Ok(if log_failed {
-            ControlFlow::Break(Ending::Recorded)
+            ControlFlow::Break(Ending::Early)
         } else {
             ControlFlow::Continue(failure)
         })
@@ -268,7 +271,7 @@ impl Poller {
 
     /// When a step in the middle of a poll stops waiting for Postgres: at `until`, or after
     /// [`POSTGRES_PATIENCE`] if that is earlier.
-    pub(crate) fn patience(&self, until: Timestamp) -> Timestamp {
+    pub(crate) fn postgres_until(&self, until: Timestamp) -> Timestamp {
         until.min(self.clock.now() + POSTGRES_PATIENCE)
     }
 }

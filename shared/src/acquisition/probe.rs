@@ -77,7 +77,7 @@ impl Course for Probing<'_> {
         }
     }
 
-    fn patience(&self) -> Duration {
+    fn longest_wait_for_others(&self) -> Duration {
         Duration::ZERO
     }
 

@@ -51,7 +51,7 @@ pub async fn acquire<C: Course>(
 
     let mut left = Vec::new();
     for (symbol, joined) in flight.joined() {
-        let fetched = timeout(course.patience(), joined.landed()).await;
+        let fetched = timeout(course.longest_wait_for_others(), joined.landed()).await;
         match fetched {
             Ok(Some(quote)) if is_shareable(&quote, accepts) => {
                 acquired.quotes.push((symbol, quote));
@@ -77,7 +77,7 @@ async fn lead<C: Course>(
     accepts: Timestamp,
 ) -> Result<Acquired, C::Error> {
     let holder = Uuid::new_v4();
-    let end = Instant::now() + LONGEST_WAIT.min(course.patience());
+    let end = Instant::now() + LONGEST_WAIT.min(course.longest_wait_for_others());
     let mut acquired = Acquired::default();
     let mut pause = PAUSES.0;
     let mut wanted = symbols.to_vec();

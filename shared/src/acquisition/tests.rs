@@ -146,7 +146,7 @@ impl Course for Recorded {
         panic!("Postgres is not needed to {step}");
     }
 
-    fn patience(&self) -> Duration {
+    fn longest_wait_for_others(&self) -> Duration {
         Duration::ZERO
     }
 

@@ -99,8 +99,9 @@ pub enum ClaimOutcome {
     Claimed,
     /// Another poller holds the tick; its lease ends at this time unless renewed.
     Held(Timestamp),
-    /// Another poller has polled the tick, or it was recorded as missed or skipped with others.
-    Taken,
+    /// The tick has a row that cannot be claimed: another poller has polled it, or it was recorded
+    /// as missed or skipped with others.
+    AlreadyRecorded,
     /// The job backs off, and skips ticks before this time.
     BackingOff(Timestamp),
     /// The job is paused.

@@ -124,7 +124,7 @@ impl Course for Asking<'_> {
         self.deadline.postgres(statement()).await
     }
 
-    fn patience(&self) -> Duration {
+    fn longest_wait_for_others(&self) -> Duration {
         self.last_answer().left().min(FETCH_TIMEOUT)
     }
 

@@ -51,6 +51,8 @@ pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<Claim
 
 /// Claims a tick that already has a row: if its lease has expired or belongs to this claim, or if
 /// it was recorded as missed and its firing was only late.
+///
+/// A row of several missed ticks stays as it is: claiming one of them would split the row.
 async fn take_over(
     connection: &mut PgConnection,
     claim: &Claim,
@@ -82,7 +84,7 @@ async fn take_over(
     .fetch_optional(connection)
     .await?;
 
-    Ok(held_until.map_or(ClaimOutcome::Taken, ClaimOutcome::Held))
+    Ok(held_until.map_or(ClaimOutcome::AlreadyRecorded, ClaimOutcome::Held))
 }
 
 async fn close_abandoned(
