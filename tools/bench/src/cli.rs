@@ -62,6 +62,8 @@ pub(crate) enum Command {
     EndToEnd,
     /// Of end-to-end only the latency
     Latency,
+    /// Of end-to-end only the rate and the CPU from a full topic
+    Throughput,
     /// Ingest and reads while the table grows
     Growth,
     /// Start, size and memory of the functions' binaries

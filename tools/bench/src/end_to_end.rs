@@ -47,16 +47,18 @@ pub(crate) async fn run(
     let broker = Broker::start().await?;
     let mut thresholds = Table::of_thresholds("End to end: thresholds");
 
-    let latency = Latency {
-        broker: &broker,
-        binaries,
-        against: cli.against.as_deref(),
-        rounds: cli.rounds(),
-        quick: cli.quick,
-    };
-    latency
-        .measure(server, progress, report, &mut thresholds)
-        .await?;
+    if cli.command != Some(Command::Throughput) {
+        let latency = Latency {
+            broker: &broker,
+            binaries,
+            against: cli.against.as_deref(),
+            rounds: cli.rounds(),
+            quick: cli.quick,
+        };
+        latency
+            .measure(server, progress, report, &mut thresholds)
+            .await?;
+    }
 
     if cli.command != Some(Command::Latency) {
         let stacks = Stacks {
@@ -67,7 +69,10 @@ pub(crate) async fn run(
         stacks
             .throughput(cli, server, progress, report, &mut thresholds)
             .await?;
+    }
 
+    // Recovery is neither.
+    if !matches!(cli.command, Some(Command::Latency | Command::Throughput)) {
         let recovery = steady::measure(&broker, server, binaries, progress, cli.quick).await?;
         recovery.hold(&mut thresholds);
         report.add(recovery.table());

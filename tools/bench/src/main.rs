@@ -62,12 +62,12 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
     let mut report = Report::new(machine::describe(&server).await?);
 
     let wanted = |command: Command| cli.command.is_none_or(|only| only == command);
-    let only_latency = cli.command == Some(Command::Latency);
+    let part_of_end_to_end = matches!(cli.command, Some(Command::Latency | Command::Throughput));
 
     if wanted(Command::Averager) {
         averager::run(cli, &mut server, &binaries, &progress, &mut report).await?;
     }
-    if wanted(Command::EndToEnd) || only_latency {
+    if wanted(Command::EndToEnd) || part_of_end_to_end {
         end_to_end::run(cli, &mut server, &binaries, &progress, &mut report).await?;
     }
     if wanted(Command::Growth) {
