@@ -74,19 +74,20 @@ pub(crate) struct Reader {
 /// Longest wait for the client to leave the group.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// Reads the topic until `stop`. Signals `ready` when the group has assigned its partitions for the
-/// first time, and keeps `status` up to date. If the reader ends for any other reason, another one
-/// replaces it ([`supervisor`]).
+/// Reads the topic until `mapping_end`. Signals `ready` when the group has assigned its partitions
+/// for the first time, and keeps `status` up to date. If the reader ends for any other reason,
+/// another one replaces it ([`supervisor`]).
 ///
-/// After `stop`, no new batch is taken. Batches in flight are finished and committed. Then a member
-/// without a name leaves the group. One with a name keeps its partitions until its session expires.
+/// After `mapping_end`, no new batch is taken. Batches in flight are finished and committed. Then a
+/// member without a name leaves the group. One with a name keeps its partitions until its session
+/// expires.
 pub(crate) async fn run(
     definition: EventSourceMapping,
     reader: Reader,
     invoker: Arc<dyn Invoker>,
     ready: oneshot::Sender<()>,
     status: Arc<Status>,
-    stop: CancellationToken,
+    mapping_end: CancellationToken,
 ) {
     // The first reader that gets partitions takes the sender; readers before it may have failed.
     let ready = Arc::new(Mutex::new(Some(ready)));
@@ -99,22 +100,23 @@ pub(crate) async fn run(
             invoker,
             Arc::clone(&ready),
             status,
-            stop.child_token(),
+            mapping_end.child_token(),
         )
     };
 
-    supervisor::keep_running(&status, &stop, supervisor::pauses(), start).await;
+    supervisor::keep_running(&status, &mapping_end, supervisor::pauses(), start).await;
 }
 
-/// Reads as one member of the group until `end`. It cancels `end` itself when the client meets a
-/// fatal error: Kafka fences a member with a name whose answer to its joining was lost.
+/// Reads as one member of the group until `reader_end`, which the mapping's end cancels. The
+/// collector cancels it, too, when the client meets a fatal error: Kafka fences a member with a
+/// name whose answer to its joining was lost.
 async fn read(
     definition: EventSourceMapping,
     reader: Reader,
     invoker: Arc<dyn Invoker>,
     ready: Ready,
     status: Arc<Status>,
-    end: CancellationToken,
+    reader_end: CancellationToken,
 ) -> anyhow::Result<()> {
     let clients = {
         let (definition, reader) = (definition.clone(), reader.clone());
@@ -126,25 +128,25 @@ async fn read(
         .await
         .context("the thread that makes the Kafka clients ended")??;
 
-    let left = CancellationToken::new();
+    let commits_end = CancellationToken::new();
     let (collector, lanes) = Collector::new(
         Arc::clone(&consumer),
         reader.concurrency,
         definition.batch_size,
         definition.batching_window,
-        end.clone(),
-        left.clone(),
+        reader_end.clone(),
+        commits_end.clone(),
     );
 
     // Dropping these guards ends the collector and the watch, however this function returns.
-    let leave = left.drop_guard();
-    let _ended = end.clone().drop_guard();
+    let commits_end = commits_end.drop_guard();
+    let _reader_end = reader_end.clone().drop_guard();
 
     let gathering = tokio::task::spawn_blocking(move || collector.run());
     tokio::spawn(watch::run(
         Arc::downgrade(&consumer),
         Arc::clone(&status),
-        end.clone(),
+        reader_end.clone(),
     ));
 
     let target = Target {
@@ -152,7 +154,7 @@ async fn read(
         definition,
         invoker,
         status,
-        stop: end,
+        reader_end,
     };
     let committer = Committer::new(Arc::clone(&consumer));
     let delivery = Delivery {
@@ -168,7 +170,7 @@ async fn read(
         // The last owner to drop the consumer blocks until the client has left the group.
         let _dropped = tokio::task::spawn_blocking(move || drop(delivery)).await;
         // Only after the last commit: until then the collector's polls keep the partitions.
-        drop(leave);
+        drop(commits_end);
         gathering.await
     };
 

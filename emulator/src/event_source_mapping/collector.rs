@@ -35,9 +35,9 @@ pub(super) struct Collector {
     /// The assignment's count of changes when revoked records were last dropped.
     changes: u64,
     /// Cancelled by the collector, too, when the client meets a fatal error.
-    stop: CancellationToken,
+    reader_end: CancellationToken,
     /// Cancelled when nothing more will be committed.
-    done: CancellationToken,
+    commits_end: CancellationToken,
 }
 
 impl Collector {
@@ -47,8 +47,8 @@ impl Collector {
         lanes: usize,
         batch_size: usize,
         batching_window: Duration,
-        stop: CancellationToken,
-        done: CancellationToken,
+        reader_end: CancellationToken,
+        commits_end: CancellationToken,
     ) -> (Self, Vec<Outlet>) {
         let (lanes, outlets) = (0..lanes.max(1)).map(|_| Lane::new(batch_size)).unzip();
         (
@@ -57,16 +57,17 @@ impl Collector {
                 batching_window,
                 lanes,
                 changes: 0,
-                stop,
-                done,
+                reader_end,
+                commits_end,
             },
             outlets,
         )
     }
 
-    /// Reads until stopped, polls until `done`, then drops the consumer, which leaves the group.
+    /// Reads until `reader_end`, polls until `commits_end`, then drops the consumer, which leaves
+    /// the group.
     pub(super) fn run(mut self) {
-        while !self.stop.is_cancelled() && !self.lanes.iter().all(Lane::is_closed) {
+        while !self.reader_end.is_cancelled() && !self.lanes.iter().all(Lane::is_closed) {
             self.consumer.context().turn();
 
             // Lanes advance before they resume: only handing over a batch makes room.
@@ -88,7 +89,7 @@ impl Collector {
 
             if let Some((_, reason)) = self.consumer.client().fatal_error() {
                 tracing::warn!(reason, "fatal consumer error");
-                self.stop.cancel();
+                self.reader_end.cancel();
             }
         }
 
@@ -97,7 +98,7 @@ impl Collector {
         self.lanes.iter_mut().for_each(Lane::clear);
         (0..self.lanes.len()).for_each(|lane| self.set_paused(lane, true));
 
-        while !self.done.is_cancelled() {
+        while !self.commits_end.is_cancelled() {
             self.consumer.poll(POLL);
         }
     }

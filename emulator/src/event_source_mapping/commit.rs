@@ -22,7 +22,7 @@ use super::consumer::Consumer;
 use super::retry::Backoff;
 use super::retry::RetryPlan;
 
-/// Longest wait for Kafka once the emulator stops. An uncommitted batch is delivered again.
+/// Longest wait for Kafka once the reader ends. An uncommitted batch is delivered again.
 const AT_THE_END: Duration = Duration::from_millis(1_500);
 /// A commit that takes longer is repeated: librdkafka may forget one whose broker disconnects. If
 /// it takes effect after a later one nevertheless, records are delivered again.
@@ -64,35 +64,36 @@ impl Committer {
         self.noted.notify_one();
     }
 
-    /// Commits what is noted until `done`, and then what is still due.
-    pub(super) async fn run(&self, done: &CancellationToken, stop: &CancellationToken) {
-        while done
+    /// Commits what is noted until `lanes_end`, and then what is still due.
+    pub(super) async fn run(&self, lanes_end: &CancellationToken, reader_end: &CancellationToken) {
+        while lanes_end
             .run_until_cancelled(self.noted.notified())
             .await
             .is_some()
         {
-            self.commit(stop).await;
-            done.run_until_cancelled(tokio::time::sleep(BETWEEN_COMMITS))
+            self.commit(reader_end).await;
+            lanes_end
+                .run_until_cancelled(tokio::time::sleep(BETWEEN_COMMITS))
                 .await;
         }
 
-        self.commit(stop).await;
+        self.commit(reader_end).await;
     }
 
-    /// Repeats the commit until it succeeds, the partitions are lost or the emulator stops.
-    async fn commit(&self, stop: &CancellationToken) {
+    /// Repeats the commit until it succeeds, the partitions are lost or the reader ends.
+    async fn commit(&self, reader_end: &CancellationToken) {
         let mut backoff = Backoff::default();
         loop {
             let due = mem::take(&mut *self.due.lock().unwrap_or_else(PoisonError::into_inner));
             let attempt = commit_once(Arc::clone(&self.consumer), self.held(&due));
-            let Some(committed) = until_the_end(stop, attempt).await else {
+            let Some(committed) = until_the_end(reader_end, attempt).await else {
                 return;
             };
             let Err(error) = committed else { return };
 
             self.consumer.context().complain(&error);
             self.add(due);
-            if stop
+            if reader_end
                 .run_until_cancelled(tokio::time::sleep(backoff.next()))
                 .await
                 .is_none()
@@ -159,18 +160,18 @@ async fn commit_once(
     }
 }
 
-/// Waits for `work`. After `stop`, waits at most [`AT_THE_END`] longer, then returns `None`.
+/// Waits for `work`. After `reader_end`, waits at most [`AT_THE_END`] longer, then returns `None`.
 pub(super) async fn until_the_end<T>(
-    stop: &CancellationToken,
+    reader_end: &CancellationToken,
     work: impl Future<Output = T>,
 ) -> Option<T> {
-    let end = async {
-        stop.cancelled().await;
+    let too_late = async {
+        reader_end.cancelled().await;
         tokio::time::sleep(AT_THE_END).await;
     };
 
     tokio::select! {
         done = work => Some(done),
-        () = end => None,
+        () = too_late => None,
     }
 }

@@ -1,4 +1,4 @@
-//! The on-failure destination: one message per record that was given up, in AWS's format.
+//! The on-failure destination: one message per discarded record, in AWS's format.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

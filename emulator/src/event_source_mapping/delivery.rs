@@ -26,23 +26,26 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// Delivers until stopped, and commits all resolved records.
+    /// Delivers until the reader ends, and commits all resolved records.
     pub(super) async fn run(&self, lanes: Vec<Outlet>) {
-        let finished = CancellationToken::new();
+        let lanes_end = CancellationToken::new();
         let delivering = async {
             let lanes = lanes.into_iter().enumerate();
             futures::future::join_all(lanes.map(|(number, lane)| self.run_lane(number, lane)))
                 .await;
 
             // Only now: the committer has to see what the last batches of all lanes noted.
-            finished.cancel();
+            lanes_end.cancel();
         };
 
-        tokio::join!(delivering, self.committer.run(&finished, &self.target.stop));
+        tokio::join!(
+            delivering,
+            self.committer.run(&lanes_end, &self.target.reader_end)
+        );
     }
 
-    /// Takes a lane's batches until stopped. A batch in flight is awaited, and committed if it
-    /// succeeded.
+    /// Takes a lane's batches until the reader ends. A batch in flight is awaited, and committed if
+    /// it succeeded.
     async fn run_lane(&self, number: usize, mut lane: Outlet) {
         loop {
             // The lane hands a batch only to a slot that is free.
@@ -50,7 +53,7 @@ impl Delivery {
 
             let Some(Some(batch)) = self
                 .target
-                .stop
+                .reader_end
                 .run_until_cancelled(lane.batches.recv())
                 .await
             else {
@@ -69,7 +72,7 @@ impl Delivery {
     }
 
     /// Returns when every record is processed or a dead letter, when the partitions are lost, or at
-    /// the stop.
+    /// the reader's end.
     async fn deliver(&self, batch: &Batch) {
         let limits = RetryLimits {
             max_retry_attempts: self.target.definition.max_retry_attempts,
@@ -82,11 +85,11 @@ impl Delivery {
             // Before each step: partitions may have been lost during the last one, and their
             // records belong to another member.
             self.drop_revoked(batch, &mut plan);
-            self.give_up_too_old(batch, &mut plan);
+            self.discard_too_old(batch, &mut plan);
 
             let goes_on = match plan.step() {
                 Step::Done => break,
-                Step::GiveUp {
+                Step::Discard {
                     records,
                     condition,
                     attempts,
@@ -118,10 +121,10 @@ impl Delivery {
         }
     }
 
-    /// Updates the plan according to the answer. Returns false at the stop.
+    /// Updates the plan according to the answer. Returns false at the reader's end.
     async fn apply(&self, answer: Answer, plan: &mut RetryPlan, not_run: &mut Backoff) -> bool {
         match answer {
-            Answer::TooLarge => plan.give_up(Condition::MaximumPayloadSizeExceeded, |_| true),
+            Answer::TooLarge => plan.discard(Condition::MaximumPayloadSizeExceeded, |_| true),
             Answer::Success => plan.resolved(),
             Answer::PartialFailure(failed) => plan.partly_failed(failed),
             Answer::Failure => plan.failed(),
@@ -144,13 +147,17 @@ impl Delivery {
     ) -> bool {
         let reason = condition.as_str();
         let Some(dead_letters) = &self.dead_letters else {
-            self.target
-                .report(batch, numbers, reason, "records were given up and are lost");
+            self.target.report(
+                batch,
+                numbers,
+                reason,
+                "records were discarded and are lost",
+            );
             return true;
         };
 
         let sending = dead_letters.send(batch, numbers, condition, attempts);
-        let Some(sent) = until_the_end(&self.target.stop, sending).await else {
+        let Some(sent) = until_the_end(&self.target.reader_end, sending).await else {
             return false;
         };
 
@@ -181,7 +188,7 @@ impl Delivery {
         }
     }
 
-    fn give_up_too_old(&self, batch: &Batch, plan: &mut RetryPlan) {
+    fn discard_too_old(&self, batch: &Batch, plan: &mut RetryPlan) {
         let Some(age) = self
             .target
             .definition
@@ -200,17 +207,17 @@ impl Delivery {
                 .is_some_and(|(_, record)| too_old(record.timestamp))
         };
 
-        plan.give_up(Condition::RecordAgeExceeded, too_old);
+        plan.discard(Condition::RecordAgeExceeded, too_old);
     }
 
-    /// Waits. Returns false at the stop.
+    /// Waits. Returns false at the reader's end.
     async fn wait(&self, wait: Duration) -> bool {
         if wait.is_zero() {
-            return !self.target.stop.is_cancelled();
+            return !self.target.reader_end.is_cancelled();
         }
 
         self.target
-            .stop
+            .reader_end
             .run_until_cancelled(tokio::time::sleep(wait))
             .await
             .is_some()

@@ -23,7 +23,7 @@ pub(super) enum Answer {
     TooLarge,
     /// The function was not run. The records are to be tried again.
     NotRun,
-    /// The emulator stops.
+    /// The reader ends.
     Stopping,
 }
 
@@ -33,7 +33,8 @@ pub(super) struct Target {
     pub(super) head: EventHead,
     pub(super) invoker: Arc<dyn Invoker>,
     pub(super) status: Arc<Status>,
-    pub(super) stop: CancellationToken,
+    /// Cancelled when the reader ends.
+    pub(super) reader_end: CancellationToken,
 }
 
 impl Target {
@@ -57,7 +58,7 @@ impl Target {
             }
             // A function host that is being replaced returns `Stopping`, too. Its successor takes
             // the batch.
-            Err(InvokeError::Stopping) if self.stop.is_cancelled() => Answer::Stopping,
+            Err(InvokeError::Stopping) if self.reader_end.is_cancelled() => Answer::Stopping,
             Err(error) => {
                 self.report(
                     batch,

@@ -1,6 +1,6 @@
-//! A record as it was received from the broker, whatever its producer put into it.
+//! A record as it was received from the broker.
 //!
-//! Nothing here may panic: any producer can choose the bytes of key, value and headers.
+//! Nothing here may panic: a producer can put any bytes into key, value and headers.
 
 use std::ffi::CStr;
 use std::fmt::Write as _;

@@ -14,7 +14,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// When a failed batch is split and given up.
+/// When a failed batch is split, and when its records are discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RetryLimits {
     /// Attempts after the first, or `None` for no limit.
@@ -51,7 +51,7 @@ pub(super) enum Step<'a> {
         wait: Duration,
     },
     /// Send these records to the on-failure destination.
-    GiveUp {
+    Discard {
         records: &'a [usize],
         condition: Condition,
         attempts: u32,
@@ -68,7 +68,7 @@ struct Part {
     /// Failed attempts of exactly these records.
     failures: u32,
     wait: Duration,
-    given_up: Option<Condition>,
+    discarded: Option<Condition>,
 }
 
 impl Part {
@@ -77,7 +77,7 @@ impl Part {
             records,
             failures: 0,
             wait,
-            given_up: None,
+            discarded: None,
         }
     }
 }
@@ -106,9 +106,9 @@ impl RetryPlan {
             Some(Part {
                 records,
                 failures,
-                given_up: Some(condition),
+                discarded: Some(condition),
                 ..
-            }) => Step::GiveUp {
+            }) => Step::Discard {
                 records,
                 condition: *condition,
                 attempts: *failures,
@@ -152,7 +152,7 @@ impl RetryPlan {
             .max_retry_attempts
             .is_some_and(|most| part.failures > most)
         {
-            part.given_up = Some(Condition::RetriesExhausted);
+            part.discarded = Some(Condition::RetriesExhausted);
         }
 
         self.parts.push_front(part);
@@ -176,28 +176,28 @@ impl RetryPlan {
         }
     }
 
-    /// Gives up those records of the current step that `meant` selects, before any further attempt.
-    pub(super) fn give_up(&mut self, condition: Condition, meant: impl Fn(usize) -> bool) {
+    /// Discards those records of the current step that `meant` selects, before any further attempt.
+    pub(super) fn discard(&mut self, condition: Condition, meant: impl Fn(usize) -> bool) {
         let Some(part) = self
             .parts
             .front_mut()
-            .filter(|part| part.given_up.is_none())
+            .filter(|part| part.discarded.is_none())
         else {
             return;
         };
 
-        let (given_up, kept): (Vec<usize>, Vec<usize>) =
+        let (discarded, kept): (Vec<usize>, Vec<usize>) =
             part.records.iter().partition(|record| meant(**record));
-        if given_up.is_empty() {
+        if discarded.is_empty() {
             return;
         }
 
         let failures = part.failures;
         part.records = kept;
         self.parts.push_front(Part {
-            given_up: Some(condition),
+            discarded: Some(condition),
             failures,
-            ..Part::new(given_up, Duration::ZERO)
+            ..Part::new(discarded, Duration::ZERO)
         });
         self.drop_empty();
     }

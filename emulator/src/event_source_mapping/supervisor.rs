@@ -27,11 +27,11 @@ fn pause_after(ran: Duration, pauses: &mut Pauses) -> Duration {
     pauses.next()
 }
 
-/// Runs one reader after another until `stop`. Each runs until it returns an error, panics, or its
-/// client meets a fatal error.
+/// Runs one reader after another until `mapping_end`. Each runs until it returns an error, panics,
+/// or its client meets a fatal error.
 pub(super) async fn keep_running<Reading>(
     status: &Status,
-    stop: &CancellationToken,
+    mapping_end: &CancellationToken,
     mut pauses: Pauses,
     mut start: impl FnMut() -> Reading,
 ) where
@@ -39,9 +39,9 @@ pub(super) async fn keep_running<Reading>(
 {
     loop {
         let started = Instant::now();
-        // In a task of its own, so that a panic ends nothing else.
+        // In a task of its own, so that a panic ends only the reader.
         let ended = tokio::spawn(start()).await;
-        if stop.is_cancelled() {
+        if mapping_end.is_cancelled() {
             return;
         }
 
@@ -61,7 +61,11 @@ pub(super) async fn keep_running<Reading>(
         );
         status.reader_ended(reason);
 
-        if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+        if mapping_end
+            .run_until_cancelled(sleep(pause))
+            .await
+            .is_none()
+        {
             return;
         }
         status.reader_restarted();
@@ -74,16 +78,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_ends_for_any_reason_is_followed_by_another() {
-        let (stop, status) = (CancellationToken::new(), Status::of("averager-prices"));
+        let (mapping_end, status) = (CancellationToken::new(), Status::of("averager-prices"));
         let mut number = 0;
         let start = || {
             number += 1;
-            let (number, stop) = (number, stop.clone());
+            let (number, mapping_end) = (number, mapping_end.clone());
             async move {
                 match number {
                     1 => anyhow::bail!("no client"),
                     2 => panic!("a record"),
-                    4 => stop.cancel(),
+                    4 => mapping_end.cancel(),
                     _ => {}
                 }
                 Ok(())
@@ -92,7 +96,7 @@ mod tests {
 
         keep_running(
             &status,
-            &stop,
+            &mapping_end,
             Pauses::new(Duration::ZERO, Duration::ZERO),
             start,
         )

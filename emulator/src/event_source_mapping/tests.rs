@@ -250,21 +250,21 @@ impl Gathering {
         let consumer =
             Arc::new(consumer::join(&definition(), &reader, Ready::default(), status).unwrap());
 
-        let (stop, done) = (CancellationToken::new(), CancellationToken::new());
+        let (reader_end, commits_end) = (CancellationToken::new(), CancellationToken::new());
         let (collector, mut lanes) = Collector::new(
             Arc::clone(&consumer),
             1,
             3,
             Duration::ZERO,
-            stop.clone(),
-            done.clone(),
+            reader_end.clone(),
+            commits_end.clone(),
         );
 
         let thread = tokio::task::spawn_blocking(move || collector.run());
         Self {
             consumer,
             lane: lanes.remove(0),
-            ends: [stop.drop_guard(), done.drop_guard()],
+            ends: [reader_end.drop_guard(), commits_end.drop_guard()],
             thread,
         }
     }

@@ -21,11 +21,15 @@ const REQUEST: Duration = Duration::from_secs(2);
 /// A partition that still cannot be read is logged again after this long.
 const REPEAT: Duration = Duration::from_secs(300);
 
-/// Looks until `end`, or until the consumer is dropped.
-pub(super) async fn run(consumer: Weak<Consumer>, status: Arc<Status>, end: CancellationToken) {
+/// Looks until `reader_end`, or until the consumer is dropped.
+pub(super) async fn run(
+    consumer: Weak<Consumer>,
+    status: Arc<Status>,
+    reader_end: CancellationToken,
+) {
     let mut told = HashMap::new();
 
-    while end
+    while reader_end
         .run_until_cancelled(tokio::time::sleep(BETWEEN_LOOKS))
         .await
         .is_some()

@@ -13,19 +13,19 @@ const WHOLE: RetryLimits = RetryLimits {
 const MOST_STEPS: usize = 1_000;
 
 /// Plays a whole batch against a function that fails on any of `poison`. Returns what passed, what
-/// was given up, and the size of each invocation.
+/// was discarded, and the size of each invocation.
 fn play(
     count: usize,
     limits: RetryLimits,
     poison: &[usize],
 ) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
-    let (mut passed, mut given_up, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut passed, mut discarded, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
     let mut plan = RetryPlan::new(count, limits);
 
     for _ in 0..MOST_STEPS {
         match plan.step() {
-            Step::Done => return (passed, given_up, sizes),
-            Step::GiveUp { records, .. } => given_up.extend_from_slice(records),
+            Step::Done => return (passed, discarded, sizes),
+            Step::Discard { records, .. } => discarded.extend_from_slice(records),
             Step::Invoke { records, .. } => {
                 sizes.push(records.len());
                 if records.iter().any(|record| poison.contains(record)) {
@@ -55,8 +55,8 @@ fn an_empty_batch_is_done() {
 #[test]
 fn splitting_isolates_each_poison_record_and_lets_its_neighbours_pass_in_order() {
     for poison in [vec![0], vec![9_999], vec![4_321], vec![17, 18, 5_000]] {
-        let (passed, given_up, _) = play(10_000, BISECT, &poison);
-        assert_eq!(given_up, poison);
+        let (passed, discarded, _) = play(10_000, BISECT, &poison);
+        assert_eq!(discarded, poison);
         assert_eq!(passed.len(), 10_000 - poison.len());
         assert!(passed.is_sorted());
     }
@@ -64,27 +64,27 @@ fn splitting_isolates_each_poison_record_and_lets_its_neighbours_pass_in_order()
 
 #[test]
 fn a_record_alone_is_tried_once_and_then_as_often_as_retries_are_allowed() {
-    let (_, given_up, sizes) = play(1, BISECT, &[0]);
-    assert_eq!((given_up, sizes), (vec![0], vec![1; 4]));
+    let (_, discarded, sizes) = play(1, BISECT, &[0]);
+    assert_eq!((discarded, sizes), (vec![0], vec![1; 4]));
 }
 
 #[test]
 fn a_split_uses_up_no_attempt() {
-    let (_, given_up, sizes) = play(4, BISECT, &[0]);
-    assert_eq!((given_up, sizes), (vec![0], vec![4, 2, 1, 1, 1, 1, 1, 2]));
+    let (_, discarded, sizes) = play(4, BISECT, &[0]);
+    assert_eq!((discarded, sizes), (vec![0], vec![4, 2, 1, 1, 1, 1, 1, 2]));
 }
 
 #[test]
-fn without_splitting_the_whole_batch_is_tried_again_and_then_given_up() {
-    let (passed, given_up, sizes) = play(3, WHOLE, &[1]);
+fn without_splitting_the_whole_batch_is_tried_again_and_then_discarded() {
+    let (passed, discarded, sizes) = play(3, WHOLE, &[1]);
     assert_eq!(
-        (passed, given_up, sizes),
+        (passed, discarded, sizes),
         (vec![], vec![0, 1, 2], vec![3; 4])
     );
 }
 
 #[test]
-fn without_a_limit_nothing_is_ever_given_up() {
+fn without_a_limit_nothing_is_ever_discarded() {
     let mut plan = RetryPlan::new(
         1,
         RetryLimits {
@@ -142,7 +142,7 @@ fn waits_double_up_to_the_longest() {
 
     for _ in 0..9 {
         let Step::Invoke { wait, .. } = plan.step() else {
-            panic!("given up")
+            panic!("discarded")
         };
 
         waits.push(wait.as_millis());
@@ -179,25 +179,25 @@ fn a_failure_of_all_its_records_is_a_failure_of_the_batch() {
         plan.partly_failed(vec![0]);
     }
 
-    let given_up = Step::GiveUp {
+    let discarded = Step::Discard {
         records: &[0],
         condition: Condition::RetriesExhausted,
         attempts: 4,
     };
-    assert_eq!(plan.step(), given_up);
+    assert_eq!(plan.step(), discarded);
 }
 
 #[test]
-fn records_given_up_come_before_those_that_are_tried() {
+fn records_discarded_come_before_those_that_are_tried() {
     let mut plan = RetryPlan::new(4, BISECT);
-    plan.give_up(Condition::RecordAgeExceeded, |record| record < 2);
+    plan.discard(Condition::RecordAgeExceeded, |record| record < 2);
 
-    let given_up = Step::GiveUp {
+    let discarded = Step::Discard {
         records: &[0, 1],
         condition: Condition::RecordAgeExceeded,
         attempts: 0,
     };
-    assert_eq!(plan.step(), given_up);
+    assert_eq!(plan.step(), discarded);
 
     plan.resolved();
     assert!(matches!(
@@ -210,18 +210,18 @@ fn records_given_up_come_before_those_that_are_tried() {
 }
 
 #[test]
-fn records_given_up_after_failures_tell_how_often_they_were_tried() {
+fn records_discarded_after_failures_tell_how_often_they_were_tried() {
     let mut plan = RetryPlan::new(2, WHOLE);
     plan.failed();
     plan.failed();
-    plan.give_up(Condition::RecordAgeExceeded, |record| record == 1);
+    plan.discard(Condition::RecordAgeExceeded, |record| record == 1);
 
-    let given_up = Step::GiveUp {
+    let discarded = Step::Discard {
         records: &[1],
         condition: Condition::RecordAgeExceeded,
         attempts: 2,
     };
-    assert_eq!(plan.step(), given_up);
+    assert_eq!(plan.step(), discarded);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How batches that fail are retried, split and given up.
+//! How batches that fail are retried, split and discarded.
 
 use rdkafka::message::{Header, OwnedHeaders};
 
