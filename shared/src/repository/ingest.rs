@@ -1,5 +1,5 @@
-//! Stores batches of price events: appends points with their exact averages, merges late points,
-//! and quarantines rejected events. Each batch is one transaction.
+//! Stores batches of price events: appends points with their exact averages, merges late points
+//! into their series, and puts rejected events into quarantine. Each batch is one transaction.
 //!
 //! At READ COMMITTED, the order of the statements keeps the averages right when several writers
 //! run:
@@ -199,8 +199,8 @@ impl Ingest {
     }
 
     /// Returns the connection of the last batch if it still works, or another one. A connection
-    /// that was used within [`JUST_USED`] is not tested: if it is broken, the batch fails and is
-    /// delivered again.
+    /// that was used within [`JUST_USED`] is not tested: if it is broken, the batch fails, and its
+    /// caller stores it again.
     ///
     /// A new connection clears the remembered tails: it may lead to another server, or to a
     /// database that was restored to an earlier state.
@@ -233,7 +233,7 @@ async fn append_in_one_statement(
     let mut batch = EventsBySeries::of(events.iter());
 
     // The memory is checked before tails are taken out of it, so these returns leave it intact.
-    let Some(fences) = tails.fences(&batch.shards()) else {
+    let Some(marks) = tails.marks(&batch.shards()) else {
         return Ok(None);
     };
     let Some(numbers) = tails.units.numbers(batch.currencies()) else {
@@ -263,7 +263,7 @@ async fn append_in_one_statement(
     let token = Uuid::new_v4();
 
     let known = express::Known {
-        fences: &fences,
+        marks: &marks,
         currencies: batch.currencies(),
         numbers: &numbers,
     };
@@ -272,7 +272,7 @@ async fn append_in_one_statement(
         return Ok(None);
     }
 
-    tails.keep(series, &fences, token);
+    tails.keep(series, &marks, token);
     let (added, superseded) = (points.len(), events.len() - points.len());
     Ok(Some(Stored {
         added,
@@ -300,7 +300,7 @@ async fn store_in_steps(
     let token = Uuid::new_v4();
     let passage = fence::pass(&mut transaction, &batch.shards(), batch.currencies(), token).await?;
     let Passage {
-        fences,
+        marks,
         points_from,
         units,
     } = passage;
@@ -308,7 +308,7 @@ async fn store_in_steps(
     // 2. Get the tails: keep those still valid, and read the others. Expired events leave the batch
     //    first, so that a series with no other event is not created.
     stored.expired = batch.expire(points_from);
-    tails.forget_unless(&fences);
+    tails.forget_changed(&marks);
     let mut series = tails.take(batch.keys());
     series::read_or_insert(&mut transaction, &mut series).await?;
     let mut series: Vec<SeriesState> = series.into_iter().filter_map(Slot::known).collect();
@@ -331,7 +331,7 @@ async fn store_in_steps(
 
     // Only a committed batch is remembered. The units follow because `keep` may clear the whole
     // memory.
-    tails.keep(series, &fences, token);
+    tails.keep(series, &marks, token);
     tails.units.extend(units);
 
     stored.added += points.len();

@@ -11,32 +11,32 @@
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::fence::Fences;
+use super::fence::Marks;
 use super::series::{self, SeriesState};
 use super::{Error, Point, append};
 use crate::market::Currency;
 
-/// The subquery `passed` waits for the locks. It is evaluated once, before the first row is
+/// The subquery `compared` waits for the locks. It is evaluated once, before the first row is
 /// written.
 const APPEND: &str = "
     with locked as (
         select shard_id, version, token from ingest_fences where shard_id = any($1) order by shard_id for no key update
-    ), passed as (
+    ), compared as (
         select count(*) = cardinality($1) and not exists (select from retention where points_from > $5)
             and not exists (
                 select from unnest($6::int2[], $7::text[]) as known(unit_id, unit)
                 where not exists (select from units u where u.unit_id = known.unit_id and u.unit = known.unit)
-            ) as by_nobody
+            ) as is_unchanged
         from locked
         join unnest($1::int4[], $2::int8[], $3::uuid[]) as known(shard_id, version, token) using (shard_id, version, token)
     ), counted as (
         update ingest_fences f set version = f.version + 1, token = $4
-        from locked where f.shard_id = locked.shard_id and (select by_nobody from passed)
+        from locked where f.shard_id = locked.shard_id and (select is_unchanged from compared)
     ), appended as (
         insert into price_points (quoted_at, polled_at, event_id, series_id, points, price, moving_average, unit_id)
         select p.* from unnest($8::timestamptz[], $9::timestamptz[], $10::uuid[], $11::int4[], $12::int2[],
                                $13::numeric[], $14::numeric[], $15::int2[]) as p
-        where (select by_nobody from passed)
+        where (select is_unchanged from compared)
     )
     update series s
     set last_at = u.last_at, last_polled_at = u.last_polled_at, last_price = u.last_price,
@@ -46,13 +46,13 @@ const APPEND: &str = "
                 $22::text[], $23::numeric[], $24::numeric[], $25::numeric[])
          as u(series_id, last_at, last_polled_at, last_price, last_average, last_points, last_currency,
               before_3, before_2, before_1)
-    where s.series_id = u.series_id and (select by_nobody from passed)";
+    where s.series_id = u.series_id and (select is_unchanged from compared)";
 
 /// What this writer remembers, which the statement compares with what is stored.
 #[derive(Debug)]
 pub(super) struct Known<'a> {
-    /// The fences as this writer left them.
-    pub(super) fences: &'a Fences,
+    /// The marks that this writer left at the fences.
+    pub(super) marks: &'a Marks,
     /// The units of the points, and their numbers in the same order.
     pub(super) currencies: &'a [Currency],
     pub(super) numbers: &'a [i16],
@@ -76,17 +76,17 @@ pub(super) async fn append(
 
     let changed = series::changed(series);
     let query = sqlx::query(APPEND)
-        .bind(known.fences.keys().copied().collect::<Vec<_>>())
+        .bind(known.marks.keys().copied().collect::<Vec<_>>())
         .bind(
             known
-                .fences
+                .marks
                 .values()
                 .map(|mark| mark.version)
                 .collect::<Vec<_>>(),
         )
         .bind(
             known
-                .fences
+                .marks
                 .values()
                 .map(|mark| mark.token)
                 .collect::<Vec<_>>(),

@@ -23,14 +23,14 @@ pub(super) struct Mark {
     pub(super) token: Uuid,
 }
 
-/// Fences by number, each with its mark.
-pub(super) type Fences = BTreeMap<i32, Mark>;
+/// Marks by the number of their fence.
+pub(super) type Marks = BTreeMap<i32, Mark>;
 
 /// What a writer learns when it passes the fences.
 #[derive(Debug)]
 pub(super) struct Passage {
     /// The marks that the last holders left.
-    pub(super) fences: Fences,
+    pub(super) marks: Marks,
     /// The oldest quote time that still has a partition, if retention has dropped any. If retention
     /// drops another one after this was read, a write to it fails the batch, and the next attempt
     /// reads the new value.
@@ -86,10 +86,10 @@ pub(super) async fn pass(
 
     let points_from = rows.first().and_then(|row| row.points_from);
 
-    let mut fences = Fences::new();
+    let mut marks = Marks::new();
     let mut numbers = Vec::new();
     for row in rows {
-        fences.insert(
+        marks.insert(
             row.shard_id,
             Mark {
                 version: row.version,
@@ -102,15 +102,15 @@ pub(super) async fn pass(
     // Units are locked after the fences, as in every transaction.
     let units = units::complete(connection, currencies, numbers).await?;
     Ok(Passage {
-        fences,
+        marks,
         points_from,
         units,
     })
 }
 
-/// The marks after a batch with this token has passed fences that had the marks `fences`.
-pub(super) fn passed(fences: &Fences, token: Uuid) -> impl Iterator<Item = (i32, Mark)> {
-    fences.iter().map(move |(shard, mark)| {
+/// The marks after a batch with this token has passed fences that had the marks `found`.
+pub(super) fn passed(found: &Marks, token: Uuid) -> impl Iterator<Item = (i32, Mark)> {
+    found.iter().map(move |(shard, mark)| {
         (
             *shard,
             Mark {
@@ -145,7 +145,7 @@ mod tests {
             ),
         ];
 
-        let left: Vec<(i32, Mark)> = passed(&Fences::from(found), own).collect();
+        let left: Vec<(i32, Mark)> = passed(&Marks::from(found), own).collect();
 
         assert_eq!(
             left,

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use super::fence::{self, Fences, Mark};
+use super::fence::{self, Mark, Marks};
 use super::series::{Key, SeriesState, Slot};
 use super::units::Units;
 use crate::market::{ProviderName, Symbol};
@@ -19,20 +19,22 @@ pub(super) struct Tails {
     series: HashMap<ProviderName, HashMap<Symbol, SeriesState>>,
     count: usize,
     /// The mark that this writer left at each fence when it last passed.
-    fences: Fences,
+    marks: Marks,
     /// The units that it has seen.
     pub(super) units: Units,
 }
 
 impl Tails {
     /// Forgets the series behind fences that another writer has passed.
-    pub(super) fn forget_unless(&mut self, fences: &Fences) {
-        let passed = |(shard, mark): &(&i32, &Mark)| {
-            self.fences.get(shard).is_some_and(|known| known != *mark)
+    ///
+    /// `found` are the marks at those fences now.
+    pub(super) fn forget_changed(&mut self, found: &Marks) {
+        let changed = |(shard, mark): &(&i32, &Mark)| {
+            self.marks.get(shard).is_some_and(|known| known != *mark)
         };
-        let stale: BTreeSet<i32> = fences
+        let stale: BTreeSet<i32> = found
             .iter()
-            .filter(passed)
+            .filter(changed)
             .map(|(shard, _)| *shard)
             .collect();
 
@@ -49,10 +51,10 @@ impl Tails {
 
     /// The marks that this writer left at the fences of `shards`; `None` unless it has passed all
     /// of them.
-    pub(super) fn fences(&self, shards: &[i32]) -> Option<Fences> {
+    pub(super) fn marks(&self, shards: &[i32]) -> Option<Marks> {
         shards
             .iter()
-            .map(|shard| Some((*shard, *self.fences.get(shard)?)))
+            .map(|shard| Some((*shard, *self.marks.get(shard)?)))
             .collect()
     }
 
@@ -72,8 +74,8 @@ impl Tails {
     }
 
     /// Remembers the series of a batch that was committed with this token, behind fences that had
-    /// the marks `fences`.
-    pub(super) fn keep(&mut self, stored: Vec<SeriesState>, fences: &Fences, token: Uuid) {
+    /// the marks `found`.
+    pub(super) fn keep(&mut self, stored: Vec<SeriesState>, found: &Marks, token: Uuid) {
         if self.count + stored.len() > CAPACITY {
             *self = Self::default();
         }
@@ -82,7 +84,7 @@ impl Tails {
             changed: false,
             ..series
         }));
-        self.fences.extend(fence::passed(fences, token));
+        self.marks.extend(fence::passed(found, token));
     }
 
     /// Puts series into the memory unchanged.
