@@ -74,7 +74,7 @@ pub trait Course: Sync {
         request: Request<'_>,
     ) -> Result<Result<Answer, ProviderError>, Self::Error>;
 
-    /// Runs after each request, whatever its result, and before anything of it is stored.
+    /// Runs after each request, failed or not, and before its answer is stored.
     ///
     /// # Errors
     /// When the caller may not continue.
@@ -104,7 +104,8 @@ pub struct Instance {
 /// Which quotes are wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish {
-    /// The tick's time in a poll, otherwise the current time; only simulated providers use it.
+    /// The tick's time in a poll, otherwise the current time. Only `replay` reads it, to choose the
+    /// recorded price.
     pub at: Timestamp,
     /// A quote that was polled at or after this moment may be shared. With `None` the provider is
     /// asked in any case.
@@ -190,19 +191,19 @@ async fn ask<C: Course>(
     };
 
     let answer = course.fetch(provider.fetch(symbols, at)).await?;
-    // Reported before anything else can end the acquisition.
+    // Both before `fetched`, which may end the acquisition: the request was sent, so its result
+    // counts for the breaker, and what it cost for the budget.
     let failure = breaker::failure(&answer);
     breaker::report(course.pool(), &instance.gate, provider, &pass, failure).await;
+    if let Ok(answer) = &answer {
+        let (gate, requests) = (&instance.gate, answer.requests);
+        gate.settle(course.pool(), provider, symbols.len(), requests)
+            .await;
+    }
 
     course.fetched().await?;
     match answer {
-        Ok(answer) => {
-            let requests = answer.requests;
-            let gate = &instance.gate;
-            gate.settle(course.pool(), provider, symbols.len(), requests)
-                .await;
-            publish(course, provider, symbols, answer).await
-        }
+        Ok(answer) => publish(course, provider, symbols, answer).await,
         Err(error) => Ok(Acquired::failed(symbols, error)),
     }
 }
