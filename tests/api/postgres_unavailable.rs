@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use e2e::link::Link;
 use e2e::waiting::until;
-use shared::repository::{self, series};
+use shared::repository::{self, schema};
 
 use crate::fixture::{Api, event};
 
@@ -105,6 +105,35 @@ async fn without_its_schema_everything_that_needs_it_is_503() {
     );
 }
 
+/// A start in the middle of the first migrations must not take the schema for complete.
+#[tokio::test]
+async fn health_is_503_until_the_last_migration_is_applied() {
+    let api = Api::start().await;
+    let health = async || {
+        let answered = api.get("/health").await;
+        (
+            answered.status,
+            answered.json()["checks"]["postgres"]["status"].clone(),
+        )
+    };
+    assert_eq!(health().await, (200, "ok".into()));
+
+    sqlx::query(
+        "delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)",
+    )
+    .execute(&api.pool)
+    .await
+    .unwrap();
+    assert_eq!(health().await, (503, "unavailable".into()));
+
+    // A later version of the functions migrates first.
+    sqlx::query("update _sqlx_migrations set version = 1000 where version = (select max(version) from _sqlx_migrations)")
+        .execute(&api.pool)
+        .await
+        .unwrap();
+    assert_eq!(health().await, (200, "ok".into()));
+}
+
 #[tokio::test]
 async fn a_postgres_that_is_gone_is_told_in_time_and_used_again_when_it_is_back() {
     let (api, mut link) = linked().await;
@@ -133,18 +162,18 @@ async fn a_connection_lost_midway_for_ever_gives_its_place_to_a_new_one() {
     let link = Link::open(&url).await.unwrap();
     let pool = repository::connect(link.url(), 1).unwrap();
 
-    series::check(&pool).await.unwrap();
+    schema::check(&pool).await.unwrap();
     link.stall();
 
     // New connections bypass the link, so only the old one is silent.
     pool.set_connect_options(url.parse().unwrap());
 
-    tokio::time::timeout(Duration::from_millis(200), series::check(&pool))
+    tokio::time::timeout(Duration::from_millis(200), schema::check(&pool))
         .await
         .unwrap_err();
 
     until("new connection", Duration::from_secs(20), async || {
-        series::check(&pool).await.ok()
+        schema::check(&pool).await.ok()
     })
     .await;
 }

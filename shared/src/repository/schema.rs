@@ -1,8 +1,10 @@
 //! Brings the schema up to date. The migrations explain the schema itself.
 
+use sqlx::PgExecutor;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
+use super::Error;
 use super::connections::ACQUIRE_TIMEOUT;
 
 /// The migrations.
@@ -40,11 +42,26 @@ pub async fn migrate(pool: &PgPool) -> Result<i64, SchemaError> {
         migrating.close().await;
     }
 
-    Ok(MIGRATOR
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0))
+    Ok(newest())
+}
+
+/// Checks that Postgres answers, and that all our migrations are applied. A later version of the
+/// functions may have added its own.
+///
+/// # Errors
+/// When Postgres does not answer, or a migration is missing.
+pub async fn check(executor: impl PgExecutor<'_>) -> Result<(), Error> {
+    sqlx::query("select from _sqlx_migrations where version >= $1 and success limit 1")
+        .bind(newest())
+        .fetch_one(executor)
+        .await?;
+    Ok(())
+}
+
+/// The version of the schema after our migrations.
+fn newest() -> i64 {
+    let versions = MIGRATOR.iter().map(|migration| migration.version);
+    versions.max().unwrap_or(0)
 }
 
 /// A pool of one connection, with the time limits.

@@ -134,7 +134,7 @@ pub async fn has_provider(
     Ok(exists)
 }
 
-/// Checks that Postgres answers and has our schema.
+/// Checks that Postgres answers and has a schema, of any version.
 ///
 /// # Errors
 /// When it does not.
