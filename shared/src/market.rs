@@ -75,7 +75,8 @@ macro_rules! name_type {
     };
 }
 
-/// A traded instrument, in its provider's spelling: `AAPL`, `BRK-B`, `^GSPC`, `EURUSD=X`.
+/// Our name of a traded instrument: `AAPL`, `BRK-B`, `^GSPC`, `EURUSD=X`. A provider may spell it
+/// differently ([`Spellings`](crate::provider::Spellings)).
 ///
 /// Symbols are case-sensitive: at some exchanges `TPC` and `TpC` are two instruments. Our own
 /// providers know only upper case, so they are asked with [`Symbol::to_upper_case`]. Events of
@@ -95,7 +96,7 @@ macro_rules! name_type {
 pub struct Symbol(Name);
 
 impl Symbol {
-    /// The symbol as it is sent to our own providers.
+    /// The symbol as our own providers are asked for it, unless they spell it differently.
     #[must_use]
     pub fn to_upper_case(&self) -> Self {
         let mut name = self.0;

@@ -125,7 +125,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
     }
 
     /// Fetches the current quotes of `symbols`, which are upper-cased, in one request. `at` is the
-    /// tick's time in a poll, otherwise the current time; only simulated providers use it.
+    /// tick's time in a poll, otherwise the current time. Only `replay` reads it, to choose the
+    /// recorded price.
     ///
     /// # Errors
     /// When no quote at all was received. An error of a single symbol is in [`Answer::quotes`].

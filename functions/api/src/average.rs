@@ -29,12 +29,12 @@ type Window = WholeNumberOr<WINDOW, WINDOW, WINDOW>;
     reason = "the contract's side of the parameters, which the handler reads"
 )]
 pub(crate) struct AverageParameters {
-    /// The symbol, as its provider spells it. If it is not stored in this spelling, it is looked up
-    /// in upper case.
+    /// The symbol of the series. If it is not stored in this spelling, it is looked up in upper
+    /// case.
     #[param(inline, value_type = SymbolText)]
     symbol: String,
-    /// The provider of the series. By default, the default provider or, if that has no such series,
-    /// the provider whose series was polled last.
+    /// The provider of the series. By default, the first of `DEFAULT_PROVIDER` that has a series of
+    /// the symbol or, if none has, the provider whose series was polled last.
     #[param(inline, required = false, value_type = ProviderText)]
     provider: String,
     /// Points of a full window. No other value is supported yet.

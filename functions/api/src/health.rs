@@ -13,7 +13,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use shared::repository::series;
+use shared::repository::schema;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -39,25 +39,14 @@ const CHECK_TIMEOUT: Duration = Duration::from_millis(2_500);
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "status": "ok",
-    "default_provider": "yahoo",
+    "default_provider": "yahoo,finnhub",
     "checks": {
         "postgres": {"status": "ok"},
         "kafka": {"status": "ok"},
         "averaging": {"status": "ok", "partitions": [{"partition": 0, "records_behind": 0, "seconds_behind": 0}]},
-        "upkeep": {"status": "ok", "last_success_at": "2026-11-22T19:40:00Z"},
+        "upkeep": {"status": "ok", "last_success_at": "2024-03-20T10:30:00Z"},
         "jobs": {"status": "ok", "stalled": 0, "job_ids": []},
-        "providers": {
-            "yahoo": {
-                "status": "unavailable", "detail": "yahoo limits our requests", "state": "open",
-                "reason": "yahoo limits our requests", "since": "2026-11-22T19:30:00Z",
-                "until": "2026-11-22T19:45:00Z", "default_place": 1, "needs": null, "symbols_per_request": 20,
-                "budget": [{"window": "second", "limit": 1, "left": 1}]
-            },
-            "replay": {
-                "status": "ok", "state": "closed", "reason": null, "since": null, "until": null,
-                "default_place": null, "needs": null, "symbols_per_request": 500, "budget": []
-            }
-        }
+        "providers": {"yahoo": ProviderCheck::limiting_us(), "finnhub": ProviderCheck::working()}
     }
 }))]
 pub(crate) struct Health {
@@ -73,7 +62,7 @@ pub(crate) struct Health {
 /// The result of each check.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Checks {
-    /// Whether Postgres answers and has its schema.
+    /// Whether Postgres answers and has the schema of this version.
     postgres: Check,
     /// Whether Kafka answers and has the topic of price events.
     kafka: Check,
@@ -83,9 +72,10 @@ pub(crate) struct Checks {
     upkeep: Upkeep,
     /// Whether polling jobs are polled; `degraded` if a job is stalled.
     jobs: Jobs,
-    /// Whether the default providers answer, each asked at most every 30 s, and not if its breaker
-    /// is open or its budget counts per day; and what `GET /providers` says of them. Their failures
-    /// do not change the api's status.
+    /// Every provider, with what `GET /providers` says of it. Those of `DEFAULT_PROVIDER` are asked,
+    /// each at most every 30 s, unless their budget counts per day; others count as `ok`. A provider
+    /// is `unavailable` without being asked if it lacks its key or its breaker is not closed. The
+    /// status of a provider does not change that of the api.
     providers: BTreeMap<String, ProviderCheck>,
 }
 
@@ -150,9 +140,9 @@ pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
 
 async fn postgres(state: &AppState) -> Check {
     let check = async {
-        series::check(&state.db).await.map_err(|error| {
+        schema::check(&state.db).await.map_err(|error| {
             tracing::warn!(%error, "the check of Postgres failed");
-            "does not answer, or has no schema yet".to_owned()
+            "does not answer, or its schema is not up to date yet".to_owned()
         })
     };
 

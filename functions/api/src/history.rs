@@ -28,12 +28,12 @@ use crate::stored::find_series;
     reason = "the contract's side of the parameters, which `HistoryRequest::read` reads"
 )]
 pub(crate) struct HistoryParameters {
-    /// The symbol, as its provider spells it. If it is not stored in this spelling, it is looked up
-    /// in upper case.
+    /// The symbol of the series. If it is not stored in this spelling, it is looked up in upper
+    /// case.
     #[param(inline, value_type = SymbolText)]
     symbol: String,
-    /// The provider of the series. By default, the default provider or, if that has no such series,
-    /// the provider whose series was polled last.
+    /// The provider of the series. By default, the first of `DEFAULT_PROVIDER` that has a series of
+    /// the symbol or, if none has, the provider whose series was polled last.
     #[param(inline, required = false, value_type = ProviderText)]
     provider: String,
     /// Earliest market time, included: RFC 3339 with its zone.

@@ -38,15 +38,15 @@ type SymbolsParameter = SymbolTexts<MAX_SYMBOLS>;
     reason = "the contract's side of the parameters, which `LatestRequest::read` reads"
 )]
 pub(crate) struct LatestParameters {
-    /// One symbol, as its provider spells it. If it is not stored in this spelling, it is looked up
-    /// in upper case, and requested from the provider in upper case. The answer is its quote.
+    /// One symbol. If it is not stored in this spelling, it is looked up in upper case. A provider
+    /// is asked for the upper-case symbol, or for its own spelling of it. The answer is one quote.
     #[param(inline, required = false, value_type = SymbolText)]
     symbol: String,
     /// Different symbols, separated by commas. The answer is a list in the same order.
     #[param(inline, required = false, style = Form, explode = false, value_type = SymbolsParameter)]
     symbols: String,
     /// Up to five different providers, separated by commas. Each further one is asked for what the
-    /// one before could not give. By default, the default ones.
+    /// one before could not give. By default, those of `DEFAULT_PROVIDER`.
     #[param(inline, required = false, value_type = ProviderListText)]
     provider: String,
     /// A stored quote of any of the providers that was polled within this many seconds is returned;
@@ -179,14 +179,16 @@ impl LatestRequest {
             .unwrap_or(DEFAULT_MAX_AGE);
         let stale_ok = query.optional("stale_ok", truth).unwrap_or(false);
         let list = query.optional("provider", str::parse::<ProviderList>);
-        let named = list.clone();
+        let given = list.clone();
         let list = state.provider_list(list);
 
         match list {
             Ok(list) => {
                 let wanted = query.finish(wanted)?;
-                if let Some(named) = &named {
-                    state.ready(named)?;
+                // A list that the request gives may not name a provider that lacks its key; the
+                // default list may, and that provider is skipped.
+                if let Some(given) = &given {
+                    state.ready(given)?;
                 }
 
                 Ok(Self {

@@ -16,24 +16,11 @@ use crate::deadline::postgres;
 use crate::problem::{AlwaysProblems, DatabaseProblems, Problem};
 use crate::state::AppState;
 
+pub(crate) mod example;
+
 /// The providers, the preferred one first.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"items": [
-    {
-        "provider": "yahoo", "state": "open", "reason": "yahoo limits our requests",
-        "since": "2024-03-20T10:30:00Z", "until": "2024-03-20T10:45:00Z",
-        "default_place": 1, "needs": null, "symbols_per_request": 20,
-        "budget": [{"window": "second", "limit": 1, "left": 1}]
-    },
-    {
-        "provider": "finnhub", "state": "closed", "reason": null, "since": null, "until": null,
-        "default_place": 2, "needs": "FINNHUB_API_KEY", "symbols_per_request": 1,
-        "budget": [
-            {"window": "second", "limit": 30, "left": 30},
-            {"window": "minute", "limit": 60, "left": 58}
-        ]
-    }
-]}))]
+#[schema(example = example::answers)]
 pub(crate) struct ProviderAnswers {
     items: Vec<ProviderAnswer>,
 }

@@ -131,10 +131,12 @@ pub(crate) async fn read(
     let stored = stored(state, wanted, deadline).await?;
     let mut outcomes = fresh(&stored, wanted, now);
 
-    let left = stale(wanted.symbols, &outcomes);
+    let left = without_fresh_quote(wanted.symbols, &outcomes);
     let (asked, losses) = ask_in_turn(state, wanted, left, deadline, now).await;
     outcomes.extend(asked);
 
+    // Not the fallback's setting, but `false`: a symbol that a provider does not know, or has no
+    // price for, gets that problem. An old price would hide it.
     let no_quote = |symbol: &Symbol| match losses.get(symbol) {
         Some(losses) if wanted.stale_ok && losses.iter().all(|loss| is_mendable(loss, false)) => {
             last_known(&stored, symbol).map_or_else(
@@ -201,8 +203,8 @@ fn last_known<'a>(stored: &'a [Series], symbol: &Symbol) -> Option<&'a Series> {
         .max_by_key(|series| series.polled_at)
 }
 
-/// Asks one provider after the other. Returns the outcomes, and for each symbol without one what
-/// every provider that was asked had to say.
+/// Asks one provider after the other. Returns the outcomes, and for each symbol without one why each
+/// provider that was asked gave none.
 async fn ask_in_turn(
     state: &AppState,
     wanted: &Wanted<'_>,
@@ -264,7 +266,7 @@ fn absent(providers: &[Arc<dyn Provider>]) -> Problem {
 
 /// The symbols to request: those without a fresh quote in either spelling, in upper case, each
 /// once.
-fn stale(symbols: &[Symbol], fresh: &HashMap<Symbol, Outcome>) -> Vec<Symbol> {
+fn without_fresh_quote(symbols: &[Symbol], fresh: &HashMap<Symbol, Outcome>) -> Vec<Symbol> {
     let mut seen = HashSet::new();
     symbols
         .iter()

@@ -6,9 +6,8 @@ use shared::repository::series::{self, Series};
 use crate::problem::{Fault, Problem};
 use crate::state::AppState;
 
-/// Finds the series of `symbol` from `provider`. If the request names no provider, it finds that of
-/// the default provider (of several, the first that has one) or, if there is none, the one polled
-/// last.
+/// Finds the series of `symbol` from `provider`. If the request names no provider, it finds the
+/// series of the first default provider that has one or, if none has, the one polled last.
 ///
 /// Foreign producers may publish under any provider's name. So a name that we have no provider for
 /// is unknown only if nothing is stored under it either.

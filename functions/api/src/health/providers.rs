@@ -11,7 +11,7 @@ use shared::provider::Provider;
 use utoipa::ToSchema;
 
 use super::Check;
-use crate::providers::{BreakerState, ProviderStatus, statuses};
+use crate::providers::{BreakerState, ProviderStatus, example, statuses};
 use crate::state::AppState;
 
 /// How long the result of a provider's probe is used again.
@@ -25,6 +25,25 @@ pub(super) struct ProviderCheck {
     /// Its budget and its breaker; absent if Postgres, where they are, does not answer.
     #[serde(flatten)]
     state: Option<ProviderStatus>,
+}
+
+impl ProviderCheck {
+    /// The contract's example of a provider that is not asked because its breaker is open.
+    pub(super) fn limiting_us() -> Self {
+        let status = example::limiting_us();
+        Self {
+            check: Check::of(Err(status.reason.as_deref().unwrap_or_default())),
+            state: Some(status),
+        }
+    }
+
+    /// The contract's example of a provider that answers.
+    pub(super) fn working() -> Self {
+        Self {
+            check: Check::ok(),
+            state: Some(example::working()),
+        }
+    }
 }
 
 pub(super) async fn check(state: &AppState) -> BTreeMap<String, ProviderCheck> {

@@ -36,14 +36,14 @@ type Interval = WholeNumber<1, { MAX_INTERVAL as usize }>;
     reason = "the contract's side of the body, which `read` reads"
 )]
 pub(crate) struct PollRequest {
-    /// Different symbols, as the provider spells them; case is ignored.
+    /// Different symbols; case is ignored.
     #[schema(schema_with = symbols_field)]
     symbols: Vec<String>,
     /// Whole seconds between ticks. By default, the value of `POLLING_INTERVAL`.
     #[schema(inline, value_type = Option<Interval>)]
     interval: Option<u32>,
     /// Up to five different providers, separated by commas, in the order in which they are asked.
-    /// By default, the default ones.
+    /// By default, those of `DEFAULT_PROVIDER`.
     #[schema(inline, value_type = Option<ProviderListText>)]
     provider: Option<String>,
 }
@@ -72,9 +72,7 @@ pub(crate) struct JobPatch {
 /// `symbols` in the contract.
 fn symbols_field() -> Schema {
     symbol_list(MAX_SYMBOLS)
-        .description(Some(
-            "Different symbols, as the provider spells them; case is ignored.",
-        ))
+        .description(Some("Different symbols; case is ignored."))
         .into()
 }
 
