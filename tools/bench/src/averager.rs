@@ -20,8 +20,6 @@ mod small_batches;
 mod tables;
 mod writers;
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 pub(crate) use self::averaging::Averaging;
@@ -33,26 +31,19 @@ use self::outcome::Outcome;
 use self::tables::Tables;
 pub(crate) use self::tables::{SeriesIds, copy_structure};
 use self::writers::Slice;
-use crate::cli::Cli;
+use crate::bench::Bench;
 use crate::correctness;
 use crate::feed::Delivery;
 use crate::figures::median;
-use crate::postgres::Server;
-use crate::progress::Progress;
-use crate::report::{Report, Table, rounded};
+use crate::report::{Table, rounded};
 
 /// The numbers of symbols. Of 5,000 symbols, a batch of 1,000 has each event from another series,
 /// the worst case.
 const SYMBOLS: [usize; 2] = [200, 5_000];
 
 /// Measures every case and adds the tables to the report.
-pub(crate) async fn run(
-    cli: &Cli,
-    server: &mut Server,
-    binaries: &Path,
-    progress: &Progress,
-    report: &mut Report,
-) -> anyhow::Result<()> {
+pub(crate) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let progress = bench.progress;
     let (mut speeds, mut thresholds) = (
         speed_table(),
         Table::of_thresholds("The averager's thresholds"),
@@ -66,27 +57,26 @@ pub(crate) async fn run(
     let mut small = small_batches::table();
     for symbols in SYMBOLS {
         progress.tell(format!("averager: {symbols} symbols: filling the tables"));
-        server.new_database().await?;
-        let mut tables = Tables::fill(server, symbols).await?;
+        bench.server.new_database().await?;
+        let mut tables = Tables::fill(&bench.server, symbols).await?;
 
         for delivery in [Delivery::Clean, Delivery::Imperfect] {
-            for case in Case::all(symbols, delivery, cli.quick) {
-                let outcome =
-                    Outcome::measure(case, server, &mut tables, progress, cli.quick).await?;
+            for case in Case::all(symbols, delivery, bench.cli.quick) {
+                let outcome = Outcome::measure(case, bench, &mut tables).await?;
                 speeds.row(speed_row(&case, &outcome));
                 hold(&mut thresholds, &case, &outcome);
             }
 
             if delivery == Delivery::Clean {
                 let shown = (&mut small, &mut thresholds);
-                small_batches::measure(server, &mut tables, symbols, shown).await?;
+                small_batches::measure(&bench.server, &mut tables, symbols, shown).await?;
             }
 
             progress.tell(format!(
                 "averager: {symbols} symbols: checking every average"
             ));
 
-            let stored = correctness::check(server, tables.expected_points).await?;
+            let stored = correctness::check(&bench.server, tables.expected_points).await?;
             checks.row(vec![
                 json!(symbols),
                 json!(delivery.describe()),
@@ -103,7 +93,7 @@ pub(crate) async fn run(
     }
 
     progress.tell("averager: peak memory at a batch of 10,000");
-    let peak = memory::peak(server, binaries).await?;
+    let peak = memory::peak(&mut bench.server, bench.binaries).await?;
     thresholds.at_most(
         "peak memory of the averager at a batch of 10,000, MiB",
         peak,
@@ -112,7 +102,7 @@ pub(crate) async fn run(
     );
 
     for table in [speeds, small, checks, thresholds] {
-        report.add(table);
+        bench.report.add(table);
     }
 
     Ok(())

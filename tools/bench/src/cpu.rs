@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-/// The unit in which the kernel reports CPU time to user space, whatever its own tick is.
+/// The unit in which the kernel reports CPU time to user space; its own tick may differ.
 const TICK: Duration = Duration::from_millis(10);
 
 /// A process with its parent, its own CPU time, and that time with the one of its children that

@@ -8,20 +8,17 @@ mod stack;
 mod steady;
 mod throughput;
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use self::kafka::Broker;
 use self::latency::Latency;
 pub(crate) use self::latency::{BARE_LOOP, run_bare_loop};
 use self::throughput::{Limits, Run, Throughput};
-use crate::cli::{Cli, Command};
+use crate::bench::Bench;
+use crate::cli::Command;
 use crate::feed::Delivery;
 use crate::figures::median;
-use crate::postgres::Server;
-use crate::progress::Progress;
-use crate::report::{Report, Table, rounded};
+use crate::report::{Table, rounded};
 
 const SYMBOLS: [usize; 2] = [200, 5_000];
 
@@ -36,128 +33,92 @@ struct Rounds {
 }
 
 /// Runs all measurements and adds the tables to the report.
-pub(crate) async fn run(
-    cli: &Cli,
-    server: &mut Server,
-    binaries: &Path,
-    progress: &Progress,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    progress.tell("end to end: starting Kafka");
+pub(crate) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    bench.progress.tell("end to end: starting Kafka");
     let broker = Broker::start().await?;
     let mut thresholds = Table::of_thresholds("End to end: thresholds");
 
-    if cli.command != Some(Command::Throughput) {
+    let only = bench.cli.command;
+    if only != Some(Command::Throughput) {
         let latency = Latency {
             broker: &broker,
-            binaries,
-            against: cli.against.as_deref(),
-            rounds: cli.rounds(),
-            quick: cli.quick,
+            binaries: bench.binaries,
+            against: bench.cli.against.as_deref(),
+            rounds: bench.cli.rounds(),
+            quick: bench.cli.quick,
         };
-        latency
-            .measure(server, progress, report, &mut thresholds)
-            .await?;
+        latency.measure(bench, &mut thresholds).await?;
     }
 
-    if cli.command != Some(Command::Latency) {
-        let stacks = Stacks {
-            broker: &broker,
-            binaries,
-            against: cli.against.as_deref(),
-        };
-        stacks
-            .throughput(cli, server, progress, report, &mut thresholds)
-            .await?;
+    if only != Some(Command::Latency) {
+        throughput(&broker, bench, &mut thresholds).await?;
     }
 
     // Recovery is neither.
-    if !matches!(cli.command, Some(Command::Latency | Command::Throughput)) {
-        let recovery = steady::measure(&broker, server, binaries, progress, cli.quick).await?;
+    if !matches!(only, Some(Command::Latency | Command::Throughput)) {
+        let recovery = steady::measure(&broker, bench).await?;
         recovery.hold(&mut thresholds);
-        report.add(recovery.table());
+        bench.report.add(recovery.table());
     }
 
-    report.add(thresholds);
+    bench.report.add(thresholds);
     broker.stop()
 }
 
-/// The stacks whose throughput is measured.
-#[derive(Clone, Copy, Debug)]
-struct Stacks<'a> {
-    broker: &'a Broker,
-    binaries: &'a Path,
-    against: Option<&'a Path>,
+/// From a full topic to stored averages, for each number of symbols.
+async fn throughput(
+    broker: &Broker,
+    bench: &mut Bench<'_>,
+    thresholds: &mut Table,
+) -> anyhow::Result<()> {
+    let mut speeds = speed_table();
+    let mut memory: f64 = 0.0;
+    for symbols in SYMBOLS {
+        let kept = rounds(broker, bench, symbols).await?;
+        let runs = kept.clean.iter().chain(&kept.imperfect);
+        memory = runs.map(|run| run.emulator_memory).fold(memory, f64::max);
+        kept.tell(symbols, &mut speeds, thresholds);
+    }
+
+    thresholds.at_most("peak memory of the emulator, MiB", memory, 150.0, 80.0);
+    bench.report.add(speeds);
+    Ok(())
 }
 
-impl Stacks<'_> {
-    /// From a full topic to stored averages, for each number of symbols.
-    async fn throughput(
-        &self,
-        cli: &Cli,
-        server: &mut Server,
-        progress: &Progress,
-        report: &mut Report,
-        thresholds: &mut Table,
-    ) -> anyhow::Result<()> {
-        let events = if cli.quick {
+async fn rounds(broker: &Broker, bench: &mut Bench<'_>, symbols: usize) -> anyhow::Result<Rounds> {
+    let cli = bench.cli;
+    let throughput = Throughput {
+        broker,
+        binaries: bench.binaries,
+        against: cli.against.as_deref(),
+        symbols,
+        events: if cli.quick {
             cli.events.min(200_000)
         } else {
             cli.events
-        };
+        },
+    };
 
-        let mut speeds = speed_table();
-        let mut memory: f64 = 0.0;
-        for symbols in SYMBOLS {
-            let kept = self
-                .rounds(symbols, (events, cli.rounds()), server, progress)
-                .await?;
-            let runs = kept.clean.iter().chain(&kept.imperfect);
-            memory = runs.map(|run| run.emulator_memory).fold(memory, f64::max);
-            kept.tell(symbols, &mut speeds, thresholds);
-        }
+    let (mut kept, rounds) = (Rounds::default(), cli.rounds());
+    for round in 1..=rounds {
+        for delivery in [Delivery::Clean, Delivery::Imperfect] {
+            bench.progress.tell(format!(
+                "end to end: {symbols} symbols, round {round} of {rounds}: {}",
+                delivery.describe()
+            ));
 
-        thresholds.at_most("peak memory of the emulator, MiB", memory, 150.0, 80.0);
-        report.add(speeds);
-        Ok(())
-    }
-
-    async fn rounds(
-        &self,
-        symbols: usize,
-        (events, rounds): (usize, usize),
-        server: &mut Server,
-        progress: &Progress,
-    ) -> anyhow::Result<Rounds> {
-        let throughput = Throughput {
-            broker: self.broker,
-            binaries: self.binaries,
-            against: self.against,
-            symbols,
-            events,
-        };
-
-        let mut kept = Rounds::default();
-        for round in 1..=rounds {
-            for delivery in [Delivery::Clean, Delivery::Imperfect] {
-                progress.tell(format!(
-                    "end to end: {symbols} symbols, round {round} of {rounds}: {}",
-                    delivery.describe()
-                ));
-
-                let measured = throughput.measure(server, delivery).await?;
-                match delivery {
-                    Delivery::Clean => {
-                        kept.limits.push(measured.limits);
-                        kept.clean.push(measured.run);
-                        kept.against.extend(measured.against);
-                    }
-                    Delivery::Imperfect => kept.imperfect.push(measured.run),
+            let measured = throughput.measure(&mut bench.server, delivery).await?;
+            match delivery {
+                Delivery::Clean => {
+                    kept.limits.push(measured.limits);
+                    kept.clean.push(measured.run);
+                    kept.against.extend(measured.against);
                 }
+                Delivery::Imperfect => kept.imperfect.push(measured.run),
             }
         }
-        Ok(kept)
     }
+    Ok(kept)
 }
 
 fn speed_table() -> Table {

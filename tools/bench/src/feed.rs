@@ -89,15 +89,10 @@ pub(crate) fn symbols(count: usize) -> Vec<Symbol> {
 pub(crate) const PROVIDER: &str = "yahoo";
 
 impl Feed {
-    /// The events of `symbols` from the round `first_round` on, where round 0 is at `start`.
-    ///
-    /// Each of several writers has the partitions whose number modulo `writers` is its own number,
-    /// like a reader in a consumer group.
+    /// The events of `symbols`, round after round. The first round is at `start`.
     pub(crate) fn new(
         symbols: &[Symbol],
         start: Timestamp,
-        first_round: usize,
-        (writer, writers): (u32, u32),
         delivery: Delivery,
     ) -> anyhow::Result<Self> {
         let listed = symbols.iter().map(|symbol| Listed {
@@ -105,14 +100,10 @@ impl Feed {
             partition: partition(symbol),
         });
 
-        let symbols: Vec<_> = listed
-            .filter(|listed| listed.partition % writers == writer)
-            .collect();
-
         Ok(Self {
-            next: first_round * symbols.len(),
-            random: SmallRng::seed_from_u64(u64::from(writer) ^ ((first_round as u64) << 8)),
-            symbols,
+            next: 0,
+            random: SmallRng::seed_from_u64(0),
+            symbols: listed.collect(),
             provider: PROVIDER.parse()?,
             currency: "USD".parse()?,
             start,
@@ -121,6 +112,22 @@ impl Feed {
             distinct: 0,
             recent: VecDeque::new(),
         })
+    }
+
+    /// The share of one of several writers, from the round `first_round` on.
+    ///
+    /// A writer has the partitions whose number modulo `writers` is its own number, like a reader
+    /// in a consumer group.
+    pub(crate) fn share(self, first_round: usize, (writer, writers): (u32, u32)) -> Self {
+        let mut symbols = self.symbols;
+        symbols.retain(|listed| listed.partition % writers == writer);
+
+        Self {
+            next: first_round * symbols.len(),
+            random: SmallRng::seed_from_u64(u64::from(writer) ^ ((first_round as u64) << 8)),
+            symbols,
+            ..self
+        }
     }
 
     /// The round of the next event.

@@ -10,13 +10,12 @@ use shared::repository::{price_points, series};
 use sqlx::postgres::PgConnection;
 
 use crate::averager::{Averaging, Contender as _};
-use crate::cli::Cli;
+use crate::bench::Bench;
 use crate::correctness;
 use crate::feed::{self, Delivery, Feed, PROVIDER};
 use crate::figures::{median, milliseconds, percentile};
 use crate::postgres::Server;
-use crate::progress::Progress;
-use crate::report::{Report, Table, rounded};
+use crate::report::{Table, rounded};
 
 const SYMBOLS: usize = 5_000;
 const MILLION: usize = 1_000_000;
@@ -38,14 +37,17 @@ struct Level {
     older_history: f64,
 }
 
+/// The table that grows: the events that come next, and what stores them.
+struct Growth {
+    symbols: Vec<Symbol>,
+    feed: Feed,
+    averaging: Averaging,
+}
+
 /// Fills the table and measures at some sizes.
-pub(crate) async fn run(
-    cli: &Cli,
-    server: &mut Server,
-    progress: &Progress,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    server.new_database().await?;
+pub(crate) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    bench.server.new_database().await?;
+    let (server, progress, cli) = (&bench.server, bench.progress, bench.cli);
 
     let most = if cli.quick {
         cli.millions.min(2)
@@ -55,100 +57,106 @@ pub(crate) async fn run(
 
     let symbols = feed::symbols(SYMBOLS);
     let start = feed::start_before_now(most * MILLION / SYMBOLS * 2)?;
-    let mut feed = Feed::new(&symbols, start, 0, (0, 1), Delivery::Clean)?;
-    let mut averaging = Averaging::open(server)?;
+    let mut growth = Growth {
+        feed: Feed::new(&symbols, start, Delivery::Clean)?,
+        symbols,
+        averaging: Averaging::open(server)?,
+    };
 
     let mut levels = Vec::new();
     for millions in [1, 2, 5, 10, 20, 50, 100]
         .into_iter()
         .filter(|millions| *millions <= most)
     {
-        while feed.distinct() + FILL <= millions * MILLION {
+        while growth.feed.distinct() + FILL <= millions * MILLION {
             progress.tell(format!(
                 "growth: {} of {} points",
-                feed.distinct(),
+                growth.feed.distinct(),
                 most * MILLION
             ));
-            averaging.take(&feed.batch(FILL)?).await?;
+            growth.store(FILL).await?;
         }
 
         progress.tell(format!("growth: measuring at {millions} million points"));
-        levels.push(measure(server, &mut averaging, &mut feed, &symbols, millions).await?);
+        levels.push(growth.measure(server, millions).await?);
     }
 
     progress.tell("growth: checking every average");
-    correctness::check(server, feed.distinct()).await?;
+    correctness::check(server, growth.feed.distinct()).await?;
 
-    report.add(table(&levels));
+    bench.report.add(table(&levels));
     Ok(())
 }
 
-async fn measure(
-    server: &Server,
-    averaging: &mut Averaging,
-    feed: &mut Feed,
-    symbols: &[Symbol],
-    millions: usize,
-) -> anyhow::Result<Level> {
-    let mut batches = Vec::with_capacity(BATCHES);
-    for _ in 0..BATCHES {
-        let event = feed.batch(BATCH)?;
-        let started = Instant::now();
-        averaging.take(&event).await?;
-        batches.push(milliseconds(started.elapsed()));
+impl Growth {
+    /// Stores the next events in one batch.
+    async fn store(&mut self, events: usize) -> anyhow::Result<()> {
+        self.averaging.take(&self.feed.batch(events)?).await
     }
 
-    let mut connection = server.connection().await?;
-    let mut random = SmallRng::seed_from_u64(millions as u64);
-    let provider: ProviderName = PROVIDER.parse()?;
+    /// Measures at the table's present size.
+    async fn measure(&mut self, server: &Server, millions: usize) -> anyhow::Result<Level> {
+        let mut batches = Vec::with_capacity(BATCHES);
+        for _ in 0..BATCHES {
+            let event = self.feed.batch(BATCH)?;
+            let started = Instant::now();
+            self.averaging.take(&event).await?;
+            batches.push(milliseconds(started.elapsed()));
+        }
 
-    let (mut latest, mut average, mut history, mut older) = (vec![], vec![], vec![], vec![]);
-    for _ in 0..READS {
-        let symbol = &symbols[random.random_range(0..symbols.len())];
+        let mut connection = server.connection().await?;
+        let mut random = SmallRng::seed_from_u64(millions as u64);
+        let provider: ProviderName = PROVIDER.parse()?;
 
-        let started = Instant::now();
-        let found = series::of_providers(
-            &mut connection,
-            std::slice::from_ref(symbol),
-            std::slice::from_ref(&provider),
-        )
-        .await?;
-        latest.push(milliseconds(started.elapsed()));
-        anyhow::ensure!(found.len() == 1, "{symbol} has no latest price");
+        let (mut latest, mut average, mut history, mut older) = (vec![], vec![], vec![], vec![]);
+        for _ in 0..READS {
+            let symbol = &self.symbols[random.random_range(0..self.symbols.len())];
 
-        let started = Instant::now();
-        let found = series::find(&mut connection, symbol, None, &provider.clone().into()).await?;
-        average.push(milliseconds(started.elapsed()));
-
-        let Some(found) = found else {
-            anyhow::bail!("{symbol} has no average")
-        };
-
-        history.push(
-            page(
+            let started = Instant::now();
+            let found = series::of_providers(
                 &mut connection,
-                found.series_id,
-                price_points::Range::default(),
+                std::slice::from_ref(symbol),
+                std::slice::from_ref(&provider),
             )
-            .await?,
-        );
+            .await?;
+            latest.push(milliseconds(started.elapsed()));
+            anyhow::ensure!(found.len() == 1, "{symbol} has no latest price");
 
-        let age = (found.timestamp - feed.start()) * random.random_range(0..50) / 100;
-        let before = price_points::Range {
-            from: None,
-            to: Some(found.timestamp - age),
-        };
-        older.push(page(&mut connection, found.series_id, before).await?);
+            let started = Instant::now();
+            let found =
+                series::find(&mut connection, symbol, None, &provider.clone().into()).await?;
+            average.push(milliseconds(started.elapsed()));
+
+            let Some(found) = found else {
+                anyhow::bail!("{symbol} has no average")
+            };
+
+            history.push(
+                page(
+                    &mut connection,
+                    found.series_id,
+                    price_points::Range::default(),
+                )
+                .await?,
+            );
+
+            let age = (found.timestamp - self.feed.start()) * random.random_range(0..50) / 100;
+            let before = price_points::Range {
+                from: None,
+                to: Some(found.timestamp - age),
+            };
+            older.push(page(&mut connection, found.series_id, before).await?);
+        }
+
+        Ok(Level {
+            millions,
+            batch: median(batches),
+            latest: percentile(latest, 50),
+            average: percentile(average, 50),
+            history: percentile(history, 50),
+            older_history: percentile(older, 50),
+        })
     }
-
-    Ok(Level {
-        millions,
-        batch: median(batches),
-        latest: percentile(latest, 50),
-        average: percentile(average, 50),
-        history: percentile(history, 50),
-        older_history: percentile(older, 50),
-    })
 }
 
 async fn page(

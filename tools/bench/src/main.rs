@@ -6,6 +6,7 @@
 //! stored is right, so that no figure comes from wrong results.
 
 mod averager;
+mod bench;
 mod binaries;
 mod busy_core;
 mod cli;
@@ -19,6 +20,7 @@ mod machine;
 mod postgres;
 mod progress;
 mod report;
+mod runtime_api;
 mod start;
 
 use std::io::Write as _;
@@ -26,6 +28,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use bench::Bench;
 use cli::{Cli, Command};
 use progress::Progress;
 use report::Report;
@@ -58,26 +61,36 @@ async fn main() -> ExitCode {
 async fn run(cli: &Cli) -> anyhow::Result<()> {
     let binaries = binaries::directory(cli)?;
     let progress = Progress::start();
-    let mut server = postgres::Server::start(cli, &binaries).await?;
-    let mut report = Report::new(machine::describe(&server).await?);
+    let server = postgres::Server::start(cli, &binaries).await?;
+    let report = Report::new(machine::describe(&server).await?);
+    let mut bench = Bench {
+        cli,
+        binaries: &binaries,
+        progress: &progress,
+        server,
+        report,
+    };
 
     let wanted = |command: Command| cli.command.is_none_or(|only| only == command);
     let part_of_end_to_end = matches!(cli.command, Some(Command::Latency | Command::Throughput));
 
     if wanted(Command::Averager) {
-        averager::run(cli, &mut server, &binaries, &progress, &mut report).await?;
+        averager::run(&mut bench).await?;
     }
     if wanted(Command::EndToEnd) || part_of_end_to_end {
-        end_to_end::run(cli, &mut server, &binaries, &progress, &mut report).await?;
+        end_to_end::run(&mut bench).await?;
     }
     if wanted(Command::Growth) {
-        growth::run(cli, &mut server, &progress, &mut report).await?;
+        growth::run(&mut bench).await?;
     }
     if wanted(Command::Start) {
         let functions = binaries::functions(cli, &binaries)?;
-        start::run(cli, &mut server, &functions, &progress, &mut report).await?;
+        start::run(&mut bench, &functions).await?;
     }
 
+    let Bench {
+        server, mut report, ..
+    } = bench;
     report.finish();
     server.stop().await?;
     drop(progress);

@@ -4,7 +4,6 @@
 
 mod events;
 mod function;
-mod runtime_api;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,11 +12,10 @@ use serde_json::json;
 
 use self::events::Events;
 use self::function::{Function, Instance, Start};
-use crate::cli::Cli;
+use crate::bench::Bench;
 use crate::figures::{median, milliseconds};
-use crate::postgres::Server;
 use crate::progress::Progress;
-use crate::report::{Report, Table, rounded};
+use crate::report::{Table, rounded};
 
 /// The longest that a start may take, as a ratio to hello's.
 const START_LIMIT: f64 = 1.5;
@@ -29,27 +27,23 @@ const GROWTH_LIMITS: (f64, f64) = (1.10, 1.05);
 /// The numbers of invocations after which memory is read.
 const LOOKS: [usize; 3] = [1, 100, 1_000];
 
-/// Measures every function and adds the tables to the report.
-pub(crate) async fn run(
-    cli: &Cli,
-    server: &mut Server,
-    directory: &Path,
-    progress: &Progress,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    server.new_database().await?;
+/// Measures every function in `directory` and adds the tables to the report.
+pub(crate) async fn run(bench: &mut Bench<'_>, directory: &Path) -> anyhow::Result<()> {
+    bench.server.new_database().await?;
 
-    let mut events = Events::prepare(server).await?;
+    let mut events = Events::prepare(&bench.server).await?;
     let functions = Function::all(directory)?;
-    let runs = if cli.quick { 5 } else { 20 };
+    let runs = if bench.cli.quick { 5 } else { 20 };
 
-    let starts = starts(&functions, &mut events, runs, progress).await?;
+    let starts = starts(&functions, &mut events, runs, bench.progress).await?;
 
     let mut figures = figures_table();
     let mut thresholds = Table::of_thresholds("Thresholds of starts, sizes and memory");
 
     for function in &functions {
-        progress.tell(format!("start: memory of {}", function.name));
+        bench
+            .progress
+            .tell(format!("start: memory of {}", function.name));
         let memory = memory(function, &mut events).await?;
 
         let own = &starts[function.name];
@@ -71,8 +65,8 @@ pub(crate) async fn run(
         hold(&mut thresholds, function, asked, memory);
     }
 
-    report.add(figures);
-    report.add(thresholds);
+    bench.report.add(figures);
+    bench.report.add(thresholds);
     Ok(())
 }
 

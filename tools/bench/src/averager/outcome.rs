@@ -6,9 +6,8 @@ use super::case::Case;
 use super::kind::Kind;
 use super::tables::Tables;
 use super::writers::{Slice, Writers};
+use crate::bench::Bench;
 use crate::figures::median;
-use crate::postgres::Server;
-use crate::progress::Progress;
 
 /// The slices of every contender, one per round.
 #[derive(Debug, Default)]
@@ -18,12 +17,11 @@ impl Outcome {
     /// Measures `case` with every contender, in interleaved rounds.
     pub(super) async fn measure(
         case: Case,
-        server: &Server,
+        bench: &Bench<'_>,
         tables: &mut Tables,
-        progress: &Progress,
-        quick: bool,
     ) -> anyhow::Result<Self> {
-        let (rounds, seconds) = if quick { (3, 0.4) } else { (3, 1.0) };
+        let (server, progress) = (&bench.server, bench.progress);
+        let (rounds, seconds) = (3, if bench.cli.quick { 0.4 } else { 1.0 });
 
         // One-by-one storing has no batches, so it is measured once for each delivery and number of
         // connections.

@@ -75,7 +75,7 @@ impl Tables {
         let symbols = feed::symbols(symbols);
         let start = feed::start_before_now(ROUNDS)?;
 
-        let mut first = Feed::new(&symbols, start, 0, (0, 1), Delivery::Clean)?;
+        let mut first = Feed::new(&symbols, start, Delivery::Clean)?;
         let mut averaging = Averaging::open(server)?;
 
         let expected_points = symbols.len() * FIRST_ROUNDS;
@@ -109,7 +109,8 @@ impl Tables {
         delivery: Delivery,
     ) -> anyhow::Result<Feed> {
         let round = self.next_round.get(&kind).copied().unwrap_or(FIRST_ROUNDS);
-        Feed::new(&self.symbols, self.start, round, writer, delivery)
+        let feed = Feed::new(&self.symbols, self.start, delivery)?;
+        Ok(feed.share(round, writer))
     }
 
     /// Records what a writer was sent.

@@ -21,11 +21,12 @@ pub(crate) use self::bare_loop::{OPTION as BARE_LOOP, run as run_bare_loop};
 use self::contender::{Contender, Kind};
 use self::outcome::Outcome;
 use super::kafka::Broker;
+use crate::bench::Bench;
 use crate::busy_core::BusyCore;
 use crate::figures::median;
 use crate::postgres::Server;
 use crate::progress::Progress;
-use crate::report::{Report, Table, rounded};
+use crate::report::{Table, rounded};
 
 const SYMBOLS: usize = 200;
 /// The longest wait for what was sent.
@@ -86,11 +87,10 @@ impl Latency<'_> {
     /// Measures all cases and adds the tables to the report.
     pub(super) async fn measure(
         &self,
-        server: &mut Server,
-        progress: &Progress,
-        report: &mut Report,
+        bench: &mut Bench<'_>,
         thresholds: &mut Table,
     ) -> anyhow::Result<()> {
+        let (server, progress) = (&mut bench.server, bench.progress);
         server.require_commit_times().await?;
 
         let (mut latencies, mut cpu, mut waits) = (latency_table(), cpu_table(), trace::table());
@@ -117,7 +117,7 @@ impl Latency<'_> {
         }
 
         for table in [latencies, cpu, waits] {
-            report.add(table);
+            bench.report.add(table);
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Latency<'_> {
             None
         };
 
-        let outcome = Outcome::measure(contender, self.broker, server, case.rate, self.quick).await;
+        let outcome = Outcome::measure(contender, self, server, case.rate).await;
         drop(busy);
         outcome
     }

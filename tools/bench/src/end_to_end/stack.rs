@@ -31,52 +31,12 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    /// Starts a stack that reads `topic`, and waits until it is ready.
-    pub(super) async fn start(
+    /// A stack that will read `topic`.
+    pub(super) fn new(
         binaries: &Path,
         server: &Server,
         broker: &Broker,
         topic: &str,
-    ) -> anyhow::Result<Self> {
-        Self::start_logging(binaries, server, broker, topic, None).await
-    }
-
-    /// The same with this log filter.
-    pub(super) async fn start_logging(
-        binaries: &Path,
-        server: &Server,
-        broker: &Broker,
-        topic: &str,
-        log: Option<&str>,
-    ) -> anyhow::Result<Self> {
-        let mut stack = Self::new(binaries, server, broker, topic, log)?;
-        stack.spawn()?;
-
-        tokio::task::spawn_blocking(move || {
-            stack.wait_until_ready()?;
-            Ok(stack)
-        })
-        .await?
-    }
-
-    /// Starts a stack that reads `topic`, without waiting for it.
-    pub(super) fn spawned(
-        binaries: &Path,
-        server: &Server,
-        broker: &Broker,
-        topic: &str,
-    ) -> anyhow::Result<Self> {
-        let mut stack = Self::new(binaries, server, broker, topic, None)?;
-        stack.spawn()?;
-        Ok(stack)
-    }
-
-    fn new(
-        binaries: &Path,
-        server: &Server,
-        broker: &Broker,
-        topic: &str,
-        log: Option<&str>,
     ) -> anyhow::Result<Self> {
         let data = tempfile::Builder::new()
             .prefix("market-data-bench-stack-")
@@ -87,10 +47,29 @@ impl Stack {
             database_url: server.url.clone(),
             bootstrap_servers: broker.bootstrap_servers.clone(),
             topic: topic.to_owned(),
-            log: log.map(str::to_owned),
+            log: None,
             data,
             emulator: None,
         })
+    }
+
+    /// Sets the emulator's log filter; with `None` it logs as usual.
+    pub(super) fn logging(self, filter: Option<&str>) -> Self {
+        Self {
+            log: filter.map(str::to_owned),
+            ..self
+        }
+    }
+
+    /// Starts the emulator, and waits until it is ready.
+    pub(super) async fn start(mut self) -> anyhow::Result<Self> {
+        self.spawn()?;
+
+        tokio::task::spawn_blocking(move || {
+            self.wait_until_ready()?;
+            Ok(self)
+        })
+        .await?
     }
 
     /// Starts the emulator, without waiting for it.

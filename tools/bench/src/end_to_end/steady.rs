@@ -1,6 +1,5 @@
 //! Under a steady load: the time until the first average after `kill -9`.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -12,10 +11,9 @@ use tokio::time::sleep;
 use super::kafka::Broker;
 use super::load::Load;
 use super::stack::Stack;
+use crate::bench::Bench;
 use crate::feed::{self, Delivery, Feed};
 use crate::figures::median;
-use crate::postgres::Server;
-use crate::progress::Progress;
 use crate::report::{Table, rounded};
 
 const SYMBOLS: usize = 5_000;
@@ -35,30 +33,20 @@ pub(super) struct Steady {
     worst_after_emulator: f64,
 }
 
-pub(super) async fn measure(
-    broker: &Broker,
-    server: &mut Server,
-    binaries: &Path,
-    progress: &Progress,
-    quick: bool,
-) -> anyhow::Result<Steady> {
-    let kills = if quick { 1 } else { 3 };
+pub(super) async fn measure(broker: &Broker, bench: &mut Bench<'_>) -> anyhow::Result<Steady> {
+    let progress = bench.progress;
+    let kills = if bench.cli.quick { 1 } else { 3 };
 
     progress.tell("end to end: steady load: starting");
-    server.new_database().await?;
+    bench.server.new_database().await?;
     let topic = broker.new_topic("price-events").await?;
-    let mut stack = Stack::start(binaries, server, broker, &topic).await?;
+    let stack = Stack::new(bench.binaries, &bench.server, broker, &topic)?;
+    let mut stack = stack.start().await?;
 
     let symbols = feed::symbols(SYMBOLS);
-    let feed = Feed::new(
-        &symbols,
-        feed::start_before_now(10_000)?,
-        0,
-        (0, 1),
-        Delivery::Clean,
-    )?;
+    let feed = Feed::new(&symbols, feed::start_before_now(10_000)?, Delivery::Clean)?;
 
-    let load = Load::start(broker, server, topic, feed).await?;
+    let load = Load::start(broker, &bench.server, topic, feed).await?;
     sleep(WARM_UP).await;
 
     let (mut averager, mut emulator) = (Vec::new(), Vec::new());

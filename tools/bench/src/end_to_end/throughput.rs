@@ -136,7 +136,7 @@ impl Throughput<'_> {
         let symbols = feed::symbols(self.symbols);
         let start = feed::start_before_now(self.events / self.symbols)?;
 
-        let mut feed = Feed::new(&symbols, start, 0, (0, 1), delivery)?;
+        let mut feed = Feed::new(&symbols, start, delivery)?;
 
         (0..self.events).map(|_| feed.record()).collect()
     }
@@ -186,7 +186,8 @@ impl Throughput<'_> {
     /// Starts the stack on the full topic and waits until the whole topic is committed.
     async fn run(&self, binaries: &Path, server: &Server, topic: &str) -> anyhow::Result<Run> {
         let progress = self.broker.group_progress(topic)?;
-        let stack = Stack::spawned(binaries, server, self.broker, topic)?;
+        let mut stack = Stack::new(binaries, server, self.broker, topic)?;
+        stack.spawn()?;
 
         let first = wait_for(&progress, 1).await?;
         let (started, before) = (Instant::now(), self.used(server, &stack));

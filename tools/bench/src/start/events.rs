@@ -65,8 +65,6 @@ impl Events {
             feed: Feed::new(
                 &feed::symbols(SYMBOLS),
                 feed::start_before_now(2_000)?,
-                0,
-                (0, 1),
                 Delivery::Imperfect,
             )?,
             job_id: job.job_id,

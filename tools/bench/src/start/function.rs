@@ -9,8 +9,8 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::events::Events;
-use super::runtime_api::{RuntimeApi, Seen};
 use crate::cpu;
+use crate::runtime_api::{RuntimeApi, Seen};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The functions, each with the largest size of its binary in MB. The others are compared with the

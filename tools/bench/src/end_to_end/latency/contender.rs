@@ -61,8 +61,8 @@ impl Contender {
         let topic = broker.new_topic_with_append_times("price-events").await?;
 
         let stack = async |binaries: &Path, log: Option<&str>| {
-            let stack = Stack::start_logging(binaries, server, broker, &topic, log).await?;
-            anyhow::Ok(Runs::Stack(stack))
+            let stack = Stack::new(binaries, server, broker, &topic)?.logging(log);
+            anyhow::Ok(Runs::Stack(stack.start().await?))
         };
         let runs = match kind {
             Kind::BareLoop => Runs::BareLoop(Self::bare_loop(server, broker, &topic).await?),

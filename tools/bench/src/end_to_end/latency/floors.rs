@@ -62,7 +62,7 @@ async fn produce_to_poll(broker: &Broker) -> anyhow::Result<Vec<f64>> {
     let topic = broker.new_topic("floor").await?;
     let symbols = feed::symbols(200);
     let start = feed::start_before_now(10)?;
-    let mut feed = Feed::new(&symbols, start, 0, (0, 1), Delivery::Clean)?;
+    let mut feed = Feed::new(&symbols, start, Delivery::Clean)?;
     let producer = broker.producer("0")?;
     let consumer = broker.reader(&topic)?;
 

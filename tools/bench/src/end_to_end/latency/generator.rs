@@ -35,7 +35,13 @@ impl Generator {
     pub(super) fn start(producer: Producer, topic: String, feed: Feed, rate: u32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || send(&producer, &topic, feed, rate, &stopped));
+        let load = Load {
+            producer,
+            topic,
+            feed,
+            rate,
+        };
+        let thread = thread::spawn(move || load.send(&stopped));
         Self { stop, thread }
     }
 
@@ -47,41 +53,47 @@ impl Generator {
     }
 }
 
-fn send(
-    producer: &Producer,
-    topic: &str,
-    mut feed: Feed,
+/// What is sent, and where to.
+struct Load {
+    producer: Producer,
+    topic: String,
+    feed: Feed,
+    /// Events per second.
     rate: u32,
-    stop: &AtomicBool,
-) -> anyhow::Result<Vec<Sent>> {
-    let (started, clock) = (Instant::now(), now()?);
-    let mut log = Vec::new();
+}
 
-    for number in 0_u32.. {
-        if stop.load(Ordering::Relaxed) {
-            break;
+impl Load {
+    /// Sends until `stop`, and returns what was sent once the broker has acknowledged it.
+    fn send(mut self, stop: &AtomicBool) -> anyhow::Result<Vec<Sent>> {
+        let (started, clock) = (Instant::now(), now()?);
+        let mut log = Vec::new();
+
+        for number in 0_u32.. {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+
+            // Made before its time, so that making it delays nothing.
+            let record = self.feed.record()?;
+            let due = Duration::from_secs(1) * number / self.rate;
+            if let Some(early) = due.checked_sub(started.elapsed()) {
+                thread::sleep(early);
+            }
+
+            let sent = now()?;
+            self.producer.send(&self.topic, &record)?;
+            log.push(Sent {
+                symbol: record.key,
+                quoted_at: record.quoted_at.timestamp_micros(),
+                partition: record.partition,
+                intended: clock + i64::try_from(due.as_micros())?,
+                sent,
+            });
         }
 
-        // Made before its time, so that making it delays nothing.
-        let record = feed.record()?;
-        let due = Duration::from_secs(1) * number / rate;
-        if let Some(early) = due.checked_sub(started.elapsed()) {
-            thread::sleep(early);
-        }
-
-        let sent = now()?;
-        producer.send(topic, &record)?;
-        log.push(Sent {
-            symbol: record.key,
-            quoted_at: record.quoted_at.timestamp_micros(),
-            partition: record.partition,
-            intended: clock + i64::try_from(due.as_micros())?,
-            sent,
-        });
+        self.producer.flush()?;
+        Ok(log)
     }
-
-    producer.flush()?;
-    Ok(log)
 }
 
 /// Microseconds since 1970.

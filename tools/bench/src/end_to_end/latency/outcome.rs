@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::SYMBOLS;
 use super::contender::Contender;
 use super::generator::{Generator, now};
 use super::stages::{self, Event};
+use super::{Latency, SYMBOLS};
 use crate::cpu;
 use crate::end_to_end::kafka::Broker;
 use crate::feed::{self, Delivery, Feed};
@@ -48,21 +48,21 @@ impl Outcome {
     /// Sends events to the contender, measures, and ends it.
     pub(super) async fn measure(
         contender: Contender,
-        broker: &Broker,
+        latency: &Latency<'_>,
         server: &Server,
         rate: u32,
-        quick: bool,
     ) -> anyhow::Result<Self> {
+        let broker = latency.broker;
         let symbols = feed::symbols(SYMBOLS);
         let start = feed::start_before_now(ROUNDS)?;
-        let feed = Feed::new(&symbols, start, 0, (0, 1), Delivery::Clean)?;
+        let feed = Feed::new(&symbols, start, Delivery::Clean)?;
         let topic = contender.topic.clone();
         let load = Generator::start(broker.producer("0")?, topic.clone(), feed, rate);
         sleep(WARM_UP).await;
 
         let (from, started) = (now()?, Instant::now());
         let before = used(&contender, broker, server);
-        sleep(Duration::from_secs(if quick { 5 } else { 8 })).await;
+        sleep(Duration::from_secs(if latency.quick { 5 } else { 8 })).await;
         let after = used(&contender, broker, server);
         let (until, seconds) = (now()?, started.elapsed().as_secs_f64());
 

@@ -1,4 +1,7 @@
 //! Lambda's Runtime API for one process, and a scheduler that accepts every request.
+//!
+//! It notes when the process asks for work and when it answers. The emulator's Runtime API serves
+//! pools of processes and limits their times, and would be measured along with the function.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What the process did.
 #[derive(Debug)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     AskedForWork,
     /// Its answer's body, or its error's.
     Answered(Result<String, String>),
@@ -27,8 +30,8 @@ pub(super) enum Seen {
 
 /// The API, and what it has received.
 #[derive(Debug)]
-pub(super) struct RuntimeApi {
-    pub(super) address: SocketAddr,
+pub(crate) struct RuntimeApi {
+    pub(crate) address: SocketAddr,
     events: mpsc::UnboundedSender<String>,
     seen: mpsc::UnboundedReceiver<(Instant, Seen)>,
     server: JoinHandle<()>,
@@ -41,7 +44,7 @@ struct Desk {
 }
 
 impl RuntimeApi {
-    pub(super) async fn open() -> anyhow::Result<Self> {
+    pub(crate) async fn open() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
 
@@ -65,12 +68,12 @@ impl RuntimeApi {
         })
     }
 
-    pub(super) fn hand_out(&self, event: String) {
+    pub(crate) fn hand_out(&self, event: String) {
         // The receiver is gone once the server has ended.
         let _gone = self.events.send(event);
     }
 
-    pub(super) async fn seen(&mut self) -> Option<(Instant, Seen)> {
+    pub(crate) async fn seen(&mut self) -> Option<(Instant, Seen)> {
         self.seen.recv().await
     }
 }
