@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::fixture::Fixture;
 
-async fn contract(api: &Fixture) -> Value {
+pub(crate) async fn contract(api: &Fixture) -> Value {
     let answered = api.get("/openapi.json").await;
     assert_eq!(answered.status, StatusCode::OK);
     assert_eq!(answered.header("content-type"), "application/json");
@@ -141,54 +141,5 @@ async fn the_page_loads_only_files_that_are_served_here() {
     let styles = String::from_utf8(api.get("/docs/swagger-ui.css").await.body).unwrap();
     assert!(
         !styles.contains("@import") && !styles.contains("url(http") && !styles.contains("url(//")
-    );
-}
-
-#[tokio::test]
-async fn the_limits_that_the_contract_states_are_those_that_requests_meet() {
-    let api = Fixture::new();
-    let contract = contract(&api).await;
-
-    for (path, name, most) in [
-        ("/prices/latest", "max_age", "max_age=86401&symbol=A"),
-        ("/prices/average", "window", "window=6&symbol=A"),
-        ("/prices/history", "limit", "limit=1001&symbol=A"),
-        ("/symbols", "limit", "limit=1001"),
-        ("/prices/poll", "limit", "limit=1001"),
-    ] {
-        let parameters = contract["paths"][path]["get"]["parameters"].as_array();
-        let schema = parameters
-            .and_then(|all| all.iter().find(|parameter| parameter["name"] == name))
-            .map(|parameter| &parameter["schema"])
-            .expect(path);
-        let over = schema["maximum"].as_u64().expect("a limit") + 1;
-        assert_eq!(most.split('&').next(), Some(&*format!("{name}={over}")));
-
-        let refused = api.get(&format!("{path}?{most}")).await;
-        assert_eq!(refused.places(), [format!("query.{name}")], "{path}");
-    }
-
-    let list = &contract["paths"]["/prices/latest"]["get"]["parameters"][1];
-    assert_eq!(
-        (list["name"].as_str(), list["explode"].as_bool()),
-        (Some("symbols"), Some(false))
-    );
-    assert_eq!(list["schema"]["maxItems"], 100);
-
-    let points = &contract["components"]["schemas"]["Average"]["properties"]["points"];
-    assert_eq!(
-        (points["minimum"].as_u64(), points["maximum"].as_u64()),
-        (Some(1), Some(5))
-    );
-
-    let job = &contract["components"]["schemas"]["PollRequest"]["properties"];
-    assert_eq!(job["symbols"]["maxItems"], 5_000, "{job}");
-    assert!(
-        job["interval"].to_string().contains("\"maximum\":86400"),
-        "{job}"
-    );
-    assert!(
-        job["provider"].to_string().contains("\"maxLength\":164"),
-        "{job}"
     );
 }

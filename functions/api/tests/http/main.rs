@@ -12,4 +12,5 @@ mod contract;
 )]
 mod fixture;
 mod foreign;
+mod limits;
 mod routing;
