@@ -318,13 +318,15 @@ impl Stack {
         self.child.id()
     }
 
+    /// The pids of the instances of `function` that run.
+    #[must_use]
+    pub fn instances(&self, function: &str) -> Vec<u32> {
+        processes::instances(&self.ready.data_directory, function)
+    }
+
     /// Waits until an instance of `function` runs, and returns its pid.
     pub async fn instance(&self, function: &str) -> u32 {
-        let running = async || {
-            processes::instances(&self.ready.data_directory, function)
-                .first()
-                .copied()
-        };
+        let running = async || self.instances(function).first().copied();
 
         waiting::until(
             &format!("instance of {function}"),

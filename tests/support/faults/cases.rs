@@ -58,7 +58,7 @@ pub fn failed_over_to_reader() -> Case {
     )
 }
 
-/// Connections fall silent, whatever locks their transactions hold.
+/// Connections fall silent with the locks that their transactions hold.
 #[must_use]
 pub fn connections_silenced() -> Case {
     Case::of("connections silenced", vec![Fault::ConnectionsSilenced; 4])
@@ -164,10 +164,10 @@ pub fn reader_ended() -> Case {
     Case::of("a reader that dies", faults.to_vec())
 }
 
-/// The averager hangs.
+/// All averagers hang, twice.
 #[must_use]
 pub fn averager_hangs() -> Case {
-    Case::of("an averager that hangs", vec![Fault::AveragerHangs])
+    Case::of("averagers that hang", vec![Fault::AveragerHangs; 2])
 }
 
 /// A writer vanishes while it holds locks.

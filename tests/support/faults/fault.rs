@@ -10,11 +10,14 @@ use tokio::time::sleep;
 
 use super::site::Site;
 use crate::link::Moment;
-use crate::processes;
+use crate::{processes, waiting};
 
 mod kafka;
 mod postgres;
 mod quiet;
+
+/// Longest that an averager may hang: its time limit in the template, and half as long again.
+const HANGS: Duration = Duration::from_secs(90);
 
 /// One fault. A fault that makes something unavailable also brings it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +29,8 @@ pub enum Fault {
     EmulatorKilled,
     /// `kill -9` of the averager and of the emulator, and a new start of the emulator.
     BothKilled,
-    /// The averager is stopped by SIGSTOP: it does nothing more and does not end.
+    /// Every instance of the averager is stopped by SIGSTOP: it does nothing more and does not end.
+    /// The emulator must end each of them.
     AveragerHangs,
     /// `kill -9` of Postgres, which is started again.
     PostgresKilled,
@@ -43,8 +47,8 @@ pub enum Fault {
     /// All connections of the functions are ended, and new ones reach a read-only server for some
     /// seconds.
     FailedOverToReader,
-    /// All connections of the functions fall silent for ever, whatever locks their transactions
-    /// hold. New ones work.
+    /// All connections of the functions fall silent for ever, with the locks that their
+    /// transactions hold. New ones work.
     ConnectionsSilenced,
     /// A writer that holds fences falls silent, and its connection stays open.
     WriterVanished,
@@ -98,7 +102,7 @@ impl Fault {
             Self::AveragerKilled => kill_averager(site, number).await,
             Self::EmulatorKilled => restart_emulator(site, number, random).await,
             Self::BothKilled => kill_both(site, number, random).await,
-            Self::AveragerHangs => stop_averager(site, number).await,
+            Self::AveragerHangs => stop_averagers(site, number).await,
             Self::PostgresKilled => postgres::signal(site, Signal::SIGKILL).await,
             Self::PostgresRestarted => postgres::signal(site, Signal::SIGINT).await,
             Self::ConnectionsTerminated => postgres::terminate_connections(site, random).await,
@@ -134,10 +138,23 @@ async fn kill_averager(site: &Site<'_>, number: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Stops the averager. The emulator must end it by its time limit.
-async fn stop_averager(site: &Site<'_>, number: usize) -> anyhow::Result<()> {
+/// Stops all instances of the averager, and waits until the emulator has ended them: those that work
+/// on a batch by the function's time limit, and those that wait for one because they are stopped.
+/// Other instances would take their place in any case.
+async fn stop_averagers(site: &Site<'_>, number: usize) -> anyhow::Result<()> {
     let stack = site.stack(number).context("the stack does not run")?;
-    processes::signal(stack.instance("averager").await, Signal::SIGSTOP);
+    stack.instance("averager").await;
+
+    let hanging = stack.instances("averager");
+    for pid in &hanging {
+        processes::signal(*pid, Signal::SIGSTOP);
+    }
+
+    waiting::until("end of the averagers that hang", HANGS, async || {
+        let ended = !hanging.iter().any(|pid| processes::is_running(*pid));
+        ended.then_some(())
+    })
+    .await;
     Ok(())
 }
 
