@@ -11,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::output;
 
-/// Quiet unless `RUST_LOG` is set, because whatever matters to the user is announced on standard
+/// Quiet unless `RUST_LOG` is set, because what matters to the user is announced on standard
 /// output. The Kafka client reports the same error several times a second. The event source mapping
 /// reports it once.
 const USUAL: &str = "warn,emulator=info,librdkafka=off,rdkafka=off";

@@ -75,7 +75,7 @@ impl Output {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
 
-        // Without the thread nothing is written, but everything else works.
+        // Without the thread nothing is written; the emulator works all the same.
         let _no_thread = thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || of_thread.run(sink));

@@ -125,7 +125,11 @@ async fn the_event_that_postgres_refuses_is_set_aside_and_all_others_are_stored(
 
     let again = handled(&pool, &batch(0, &texts(&all))).await.unwrap();
     assert_eq!(again, counted(0, 995));
-    assert_eq!(quarantine(&pool).await, kept, "however often delivered");
+    assert_eq!(
+        quarantine(&pool).await,
+        kept,
+        "another delivery adds nothing"
+    );
 }
 
 #[tokio::test]

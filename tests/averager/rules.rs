@@ -49,7 +49,7 @@ async fn a_bad_record_is_quarantined_with_its_bytes_while_its_neighbours_are_sto
     assert_eq!(
         kept.len(),
         1,
-        "a record is kept once however often it is delivered"
+        "a record that is delivered again is kept once"
     );
 
     let (topic, partition, offset, value, reason) = &kept[0];

@@ -1,4 +1,4 @@
-//! Units: an average never mixes two, whatever the order of arrival.
+//! Units: an average never mixes two, in any order of arrival.
 
 use std::time::Duration;
 

@@ -124,7 +124,7 @@ async fn a_gap_between_two_readers_is_enough() {
         }
     });
 
-    // The task has waited for the reader once and given up for now.
+    // The task has waited for the reader once, and leaves the rest to its next run.
     for waits in [true, false] {
         until("try that fails", Duration::from_secs(20), async || {
             let waiting = "select exists (select from pg_locks

@@ -1,5 +1,5 @@
-//! Dead letters are sent back on librdkafka's mock broker; what becomes of them is checked on a
-//! real Postgres.
+//! Dead letters are sent back on librdkafka's mock broker; their points are checked on a real
+//! Postgres.
 
 #![expect(
     clippy::unwrap_used,

@@ -238,7 +238,7 @@ impl Drop for Postgres {
     }
 }
 
-/// What must hold while Postgres is unavailable for whatever reason. Kafka acknowledges events
+/// What must hold while Postgres is unavailable, for any reason. Kafka acknowledges events
 /// meanwhile.
 async fn assert_works_without_postgres(stack: &Stack, job: &str) {
     // Concurrently, since each may wait for seconds.

@@ -30,7 +30,7 @@ pub type Key = (String, String, Timestamp);
 /// What decides between several answers for one quote: the greatest wins.
 type Answer<'a> = (Timestamp, Uuid, Price, Option<&'a Currency>);
 
-/// The points that must be stored after all of `events`, whatever their order.
+/// The points that must be stored after all of `events`, in any order.
 #[must_use]
 pub fn expected(events: &[PriceEvent]) -> BTreeMap<Key, Point> {
     let mut winners = BTreeMap::<(&Symbol, &ProviderName), BTreeMap<Timestamp, Answer<'_>>>::new();

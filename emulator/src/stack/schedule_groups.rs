@@ -20,7 +20,7 @@ const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-
                              SignedHeaders=host, Signature=none";
 
 /// Creates the groups if the functions use another scheduler than this emulator's, which already
-/// has them. Without the groups no job can be created, and everything else works.
+/// has them. Without the groups no job can be created; that is their only use.
 pub(super) async fn make_elsewhere(
     template: &Template,
     addresses: &Addresses,

@@ -14,7 +14,7 @@ use super::{LimitScope, Limits, Refusal};
 use crate::config::Secret;
 use crate::market::{Currency, Quote, Symbol};
 
-/// A weight of 6,000 a minute from one address. A list of prices weighs 4, whatever its length.
+/// A weight of 6,000 a minute from one address. A list of prices weighs 4 at any length.
 pub(crate) const LIMITS: Limits = Limits {
     per_minute: Some(1_500),
     max_concurrent: 8,

@@ -92,7 +92,7 @@ pub enum LimitScope {
     Day,
     /// That of a month.
     Month,
-    /// That of our address, whatever the key.
+    /// That of our address, with any key.
     Address,
 }
 

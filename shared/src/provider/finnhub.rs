@@ -12,7 +12,7 @@ use super::{LimitScope, Limits};
 use crate::config::Secret;
 use crate::market::{Quote, Symbol};
 
-/// The free plan's: 60 requests a minute, and 30 a second whatever the plan.
+/// The free plan's: 60 requests a minute, and 30 a second on every plan.
 pub(crate) const LIMITS: Limits = Limits {
     per_second: Some(30),
     per_minute: Some(60),

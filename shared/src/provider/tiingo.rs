@@ -89,7 +89,7 @@ impl Api for Tiingo {
     }
 }
 
-/// What the answer says in words, in JSON or as plain text, whatever its status.
+/// What the answer says in words, in JSON or as plain text, with any status.
 fn told(received: &Received) -> Option<Fault> {
     let detail = serde_json::from_str::<Detail<'_>>(&received.body).ok();
     let detail = detail.and_then(|detail| fields::text(detail.detail).map(String::from));

@@ -70,7 +70,7 @@ impl Ground {
 /// How the stacks of a run differ from the product's own template.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wiring {
-    /// The averager crashes on certain records, which are given up after two retries.
+    /// The averager crashes on certain records, which become dead letters after two retries.
     pub crashing: bool,
 }
 

@@ -9,7 +9,7 @@ use shared::{config, repository};
 const EXAMPLES: &str = "\
 Examples:
   instruments load instruments.json              adds and changes what the file names
-  instruments load --replace instruments.json    the same, and removes everything else
+  instruments load --replace instruments.json    the same, and removes all other spellings
   instruments list > instruments.json            prints what is stored, in the same form
 
 A file names each of our symbols with the spelling of each provider that has another one:
@@ -22,7 +22,7 @@ Exit status:
   1  Postgres failed, or the file cannot be used; nothing was changed
   2  wrong usage or configuration";
 
-/// Tells how providers spell our symbols
+/// Loads and lists how providers spell our symbols
 #[derive(Debug, Parser)]
 #[command(name = "instruments", version, after_help = EXAMPLES)]
 struct Cli {

@@ -15,7 +15,7 @@ Examples:
   redrive --reason RetriesExhausted    only letters of this condition or function error
 
 KAFKA_BOOTSTRAP_SERVERS names the brokers, KAFKA_PRICE_TOPIC and KAFKA_DEAD_LETTER_TOPIC unusual topics.
-Prints text on a terminal, else JSON lines.
+Prints text on a terminal, otherwise JSON lines.
 
 Exit status:
   0  all done

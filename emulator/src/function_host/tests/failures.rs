@@ -127,7 +127,7 @@ async fn a_function_that_always_dies_at_its_start_answers_every_request_with_an_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_binary_that_is_not_there_is_an_error() {
     let harness = Harness::start(Setup {
-        binary: "nobody-built-this",
+        binary: "not-built",
         ..SETUP
     })
     .await;

@@ -131,8 +131,8 @@ pub(super) fn page_of(member: &str, items: &[Value], next: Option<String>) -> Va
     answer
 }
 
-/// Returns a token that names the last item of a page. The list continues after it, whatever was
-/// added or deleted meanwhile.
+/// Returns a token that names the last item of a page. The list continues after it, even if
+/// items were added or deleted meanwhile.
 pub(super) fn token(last: &(String, String)) -> String {
     URL_SAFE_NO_PAD.encode(json!(last).to_string())
 }

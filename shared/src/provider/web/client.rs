@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 /// Most redirections followed for one request.
 const MAX_REDIRECTS: usize = 3;
-/// What providers are told of us; Yahoo, which rejects this, gets a header of its own.
+/// Names us to providers. Yahoo rejects it and gets a header of its own.
 const USER_AGENT: &str = concat!("market-data-pipeline/", env!("CARGO_PKG_VERSION"));
 
 /// The client, shared by all providers of an instance, so that each keeps its connections.
