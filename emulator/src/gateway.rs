@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::serve::ListenerExt as _;
 use serde_json::json;
@@ -179,16 +179,16 @@ impl Gateway {
         )
         .await
         {
-            Ok(Ok(outcome)) => of_outcome(route.function, outcome),
+            Ok(Ok(outcome)) => of_outcome(route.function, outcome, &head.method),
             Ok(Err(error)) => of_invoke_error(&error),
             Err(_elapsed) => refusal(StatusCode::SERVICE_UNAVAILABLE),
         }
     }
 }
 
-fn of_outcome(function: &str, outcome: Outcome) -> Response {
+fn of_outcome(function: &str, outcome: Outcome, method: &Method) -> Response {
     match outcome {
-        Outcome::Success(payload) => answer::response(payload).unwrap_or_else(|| {
+        Outcome::Success(payload) => answer::response(payload, method).unwrap_or_else(|| {
             tracing::warn!(
                 function,
                 "the answer of function {function} is not an HTTP response"

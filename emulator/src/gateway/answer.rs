@@ -3,21 +3,16 @@
 use std::collections::BTreeMap;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Headers that the server sets itself.
-const NOT_PASSED_ON: [&str; 4] = [
-    "connection",
-    "content-length",
-    "keep-alive",
-    "transfer-encoding",
-];
+/// Headers that the server sets itself. `content-length` is one of them wherever there is a body.
+const NOT_PASSED_ON: [&str; 3] = ["connection", "keep-alive", "transfer-encoding"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,7 +29,7 @@ struct Answer {
 }
 
 /// Returns the response, or `None` if the payload does not describe one.
-pub(super) fn response(payload: Bytes) -> Option<Response> {
+pub(super) fn response(payload: Bytes, method: &Method) -> Option<Response> {
     let value: Value = serde_json::from_slice(&payload).ok()?;
     if value.get("statusCode").is_none() {
         return Some(inferred(payload));
@@ -53,6 +48,10 @@ pub(super) fn response(payload: Bytes) -> Option<Response> {
     let mut headers = headers(answer.headers.unwrap_or_default())?;
     for cookie in answer.cookies.unwrap_or_default() {
         headers.append(SET_COOKIE, cookie.try_into().ok()?);
+    }
+    // Of the body that HEAD leaves out, only the function knows the size.
+    if method != Method::HEAD || !body.is_empty() {
+        headers.remove(CONTENT_LENGTH);
     }
     if !body.is_empty() && !headers.contains_key(CONTENT_TYPE) {
         headers.insert(

@@ -50,6 +50,37 @@ async fn status_headers_cookies_and_body_come_from_the_function() {
 }
 
 #[tokio::test]
+async fn the_size_of_a_body_that_is_not_sent_is_the_function_s() {
+    let answer = |status: u16| {
+        json!({
+            "statusCode": status,
+            "headers": { "content-type": "text/csv", "content-length": "4711", "etag": "\"a\"" },
+            "body": null,
+            "isBase64Encoded": false,
+        })
+    };
+
+    let harness = Harness::answering(answer(200)).await;
+    let request = client().head(harness.url("/")).send();
+    let response = request.await.expect("an answer");
+    assert_eq!(response.headers()["content-length"], "4711");
+    assert_eq!(response.bytes().await.expect("no body").len(), 0);
+
+    let response = Harness::answering(answer(304)).await.get("/").await;
+    assert_eq!(response.status(), 304);
+    assert_eq!(response.headers().get("content-length"), None);
+
+    // A body decides for itself, as everywhere.
+    let whole = json!({ "statusCode": 200, "headers": { "content-length": "7" }, "body": "four" });
+    let harness = Harness::answering(whole).await;
+    let response = client().head(harness.url("/")).send().await;
+    assert_eq!(
+        response.expect("an answer").headers()["content-length"],
+        "4"
+    );
+}
+
+#[tokio::test]
 async fn a_base64_body_arrives_as_its_bytes() {
     let harness =
         Harness::answering(json!({ "statusCode": 200, "body": "AP8=", "isBase64Encoded": true }))
