@@ -196,6 +196,13 @@ pub struct Instruments {
     pub database: Database,
 }
 
+/// Configuration of the command that exports series to files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// The connection to Postgres.
+    pub database: Database,
+}
+
 /// Configuration of the command that sends dead letters back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redrive {
@@ -280,6 +287,7 @@ read_from_environment!(Upkeep {
     averager_group: averager_group,
     metrics_of: metrics_of,
 });
+read_from_environment!(Export { database: database });
 read_from_environment!(Instruments { database: database });
 read_from_environment!(Redrive { kafka: kafka });
 read_from_environment!(Logging {

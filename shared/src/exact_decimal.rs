@@ -65,10 +65,12 @@ impl ExactDecimal {
         ))
     }
 
-    /// The value in units of 10^-`scale`; `scale` must be at least its own.
-    fn units(self, scale: u32) -> Option<u128> {
-        self.mantissa
-            .checked_mul(10_u128.checked_pow(scale - self.scale)?)
+    /// The value in units of 10^-`scale`; `None` if it has more digits after the point, or too many
+    /// in all.
+    #[must_use]
+    pub fn units(self, scale: u32) -> Option<u128> {
+        let places = scale.checked_sub(self.scale)?;
+        self.mantissa.checked_mul(10_u128.checked_pow(places)?)
     }
 }
 

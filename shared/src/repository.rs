@@ -6,6 +6,7 @@ mod batched_deletion;
 pub mod clock;
 mod connections;
 mod error;
+pub mod export_ends;
 pub mod fetch_leases;
 pub mod ingest;
 pub mod instruments;

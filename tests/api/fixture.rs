@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::{AppState, Observed};
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::Request;
+use axum::http::{HeaderMap, Request};
 use chrono::TimeDelta;
 use e2e::memory_log::MemoryPriceLog;
 use e2e::schedules::schedules_at;
@@ -50,7 +50,10 @@ pub(crate) struct Api {
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) status: u16,
+    /// The body as text; of a binary one, what is text in it.
     pub(crate) text: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) headers: HeaderMap,
     /// The value of `Retry-After`.
     pub(crate) retry_after: Option<String>,
     /// The value of `Location`.
@@ -60,6 +63,13 @@ pub(crate) struct Answered {
 impl Answered {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// The value of this header, or an empty text.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("text"))
     }
 
     /// This field of each item in the list.
@@ -186,9 +196,11 @@ impl Api {
 
         Answered {
             status: parts.status.as_u16(),
-            text: String::from_utf8(body.to_vec()).expect("text"),
+            text: String::from_utf8_lossy(&body).into_owned(),
+            bytes: body.to_vec(),
             retry_after: header("retry-after"),
             location: header("location"),
+            headers: parts.headers,
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod connections;
 mod digits;
+mod export_command;
+mod exports;
 mod fallback;
 mod fixture;
 mod health;

@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::{Extension, Json};
 use utoipa::OpenApi;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::{ContentBuilder, Header, Ref, RefOr, ResponseBuilder};
 
 use crate::problem::AlwaysProblems;
+use crate::representation::CONFIRM_FOR_ANYONE;
 
 /// The document's title, description and tags. The router adds each of its handlers.
 #[derive(Debug, OpenApi)]
@@ -36,8 +40,42 @@ pub(crate) struct Contract;
 )]
 pub(crate) async fn document(
     Extension(contract): Extension<Arc<utoipa::openapi::OpenApi>>,
-) -> Json<Arc<utoipa::openapi::OpenApi>> {
-    Json(contract)
+) -> (
+    [(HeaderName, HeaderValue); 1],
+    Json<Arc<utoipa::openapi::OpenApi>>,
+) {
+    let kept = [(header::CACHE_CONTROL, CONFIRM_FOR_ANYONE)];
+    (kept, Json(contract))
+}
+
+/// Adds what holds for every GET: the tag of its answer, and the answers to conditions.
+pub(crate) fn add_conditions(contract: &mut utoipa::openapi::OpenApi) {
+    let operations = contract.paths.paths.values_mut();
+
+    for operation in operations.filter_map(|path| path.get.as_mut()) {
+        let answers = &mut operation.responses.responses;
+
+        if let Some(RefOr::T(answer)) = answers.get_mut("200") {
+            let tag = HeaderBuilder::from(Header::default())
+                .description(Some("Strong tag of these bytes, for `If-None-Match`"));
+            answer
+                .headers
+                .insert("ETag".to_owned(), RefOr::T(tag.build()));
+        }
+
+        let unchanged =
+            ResponseBuilder::new().description("The client has it: `If-None-Match` names its tag");
+        answers.insert("304".to_owned(), unchanged.build().into());
+
+        let problem = RefOr::Ref(Ref::from_schema_name("Problem"));
+        let changed = ResponseBuilder::new()
+            .description("It has changed: `If-Match` names another tag")
+            .content(
+                "application/problem+json",
+                ContentBuilder::new().schema(Some(problem)).build(),
+            );
+        answers.insert("412".to_owned(), changed.build().into());
+    }
 }
 
 #[cfg(test)]

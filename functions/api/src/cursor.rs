@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use shared::market::Timestamp;
 
 /// Longest text that is read as a cursor, in bytes.
@@ -37,6 +37,11 @@ pub(crate) fn decode<T>(
 pub(crate) fn time(word: &str) -> Option<Timestamp> {
     DateTime::from_timestamp_micros(word.parse().ok()?)
         .filter(|time| (-4_000..10_000).contains(&chrono::Datelike::year(time)))
+}
+
+/// The end of a range that excludes its end, so that it contains the point at `time`.
+pub(crate) fn after(time: Timestamp) -> Timestamp {
+    time + TimeDelta::microseconds(1)
 }
 
 /// Removes the item that was read beyond the page, and returns the cursor of the next page if there

@@ -2,10 +2,11 @@
 //! nothing from other hosts.
 
 use axum::extract::Path;
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::problem::{AlwaysProblems, PathNotFound, Problem};
+use crate::representation::KEEP_AN_HOUR;
 
 /// The page may run and show only the files that we serve, and call only this API. Swagger UI also
 /// needs `data:` images for its icons, and sets styles on its elements.
@@ -51,11 +52,17 @@ pub(crate) async fn part(Path(name): Path<String>) -> Response {
 }
 
 fn file(content_type: &'static str, content: &'static str) -> Response {
-    let headers: [(HeaderName, &str); 4] = [
-        (header::CONTENT_TYPE, content_type),
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CACHE_CONTROL, "public, max-age=3600"),
+    let headers: [(HeaderName, HeaderValue); 4] = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(CONTENT_SECURITY_POLICY),
+        ),
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
+        (header::CACHE_CONTROL, KEEP_AN_HOUR),
     ];
     (headers, content).into_response()
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::repository::schema;
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::problem::{self, AlwaysProblems};
+use crate::representation::KEEP_NOTHING;
 use crate::state::AppState;
 
 mod averaging;
@@ -129,6 +131,7 @@ pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
 
     (
         problem::health_status(working),
+        [(header::CACHE_CONTROL, KEEP_NOTHING)],
         Json(Health {
             status,
             default_provider,

@@ -1,54 +1,35 @@
-//! `GET /prices/history`: the stored points of one series, newest first.
+//! `GET /prices/history`: the stored points of one series, newest first, as JSON or as a file.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::exact_decimal::ExactDecimal;
 use shared::market::{Currency, ProviderName, Symbol, Timestamp};
 use shared::price::Price;
-use shared::repository::price_points::{self, PricePoint, Range};
+use shared::repository::price_points::PricePoint;
+use shared::repository::series::Series;
 use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::deadline::postgres;
-use crate::problem::{AlwaysProblems, DatabaseProblems, NoSeries, Problem, QueryProblems};
-use crate::query::{PageLimit, QueryParameters, time};
-use crate::schema::{ExactNumber, ProviderText, SymbolText, averaged_points};
+use crate::paging::links;
+use crate::problem::{
+    AlwaysProblems, DatabaseProblems, FileProblems, NoSeries, Problem, QueryProblems,
+};
+use crate::schema::{ExactNumber, averaged_points};
 use crate::state::AppState;
-use crate::stored::find_series;
 
-/// The parameters of `GET /prices/history`.
-#[derive(Debug, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(
-    dead_code,
-    reason = "the contract's side of the parameters, which `HistoryRequest::read` reads"
-)]
-pub(crate) struct HistoryParameters {
-    /// The symbol of the series. If it is not stored in this spelling, it is looked up in upper
-    /// case.
-    #[param(inline, value_type = SymbolText)]
-    symbol: String,
-    /// The provider of the series. By default, the first of `DEFAULT_PROVIDER` that has a series of
-    /// the symbol or, if none has, the provider whose series was polled last.
-    #[param(inline, required = false, value_type = ProviderText)]
-    provider: String,
-    /// Earliest market time, included: RFC 3339 with its zone.
-    #[param(required = false, format = DateTime, example = "2024-03-20T10:00:00Z")]
-    from: String,
-    /// Latest market time, excluded: RFC 3339 with its zone.
-    #[param(required = false, format = DateTime, example = "2024-03-20T11:00:00Z")]
-    to: String,
-    /// Most points in one answer.
-    #[param(inline, required = false, value_type = PageLimit)]
-    limit: usize,
-    /// `next_cursor` of the previous page; the next page is of the same provider.
-    #[param(required = false)]
-    cursor: String,
-}
+mod export;
+mod form;
+mod request;
+
+use form::Form;
+pub(crate) use form::PARQUET;
+use request::{HistoryParameters, HistoryRequest};
 
 /// Points of one series, newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -113,92 +94,70 @@ impl From<PricePoint> for HistoryPoint {
 }
 
 /// The stored points of a series, newest first
+///
+/// As JSON, or as CSV, NDJSON or Parquet if `format` or `Accept` says so. A file has as many points
+/// as an answer can carry, unless `limit` says fewer, and `Link` names the next one. It can be read
+/// in ranges. Newer points do not change the bytes at a URL with `cursor`. Without one, they do not
+/// while requests follow each other within 5 s, for up to a minute, and `Content-Location` is the
+/// same file with a `cursor`. Late and corrected quotes do change them, and so the `ETag`.
 #[utoipa::path(
     get,
     path = "/prices/history",
     operation_id = "getHistory",
     tag = "prices",
     params(HistoryParameters),
-    responses((status = OK, body = History, description = "A page of points"), QueryProblems, NoSeries, DatabaseProblems, AlwaysProblems)
+    responses(
+        (
+            status = OK,
+            description = "A page of points",
+            headers(
+                ("Link" = String, description = "The next page, as `rel=\"next\"`"),
+                ("Accept-Ranges" = String, description = "`bytes`, of a file"),
+                ("Content-Location" = String, description = "The same file with a `cursor`")
+            ),
+            content(
+                (History = "application/json"),
+                (String = "text/csv"),
+                (String = "application/x-ndjson"),
+                (Vec<u8> = "application/vnd.apache.parquet")
+            )
+        ),
+        (status = PARTIAL_CONTENT, description = "The bytes of a file that `Range` names"),
+        QueryProblems, NoSeries, FileProblems, DatabaseProblems, AlwaysProblems
+    )
 )]
 pub(crate) async fn history(
     State(state): State<Arc<AppState>>,
     uri: Uri,
-) -> Result<Json<History>, Problem> {
-    let HistoryRequest {
-        symbol,
-        provider,
-        range,
-        limit,
-    } = HistoryRequest::read(&uri)?;
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let request = HistoryRequest::read(&uri, &headers)?;
+    let found = postgres(request.read_points(&state)).await?;
 
-    let (series, points) = postgres(async {
-        let series = find_series(&state, &symbol, provider.as_ref()).await?;
-        let points =
-            price_points::history(&state.db, series.series_id, range, cursor::rows(limit)).await?;
-        Ok::<_, Problem>((series, points))
-    })
-    .await?;
+    let answer = match request.form {
+        Form::Json => page(&uri, found.series, found.points, request.limit).into_response(),
+        Form::File(format) => export::answer(&uri, &found, request.limit, format)?,
+    };
+    Ok(([(header::VARY, "accept")], answer).into_response())
+}
 
+/// A page as JSON.
+fn page(
+    uri: &Uri,
+    series: Series,
+    points: Vec<PricePoint>,
+    limit: usize,
+) -> (HeaderMap, Json<History>) {
     let (points, next_cursor) = cursor::page(points, limit, |last| {
         cursor::encode(last.timestamp.timestamp_micros(), &series.provider)
     });
-    let items = points.into_iter().map(HistoryPoint::from).collect();
 
-    Ok(Json(History {
+    let links = links(uri, next_cursor.as_deref());
+    let page = History {
         symbol: series.symbol,
         provider: series.provider,
-        items,
+        items: points.into_iter().map(HistoryPoint::from).collect(),
         next_cursor,
-    }))
-}
-
-struct HistoryRequest {
-    symbol: Symbol,
-    provider: Option<ProviderName>,
-    range: Range,
-    limit: usize,
-}
-
-impl HistoryRequest {
-    fn read(uri: &Uri) -> Result<Self, Problem> {
-        let mut query = QueryParameters::read::<HistoryParameters>(uri);
-        let symbol = query.required("symbol", str::parse::<Symbol>);
-        let mut provider = query.optional("provider", str::parse::<ProviderName>);
-
-        let mut range = Range {
-            from: query.optional("from", time),
-            to: query.optional("to", time),
-        };
-        // Compared before the cursor moves `to`: only bounds that the client gave can be at fault.
-        if let (Some(from), Some(to)) = (range.from, range.to)
-            && from >= to
-        {
-            query.fault("to", "must be later than from");
-        }
-
-        let limit = query.limit();
-        if let Some((before, of)) = query.optional("cursor", position) {
-            if provider.as_ref().is_some_and(|provider| *provider != of) {
-                query.fault("cursor", format_args!("is of another provider: {of}"));
-            }
-            range.to = Some(range.to.map_or(before, |to| to.min(before)));
-            provider = Some(of);
-        }
-
-        Ok(Self {
-            symbol: query.finish(symbol)?,
-            provider,
-            range,
-            limit,
-        })
-    }
-}
-
-/// Reads a cursor: a page starts before the last point of the previous page, in the series of the
-/// same provider.
-fn position(text: &str) -> Result<(Timestamp, ProviderName), &'static str> {
-    cursor::decode(text, |before, provider| {
-        Some((cursor::time(before)?, provider.parse().ok()?))
-    })
+    };
+    (links, Json(page))
 }

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::cursor;
 use crate::deadline::{Deadline, postgres};
+use crate::paging::links;
 use crate::problem::{
     AlwaysProblems, BodyProblems, DatabaseProblems, Fault, JobNotFound, OutcomeUnknown, Problem,
     QueryProblems, ScheduleProblems, TooManyJobs,
@@ -134,12 +135,12 @@ pub(crate) struct ListParameters {
     operation_id = "listPollingJobs",
     tag = "polling jobs",
     params(ListParameters),
-    responses((status = OK, body = JobList, description = "A page of jobs"), QueryProblems, DatabaseProblems, AlwaysProblems)
+    responses((status = OK, body = JobList, description = "A page of jobs", headers(("Link" = String, description = "The next page, as `rel=\"next\"`"))), QueryProblems, DatabaseProblems, AlwaysProblems)
 )]
 pub(crate) async fn list(
     State(state): State<Arc<AppState>>,
     uri: Uri,
-) -> Result<Json<JobList>, Problem> {
+) -> Result<(HeaderMap, Json<JobList>), Problem> {
     let mut query = QueryParameters::read::<ListParameters>(&uri);
     let filter = Filter {
         status: query.optional("status", status),
@@ -162,7 +163,8 @@ pub(crate) async fn list(
         .into_iter()
         .map(|job| JobAnswer::of(job, now))
         .collect();
-    Ok(Json(JobList { items, next_cursor }))
+    let links = links(&uri, next_cursor.as_deref());
+    Ok((links, Json(JobList { items, next_cursor })))
 }
 
 fn status(text: &str) -> Result<JobStatus, String> {

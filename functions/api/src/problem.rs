@@ -12,11 +12,13 @@ use utoipa::ToSchema;
 
 mod answers;
 mod causes;
+mod conditions;
 mod limits;
 
 pub(crate) use answers::{
-    AlwaysProblems, BodyProblems, ChangeUnknown, DatabaseProblems, JobNotFound, NoSeries,
-    OutcomeUnknown, PathNotFound, ProviderProblems, QueryProblems, ScheduleProblems, TooManyJobs,
+    AlwaysProblems, BodyProblems, ChangeUnknown, DatabaseProblems, FileProblems, JobNotFound,
+    NoSeries, OutcomeUnknown, PathNotFound, ProviderProblems, QueryProblems, ScheduleProblems,
+    TooManyJobs,
 };
 
 /// Most bytes of a request's body.

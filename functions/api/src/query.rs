@@ -2,7 +2,8 @@
 //! first.
 //!
 //! A parameter that the contract does not list, or that is given twice, is a fault. Otherwise a
-//! misspelt name would silently mean the default.
+//! misspelt name would silently mean the default. The parameter `_` is ignored: spreadsheets append
+//! it with a new value, so that no cache answers them.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -10,6 +11,7 @@ use std::fmt::Display;
 use axum::extract::Query;
 use axum::http::Uri;
 use chrono::{DateTime, Utc};
+use percent_encoding::percent_decode_str;
 use shared::market::{Timestamp, to_microseconds};
 use utoipa::IntoParams;
 
@@ -40,10 +42,15 @@ pub(crate) struct PageParameters {
     cursor: String,
 }
 
+/// The parameter that is ignored.
+const IGNORED: &str = "_";
+
 /// The parameters of one request, and the faults found so far.
 #[derive(Debug)]
 pub(crate) struct QueryParameters {
     values: BTreeMap<String, String>,
+    /// The parameters that cannot be decoded.
+    broken: Vec<String>,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -56,6 +63,7 @@ impl QueryParameters {
             .collect();
         let mut query = Self {
             values: BTreeMap::new(),
+            broken: Vec::new(),
             faults: Vec::new(),
         };
 
@@ -67,12 +75,22 @@ impl QueryParameters {
             return query;
         };
 
-        for (name, value) in pairs {
+        let raw = uri.query().unwrap_or_default().split('&');
+        let raw = raw.filter(|pair| !pair.is_empty());
+
+        for ((name, value), raw) in pairs.into_iter().zip(raw) {
+            if name == IGNORED {
+                continue;
+            }
+
             if !known.contains(&name) {
                 query.fault(
                     &name,
                     format_args!("is not a parameter here; these are: {}", known.join(", ")),
                 );
+            } else if !is_encoded_text(raw) {
+                query.fault(&name, "is not percent-encoded UTF-8 (write % as %25)");
+                query.broken.push(name);
             } else if let Some(first) = query.values.insert(name.clone(), value) {
                 query.fault(&name, "is given twice");
                 query.values.insert(name, first);
@@ -117,7 +135,7 @@ impl QueryParameters {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        if self.text(name).is_none() {
+        if self.text(name).is_none() && !self.broken.iter().any(|broken| broken == name) {
             self.fault(name, "is required");
         }
 
@@ -137,6 +155,16 @@ impl QueryParameters {
             _ => Err(Problem::invalid(self.faults)),
         }
     }
+}
+
+/// Whether every `%` is followed by the two digits of a byte, and these bytes are UTF-8.
+fn is_encoded_text(raw: &str) -> bool {
+    let whole = raw.split('%').skip(1).all(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    });
+
+    whole && percent_decode_str(raw).decode_utf8().is_ok()
 }
 
 /// Reads a whole number within bounds, written in plain digits.
@@ -213,6 +241,22 @@ mod tests {
             assert_eq!(faults(&format!("limit={text}")).len(), 1, "{text:?}");
         }
         assert!(faults("limit=1000").is_empty());
+    }
+
+    #[test]
+    fn the_parameter_that_gets_past_caches_is_ignored() {
+        for query in ["_=1732000000", "_", "_=%FF&_=1&limit=3", "%5F=x"] {
+            assert!(faults(query).is_empty(), "{query}");
+        }
+        assert_eq!(faults("__=1"), ["query.__"]);
+    }
+
+    #[test]
+    fn broken_encoding_is_one_fault_of_its_parameter() {
+        for text in ["%", "%4", "%zz", "1%", "%FF", "%C3", "%C3%28", "%ED%A0%80"] {
+            assert_eq!(faults(&format!("limit={text}")), ["query.limit"], "{text}");
+        }
+        assert!(faults("limit=%31%30").is_empty());
     }
 
     #[test]

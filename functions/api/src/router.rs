@@ -1,28 +1,30 @@
 //! Maps paths to handlers, and applies to all of them: the check for foreign pages, the limit on
-//! bodies, compression, and problems for requests that no handler answers.
+//! bodies, compression, entity tags and conditions, and problems for requests that no handler
+//! answers.
 
 use std::any::Any;
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
-use axum::http::Uri;
+use axum::http::{Extensions, HeaderMap, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router, middleware};
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::SizeAbove;
+use tower_http::compression::predicate::{Predicate as _, SizeAbove};
 use tower_http::limit::RequestBodyLimitLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::contract::Contract;
+use crate::contract::{Contract, add_conditions};
+use crate::history::PARQUET;
 use crate::problem::{MAX_BODY_BYTES, Problem};
 use crate::state::AppState;
 use crate::{
     average, contract, docs, foreign_pages, health, history, json_bodies, latest, polling_jobs,
-    providers, symbols,
+    providers, representation, symbols,
 };
 
 /// Fewest bytes of an answer that is compressed. A smaller one fits into one packet either way.
@@ -31,16 +33,18 @@ const MIN_COMPRESSED_BYTES: u16 = 1_024;
 /// The whole API with `state`.
 pub fn router(state: AppState) -> Router {
     let state = Arc::new(state);
-    let (routes, contract) = routes().split_for_parts();
+    let (routes, mut contract) = routes().split_for_parts();
+    add_conditions(&mut contract);
 
     // The levels above make answers a little smaller, and take several times as long.
     let compression = CompressionLayer::new()
         .quality(CompressionLevel::Fastest)
-        .compress_when(SizeAbove::new(MIN_COMPRESSED_BYTES));
+        .compress_when(SizeAbove::new(MIN_COMPRESSED_BYTES).and(is_compressible));
 
     // A layer covers only the routes and fallbacks before it, and the one added last runs first: a
-    // panic anywhere is caught, and a foreign page is refused before its body is looked at. The
-    // limit of axum's extractors is off, so that there is one limit.
+    // tag is that of the compressed bytes, a panic of any handler is caught, and a foreign page is
+    // refused before its body is looked at. The limit of axum's extractors is off, so that there is
+    // one limit.
     routes
         .route_layer(middleware::from_fn(json_bodies::require))
         .route_layer(Extension(Arc::new(contract)))
@@ -55,6 +59,7 @@ pub fn router(state: AppState) -> Router {
         .layer(middleware::from_fn_with_state(state, foreign_pages::refuse))
         .layer(compression)
         .layer(CatchPanicLayer::custom(internal))
+        .layer(middleware::from_fn(representation::complete))
 }
 
 /// Each handler with the path, the method and the description that its attribute states: what is
@@ -85,6 +90,13 @@ fn job_routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(polling_jobs::pause::pause))
         .routes(routes!(polling_jobs::pause::resume))
         .routes(routes!(polling_jobs::runs::list))
+}
+
+/// Whether compressing an answer makes it smaller: Parquet is compressed already.
+fn is_compressible(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_none_or(|kind| kind != PARQUET)
 }
 
 #[expect(

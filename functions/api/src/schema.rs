@@ -55,6 +55,21 @@ impl PartialSchema for ProviderText {
 
 impl ToSchema for ProviderText {}
 
+/// The form of a history in a request.
+#[derive(Debug)]
+pub(crate) struct FormText;
+
+impl PartialSchema for FormText {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(["json", "csv", "ndjson", "parquet"]))
+            .into()
+    }
+}
+
+impl ToSchema for FormText {}
+
 /// A list of providers in a request, as one text.
 #[derive(Debug)]
 pub(crate) struct ProviderListText;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
 use shared::exact_decimal::ExactDecimal;
 use shared::market::{Currency, ProviderName, Symbol, Timestamp};
@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::deadline::postgres;
+use crate::paging::links;
 use crate::problem::{AlwaysProblems, DatabaseProblems, Problem, QueryProblems};
 use crate::query::{PageParameters, QueryParameters};
 use crate::schema::{ExactNumber, averaged_points};
@@ -88,12 +89,12 @@ impl From<Series> for SymbolItem {
     operation_id = "listSymbols",
     tag = "prices",
     params(PageParameters),
-    responses((status = OK, body = SymbolList, description = "A page of series"), QueryProblems, DatabaseProblems, AlwaysProblems)
+    responses((status = OK, body = SymbolList, description = "A page of series", headers(("Link" = String, description = "The next page, as `rel=\"next\"`"))), QueryProblems, DatabaseProblems, AlwaysProblems)
 )]
 pub(crate) async fn symbols(
     State(state): State<Arc<AppState>>,
     uri: Uri,
-) -> Result<Json<SymbolList>, Problem> {
+) -> Result<(HeaderMap, Json<SymbolList>), Problem> {
     let mut query = QueryParameters::read::<PageParameters>(&uri);
     let limit = query.limit();
     let after = query.optional("cursor", position);
@@ -104,10 +105,12 @@ pub(crate) async fn symbols(
         cursor::encode(&last.symbol, &last.provider)
     });
 
-    Ok(Json(SymbolList {
+    let links = links(&uri, next_cursor.as_deref());
+    let page = SymbolList {
         items: found.into_iter().map(SymbolItem::from).collect(),
         next_cursor,
-    }))
+    };
+    Ok((links, Json(page)))
 }
 
 fn position(text: &str) -> Result<SeriesKey, &'static str> {

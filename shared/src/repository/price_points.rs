@@ -1,7 +1,7 @@
 //! Reads of the price points: the history of one series.
 
-use sqlx::postgres::PgRow;
-use sqlx::{PgExecutor, Row};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection, PgExecutor, Postgres, Row, Transaction};
 
 use super::{Error, series};
 use crate::exact_decimal::ExactDecimal;
@@ -59,6 +59,49 @@ pub async fn history(
          ) p
          left join units u on u.unit_id = coalesce(p.unit_id, (select old_unit_id from series where series_id = $1))
          order by p.quoted_at desc",
+    )
+    .bind(series_id)
+    .bind(range.from)
+    .bind(range.to)
+    .bind(limit)
+    .fetch_all(executor)
+    .await?;
+
+    rows.iter().map(read).collect()
+}
+
+/// Begins a transaction that sees all points as they are now, for as long as it reads.
+///
+/// # Errors
+/// When Postgres is unavailable or refuses the statement.
+pub async fn snapshot(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, Error> {
+    let begin = "begin isolation level repeatable read, read only";
+    Ok(connection.begin_with(begin).await?)
+}
+
+/// Returns up to `limit` points of a series within `range`, oldest first.
+///
+/// The next ones are those of the range from a microsecond after the last one.
+///
+/// # Errors
+/// When Postgres is unavailable or refuses the statement.
+pub async fn oldest(
+    executor: impl PgExecutor<'_>,
+    series_id: i32,
+    range: Range,
+    limit: i64,
+) -> Result<Vec<PricePoint>, Error> {
+    let rows = sqlx::query(
+        "select p.quoted_at, p.price, u.unit, p.moving_average, p.points, p.polled_at
+         from (
+             select quoted_at, price, unit_id, moving_average, points, polled_at
+             from price_points
+             where series_id = $1 and quoted_at >= coalesce($2, '-infinity') and quoted_at < coalesce($3, 'infinity')
+             order by quoted_at
+             limit $4
+         ) p
+         left join units u on u.unit_id = coalesce(p.unit_id, (select old_unit_id from series where series_id = $1))
+         order by p.quoted_at",
     )
     .bind(series_id)
     .bind(range.from)

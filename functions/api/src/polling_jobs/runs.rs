@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
 use shared::market::{ProviderName, Symbol, Timestamp};
 use shared::repository::polling_runs::{self, Failure, Outcome, OutcomeGroup, Run, RunStatus};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::job_id_of;
 use crate::cursor;
 use crate::deadline::postgres;
+use crate::paging::links;
 use crate::problem::{AlwaysProblems, DatabaseProblems, JobNotFound, Problem, QueryProblems};
 use crate::query::{QueryParameters, whole_number};
 use crate::schema::WholeNumberOr;
@@ -165,7 +166,7 @@ impl From<OutcomeGroup> for SymbolOutcomes {
     tag = "polling jobs",
     params(("job_id" = String, Path, format = "uuid", description = "The job's id"), RunParameters),
     responses(
-        (status = OK, body = RunList, description = "A page of runs"),
+        (status = OK, body = RunList, description = "A page of runs", headers(("Link" = String, description = "The next page, as `rel=\"next\"`"))),
         QueryProblems, JobNotFound, DatabaseProblems, AlwaysProblems
     )
 )]
@@ -173,7 +174,7 @@ pub(crate) async fn list(
     State(state): State<Arc<AppState>>,
     Path(job_id): Path<String>,
     uri: Uri,
-) -> Result<Json<RunList>, Problem> {
+) -> Result<(HeaderMap, Json<RunList>), Problem> {
     let job_id = job_id_of(&job_id)?;
     let mut query = QueryParameters::read::<RunParameters>(&uri);
     let limit = query
@@ -191,7 +192,8 @@ pub(crate) async fn list(
         cursor::encode(last.tick_time.timestamp_micros(), job_id)
     });
     let items = runs.into_iter().map(RunAnswer::from).collect();
-    Ok(Json(RunList { items, next_cursor }))
+    let links = links(&uri, next_cursor.as_deref());
+    Ok((links, Json(RunList { items, next_cursor })))
 }
 
 /// The number of runs, at least one, after which a page names [`SYMBOLS_OF_A_PAGE`] symbols.

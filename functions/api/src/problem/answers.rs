@@ -75,6 +75,14 @@ problems! {
 }
 
 problems! {
+    /// Problems of endpoints that answer with files.
+    FileProblems {
+        NotAcceptable = 406, "`Accept` lists none of the forms: `detail` does";
+        BeyondTheEnd = 416, "`Range` begins beyond the end of the file";
+    }
+}
+
+problems! {
     /// Problems of endpoints that ask a provider and publish its quotes.
     ProviderProblems {
         BadRequest = 400, "The provider is not known: `detail` lists those that are; or it needs a key that is not configured";

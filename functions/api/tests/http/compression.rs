@@ -63,11 +63,19 @@ async fn a_small_answer_is_not_compressed() {
 
 /// The answer to `GET path` as Lambda passes it to API Gateway.
 async fn through_lambda(path: &str, accepted: &str) -> Value {
+    through_lambda_as("GET", path, &[("accept-encoding", accepted)]).await
+}
+
+/// The answer to a request as Lambda passes it to API Gateway.
+pub(crate) async fn through_lambda_as(method: &str, path: &str, headers: &[(&str, &str)]) -> Value {
     let mut event: Value =
         serde_json::from_str(include_str!("../../../../events/api-latest.json")).expect("an event");
     event["rawPath"] = json!(path);
     event["requestContext"]["http"]["path"] = json!(path);
-    event["headers"]["accept-encoding"] = json!(accepted);
+    event["requestContext"]["http"]["method"] = json!(method);
+    for (name, value) in headers {
+        event["headers"][*name] = json!(value);
+    }
 
     let event: LambdaRequest = serde_json::from_value(event).expect("a request");
     let answer = Adapter::from(Fixture::new().router)

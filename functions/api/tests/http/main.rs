@@ -13,4 +13,5 @@ mod contract;
 mod fixture;
 mod foreign;
 mod limits;
+mod representations;
 mod routing;
