@@ -11,7 +11,7 @@ use shared::repository::ingest::Ingest;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::reference::{Key, Point, expected, newest, newest_of, stored};
+use crate::reference::{Key, Point, expected, miscounted, newest, newest_of, stored};
 
 /// Answers for a few series and quote times, so that they often collide, with prices of every
 /// precision.
@@ -141,6 +141,7 @@ async fn verify(pool: &PgPool, events: &[PriceEvent]) -> Result<(), TestCaseErro
     let expected = expected(events);
     prop_assert_eq!(stored(pool).await, expected.clone());
     prop_assert_eq!(newest(pool).await, newest_of(&expected));
+    prop_assert_eq!(miscounted(pool).await, Vec::<String>::new());
     Ok(())
 }
 

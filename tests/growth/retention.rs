@@ -2,6 +2,7 @@
 //! afterwards are expired.
 
 use chrono::TimeDelta;
+use e2e::reference::miscounted;
 use shared::config::Retention;
 use shared::market::Timestamp;
 use shared::price_event::PriceEvent;
@@ -228,6 +229,24 @@ async fn a_batch_that_meets_a_drop_succeeds_at_its_next_attempt() {
             ..Stored::default()
         }
     );
+}
+
+#[tokio::test]
+async fn after_a_drop_the_points_that_are_left_are_counted_again() {
+    let pool = e2e::postgres::database().await.unwrap();
+    eight_months(&pool).await;
+    assert_eq!(miscounted(&pool).await, Vec::<String>::new());
+
+    // Nothing is counted within an hour of the migration that adds the counts.
+    sqlx::query("update _sqlx_migrations set installed_on = installed_on - interval '2 hours'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let trimmed = trim(&pool, &KEPT, at("2024-08-20T00:00:00Z")).await;
+
+    assert!(trimmed.partitions_dropped > 0);
+    assert_eq!(trimmed.series_counted, 1);
+    assert_eq!(miscounted(&pool).await, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -131,6 +131,24 @@ pub async fn stored(pool: &PgPool) -> BTreeMap<Key, Point> {
     .await
 }
 
+/// The series whose counted points or first time differ from what is stored, by symbol.
+///
+/// # Panics
+/// When the statement fails.
+pub async fn miscounted(pool: &PgPool) -> Vec<String> {
+    sqlx::query_scalar(
+        "select s.symbol from series s
+         cross join lateral (
+             select count(*) as points, min(quoted_at) as first from price_points where series_id = s.series_id
+         ) stored
+         where s.point_count is distinct from stored.points or s.first_at is distinct from stored.first
+         order by s.symbol",
+    )
+    .fetch_all(pool)
+    .await
+    .expect("a count")
+}
+
 /// The newest point of each series, as the row in `series` has it.
 ///
 /// # Panics

@@ -18,7 +18,7 @@ mod limits;
 pub(crate) use answers::{
     AlwaysProblems, BodyProblems, ChangeUnknown, DatabaseProblems, FileProblems, JobNotFound,
     NoSeries, OutcomeUnknown, PathNotFound, ProviderProblems, QueryProblems, ScheduleProblems,
-    TooManyJobs,
+    TooManyJobs, UnknownProvider,
 };
 
 /// Most bytes of a request's body.

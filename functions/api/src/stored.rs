@@ -27,6 +27,17 @@ pub(crate) async fn find_series(
         )));
     };
 
+    check_provider(state, provider).await?;
+    Err(Problem::no_series(format!(
+        "no price of {symbol} from {provider} is stored"
+    )))
+}
+
+/// Checks that we have a provider of this name, or something is stored under it.
+pub(crate) async fn check_provider(
+    state: &AppState,
+    provider: &ProviderName,
+) -> Result<(), Problem> {
     if let Err(message) = state.provider(provider)
         && !series::has_provider(&state.db, provider).await?
     {
@@ -35,8 +46,5 @@ pub(crate) async fn find_series(
             message,
         }));
     }
-
-    Err(Problem::no_series(format!(
-        "no price of {symbol} from {provider} is stored"
-    )))
+    Ok(())
 }

@@ -10,13 +10,14 @@ use chrono::TimeDelta;
 use serde::Serialize;
 use shared::config::Retention;
 use shared::market::Timestamp;
-use shared::repository::ingest::remove_expired_series;
+use shared::repository::ingest::{count_points, remove_expired_series};
 use shared::repository::partitions::{
     self, PRICE_POINTS, PartitionError, PartitionedTable, RAW_RESPONSES,
 };
 use shared::repository::polling_jobs::removal::{Removed, remove_marked};
 use shared::repository::{fetch_leases, polling_runs, rejected_events};
 use sqlx::PgPool;
+use tokio::time::Instant;
 
 use crate::failure::Failures;
 
@@ -28,6 +29,9 @@ const TRIES: usize = 6;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(4));
 /// Largest accepted difference between our clock and Postgres's.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::hours(1);
+
+/// Longest that points of series are counted in one run.
+const COUNTING: Duration = Duration::from_secs(15);
 
 /// What was created and what was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -42,6 +46,8 @@ pub struct Trimmed {
     pub rejected_deleted: u64,
     /// Series removed whose points were all dropped.
     pub series_removed: u64,
+    /// Series whose points were counted.
+    pub series_counted: u64,
     /// Rows of jobs that were deleted or never activated.
     pub jobs: Removed,
 }
@@ -112,6 +118,10 @@ pub async fn trim(
     // After the partitions of points, because a series loses its last points with them.
     let series = remove_expired_series(pool).await;
     trimmed.series_removed = failures.done("series without points", series).unwrap_or(0);
+
+    // The rest is left to the next run.
+    let counted = count_points(pool, Instant::now() + COUNTING).await;
+    trimmed.series_counted = failures.done("counts of points", counted).unwrap_or(0);
 
     if let Some(cutoff) = days_before(now, retention.runs_days) {
         let runs = polling_runs::delete_before(pool, cutoff).await;

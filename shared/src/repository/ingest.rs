@@ -46,9 +46,11 @@ use crate::moving_average::MovingAverage;
 use crate::price::Price;
 use crate::price_event::PriceEvent;
 
+mod added;
 mod append;
 mod beyond;
 mod binary_copy;
+mod counting;
 mod events_by_series;
 mod expiry;
 mod express;
@@ -60,6 +62,7 @@ mod shard;
 mod tails;
 mod units;
 
+pub use counting::count_points;
 pub use expiry::remove_expired_series;
 
 /// A connection that was used less than this ago is not tested before its next use.

@@ -178,6 +178,14 @@ impl PartitionedTable {
                 .bind(old.iter().filter_map(|partition| partition.upper).max())
                 .execute(&mut *transaction)
                 .await?;
+
+            // Their points are counted again. No writer has a row of `series` locked: it would have
+            // used the points before, and kept their lock.
+            sqlx::query(
+                "update series set point_count = null where first_at < (select points_from from retention)",
+            )
+            .execute(&mut *transaction)
+            .await?;
         }
 
         for partition in &old {

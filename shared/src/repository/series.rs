@@ -92,28 +92,62 @@ pub async fn find(
     row.as_ref().map(read).transpose()
 }
 
-/// Up to `limit` series after `after`, by symbol and provider.
+/// Which series to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Those whose symbols begin so, in this spelling or in upper case.
+    pub prefix: Option<Symbol>,
+    /// Those of this provider.
+    pub provider: Option<ProviderName>,
+}
+
+/// A series with what is known of all its points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedSeries {
+    /// The series with its newest point.
+    pub series: Series,
+    /// The points; `None` if they are not counted yet.
+    pub counted: Option<Counted>,
+}
+
+/// All points of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Their number.
+    pub points: u64,
+    /// Market time of the oldest one.
+    pub first: Timestamp,
+}
+
+/// Up to `limit` series after `after`, by symbol and provider. It reads no points.
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
 pub async fn list(
     executor: impl PgExecutor<'_>,
+    selection: &Selection,
     after: Option<&SeriesKey>,
     limit: i64,
-) -> Result<Vec<Series>, Error> {
+) -> Result<Vec<ListedSeries>, Error> {
     let rows = sqlx::query(
-        "select series_id, symbol, provider, last_at, last_polled_at, last_price, last_currency, last_average, last_points
+        "select series_id, symbol, provider, last_at, last_polled_at, last_price, last_currency, last_average, last_points,
+                point_count, first_at
          from series
          where ($1::text is null or (symbol, provider) > ($1, $2)) and last_at is not null
+           and ($4::text is null or starts_with(symbol, $4) or starts_with(symbol, $5))
+           and ($6::text is null or provider = $6)
          order by symbol, provider
          limit $3",
     )
     .bind(after.map(|key| key.symbol.as_str()))
     .bind(after.map(|key| key.provider.as_str()))
     .bind(limit)
+    .bind(selection.prefix.as_ref().map(Symbol::as_str))
+    .bind(selection.prefix.as_ref().map(|prefix| prefix.to_upper_case().as_str().to_owned()))
+    .bind(selection.provider.as_ref().map(ProviderName::as_str))
     .fetch_all(executor)
     .await?;
-    rows.iter().map(read).collect()
+    rows.iter().map(read_listed).collect()
 }
 
 /// Whether any series with a point is quoted by `provider`, which may be a foreign producer that
@@ -143,6 +177,22 @@ pub async fn check(executor: impl PgExecutor<'_>) -> Result<(), Error> {
         .fetch_optional(executor)
         .await?;
     Ok(())
+}
+
+fn read_listed(row: &PgRow) -> Result<ListedSeries, Error> {
+    let count: Option<i64> = row.try_get("point_count")?;
+    let first: Option<Timestamp> = row.try_get("first_at")?;
+    let counted = count.zip(first).map(|(points, first)| {
+        Ok::<_, Error>(Counted {
+            points: points.try_into().map_err(unreadable)?,
+            first,
+        })
+    });
+
+    Ok(ListedSeries {
+        series: read(row)?,
+        counted: counted.transpose()?,
+    })
 }
 
 fn read(row: &PgRow) -> Result<Series, Error> {

@@ -11,7 +11,7 @@ use exports::{Format, PointFile, SeriesName};
 use serde::Serialize;
 use shared::market::{ProviderName, Symbol, Timestamp};
 use shared::repository::price_points::{self, Range};
-use shared::repository::series::{self, Series, SeriesKey};
+use shared::repository::series::{self, Selection, Series, SeriesKey};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnection;
 
@@ -95,26 +95,27 @@ pub async fn export(
 /// The series to export, by symbol and provider.
 async fn selected(connection: &mut PgConnection, options: &Options) -> anyhow::Result<Vec<Series>> {
     let wanted: BTreeSet<&str> = options.symbols.iter().map(Symbol::as_str).collect();
+    let selection = Selection {
+        prefix: None,
+        provider: options.provider.clone(),
+    };
     let mut selected: Vec<Series> = Vec::new();
     let mut after: Option<SeriesKey> = None;
 
     loop {
-        let page = series::list(&mut *connection, after.as_ref(), LISTED)
+        let page = series::list(&mut *connection, &selection, after.as_ref(), LISTED)
             .await
             .context("Postgres cannot list the series")?;
         let Some(last) = page.last() else { break };
         after = Some(SeriesKey {
-            symbol: last.symbol.clone(),
-            provider: last.provider.clone(),
+            symbol: last.series.symbol.clone(),
+            provider: last.series.provider.clone(),
         });
 
-        selected.extend(page.into_iter().filter(|series| {
-            let of_provider = options
-                .provider
-                .as_ref()
-                .is_none_or(|of| *of == series.provider);
-            of_provider && (wanted.is_empty() || wanted.contains(series.symbol.as_str()))
-        }));
+        let page = page.into_iter().map(|listed| listed.series);
+        selected.extend(
+            page.filter(|series| wanted.is_empty() || wanted.contains(series.symbol.as_str())),
+        );
     }
 
     let found: BTreeSet<&str> = selected

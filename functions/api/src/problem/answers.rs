@@ -75,6 +75,13 @@ problems! {
 }
 
 problems! {
+    /// Problems of endpoints that list series.
+    UnknownProvider {
+        BadRequest = 400, "The provider is not known: `detail` lists those that are";
+    }
+}
+
+problems! {
     /// Problems of endpoints that answer with files.
     FileProblems {
         NotAcceptable = 406, "`Accept` lists none of the forms: `detail` does";

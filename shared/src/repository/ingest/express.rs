@@ -17,7 +17,7 @@ use super::{Error, Point, append};
 use crate::market::Currency;
 
 /// The subquery `compared` waits for the locks. It is evaluated once, before the first row is
-/// written.
+/// written. The time of a series' first point stays, because these points come after a known one.
 const APPEND: &str = "
     with locked as (
         select shard_id, version, token from ingest_fences where shard_id = any($1) order by shard_id for no key update
@@ -41,11 +41,12 @@ const APPEND: &str = "
     update series s
     set last_at = u.last_at, last_polled_at = u.last_polled_at, last_price = u.last_price,
         last_average = u.last_average, last_points = u.last_points, last_currency = u.last_currency,
-        price_before_3 = u.before_3, price_before_2 = u.before_2, price_before_1 = u.before_1
+        price_before_3 = u.before_3, price_before_2 = u.before_2, price_before_1 = u.before_1,
+        point_count = s.point_count + u.added
     from unnest($16::int4[], $17::timestamptz[], $18::timestamptz[], $19::numeric[], $20::numeric[], $21::int2[],
-                $22::text[], $23::numeric[], $24::numeric[], $25::numeric[])
+                $22::text[], $23::numeric[], $24::numeric[], $25::numeric[], $26::int8[])
          as u(series_id, last_at, last_polled_at, last_price, last_average, last_points, last_currency,
-              before_3, before_2, before_1)
+              before_3, before_2, before_1, added)
     where s.series_id = u.series_id and (select is_unchanged from compared)";
 
 /// What this writer remembers, which the statement compares with what is stored.

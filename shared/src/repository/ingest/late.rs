@@ -67,9 +67,18 @@ pub(super) async fn merge(
 
         // Before `apply`: it derives dropped prices from the averages as they are stored.
         let beyond = Beyond::of(series, rows);
+        let known = stored.added;
         let changed = apply(rows, events.iter().map(|(_, event)| *event), units, stored)?;
-        if changed.is_empty() {
+        let Some(earliest) = changed.keys().next() else {
             continue;
+        };
+
+        let added = stored.added - known;
+        if added > 0 {
+            // The earliest changed point may be a stored one, which is not before the first one.
+            let added = i64::try_from(added).unwrap_or(i64::MAX);
+            series.added.add(added, *earliest);
+            series.changed = true;
         }
 
         let repaired = repaired_points(series.series_id, rows, &beyond, &changed);

@@ -3,16 +3,19 @@
 use std::collections::HashMap;
 
 use rust_decimal::Decimal;
-use sqlx::Postgres;
-use sqlx::postgres::{PgArguments, PgConnection};
-use sqlx::query::Query;
+use sqlx::postgres::PgConnection;
 
+use super::added::Added;
 use super::{Error, Point, shard};
 use crate::exact_decimal::ExactDecimal;
 use crate::market::{Currency, ProviderName, Symbol, Timestamp};
 use crate::moving_average::{MovingAverage, WINDOW, average};
 use crate::price::Price;
 use crate::price_event::PriceEvent;
+
+mod columns;
+
+pub(super) use columns::{bind, changed};
 
 /// The names of a series, and the number of its fence.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +37,10 @@ impl<'a> Key<'a> {
 
 /// A series of the batch, known or still to be read.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all series of a batch are known"
+)]
 pub(super) enum Slot<'a> {
     /// Remembered, and still valid.
     Known(SeriesState),
@@ -67,6 +74,8 @@ pub(super) struct SeriesState {
     pub(super) old_unit_id: i16,
     /// Whether the row must be written back.
     pub(super) changed: bool,
+    /// What the batch adds to the stored points.
+    pub(super) added: Added,
 }
 
 /// The newest point of a series, with what reads of the latest price return.
@@ -119,6 +128,7 @@ impl SeriesState {
             currency: event.currency.clone(),
         });
         self.changed = true;
+        self.added.add(1, event.timestamp);
 
         Point {
             series_id: self.series_id,
@@ -155,8 +165,8 @@ const READ: &str = "select s.series_id, s.symbol, s.provider, s.last_at, s.last_
      from unnest($1::text[], $2::text[]) as k(symbol, provider)
      join series s on s.symbol = k.symbol and s.provider = k.provider";
 
-const INSERT: &str = "insert into series (symbol, provider)
-     select k.symbol, k.provider from unnest($1::text[], $2::text[]) as k(symbol, provider)
+const INSERT: &str = "insert into series (symbol, provider, point_count)
+     select k.symbol, k.provider, 0 from unnest($1::text[], $2::text[]) as k(symbol, provider)
      returning series_id, symbol, provider, last_at, last_polled_at, last_price,
             last_average, last_points, last_currency, price_before_3, price_before_2, price_before_1,
             0::int2 as old_unit_id";
@@ -270,6 +280,7 @@ impl SeriesRow {
             tail,
             old_unit_id,
             changed: false,
+            added: Added::default(),
         })
     }
 }
@@ -289,14 +300,22 @@ pub(super) async fn update(
             "update series s
              set last_at = u.last_at, last_polled_at = u.last_polled_at, last_price = u.last_price,
                  last_average = u.last_average, last_points = u.last_points, last_currency = u.last_currency,
-                 price_before_3 = u.before_3, price_before_2 = u.before_2, price_before_1 = u.before_1
+                 price_before_3 = u.before_3, price_before_2 = u.before_2, price_before_1 = u.before_1,
+                 point_count = s.point_count + u.added, first_at = least(s.first_at, u.earliest)
              from unnest($1::int4[], $2::timestamptz[], $3::timestamptz[], $4::numeric[], $5::numeric[],
-                         $6::int2[], $7::text[], $8::numeric[], $9::numeric[], $10::numeric[])
+                         $6::int2[], $7::text[], $8::numeric[], $9::numeric[], $10::numeric[],
+                         $11::int8[], $12::timestamptz[])
                   as u(series_id, last_at, last_polled_at, last_price, last_average, last_points, last_currency,
-                       before_3, before_2, before_1)
+                       before_3, before_2, before_1, added, earliest)
              where s.series_id = u.series_id",
         ),
         &changed,
+    )
+    .bind(
+        changed
+            .iter()
+            .map(|(series, _)| series.added.earliest)
+            .collect::<Vec<_>>(),
     )
     .execute(connection)
     .await?;
@@ -307,73 +326,4 @@ pub(super) async fn update(
         )));
     }
     Ok(())
-}
-
-/// The series that must be written back, each with its newest point.
-pub(super) fn changed(series: &[SeriesState]) -> Vec<(&SeriesState, &Newest)> {
-    let changed = series.iter().filter(|series| series.changed);
-    changed
-        .filter_map(|series| Some((series, series.newest.as_ref()?)))
-        .collect()
-}
-
-/// Binds the columns of the series to a statement, as ten arrays.
-pub(super) fn bind<'q>(
-    query: Query<'q, Postgres, PgArguments>,
-    changed: &[(&SeriesState, &Newest)],
-) -> Query<'q, Postgres, PgArguments> {
-    let tail = |from_end: usize| -> Vec<Option<Decimal>> {
-        let price = |series: &SeriesState| {
-            Some(series.tail[series.tail.len().checked_sub(from_end)?].value())
-        };
-        changed.iter().map(|(series, _)| price(series)).collect()
-    };
-    let currency = |newest: &Newest| {
-        newest
-            .currency
-            .as_ref()
-            .map(|currency| currency.as_str().to_owned())
-    };
-
-    query
-        .bind(
-            changed
-                .iter()
-                .map(|(series, _)| series.series_id)
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            changed
-                .iter()
-                .map(|(_, newest)| newest.quoted_at)
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            changed
-                .iter()
-                .map(|(_, newest)| newest.polled_at)
-                .collect::<Vec<_>>(),
-        )
-        .bind(tail(1))
-        .bind(
-            changed
-                .iter()
-                .map(|(_, newest)| newest.average.value)
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            changed
-                .iter()
-                .map(|(_, newest)| i16::from(newest.average.points))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            changed
-                .iter()
-                .map(|(_, newest)| currency(newest))
-                .collect::<Vec<_>>(),
-        )
-        .bind(tail(4))
-        .bind(tail(3))
-        .bind(tail(2))
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
+use super::added::Added;
 use super::fence::{self, Mark, Marks};
 use super::series::{Key, SeriesState, Slot};
 use super::units::Units;
@@ -82,6 +83,7 @@ impl Tails {
 
         self.put_back(stored.into_iter().map(|series| SeriesState {
             changed: false,
+            added: Added::default(),
             ..series
         }));
         self.marks.extend(fence::passed(found, token));
