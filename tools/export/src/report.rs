@@ -100,7 +100,8 @@ impl Report for Bar {
             0 => String::new(),
             number => format!("; {number} existed (--overwrite writes them anew)"),
         };
-        let text = format!("{written} files with {points} points{existed}.");
+        let files = if *written == 1 { "file" } else { "files" };
+        let text = format!("{written} {files} with {points} points{existed}.");
         let _gone = writeln!(std::io::stdout(), "{text}");
     }
 
