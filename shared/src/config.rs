@@ -143,8 +143,8 @@ pub struct Api {
     pub max_symbols_per_job: u32,
     /// Most symbols of all polling jobs together.
     pub max_polled_symbols: u32,
-    /// Most jobs whose interval is not a whole number of minutes: each of them keeps a poller busy.
-    pub max_relay_jobs: u32,
+    /// Most jobs of one relay. It serves those whose interval is not a whole number of minutes.
+    pub relay_jobs: u32,
     /// The averager's consumer group on the price topic.
     pub averager_group: String,
     /// Origins, besides the API's own, whose pages may send requests; spelled as browsers do.
@@ -160,6 +160,8 @@ pub struct Poller {
     pub kafka: Kafka,
     /// Where prices come from.
     pub providers: ProviderSettings,
+    /// Most jobs of one relay.
+    pub relay_jobs: u32,
 }
 
 /// Configuration of the averager function.
@@ -178,6 +180,8 @@ pub struct Upkeep {
     pub kafka: Kafka,
     /// The schedules to reconcile with the jobs.
     pub schedules: ScheduleSettings,
+    /// Most jobs of one relay.
+    pub relay_jobs: u32,
     /// How long stored data is kept.
     pub retention: Retention,
     /// How long topics keep their records.
@@ -268,20 +272,22 @@ read_from_environment!(Api {
     max_polling_jobs: max_polling_jobs,
     max_symbols_per_job: max_symbols_per_job,
     max_polled_symbols: max_polled_symbols,
-    max_relay_jobs: max_relay_jobs,
+    relay_jobs: relay_jobs,
     averager_group: averager_group,
     allowed_origins: allowed_origins,
 });
 read_from_environment!(Poller {
     database: database,
     kafka: kafka,
-    providers: providers
+    providers: providers,
+    relay_jobs: relay_jobs,
 });
 read_from_environment!(Averager { database: database });
 read_from_environment!(Upkeep {
     database: database,
     kafka: kafka,
     schedules: schedules,
+    relay_jobs: relay_jobs,
     retention: retention,
     topic_retention: topic_retention,
     averager_group: averager_group,

@@ -18,6 +18,7 @@ pub mod polling_runs;
 pub mod price_points;
 pub mod raw_responses;
 pub mod rejected_events;
+pub mod relays;
 pub mod request_budgets;
 pub mod schema;
 pub mod series;

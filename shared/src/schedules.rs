@@ -1,7 +1,8 @@
-//! The schedules of polling jobs in EventBridge Scheduler: one per job, named by the job's id.
+//! The schedules of polling jobs in EventBridge Scheduler: one per job whose interval is a whole
+//! number of minutes, named by the job's id, and one per relay, which serves the others.
 //!
-//! A schedule contains only that id; Postgres has what is polled. The endpoint is AWS's, or that of
-//! `AWS_ENDPOINT_URL_SCHEDULER`.
+//! A schedule contains only the job's id or the relay's number; Postgres has what is polled. The
+//! endpoint is AWS's, or that of `AWS_ENDPOINT_URL_SCHEDULER`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,11 @@ use crate::market::Timestamp;
 use crate::tick::Grid;
 
 mod definition;
+mod relays;
+mod subject;
+
+pub use subject::Named;
+use subject::Subject;
 
 /// Longest that one call takes, retries included: the api answers within 5 s even if EventBridge
 /// does not.
@@ -121,16 +127,25 @@ impl Schedules {
         interval_seconds: u32,
         start_at: Timestamp,
     ) -> Result<(), ScheduleError> {
+        self.create_for(&Subject::job(job_id, interval_seconds), start_at)
+            .await
+    }
+
+    async fn create_for(
+        &self,
+        subject: &Subject,
+        start_at: Timestamp,
+    ) -> Result<(), ScheduleError> {
         let created = self
             .client()
             .await
             .create_schedule()
-            .name(job_id.to_string())
+            .name(subject.name())
             .group_name(&self.config.group)
-            .schedule_expression(definition::expression(interval_seconds))
+            .schedule_expression(subject.expression())
             .start_date(DateTime::from_secs(start_at.timestamp()))
             .flexible_time_window(definition::window()?)
-            .target(definition::target(&self.config, job_id, interval_seconds)?)
+            .target(definition::target(&self.config, subject)?)
             .send()
             .await;
 
@@ -152,11 +167,15 @@ impl Schedules {
     /// # Errors
     /// When EventBridge is unavailable or refuses the request.
     pub async fn delete(&self, job_id: Uuid) -> Result<(), ScheduleError> {
+        self.delete_named(Named::Job(job_id)).await
+    }
+
+    async fn delete_named(&self, named: Named) -> Result<(), ScheduleError> {
         let deleted = self
             .client()
             .await
             .delete_schedule()
-            .name(job_id.to_string())
+            .name(named.name())
             .group_name(&self.config.group)
             .send()
             .await;
@@ -186,18 +205,27 @@ impl Schedules {
         grid: &Grid,
         now: Timestamp,
     ) -> Result<Option<Vec<&'static str>>, ScheduleError> {
+        self.differences_of(&Subject::job(job_id, interval_seconds), grid, now)
+            .await
+    }
+
+    async fn differences_of(
+        &self,
+        subject: &Subject,
+        grid: &Grid,
+        now: Timestamp,
+    ) -> Result<Option<Vec<&'static str>>, ScheduleError> {
         let schedule = self
             .client()
             .await
             .get_schedule()
-            .name(job_id.to_string())
+            .name(subject.name())
             .group_name(&self.config.group);
 
         match schedule.send().await {
             Ok(found) => Ok(Some(definition::differences(
                 &self.config,
-                job_id,
-                interval_seconds,
+                subject,
                 grid,
                 now,
                 &found,
@@ -224,16 +252,25 @@ impl Schedules {
         interval_seconds: u32,
         start_at: Timestamp,
     ) -> Result<bool, ScheduleError> {
+        self.update_for(&Subject::job(job_id, interval_seconds), start_at)
+            .await
+    }
+
+    async fn update_for(
+        &self,
+        subject: &Subject,
+        start_at: Timestamp,
+    ) -> Result<bool, ScheduleError> {
         let updated = self
             .client()
             .await
             .update_schedule()
-            .name(job_id.to_string())
+            .name(subject.name())
             .group_name(&self.config.group)
-            .schedule_expression(definition::expression(interval_seconds))
+            .schedule_expression(subject.expression())
             .start_date(DateTime::from_secs(start_at.timestamp()))
             .flexible_time_window(definition::window()?)
-            .target(definition::target(&self.config, job_id, interval_seconds)?)
+            .target(definition::target(&self.config, subject)?)
             // EventBridge's default, stated because some substitutes for it do not know that
             // default.
             .state(ScheduleState::Enabled)
@@ -270,7 +307,7 @@ impl Schedules {
         self.create(job_id, interval_seconds, start_at).await
     }
 
-    /// All schedules of the group. Those whose name is not a job's id do not belong to us.
+    /// All schedules of the group. Those whose name [`Named`] does not read do not belong to us.
     ///
     /// # Errors
     /// When EventBridge is unavailable or refuses the request.

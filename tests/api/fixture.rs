@@ -1,5 +1,6 @@
 //! The API with a database of its own, an in-memory log, a stub of `EventBridge` and two providers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,14 +26,13 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::quoter::Quoter;
 
-/// The limit of relayed jobs.
+/// The most jobs of one relay.
 pub(crate) const RELAY_JOBS: u32 = 2;
 /// The limits on jobs.
 pub(crate) const LIMITS: JobLimits = JobLimits {
     jobs: 12,
     symbols_per_job: 5,
     symbols: 30,
-    relay_jobs: RELAY_JOBS,
 };
 
 /// The API and the parts behind it.
@@ -147,6 +147,7 @@ impl Api {
             schedules: schedules_at(&event_bridge.uri()),
             polling_interval: 10,
             job_limits: LIMITS,
+            relay_jobs: RELAY_JOBS,
             allowed_origins: Vec::new(),
             asking_time,
             observed: Observed::default(),
@@ -214,6 +215,18 @@ impl Api {
             .execute(&self.pool)
             .await
             .expect("no states");
+    }
+
+    /// The names of the schedules that were requested, each once.
+    pub(crate) async fn schedule_names(&self) -> BTreeSet<String> {
+        let requests = self.event_bridge.received_requests().await;
+        let requests = requests.expect("recorded requests");
+
+        requests
+            .iter()
+            .filter(|request| request.method.as_str() == "POST")
+            .map(|request| request.url.path().replace("/schedules/", ""))
+            .collect()
     }
 
     /// Stores the events as points, as the averager does with a batch.

@@ -16,6 +16,7 @@ mod polling_jobs;
 mod polling_jobs_once;
 mod postgres_unavailable;
 mod quoter;
+mod relayed_jobs;
 mod runs;
 mod series;
 mod sharing;

@@ -7,7 +7,7 @@ use shared::repository::polling_jobs::{self, NewJob, removal};
 use uuid::Uuid;
 use wiremock::{Mock, ResponseTemplate};
 
-use crate::fixture::{Answered, Api, RELAY_JOBS, at};
+use crate::fixture::{Answered, Api, at};
 
 async fn post(api: &Api, body: &Value) -> Answered {
     api.send("POST", "/prices/poll", body.to_string()).await
@@ -208,42 +208,6 @@ async fn a_job_with_a_month_s_runs_is_deleted_as_soon_as_any_other() {
         .await
         .unwrap();
     assert_eq!(left, 0);
-}
-
-#[tokio::test]
-async fn jobs_that_are_relayed_have_a_limit_that_the_refusal_names_and_others_have_none() {
-    let api = Api::start().await;
-    let job = |interval: u32| json!({"symbols": ["A"], "interval": interval});
-
-    for _ in 0..RELAY_JOBS {
-        assert_eq!(post(&api, &job(61)).await.status, 202);
-    }
-
-    let refused = post(&api, &job(1)).await;
-    assert_eq!(refused.status, 409);
-    assert!(
-        refused.json()["detail"]
-            .as_str()
-            .unwrap()
-            .contains("already 2 polling jobs"),
-        "{}",
-        refused.text
-    );
-
-    assert_eq!(post(&api, &job(180)).await.status, 202);
-
-    let relayed = api.get("/prices/poll").await.each("job_id")[0]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    api.send("DELETE", &format!("/prices/poll/{relayed}"), String::new())
-        .await;
-
-    assert_eq!(
-        post(&api, &job(1)).await.status,
-        202,
-        "a deleted job makes room"
-    );
 }
 
 #[tokio::test]

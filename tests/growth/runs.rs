@@ -74,6 +74,7 @@ pub(crate) fn upkeep(
         pool: pool.clone(),
         kafka,
         schedules: schedules_at(event_bridge),
+        relay_jobs: 200,
         retention,
         topic_retention,
         metrics: None,

@@ -30,7 +30,7 @@ async fn a_run_whose_statement_is_never_answered_ends_in_time_and_names_what_was
     assert!(
         error
             .tasks()
-            .starts_with("partitions and retention, schedules"),
+            .starts_with("partitions and retention, relays, schedules"),
         "{error}"
     );
     assert!(

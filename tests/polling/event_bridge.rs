@@ -3,6 +3,7 @@
 use e2e::schedules::schedules_at;
 use serde_json::{Value, json};
 use shared::repository::polling_jobs::PollingJob;
+use shared::repository::relays::Relay;
 use shared::schedules::Schedules;
 use wiremock::matchers::{method, path, path_regex};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -41,19 +42,34 @@ pub(crate) async fn made_for(job: &PollingJob) -> Value {
         .await
         .expect("a schedule");
 
-    let mut made: Value = server.received_requests().await.expect("requests")[0]
-        .body_json()
-        .expect("a body");
+    let requests = server.received_requests().await.expect("requests");
+    let made = requests[0].body_json().expect("a body");
+    as_shown(&job.job_id.to_string(), made)
+}
 
+/// The schedule that the product creates for a relay, as `EventBridge` shows it.
+pub(crate) async fn made_for_relay(relay: &Relay) -> Value {
+    let server = event_bridge(&[]).await;
+    schedules(&server)
+        .create_relay(relay.relay_id, relay.start_at)
+        .await
+        .expect("a schedule");
+
+    let requests = server.received_requests().await.expect("requests");
+    let made = requests[0].body_json().expect("a body");
+    as_shown(&format!("relay-{}", relay.relay_id), made)
+}
+
+/// Adds to a schedule's definition what `EventBridge` adds.
+fn as_shown(name: &str, mut made: Value) -> Value {
     for (member, default) in [
-        ("Name", json!(job.job_id)),
+        ("Name", json!(name)),
         ("State", json!("ENABLED")),
         ("ScheduleExpressionTimezone", json!("UTC")),
         ("ActionAfterCompletion", json!("NONE")),
     ] {
         made[member] = default;
     }
-
     made
 }
 
@@ -71,7 +87,11 @@ pub(crate) async fn event_bridge_showing(job: &PollingJob, schedule: Value) -> M
 }
 
 pub(crate) async fn show(server: &MockServer, job: &PollingJob, answer: ResponseTemplate) {
-    let get = Mock::given(method("GET")).and(path(format!("/schedules/{}", job.job_id)));
+    show_named(server, &job.job_id.to_string(), answer).await;
+}
+
+pub(crate) async fn show_named(server: &MockServer, name: &str, answer: ResponseTemplate) {
+    let get = Mock::given(method("GET")).and(path(format!("/schedules/{name}")));
     get.respond_with(answer)
         .with_priority(1)
         .mount(server)

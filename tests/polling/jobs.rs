@@ -1,8 +1,7 @@
 //! Jobs in the database.
 
 use e2e::postgres::database;
-use futures::future::join_all;
-use shared::repository::polling_jobs::{InsertError, LimitReached, get, insert, list};
+use shared::repository::polling_jobs::{get, insert, list};
 use uuid::Uuid;
 
 use crate::world::{at, new_job};
@@ -16,27 +15,6 @@ async fn a_job_reads_back_as_it_was_created_and_starts_at_the_next_whole_second(
     assert_eq!(job.start_at, at(0));
     assert_eq!(get(&pool, job.job_id).await?, Some(job));
     assert_eq!(get(&pool, Uuid::nil()).await?, None);
-    Ok(())
-}
-
-#[tokio::test]
-async fn the_limit_of_relayed_jobs_holds_against_requests_at_the_same_time() -> anyhow::Result<()> {
-    let pool = database().await?;
-    let jobs: Vec<_> = (0..9).map(|_| new_job(10)).collect();
-
-    let created = join_all(jobs.iter().map(|job| insert(&pool, job, 5))).await;
-    assert_eq!(created.iter().filter(|created| created.is_ok()).count(), 5);
-
-    let refused = created.into_iter().filter_map(Result::err);
-    assert!(refused.into_iter().all(|error| matches!(
-        error,
-        InsertError::Limit(LimitReached::RelayJobs { limit: 5 })
-    )));
-
-    assert!(
-        insert(&pool, &new_job(60), 5).await.is_ok(),
-        "whole minutes have no limit"
-    );
     Ok(())
 }
 

@@ -109,7 +109,15 @@ async fn a_run_names_each_failure_and_the_provider_that_answered() -> anyhow::Re
         provider: Some("script,second".parse()?),
         ..Change::default()
     };
-    polling_jobs::change(&world.pool, job.job_id, &change, &JobLimits::NONE, at(0)).await?;
+    polling_jobs::change(
+        &world.pool,
+        job.job_id,
+        &change,
+        &JobLimits::NONE,
+        200,
+        at(0),
+    )
+    .await?;
 
     // The first provider does not know AAPL, and fails for the other request. The second one
     // answers that, but for GOOG.

@@ -2,7 +2,7 @@
 
 use poller::Ended;
 use shared::repository::polling_jobs::removal::{Removed, remove_marked};
-use shared::repository::polling_jobs::{self, InsertError, JobLimits, LimitReached, prepare};
+use shared::repository::polling_jobs::{self, JobLimits, prepare};
 use shared::repository::polling_runs::{self, Claim, ClaimOutcome, RunResult};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -99,7 +99,7 @@ async fn a_deleted_job_leaves_the_others_their_runs() -> anyhow::Result<()> {
 async fn a_job_is_nobody_s_before_its_activation() -> anyhow::Result<()> {
     let pool = e2e::postgres::database().await?;
     let job = new_job(60);
-    let prepared = prepare(&pool, &job, None, &JobLimits::NONE).await?;
+    let prepared = prepare(&pool, &job, None, &JobLimits::NONE, 200).await?;
 
     assert_eq!(
         (prepared.job_id, prepared.start_at, prepared.pending),
@@ -128,7 +128,7 @@ async fn a_job_is_nobody_s_before_its_activation() -> anyhow::Result<()> {
 async fn a_job_that_was_never_activated_is_removed_with_its_key() -> anyhow::Result<()> {
     let pool = e2e::postgres::database().await?;
     let job = new_job(60);
-    prepare(&pool, &job, Some("k"), &JobLimits::NONE).await?;
+    prepare(&pool, &job, Some("k"), &JobLimits::NONE, 200).await?;
 
     let_minutes_pass(&pool, 4).await?;
     assert_eq!(remove_marked(&pool).await?, Removed::default());
@@ -151,36 +151,10 @@ async fn a_job_that_was_never_activated_is_removed_with_its_key() -> anyhow::Res
 }
 
 #[tokio::test]
-async fn what_is_left_of_requests_and_deleted_jobs_use_up_no_limit() -> anyhow::Result<()> {
-    let pool = e2e::postgres::database().await?;
-    let one_relayed = JobLimits {
-        relay_jobs: 1,
-        ..JobLimits::NONE
-    };
-    prepare(&pool, &new_job(7), None, &one_relayed).await?;
-
-    let refused = prepare(&pool, &new_job(7), None, &one_relayed).await;
-    assert!(
-        matches!(
-            refused,
-            Err(InsertError::Limit(LimitReached::RelayJobs { limit: 1 }))
-        ),
-        "{refused:?}"
-    );
-
-    let_minutes_pass(&pool, 1).await?;
-
-    let job = polling_jobs::insert(&pool, &new_job(7), 1).await?;
-    polling_jobs::delete(&pool, job.job_id).await?;
-    polling_jobs::insert(&pool, &new_job(7), 1).await?;
-    Ok(())
-}
-
-#[tokio::test]
 async fn a_firing_before_its_job_s_activation_waits_for_that() -> anyhow::Result<()> {
     let (world, _) = World::with_job(60).await?;
     let job = new_job(60);
-    prepare(&world.pool, &job, None, &JobLimits::NONE).await?;
+    prepare(&world.pool, &job, None, &JobLimits::NONE, 200).await?;
     let (pool, job_id) = (world.pool.clone(), job.job_id);
 
     world.clock.happens_at(at(1), async move {
@@ -207,7 +181,7 @@ async fn a_firing_before_its_job_s_activation_waits_for_that() -> anyhow::Result
 async fn a_firing_of_a_job_that_was_never_activated_polls_nothing() -> anyhow::Result<()> {
     let (world, _) = World::with_job(60).await?;
     let job = new_job(60);
-    prepare(&world.pool, &job, None, &JobLimits::NONE).await?;
+    prepare(&world.pool, &job, None, &JobLimits::NONE, 200).await?;
     let_minutes_pass(&world.pool, 1).await?;
 
     let firing = poller::Firing {

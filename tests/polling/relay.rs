@@ -1,9 +1,10 @@
-//! Firings that relay the ticks of an interval that is not a whole number of minutes.
+//! The invocations of a relay, one job at a time. Its firings come from the job's own schedule, as
+//! earlier versions created them, or from the relay's.
 
 use chrono::TimeDelta;
 use poller::clock::Clock;
 use poller::{Ended, Firing, FiringError};
-use shared::repository::polling_jobs;
+use shared::repository::{polling_jobs, relays};
 
 use crate::world::{Act, World, at, claim, rows};
 
@@ -26,12 +27,13 @@ async fn a_relay_serves_each_tick_until_two_minutes_after_its_firing() -> anyhow
 }
 
 #[tokio::test]
-async fn a_relay_ends_at_the_first_tick_after_a_later_firing_was_noted() -> anyhow::Result<()> {
+async fn a_relay_ends_within_a_second_after_a_later_firing_was_noted() -> anyhow::Result<()> {
     let (world, job) = World::with_job(7).await?;
-    let (pool, job_id) = (world.pool.clone(), job.job_id);
+    let relay = world.relay_of(&job).await?;
 
+    let pool = world.pool.clone();
     world.clock.happens_at(at(61), async move {
-        polling_jobs::note_firing(&pool, job_id, at(60))
+        relays::note_firing(&pool, relay.relay_id, at(60))
             .await
             .expect("noted");
     });
@@ -39,6 +41,7 @@ async fn a_relay_ends_at_the_first_tick_after_a_later_firing_was_noted() -> anyh
     let served = world.fire(&job, 0).await?;
     assert_eq!((served.polled, served.ended), (9, Ended::Relieved));
     assert_eq!(world.provider.ticks().last(), Some(&56));
+    assert_eq!(world.clock.now(), at(61));
     Ok(())
 }
 
@@ -130,7 +133,7 @@ async fn a_relay_whose_every_poll_is_slow_still_ends() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_relay_ends_when_its_job_is_deleted() -> anyhow::Result<()> {
+async fn a_deleted_job_is_not_polled_again() -> anyhow::Result<()> {
     let (world, job) = World::with_job(7).await?;
     let (pool, job_id) = (world.pool.clone(), job.job_id);
 
@@ -139,7 +142,7 @@ async fn a_relay_ends_when_its_job_is_deleted() -> anyhow::Result<()> {
     });
 
     let served = world.fire(&job, 0).await?;
-    assert_eq!((served.polled, served.ended), (2, Ended::NoSuchJob));
+    assert_eq!((served.polled, served.ended), (2, Ended::Done));
     Ok(())
 }
 
@@ -222,8 +225,12 @@ async fn a_relay_outlasts_an_absence_of_postgres() -> anyhow::Result<()> {
 
     let runs = world.runs(&job).await?;
     assert_eq!(
-        runs[2..4],
-        rows(&[(14, 1, "succeeded"), (21, 1, "succeeded")]),
+        runs[2..5],
+        rows(&[
+            (14, 1, "missed"),
+            (21, 1, "succeeded"),
+            (28, 1, "succeeded")
+        ]),
         "{runs:?}"
     );
 

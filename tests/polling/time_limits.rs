@@ -102,7 +102,7 @@ async fn an_invocation_ends_in_time_though_postgres_is_away_after_a_slow_request
         link.cut().await;
     });
 
-    assert_eq!(step, "renew the claim on the tick");
+    assert_eq!(step, "renew the claims on the ticks");
     assert!(world.price_log.events().is_empty());
 
     link.mend().await?;
@@ -195,7 +195,7 @@ async fn an_invocation_ends_in_time_though_a_statement_of_its_poll_is_never_answ
 
     assert!(Utc::now() < deadline, "ended too late: {served:?}");
 
-    let step = "renew the claim on the tick";
+    let step = "renew the claims on the ticks";
     assert!(
         matches!(&served, Err(FiringError::OutOfTime { step: s, .. }) if *s == step),
         "{served:?}"
@@ -209,7 +209,7 @@ async fn an_invocation_ends_in_time_though_a_statement_of_its_poll_is_never_answ
 async fn a_firing_whose_job_stays_inactive_comes_again() -> anyhow::Result<()> {
     let (world, _) = World::with_job(60).await?;
     let job = new_job(60);
-    polling_jobs::prepare(&world.pool, &job, None, &polling_jobs::JobLimits::NONE).await?;
+    polling_jobs::prepare(&world.pool, &job, None, &polling_jobs::JobLimits::NONE, 200).await?;
 
     let firing = Firing {
         job_id: job.job_id,

@@ -1,8 +1,7 @@
 //! A poller with a clock that jumps to the time waited for, and a provider that follows a script.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,17 +9,19 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use e2e::memory_log::MemoryPriceLog;
 use poller::clock::Clock;
+use poller::relay::{RelayFiring, ServedRelay};
 use poller::{Firing, FiringError, Poller, Served};
 use shared::market::{ProviderName, Quote, Symbol, Timestamp};
 use shared::provider::{Answer, Limits, Provider, ProviderError, Providers};
 use shared::repository;
 use shared::repository::polling_jobs::{self, NewJob, PollingJob};
 use shared::repository::polling_runs::{self, Claim, ClaimOutcome};
+use shared::repository::relays::{self, Relay};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-type Event = Pin<Box<dyn Future<Output = ()> + Send>>;
+use crate::jumping_clock::JumpingClock;
 
 /// The time `seconds` after a job's first tick.
 pub(crate) fn at(seconds: i64) -> Timestamp {
@@ -45,62 +46,18 @@ pub(crate) fn new_job(interval_seconds: u32) -> NewJob {
     }
 }
 
-/// A clock whose time passes only when something waits for it. Events happen on the way.
-pub(crate) struct JumpingClock {
-    now: Mutex<Timestamp>,
-    events: Mutex<BTreeMap<Timestamp, Event>>,
-}
-
-impl fmt::Debug for JumpingClock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JumpingClock")
-            .field("now", &self.now)
-            .finish_non_exhaustive()
-    }
-}
-
-impl JumpingClock {
-    pub(crate) fn set(&self, time: Timestamp) {
-        let mut now = self.now.lock().expect("the clock");
-        *now = time.max(*now);
-    }
-
-    /// Runs `event` once the clock reaches `time`.
-    pub(crate) fn happens_at(
-        &self,
-        time: Timestamp,
-        event: impl Future<Output = ()> + Send + 'static,
-    ) {
-        self.events
-            .lock()
-            .expect("the events")
-            .insert(time, Box::pin(event));
-    }
-
-    fn next_event(&self, until: Timestamp) -> Option<(Timestamp, Event)> {
-        let mut events = self.events.lock().expect("the events");
-
-        let first = events.first_entry()?;
-        (*first.key() <= until).then(|| first.remove_entry())
-    }
-}
-
-#[async_trait]
-impl Clock for JumpingClock {
-    fn now(&self) -> Timestamp {
-        *self.now.lock().expect("the clock")
-    }
-
-    async fn wait_until(&self, time: Timestamp) {
-        while let Some((when, event)) = self.next_event(time) {
-            self.set(when);
-            event.await;
-
-            // Other tasks that wait for this event run before the clock moves on.
-            tokio::task::yield_now().await;
-        }
-
-        self.set(time);
+/// A job like [`new_job`], with symbols that no other job has, so that it shares no request.
+pub(crate) fn job_of_its_own(interval_seconds: u32) -> NewJob {
+    let job = new_job(interval_seconds);
+    let own = job.job_id.simple().to_string().split_off(20).to_uppercase();
+    NewJob {
+        symbols: symbols(
+            &["A", "B", "C"]
+                .map(|name| format!("{name}{own}"))
+                .each_ref()
+                .map(String::as_str),
+        ),
+        ..job
     }
 }
 
@@ -114,12 +71,21 @@ pub(crate) enum Act {
     Fail(ProviderError),
     /// Does not know the first symbol.
     NotTheFirst,
+    /// Fails for the first symbol.
+    FailTheFirst(ProviderError),
 }
+
+/// Two symbols in a request, and one request at a time.
+const ONE_AFTER_THE_OTHER: Limits = Limits {
+    max_concurrent: 1,
+    ..Limits::unlimited(2)
+};
 
 #[derive(Debug)]
 pub(crate) struct ScriptedProvider {
     name: ProviderName,
     clock: Arc<JumpingClock>,
+    limits: Mutex<Limits>,
     script: Mutex<VecDeque<Act>>,
     requests: Mutex<Vec<(Timestamp, usize)>>,
 }
@@ -142,6 +108,20 @@ impl ScriptedProvider {
             .iter()
             .map(|(tick, _)| (*tick - at(0)).num_seconds())
             .collect()
+    }
+
+    /// The number of symbols of each request so far.
+    pub(crate) fn sizes(&self) -> Vec<usize> {
+        let requests = self.requests.lock().expect("the requests");
+        requests.iter().map(|(_, symbols)| *symbols).collect()
+    }
+
+    /// Takes this many symbols in a request, and this many requests at the same time.
+    pub(crate) fn takes(&self, max_symbols: u32, max_concurrent: u32) {
+        *self.limits.lock().expect("the limits") = Limits {
+            max_concurrent,
+            ..Limits::unlimited(max_symbols)
+        };
     }
 
     pub(crate) fn away(&self) -> ProviderError {
@@ -167,7 +147,7 @@ impl Provider for ScriptedProvider {
     }
 
     fn limits(&self) -> Limits {
-        Limits::unlimited(2)
+        *self.limits.lock().expect("the limits")
     }
 
     async fn fetch(&self, symbols: &[Symbol], tick: Timestamp) -> Result<Answer, ProviderError> {
@@ -177,21 +157,26 @@ impl Provider for ScriptedProvider {
             .push((tick, symbols.len()));
 
         let act = self.script.lock().expect("the script").pop_front();
-        let mut unknown = None;
+        let first = symbols.first();
+        let mut failing = None;
 
         match act {
             Some(Act::Fail(error)) => return Err(error),
             Some(Act::Hang) => std::future::pending().await,
             Some(Act::Slow(duration)) => self.clock.wait_until(self.clock.now() + duration).await,
-            Some(Act::NotTheFirst) => unknown = symbols.first(),
+            Some(Act::NotTheFirst) => {
+                let unknown = |symbol: &Symbol| ProviderError::UnknownSymbol {
+                    symbol: symbol.clone(),
+                    provider: self.name.clone(),
+                };
+                failing = first.map(|symbol| (symbol, unknown(symbol)));
+            }
+            Some(Act::FailTheFirst(error)) => failing = first.map(|symbol| (symbol, error)),
             None => {}
         }
 
-        let quote = |symbol: &Symbol| match unknown {
-            Some(unknown) if unknown == symbol => Err(ProviderError::UnknownSymbol {
-                symbol: symbol.clone(),
-                provider: self.name.clone(),
-            }),
+        let quote = |symbol: &Symbol| match &failing {
+            Some((failing, error)) if *failing == symbol => Err(error.clone()),
             _ => Ok(Quote {
                 symbol: symbol.clone(),
                 price: "1.5".parse().expect("a price"),
@@ -233,14 +218,11 @@ impl World {
         pool: PgPool,
         interval_seconds: u32,
     ) -> anyhow::Result<(Self, PollingJob)> {
-        let clock = Arc::new(JumpingClock {
-            now: Mutex::new(at(0)),
-            events: Mutex::default(),
-        });
-
+        let clock = JumpingClock::start(at(0), &pool);
         let provider = Arc::new(ScriptedProvider {
             name: "script".parse()?,
             clock: Arc::clone(&clock),
+            limits: Mutex::new(ONE_AFTER_THE_OTHER),
             script: Mutex::default(),
             requests: Mutex::default(),
         });
@@ -257,6 +239,7 @@ impl World {
             instance: Arc::default(),
             price_log: Arc::clone(&price_log) as _,
             clock: Arc::clone(&clock) as _,
+            relay_jobs: 200,
             stopping: CancellationToken::new(),
         };
 
@@ -277,6 +260,7 @@ impl World {
         let added = Arc::new(ScriptedProvider {
             name: name.parse().expect("a name"),
             clock: Arc::clone(&self.clock),
+            limits: Mutex::new(ONE_AFTER_THE_OTHER),
             script: Mutex::default(),
             requests: Mutex::default(),
         });
@@ -298,6 +282,28 @@ impl World {
         };
 
         self.poller.serve(&firing, self.deadline()).await
+    }
+
+    /// Serves the firing of a relay's schedule at this second.
+    pub(crate) async fn fire_relay(
+        &self,
+        relay: &Relay,
+        seconds: i64,
+    ) -> Result<ServedRelay, FiringError> {
+        self.clock.set(at(seconds));
+
+        let firing = RelayFiring {
+            relay_id: relay.relay_id,
+            scheduled_time: at(seconds),
+        };
+        self.poller.serve_relay(&firing, self.deadline()).await
+    }
+
+    /// The relay that serves a job.
+    pub(crate) async fn relay_of(&self, job: &PollingJob) -> anyhow::Result<Relay> {
+        Ok(relays::of_job(&self.pool, job.job_id)
+            .await?
+            .expect("a relay"))
     }
 
     /// The time at which an invocation that starts now is cut off.

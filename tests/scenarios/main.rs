@@ -18,6 +18,7 @@ mod odd_records;
 mod outages;
 mod prices;
 mod quarantine;
+mod relays;
 mod restart;
 mod split;
 mod topics;

@@ -74,7 +74,7 @@ async fn a_malformed_variable_ends_the_start_with_exit_status_2_and_one_line_tha
     for (variable, value) in [
         ("DEFAULT_PROVIDER", "nobody"),
         ("REPLAY_STEP_SECONDS", "often"),
-        ("MAX_RELAY_JOBS", "-1"),
+        ("RELAY_JOBS", "0"),
         ("RAW_RESPONSES_RETENTION_DAYS", "some"),
         ("POLLING_INTERVAL", "0"),
     ] {

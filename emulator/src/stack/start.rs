@@ -29,7 +29,7 @@ use crate::remote_host::RemoteHost;
 use crate::settings::Settings;
 use crate::template::Template;
 
-/// Each job's relay occupies one instance of the poller.
+/// Each relay occupies one instance of the poller, and two where one invocation follows on another.
 const MAX_INSTANCES: u32 = 64;
 /// Used where the default provider does not answer: it plays recorded prices.
 const REPLAY: &str = "replay";

@@ -31,6 +31,8 @@ pub struct AppState {
     pub polling_interval: u32,
     /// Limits on polling jobs.
     pub job_limits: JobLimits,
+    /// Most polling jobs of one relay.
+    pub relay_jobs: u32,
     /// Origins whose pages may send requests, besides the api's own, as browsers write them.
     pub allowed_origins: Vec<String>,
     /// Longest that a request which asks providers may take.

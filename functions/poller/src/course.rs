@@ -1,6 +1,7 @@
-//! How the poller acquires quotes: under a claim, which it renews between the steps, and within the
+//! How the poller acquires quotes: under claims, which it renews between the steps, and within the
 //! invocation's time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,23 +19,26 @@ use sqlx::PgPool;
 use crate::limits::{FETCH, Limits, PUBLISHING};
 use crate::{FiringError, Poller};
 
-/// The course of one request for a claimed tick.
+/// The course of one request for claimed ticks.
 pub(crate) struct ClaimedCourse<'a> {
-    pub(crate) poller: &'a Poller,
-    pub(crate) claim: &'a Claim,
-    pub(crate) provider: &'a ProviderName,
     pub(crate) limits: &'a Limits,
+    /// The claims of the ticks that want the quotes.
+    pub(crate) claims: Vec<Claim>,
+    poller: &'a Poller,
+    provider: &'a ProviderName,
     /// Until when it waits for the provider's budget.
-    pub(crate) waits_until: Timestamp,
+    waits_until: Timestamp,
+    /// Whether the budget would have been empty for longer.
+    was_refused: AtomicBool,
 }
 
-/// How long a wait for a budget lasts before the claim is renewed.
+/// How long a wait for a budget lasts before the claims are renewed.
 const RENEWED_EVERY: TimeDelta = TimeDelta::seconds(10);
 
 /// Why a request ends before its quotes are published.
 pub(crate) enum Stop {
-    /// Another poller took the tick over, or the job is deleted.
-    ClaimLost,
+    /// Other pollers took all of the ticks over, or their jobs are deleted.
+    ClaimsLost,
     /// Postgres refused a statement, or was unavailable for too long.
     Failed(FiringError),
 }
@@ -45,20 +49,41 @@ impl From<FiringError> for Stop {
     }
 }
 
-impl ClaimedCourse<'_> {
-    /// Renews the claim; returns whether it still holds.
+impl<'a> ClaimedCourse<'a> {
+    pub(crate) fn new(
+        poller: &'a Poller,
+        claims: Vec<Claim>,
+        provider: &'a ProviderName,
+        limits: &'a Limits,
+        waits_until: Timestamp,
+    ) -> Self {
+        Self {
+            limits,
+            claims,
+            poller,
+            provider,
+            waits_until,
+            was_refused: AtomicBool::new(false),
+        }
+    }
+
+    /// Renews the claims; returns whether one of them still holds.
     pub(crate) async fn renew(&self, until: Timestamp) -> Result<bool, FiringError> {
         let poller = self.poller;
-        let renew = || polling_runs::renew(&poller.pool, self.claim, poller.clock.now());
+        let renew = || polling_runs::renew_all(&poller.pool, &self.claims, poller.clock.now());
 
-        poller
-            .patiently(
-                "renew the claim on the tick",
-                poller.postgres_until(until),
-                self.limits,
-                renew,
-            )
-            .await
+        let held = poller.patiently(
+            "renew the claims on the ticks",
+            poller.postgres_until(until),
+            self.limits,
+            renew,
+        );
+        Ok(!held.await?.is_empty())
+    }
+
+    /// The claims, and whether the budget was empty for longer than the request could wait.
+    pub(crate) fn ended(self) -> (Vec<Claim>, bool) {
+        (self.claims, self.was_refused.into_inner())
     }
 }
 
@@ -86,7 +111,7 @@ impl Course for ClaimedCourse<'_> {
         left.to_std().unwrap_or_default().min(FETCH)
     }
 
-    /// Renews the claim while it waits, because a wait may be longer than the lease.
+    /// Renews the claims while it waits, because a wait may be longer than the lease.
     async fn pause(&self, wait: Duration) -> Result<bool, Stop> {
         let clock = &self.poller.clock;
         let end = TimeDelta::from_std(wait)
@@ -94,6 +119,7 @@ impl Course for ClaimedCourse<'_> {
             .and_then(|wait| clock.now().checked_add_signed(wait))
             .filter(|end| *end <= self.waits_until);
         let Some(end) = end else {
+            self.was_refused.store(true, Ordering::Relaxed);
             return Ok(false);
         };
 
@@ -102,7 +128,7 @@ impl Course for ClaimedCourse<'_> {
             self.poller.wait_until(next).await?;
 
             if next < end && !self.renew(self.limits.before_publishing()).await? {
-                return Err(Stop::ClaimLost);
+                return Err(Stop::ClaimsLost);
             }
         }
         Ok(true)
@@ -120,13 +146,13 @@ impl Course for ClaimedCourse<'_> {
         Ok(answer.unwrap_or_else(late))
     }
 
-    /// Renews the claim before anything is written: storing and publishing get a whole lease, and
-    /// nothing is published for a tick that was taken over or a job that was deleted.
+    /// Renews the claims before anything is written: storing and publishing get a whole lease, and
+    /// nothing is published if all ticks were taken over or their jobs deleted.
     async fn fetched(&self) -> Result<(), Stop> {
         if self.renew(self.limits.before_publishing()).await? {
             Ok(())
         } else {
-            Err(Stop::ClaimLost)
+            Err(Stop::ClaimsLost)
         }
     }
 

@@ -26,7 +26,7 @@ impl Fates {
     pub(crate) fn acquired(
         &mut self,
         provider: &ProviderName,
-        quotes: Vec<(Symbol, Result<PriceEvent, Loss>)>,
+        quotes: impl IntoIterator<Item = (Symbol, Result<PriceEvent, Loss>)>,
         known: &[Series],
     ) {
         let known: HashMap<&Symbol, &Series> =
@@ -67,11 +67,14 @@ impl Fates {
 
     /// Counts and groups what became of `symbols`. One that was not asked for has failed, for the
     /// reason of the result's error.
-    pub(crate) fn conclude(mut self, symbols: &[Symbol], result: &mut RunResult) {
+    pub(crate) fn conclude(&self, symbols: &[Symbol], result: &mut RunResult) {
         let mut places = HashMap::new();
 
         for symbol in symbols {
-            let (provider, fate) = self.0.remove(symbol).unzip();
+            let (provider, fate) = match self.0.get(symbol) {
+                Some((provider, fate)) => (Some(provider), Some(fate)),
+                None => (None, None),
+            };
             let (outcome, count) = match fate {
                 Some(Fate::Published) => (Outcome::Published, &mut result.published),
                 Some(Fate::Unchanged) => (Outcome::Unchanged, &mut result.unchanged),
@@ -79,17 +82,17 @@ impl Fates {
             };
             *count += 1;
 
-            let problem = match &fate {
+            let problem = match fate {
                 Some(Fate::Published | Fate::Unchanged) => None,
                 Some(Fate::Lost(loss)) => Some((loss.kind(), loss.to_string())),
                 None => Some(("not-asked", result.error.clone().unwrap_or_default())),
             };
 
-            let place = places.entry((outcome, provider.clone(), problem.clone()));
+            let place = places.entry((outcome, provider, problem.clone()));
             let place: &mut usize = place.or_insert_with(|| {
                 result.outcomes.push(OutcomeGroup {
                     outcome,
-                    provider,
+                    provider: provider.cloned(),
                     symbols: Vec::new(),
                     problem: problem.map(|(kind, detail)| Failure {
                         kind: kind.to_owned(),

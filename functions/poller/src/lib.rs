@@ -1,9 +1,9 @@
-//! The poller: one invocation for each firing of a job's schedule, one run for each tick.
+//! The poller: one invocation for each firing of a schedule, one run for each tick of a job.
 //!
 //! A schedule fires at whole minutes only. If the job's interval is a whole number of minutes, each
-//! firing is one tick. Otherwise the firings relay: each serves tick after tick until the next
-//! firing takes over ([`relay`]). `ticks` serves one tick, and [`poll`] polls it. [`limits`] says
-//! how long each step may take.
+//! firing is one tick. The other jobs share relays: each firing of a relay's schedule serves the
+//! ticks of all its jobs until the next firing takes over ([`relay`]). `ticks` serves one tick, and
+//! [`poll`] polls it. [`limits`] says how long each step may take.
 
 use std::sync::Arc;
 
@@ -21,15 +21,20 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+pub use crate::event::{Answer, Event};
 use crate::limits::Limits;
 
 pub mod clock;
 mod course;
+mod event;
 mod fates;
+mod in_flight;
 pub mod limits;
+mod party;
 pub mod poll;
 pub mod relay;
 mod ticks;
+mod turn;
 mod waits;
 
 /// How far ahead of our clock a firing may be.
@@ -75,6 +80,8 @@ pub enum Ended {
     Paused,
     /// The job does not exist, or is deleted.
     NoSuchJob,
+    /// The relay does not exist: it had no jobs left.
+    NoSuchRelay,
 }
 
 /// Why an invocation fails, so that its firing comes again.
@@ -148,6 +155,8 @@ pub struct Poller {
     pub price_log: Arc<dyn PriceLog>,
     /// The wall clock, or one that a test sets.
     pub clock: Arc<dyn Clock>,
+    /// Most jobs of one relay.
+    pub relay_jobs: u32,
     /// Cancelled when the process has to end.
     pub stopping: CancellationToken,
 }
@@ -172,14 +181,9 @@ impl Poller {
             })
         };
 
-        if scheduled_time > self.clock.now() + CLOCK_TOLERANCE {
-            return Err(FiringError::NotDue(scheduled_time));
-        }
-
+        self.check_due(scheduled_time)?;
         let limits = Limits::new(scheduled_time, deadline);
 
-        // Recorded before anything is polled: a relay of an earlier firing then ends at its next
-        // tick.
         let note = || polling_jobs::note_firing(&self.pool, job_id, scheduled_time);
         self.patiently("note the firing", limits.relays_until, &limits, note)
             .await?;
@@ -189,7 +193,11 @@ impl Poller {
         };
 
         if job.grid().is_relayed() {
-            return self.relay(firing, job, &limits).await;
+            // A firing from before the grid is a tick of the whole minutes that the job had before.
+            if scheduled_time < job.start_at {
+                self.serve_only_tick(&job, scheduled_time, &limits).await?;
+            }
+            return self.serve_relay_of(firing, deadline, &limits).await;
         }
 
         if job.paused_at.is_some() {
@@ -208,6 +216,14 @@ impl Poller {
             polled: u32::from(polled),
             ended: Ended::Done,
         })
+    }
+
+    /// Fails if a firing is further in the future than clocks differ.
+    fn check_due(&self, scheduled_time: Timestamp) -> Result<(), FiringError> {
+        if scheduled_time > self.clock.now() + CLOCK_TOLERANCE {
+            return Err(FiringError::NotDue(scheduled_time));
+        }
+        Ok(())
     }
 
     /// Reads the job of a firing. Waits for a job that is being created: its schedule exists before

@@ -8,7 +8,7 @@ use lambda_runtime::layers::TracingLayer;
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn, spawn_graceful_shutdown_handler};
 use poller::clock::WallClock;
 use poller::limits::deadline;
-use poller::{Firing, FiringError, Poller};
+use poller::{Event, FiringError, Poller};
 use shared::instruments::Instruments;
 use shared::price_log::kafka::KafkaPriceLog;
 use shared::provider::{Providers, Spellings};
@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::util::MapFutureLayer;
 
-/// Connections to Postgres: a poller executes one statement at a time.
-const CONNECTIONS: u32 = 1;
+/// Connections to Postgres: the ticks that a relay serves at the same time share them. They are
+/// opened as needed.
+const CONNECTIONS: u32 = 4;
 /// Longest that a poll in progress delays the end of the process.
 const LAST_POLL: Duration = Duration::from_secs(20);
 
@@ -36,18 +37,19 @@ async fn main() -> Result<(), Error> {
         instance: Arc::default(),
         price_log: Arc::new(KafkaPriceLog::new(&config.kafka)),
         clock: Arc::new(WallClock),
+        relay_jobs: config.relay_jobs,
         stopping: stopping.clone(),
     };
 
     let in_flight = TaskTracker::new();
     end_gracefully(stopping, in_flight.clone()).await;
 
-    let handler = service_fn(move |event: LambdaEvent<Firing>| {
+    let handler = service_fn(move |event: LambdaEvent<Event>| {
         let poller = poller.clone();
         async move {
             let deadline = deadline(event.context.deadline, Utc::now());
             poller
-                .serve(&event.payload, deadline)
+                .handle(&event.payload, deadline)
                 .await
                 .inspect_err(log)
         }

@@ -1,143 +1,271 @@
-//! Serves the ticks between two firings of a schedule.
+//! Relays: invocations that serve the ticks of many jobs between two firings.
+//!
+//! A relay's schedule fires every minute. Its invocation reads once a second which ticks of its jobs
+//! are due, claims them together, gathers them into [parties](crate::party) that share requests, and
+//! polls each party in a task of its own. It ends when a later firing is recorded on the relay, and
+//! at the latest two minutes after its own. Ticks lie on whole seconds, so each begins when it is
+//! due, and a new, changed, paused or deleted job takes effect at its next tick.
 
+use std::collections::HashMap;
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
 use shared::market::Timestamp;
-use shared::repository::polling_jobs::PollingJob;
-use shared::repository::polling_runs::ClaimOutcome;
+use shared::repository::polling_jobs;
+use shared::repository::polling_runs::{self, Claim, ClaimOutcome};
+use shared::repository::relays;
+use tracing::warn;
+use uuid::Uuid;
 
+use crate::in_flight::InFlight;
 use crate::limits::Limits;
-use crate::{Ended, Firing, FiringError, Poller, Served};
+use crate::party::{self, Tick};
+use crate::{Ended, Firing, FiringError, Poller, Served, as_stored};
+
+/// How often the leases of the ticks that are being served are renewed.
+const RENEWAL: TimeDelta = TimeDelta::seconds(10);
+
+/// The event with which a relay's schedule invokes the poller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct RelayFiring {
+    /// The relay's number.
+    pub relay_id: i32,
+    /// The time at which the schedule was to fire. The invocation may come later.
+    #[serde(deserialize_with = "as_stored")]
+    pub scheduled_time: Timestamp,
+}
+
+/// The result of a relay's invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ServedRelay {
+    /// The relay's number.
+    pub relay_id: i32,
+    /// Ticks that this invocation polled.
+    pub polled: u32,
+    /// Why it ended.
+    pub ended: Ended,
+}
 
 impl Poller {
-    /// Polls the newest past tick of `job`, then each tick when it is due, until a later firing is
-    /// recorded on the job or the next tick is after `limits.relays_until`.
-    pub(crate) async fn relay(
+    /// Serves the firing of a relay, and ends before `deadline`, at which the invocation is cut off.
+    ///
+    /// # Errors
+    /// When the firing should come again: it is in the future, Postgres is unavailable, or the
+    /// process is being stopped. A tick that cannot be served does not fail the invocation.
+    pub async fn serve_relay(
+        &self,
+        firing: &RelayFiring,
+        deadline: Timestamp,
+    ) -> Result<ServedRelay, FiringError> {
+        let &RelayFiring {
+            relay_id,
+            scheduled_time,
+        } = firing;
+        self.check_due(scheduled_time)?;
+        let limits = Limits::new(scheduled_time, deadline);
+
+        // Recorded before anything is polled: the invocation of an earlier firing then ends.
+        let note = || relays::note_firing(&self.pool, relay_id, scheduled_time);
+        let exists = self
+            .patiently("note the firing", limits.relays_until, &limits, note)
+            .await?;
+        if !exists {
+            return Ok(ServedRelay {
+                relay_id,
+                polled: 0,
+                ended: Ended::NoSuchRelay,
+            });
+        }
+
+        let mut in_flight = InFlight::default();
+        let ended = self.relay(firing, &limits, &mut in_flight).await;
+        // Whatever ended it: what it claimed is its own, and no other invocation polls it.
+        self.finish(&mut in_flight, &limits).await;
+
+        Ok(ServedRelay {
+            relay_id,
+            polled: in_flight.begun(),
+            ended: ended?,
+        })
+    }
+
+    /// Serves the relay of a job whose own schedule fires. Earlier versions created such schedules,
+    /// and a job may have had an interval of whole minutes. Upkeep removes them once the relay's
+    /// own schedule exists; until then their firings serve the relay.
+    pub(crate) async fn serve_relay_of(
         &self,
         firing: &Firing,
-        mut job: PollingJob,
+        deadline: Timestamp,
         limits: &Limits,
     ) -> Result<Served, FiringError> {
-        let mut served = Served {
-            job_id: firing.job_id,
-            polled: 0,
-            ended: Ended::Done,
+        let &Firing {
+            job_id,
+            scheduled_time,
+        } = firing;
+
+        let settle = || relays::settle_existing(&self.pool, job_id, self.relay_jobs);
+        let relay = self
+            .patiently("find the job's relay", limits.relays_until, limits, settle)
+            .await?;
+        let Some(relay) = relay else {
+            return Ok(Served {
+                job_id,
+                polled: 0,
+                ended: Ended::NoSuchJob,
+            });
         };
-        let mut newest = None;
+
+        let firing = RelayFiring {
+            relay_id: relay.relay_id,
+            scheduled_time,
+        };
+        let served = self.serve_relay(&firing, deadline).await?;
+        Ok(Served {
+            job_id,
+            polled: served.polled,
+            ended: served.ended,
+        })
+    }
+
+    async fn relay(
+        &self,
+        firing: &RelayFiring,
+        limits: &Limits,
+        in_flight: &mut InFlight,
+    ) -> Result<Ended, FiringError> {
+        let mut renewed_at = self.clock.now();
 
         loop {
-            if job.paused_at.is_some() {
-                return Ok(Served {
-                    ended: Ended::Paused,
-                    ..served
-                });
+            self.begin_due_ticks(firing.relay_id, limits, in_flight)
+                .await?;
+            if self.clock.now() >= renewed_at + RENEWAL {
+                renewed_at = self.clock.now();
+                self.renew_all(in_flight, limits).await;
             }
 
-            let now = self.clock.now();
-            if let Some(tick) = due_tick(&job, newest, now) {
-                let outcome = self.serve_tick(&job, tick, limits).await?;
-                served.polled += u32::from(outcome == ClaimOutcome::Claimed);
-                match outcome {
-                    // If its poller has ended, the tick is taken over. A longer wait would miss the
-                    // next tick.
-                    ClaimOutcome::Held(until) if self.may_wait(&job, until, limits) => {
-                        self.wait_unconnected(until).await?;
-                    }
-                    _ => newest = Some(tick),
-                }
-            } else {
-                let next = job.next_tick_at(now);
-                if next > limits.relays_until {
-                    return Ok(served);
-                }
-                self.wait_unconnected(next).await?;
-            }
-
-            // Read again in each round: another process records later firings, deletions and
-            // back-offs. The checks come after the first round, so that a late firing still serves
-            // the newest past tick.
-            let Some(current) = self.job(firing.job_id, limits).await? else {
-                return Ok(Served {
-                    ended: Ended::NoSuchJob,
-                    ..served
-                });
+            // After the first round, so that a late firing still serves the newest past ticks.
+            let get = || relays::get(&self.pool, firing.relay_id);
+            let relay = self
+                .patiently("read the relay", limits.relays_until, limits, get)
+                .await?;
+            let Some(relay) = relay else {
+                return Ok(Ended::NoSuchRelay);
             };
-            if current.last_firing_at > Some(firing.scheduled_time) {
-                return Ok(Served {
-                    ended: Ended::Relieved,
-                    ..served
-                });
+            if relay.last_firing_at > Some(firing.scheduled_time) {
+                return Ok(Ended::Relieved);
             }
-            if self.clock.now() > limits.relays_until {
-                return Ok(served);
+
+            let next = next_second(self.clock.now());
+            if next > limits.relays_until {
+                return Ok(Ended::Done);
             }
-            job = current;
+            self.wait_until(next).await?;
         }
     }
 
-    /// Whether a lease that another poller has on the newest tick ends before the job's next tick,
-    /// and within the relay's time.
-    fn may_wait(&self, job: &PollingJob, lease_until: Timestamp, limits: &Limits) -> bool {
-        let next_tick = job.grid().next_after(self.clock.now());
-        lease_until < next_tick.min(limits.relays_until)
+    /// Claims the ticks that are due and begins to poll them, each party by itself. A job whose last
+    /// tick is still being served waits for its end, and no other job waits for it.
+    async fn begin_due_ticks(
+        &self,
+        relay_id: i32,
+        limits: &Limits,
+        in_flight: &mut InFlight,
+    ) -> Result<(), FiringError> {
+        if self.stopping.is_cancelled() {
+            return Err(FiringError::Stopping);
+        }
+
+        in_flight.reap();
+        let busy: Vec<Uuid> = in_flight
+            .claims()
+            .iter()
+            .map(|claim| claim.job_id)
+            .collect();
+        let room = i64::from(self.relay_jobs) - i64::try_from(busy.len()).unwrap_or(i64::MAX);
+        if room <= 0 {
+            return Ok(());
+        }
+
+        let due = || relays::due(&self.pool, relay_id, self.clock.now(), &busy, room);
+        let due = self
+            .patiently("read the due ticks", limits.relays_until, limits, due)
+            .await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+
+        // The claims are the same for all attempts, as those of single ticks.
+        let claims: Vec<Claim> = due
+            .iter()
+            .map(|due| Claim::new(due.job_id, due.tick_time))
+            .collect();
+        let claim = || polling_runs::claim_all(&self.pool, &claims, self.clock.now());
+        let outcomes = self
+            .patiently("claim the ticks", limits.relays_until, limits, claim)
+            .await?;
+
+        let mut claimed: HashMap<_, _> = outcomes
+            .into_iter()
+            .filter(|(_, outcome)| *outcome == ClaimOutcome::Claimed)
+            .map(|(claim, _)| (claim.job_id, claim))
+            .collect();
+        let job_ids: Vec<_> = claimed.keys().copied().collect();
+
+        // Read after the claims, so that a change that was committed before a tick takes effect.
+        let get = || polling_jobs::get_all(&self.pool, &job_ids);
+        let jobs = self
+            .patiently("read the jobs", limits.relays_until, limits, get)
+            .await?;
+
+        let ticks = jobs.into_iter().filter_map(|job| {
+            let claim = claimed.remove(&job.job_id)?;
+            Some(Tick { job, claim })
+        });
+        let limits_of = |name: &_| self.providers.get(name).map(|provider| provider.limits());
+
+        for party in party::gather(ticks.collect(), limits_of) {
+            let (poller, limits, held) = (self.clone(), *limits, in_flight.held());
+            let claims = party.iter().map(|tick| tick.claim).collect();
+            in_flight.begin(
+                claims,
+                async move { poller.poll(party, &limits, &held).await },
+            );
+        }
+        Ok(())
+    }
+
+    /// Waits for the ticks that are being served. Each ends by itself before the invocation's end.
+    async fn finish(&self, in_flight: &mut InFlight, limits: &Limits) {
+        while !in_flight.is_empty() {
+            tokio::select! {
+                () = in_flight.one_ends() => {}
+                () = self.clock.wait_until(self.clock.now() + RENEWAL) => {
+                    self.renew_all(in_flight, limits).await;
+                }
+            }
+        }
+    }
+
+    /// Renews the leases of all ticks that are being served: polling one may take longer than a
+    /// lease. A failure is left to the next renewal, and to those of the polls.
+    async fn renew_all(&self, in_flight: &InFlight, limits: &Limits) {
+        let claims = in_flight.claims();
+        if claims.is_empty() {
+            return;
+        }
+
+        let renew = || polling_runs::renew_all(&self.pool, &claims, self.clock.now());
+        let until = self.clock.now();
+        if let Err(error) = self
+            .patiently("renew the claims", until, limits, renew)
+            .await
+        {
+            warn!(%error, "claims not renewed");
+        }
     }
 }
 
-/// The newest past tick, unless it has been served or lies before the end of the back-off.
-fn due_tick(job: &PollingJob, served: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
-    job.grid()
-        .newest_at(now)
-        .filter(|tick| Some(*tick) > served && Some(*tick) >= job.backing_off_until)
-}
-
-#[cfg(test)]
-mod tests {
-    use shared::tick::Grid;
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
-    }
-
-    fn job(backing_off_until: Option<Timestamp>) -> PollingJob {
-        let job = PollingJob {
-            job_id: Uuid::nil(),
-            symbols: vec![],
-            provider: "replay".parse().unwrap(),
-            interval_seconds: 10,
-            start_at: at(0),
-            created_at: at(-1),
-            last_firing_at: None,
-            consecutive_failures: 0,
-            backing_off_until,
-            overdue_at: None,
-            backing_off_since: None,
-            active_since: None,
-            paused_at: None,
-            last_run: None,
-        };
-        assert_eq!(job.grid(), Grid::new(at(0), 10));
-        job
-    }
-
-    #[test]
-    fn the_newest_past_tick_is_due_and_older_ones_never() {
-        assert_eq!(due_tick(&job(None), None, at(-1)), None);
-        assert_eq!(due_tick(&job(None), None, at(35)), Some(at(30)));
-        assert_eq!(due_tick(&job(None), Some(at(0)), at(35)), Some(at(30)));
-    }
-
-    #[test]
-    fn a_tick_is_due_once() {
-        assert_eq!(due_tick(&job(None), Some(at(30)), at(35)), None);
-        assert_eq!(due_tick(&job(None), Some(at(30)), at(40)), Some(at(40)));
-    }
-
-    #[test]
-    fn ticks_before_the_end_of_the_back_off_are_not_due() {
-        assert_eq!(due_tick(&job(Some(at(40))), None, at(39)), None);
-        assert_eq!(due_tick(&job(Some(at(40))), None, at(40)), Some(at(40)));
-        assert_eq!(due_tick(&job(Some(at(35))), None, at(39)), None);
-        assert_eq!(job(Some(at(35))).next_tick_at(at(39)), at(40));
-    }
+/// The next whole second after `now`.
+fn next_second(now: Timestamp) -> Timestamp {
+    Timestamp::from_timestamp(now.timestamp() + 1, 0).unwrap_or(now + TimeDelta::seconds(1))
 }

@@ -7,7 +7,9 @@ use shared::market::Timestamp;
 use shared::repository::polling_jobs::PollingJob;
 use shared::repository::polling_runs::{self, Claim, ClaimOutcome};
 
+use crate::in_flight::Held;
 use crate::limits::Limits;
+use crate::party::Tick;
 use crate::{FiringError, Poller};
 
 /// Before a wait shorter than this the database connection is kept: opening a new one costs more
@@ -58,7 +60,11 @@ impl Poller {
             .await?;
 
         if outcome == ClaimOutcome::Claimed {
-            self.poll(job, &claim, limits).await?;
+            let tick = Tick {
+                job: job.clone(),
+                claim,
+            };
+            self.poll(vec![tick], limits, &Held::default()).await?;
         }
         Ok(outcome)
     }

@@ -31,6 +31,7 @@ pub mod failure;
 pub mod growth;
 pub mod metrics;
 pub mod reconciliation;
+pub mod relays;
 mod schema;
 pub mod time;
 
@@ -48,6 +49,8 @@ pub struct Upkeep {
     pub kafka: Kafka,
     /// The schedules of the jobs.
     pub schedules: Schedules,
+    /// Most jobs of one relay.
+    pub relay_jobs: u32,
     /// How long stored data is kept.
     pub retention: Retention,
     /// How long the topics that it creates keep their records.
@@ -176,6 +179,9 @@ impl Upkeep {
             let grown = time.share(growth).await;
             failures.done("partitions and retention", grown);
         }
+
+        let relays = relays::maintain(&self.pool, self.relay_jobs);
+        failures.done("relays", time.share(relays).await);
 
         let mended = time
             .share(reconcile(&self.pool, &self.schedules, Utc::now))

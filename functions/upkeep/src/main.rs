@@ -32,6 +32,7 @@ async fn main() -> Result<(), Error> {
         metrics: config.metrics_of.map(metrics_of),
         pool: repository::connect(&config.database.url, CONNECTIONS)?,
         schedules: Schedules::from_config(&config.schedules),
+        relay_jobs: config.relay_jobs,
         kafka: config.kafka,
         retention: config.retention,
         topic_retention: config.topic_retention,

@@ -1,17 +1,20 @@
-//! Reconciles schedules with jobs: Postgres is the source of truth.
+//! Reconciles schedules with jobs and relays: Postgres is the source of truth.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use shared::market::Timestamp;
 use shared::repository;
 use shared::repository::polling_jobs::{self, JobStatus, PollingJob};
-use shared::schedules::{ScheduleError, Schedules};
+use shared::schedules::{Listed, Named, ScheduleError, Schedules};
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 use uuid::Uuid;
+
+mod relays;
 
 /// Jobs read in one page.
 const PAGE: i64 = 1_000;
@@ -28,11 +31,11 @@ const TIME: Duration = Duration::from_secs(120);
 /// Numbers of reconciled schedules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mended {
-    /// Jobs whose schedule was missing.
+    /// Jobs and relays whose schedule was missing.
     pub created: usize,
-    /// Schedules that differed from their job's.
+    /// Schedules that differed from their job's or relay's.
     pub repaired: usize,
-    /// Schedules whose job was missing.
+    /// Schedules whose job or relay was missing, and those of jobs that a relay serves.
     pub removed: usize,
 }
 
@@ -59,8 +62,8 @@ pub enum ReconciliationError {
     Repository(#[from] repository::Error),
 }
 
-/// Creates the missing schedules of jobs, updates those that differ from their job's, and deletes
-/// those whose job is gone.
+/// Creates the missing schedules of jobs and relays, updates those that differ from their job's or
+/// relay's, and deletes those whose job or relay is gone.
 ///
 /// Schedules are listed before jobs, and each job is read again before its schedule is changed. So
 /// a job that is created or deleted meanwhile is left to the api. A schedule that EventBridge
@@ -91,14 +94,9 @@ pub async fn reconcile(
     let jobs = all_jobs(pool).await?;
 
     let mut outcomes = Outcomes::default();
-    let (mut missing, mut present) = (Vec::new(), Vec::new());
-    for job in &jobs {
-        match names.get(job.job_id.to_string().as_str()) {
-            Some(differs) => present.push((job, *differs)),
-            None => missing.push(job),
-        }
-    }
+    relays::reconcile(pool, schedules, &names, &now, until, &mut outcomes).await?;
 
+    let (missing, present) = with_own_schedules(&names, &jobs);
     for job in missing {
         let created = in_time(until, restore(pool, schedules, job.job_id, &now)).await;
         outcomes.mended.created += usize::from(outcomes.unless_refused(created, job.job_id)?);
@@ -123,19 +121,33 @@ pub async fn reconcile(
     }
     drop(compared);
 
-    let job_ids: HashSet<Uuid> = jobs.iter().map(|job| job.job_id).collect();
-    for job_id in listed.iter().filter_map(|schedule| job_of(&schedule.name)) {
-        if !job_ids.contains(&job_id) {
-            let removed = in_time(until, remove(pool, schedules, job_id)).await;
-            outcomes.mended.removed += usize::from(outcomes.unless_refused(removed, job_id)?);
-        }
+    for job_id in orphans(&listed, &jobs) {
+        let removed = in_time(until, remove(pool, schedules, job_id)).await;
+        outcomes.mended.removed += usize::from(outcomes.unless_refused(removed, job_id)?);
     }
+    relays::remove_outdated(pool, schedules, &names, &jobs, until, &mut outcomes).await?;
 
     match outcomes {
         Outcomes { failed, .. } if failed > 0 => Err(ReconciliationError::Refused { failed }),
         Outcomes { left, .. } if left > 0 => Err(ReconciliationError::OutOfTime { left }),
         Outcomes { mended, .. } => Ok(mended),
     }
+}
+
+/// The jobs that have a schedule of their own, those that lack it first; for the others, whether its
+/// entry in the list differs.
+fn with_own_schedules<'a>(
+    names: &HashMap<&str, bool>,
+    jobs: &'a [PollingJob],
+) -> (Vec<&'a PollingJob>, Vec<(&'a PollingJob, bool)>) {
+    let (mut missing, mut present) = (Vec::new(), Vec::new());
+    for job in jobs.iter().filter(|job| !job.grid().is_relayed()) {
+        match names.get(job.job_id.to_string().as_str()) {
+            Some(differs) => present.push((job, *differs)),
+            None => missing.push(job),
+        }
+    }
+    (missing, present)
 }
 
 /// The jobs whose schedules are compared at `now`: all of them or, if there are many, this run's
@@ -171,11 +183,11 @@ impl Outcomes {
     fn unless_refused(
         &mut self,
         mended: Result<bool, ReconciliationError>,
-        job_id: Uuid,
+        subject: impl Display,
     ) -> Result<bool, ReconciliationError> {
         match mended {
             Err(ReconciliationError::Schedules(ScheduleError { action, reason })) => {
-                error!(%job_id, action, reason, "EventBridge Scheduler did not {action} for job {job_id}");
+                error!(%subject, action, reason, "EventBridge Scheduler did not {action} for {subject}");
                 self.failed += 1;
                 Ok(false)
             }
@@ -201,17 +213,29 @@ async fn in_time(
     mend.await
 }
 
-/// The id of the job that a schedule is named after; `None` if the name is not an id.
-fn job_of(name: &str) -> Option<Uuid> {
-    let job_id = name.parse().ok();
-    if job_id.is_none() {
-        warn!(
-            schedule = name,
-            "schedule {name} belongs to no job; leaving it alone"
-        );
-    }
+/// The jobs that have a schedule and do not exist.
+fn orphans(listed: &[Listed], jobs: &[PollingJob]) -> Vec<Uuid> {
+    let job_ids: HashSet<Uuid> = jobs.iter().map(|job| job.job_id).collect();
+    listed
+        .iter()
+        .filter_map(|schedule| job_of(&schedule.name))
+        .filter(|job_id| !job_ids.contains(job_id))
+        .collect()
+}
 
-    job_id
+/// The id of the job that a schedule is named after, if it is one of a job.
+fn job_of(name: &str) -> Option<Uuid> {
+    match Named::read(name) {
+        Some(Named::Job(job_id)) => Some(job_id),
+        Some(Named::Relay(_)) => None,
+        None => {
+            warn!(
+                schedule = name,
+                "schedule {name} belongs to no job or relay; leaving it alone"
+            );
+            None
+        }
+    }
 }
 
 /// Creates the missing schedule of a job; returns false if the job has been deleted meanwhile.

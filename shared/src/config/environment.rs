@@ -17,14 +17,14 @@ mod security;
 const DAY_SECONDS: u32 = 86_400;
 /// A century, in days.
 const LONGEST_RETENTION: u32 = 36_500;
-/// Far more relayed jobs than one account would use.
-const MOST_RELAY_JOBS: u32 = 10_000;
 /// EventBridge's own limit on the schedules of an account in a Region.
 const MOST_JOBS: u32 = 1_000_000;
 /// As many symbols as a request's body may have.
 pub const MOST_SYMBOLS_PER_JOB: u32 = 5_000;
 /// Far more symbols than the providers' limits allow.
 const MOST_POLLED_SYMBOLS: u32 = 100_000_000;
+/// More jobs than one invocation of the poller could serve.
+const MOST_RELAY_JOBS: u32 = 1_000;
 /// Kafka's own limit on topic names.
 const MAX_TOPIC_LENGTH: usize = 249;
 /// Lambda's own limit on the names of consumer groups.
@@ -156,8 +156,8 @@ impl<'a> Environment<'a> {
         self.number("MAX_POLLED_SYMBOLS", 50_000, 1..=MOST_POLLED_SYMBOLS)
     }
 
-    pub(super) fn max_relay_jobs(&mut self) -> u32 {
-        self.number("MAX_RELAY_JOBS", 50, 0..=MOST_RELAY_JOBS)
+    pub(super) fn relay_jobs(&mut self) -> u32 {
+        self.number("RELAY_JOBS", 200, 1..=MOST_RELAY_JOBS)
     }
 
     pub(super) fn averager_group(&mut self) -> String {

@@ -43,7 +43,7 @@ fn what_is_not_set_has_the_documented_default() {
         "https://query1.finance.yahoo.com"
     );
     assert_eq!(api.providers.replay_step, Duration::from_secs(10));
-    assert_eq!((api.polling_interval, api.max_relay_jobs), (10, 50));
+    assert_eq!((api.polling_interval, api.relay_jobs), (10, 200));
     assert_eq!(
         (
             api.max_polling_jobs,

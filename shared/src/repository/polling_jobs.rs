@@ -11,6 +11,7 @@ use crate::tick::Grid;
 mod change;
 mod creation;
 mod limits;
+mod many;
 mod pause;
 pub mod removal;
 mod search;
@@ -21,6 +22,7 @@ pub use creation::{
     InsertError, Prepared, activate, exists, insert, is_pending, prepare, withdraw,
 };
 pub use limits::{JobLimits, LimitReached};
+pub use many::get_all;
 pub use pause::{pause, resume};
 pub use search::{Filter, search};
 pub use status::JobStatus;

@@ -15,6 +15,7 @@ use crate::market::{Timestamp, to_microseconds};
 use crate::tick;
 
 mod claiming;
+mod claiming_many;
 mod expiry;
 pub(super) mod gaps;
 mod list;
@@ -22,6 +23,7 @@ mod locked_job;
 mod outcomes;
 
 pub use claiming::claim;
+pub use claiming_many::{claim_all, renew_all};
 pub use expiry::delete_before;
 pub use list::{Run, list};
 pub(super) use locked_job::{LockedJob, lock_job};

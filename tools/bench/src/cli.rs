@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Throughput,
     /// Ingest and reads while the table grows
     Growth,
+    /// Many jobs with short intervals: delay, processes, memory, CPU
+    Polling,
     /// Start, size and memory of the functions' binaries
     Start,
 }

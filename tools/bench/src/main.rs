@@ -2,7 +2,8 @@
 //!
 //! [`averager`] compares the averager's code with a bare COPY, interleaved in one run.
 //! [`end_to_end`] runs the whole stack on a real Kafka. [`growth`] measures ingest and reads as the
-//! table grows. [`start`] starts the functions one by one. The first three also check that what was
+//! table grows. [`polling`] runs many jobs with short intervals. [`start`] starts the functions one
+//! by one. The first three also check that what was
 //! stored is right, so that no figure comes from wrong results.
 
 mod averager;
@@ -17,6 +18,7 @@ mod feed;
 mod figures;
 mod growth;
 mod machine;
+mod polling;
 mod postgres;
 mod progress;
 mod report;
@@ -82,6 +84,9 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
     }
     if wanted(Command::Growth) {
         growth::run(&mut bench).await?;
+    }
+    if wanted(Command::Polling) {
+        polling::run(&mut bench).await?;
     }
     if wanted(Command::Start) {
         let functions = binaries::functions(cli, &binaries)?;

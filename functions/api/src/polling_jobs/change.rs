@@ -14,6 +14,7 @@ use axum::extract::{Path, State};
 use chrono::{TimeDelta, Utc};
 use shared::market::Timestamp;
 use shared::repository::polling_jobs::{self, ChangeError, PollingJob};
+use shared::repository::relays;
 use shared::schedules::ScheduleError;
 use uuid::Uuid;
 
@@ -61,7 +62,8 @@ pub(crate) async fn change(
     let change = request::read_change(&state, &body?)?;
     let deadline = Deadline::of_request();
 
-    let changing = polling_jobs::change(&state.db, job_id, &change, &state.job_limits, Utc::now());
+    let (limits, relay_jobs) = (&state.job_limits, state.relay_jobs);
+    let changing = polling_jobs::change(&state.db, job_id, &change, limits, relay_jobs, Utc::now());
     let changed = of_change(job_id, deadline.leaving(SCHEDULE_TIME), changing).await?;
 
     if change.interval_seconds.is_some() {
@@ -87,7 +89,8 @@ pub(super) async fn of_change<T>(
     changed.ok_or_else(|| Problem::no_job(job_id))
 }
 
-/// Makes the schedule that of the job, and again if the job is changed or deleted meanwhile.
+/// Makes the schedule that of the job or its relay, and again if the job is changed or deleted
+/// meanwhile.
 async fn follow(state: &AppState, mut job: PollingJob, deadline: Deadline) -> Result<(), Problem> {
     let job_id = job.job_id;
     let behind = |error: ScheduleError| {
@@ -96,12 +99,7 @@ async fn follow(state: &AppState, mut job: PollingJob, deadline: Deadline) -> Re
     };
 
     for _ in 0..MOST_TURNS {
-        let start_at = start_of(&job, Utc::now());
-        let put = Box::pin(state.schedules.put(job_id, job.interval_seconds, start_at));
-        deadline
-            .schedules("update the schedule", put)
-            .await
-            .map_err(behind)?;
+        put_schedule(state, &job, deadline).await?.map_err(behind)?;
 
         match deadline.wait(polling_jobs::get(&state.db, job_id)).await {
             Some(Ok(Some(current))) if current.grid() != job.grid() => job = current,
@@ -116,6 +114,34 @@ async fn follow(state: &AppState, mut job: PollingJob, deadline: Deadline) -> Re
         }
     }
     Ok(())
+}
+
+/// Makes the schedule of the job. If a relay serves it, makes sure that the relay has one, and then
+/// deletes the job's own: until then its firings serve the relay.
+async fn put_schedule(
+    state: &AppState,
+    job: &PollingJob,
+    deadline: Deadline,
+) -> Result<Result<(), ScheduleError>, Problem> {
+    let schedules = &state.schedules;
+    if !job.grid().is_relayed() {
+        let start_at = start_of(job, Utc::now());
+        let put = Box::pin(schedules.put(job.job_id, job.interval_seconds, start_at));
+        return Ok(deadline.schedules("update the schedule", put).await);
+    }
+
+    let relay = relays::of_job(&state.db, job.job_id);
+    // Changed again or deleted meanwhile: whoever reads the job next finds that.
+    let Some(relay) = deadline.postgres(relay).await? else {
+        return Ok(Ok(()));
+    };
+
+    let replace = Box::pin(async {
+        let first_firing = relay.first_firing(Utc::now());
+        schedules.create_relay(relay.relay_id, first_firing).await?;
+        schedules.delete(job.job_id).await
+    });
+    Ok(deadline.schedules("update the schedule", replace).await)
 }
 
 /// The first firing of a schedule that is made `now`: the grid's first tick, or its next firing if

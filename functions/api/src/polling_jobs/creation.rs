@@ -1,5 +1,5 @@
-//! Creates a job in three steps: its row, which no reader sees yet; its schedule; the activation of
-//! the row.
+//! Creates a job in three steps: its row, which no reader sees yet; its schedule or its relay's; the
+//! activation of the row.
 //!
 //! If a step before the activation fails, no job exists: a job that is not active is not polled,
 //! and upkeep removes it and its schedule. So the answer may be a 503 even if the result of a
@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use shared::repository::polling_jobs::{self, NewJob, Prepared};
 use uuid::Uuid;
 
@@ -28,10 +29,11 @@ pub(super) async fn create(
     key: Option<&str>,
     deadline: Deadline,
 ) -> Result<Uuid, Problem> {
-    let prepared = polling_jobs::prepare(&state.db, job, key, &state.job_limits);
+    let prepared = polling_jobs::prepare(&state.db, job, key, &state.job_limits, state.relay_jobs);
     let Prepared {
         job_id,
         start_at,
+        relay,
         pending,
     } = deadline.postgres(prepared).await?;
     if !pending {
@@ -40,11 +42,17 @@ pub(super) async fn create(
 
     // The schedule before the activation, so that an active job has its schedule. A firing that
     // comes before the activation finds the job pending, and waits for it.
-    let schedule = Box::pin(
-        state
-            .schedules
-            .create(job_id, job.interval_seconds, start_at),
-    );
+    // The relay's schedule is requested each time: if it exists, that is a success.
+    let schedule = async {
+        let schedules = &state.schedules;
+        match relay {
+            Some(relay) => {
+                let firing = relay.first_firing(Utc::now());
+                Box::pin(schedules.create_relay(relay.relay_id, firing)).await
+            }
+            None => Box::pin(schedules.create(job_id, job.interval_seconds, start_at)).await,
+        }
+    };
     let scheduled = deadline
         .leaving(LAST_STEP_TIME)
         .schedules("create the schedule", schedule)

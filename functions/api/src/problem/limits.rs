@@ -34,14 +34,6 @@ impl From<LimitReached> for Problem {
                      too many; delete a job, or remove symbols from one"
                 ),
             ),
-            LimitReached::RelayJobs { limit } => (
-                "/docs#too-many-relay-jobs",
-                "Too many jobs with such intervals",
-                format!(
-                    "there are already {limit} polling jobs whose interval is not a multiple of 60 s, which is the \
-                     most; delete one, or use a multiple of 60"
-                ),
-            ),
         };
         Self::new(StatusCode::CONFLICT, kind, title, detail)
     }

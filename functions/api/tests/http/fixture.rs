@@ -125,6 +125,7 @@ impl Fixture {
             schedules: schedules_at("http://127.0.0.1:1"),
             polling_interval: 10,
             job_limits: JobLimits::NONE,
+            relay_jobs: 200,
             allowed_origins: vec!["https://shop.example".to_owned()],
             asking_time: api::ASKING_TIME,
             observed: Observed::default(),

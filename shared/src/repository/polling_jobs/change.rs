@@ -12,6 +12,7 @@ use super::{PollingJob, get};
 use crate::market::{ProviderList, Symbol, Timestamp, to_microseconds};
 use crate::repository::Error;
 use crate::repository::polling_runs::{LockedJob, gaps, lock_job};
+use crate::repository::relays;
 use crate::repository::transaction::BEGIN;
 use crate::tick;
 
@@ -55,8 +56,9 @@ pub struct Changed {
     pub after: PollingJob,
 }
 
-/// Changes a job at `now`, unless that would exceed `limits`; `None` if there is no such job.
-/// Making a change again changes nothing.
+/// Changes a job at `now`, unless that would exceed `limits`; `None` if there is no such job. If
+/// its new interval needs a relay, it gets one with fewer than `relay_jobs` jobs. Making a change
+/// again changes nothing.
 ///
 /// Pollers read a job before each tick, so a change takes effect at the next one. Another provider
 /// or other symbols end a back-off, which is that of the configuration that failed.
@@ -69,6 +71,7 @@ pub async fn change(
     job_id: Uuid,
     change: &Change,
     limits: &JobLimits,
+    relay_jobs: u32,
     now: Timestamp,
 ) -> Result<Option<Changed>, ChangeError> {
     let mut transaction = pool.begin_with(BEGIN).await?;
@@ -97,6 +100,9 @@ pub async fn change(
     }
     record_old_ticks(&mut transaction, &locked, &before, &after, now).await?;
     write(&mut transaction, &before, &after, now).await?;
+    if after.grid().is_relayed() && !before.grid().is_relayed() {
+        relays::settle(&mut transaction, job_id, relay_jobs).await?;
+    }
 
     let after = get(&mut *transaction, job_id).await?;
     commit(transaction, job_id).await?;
@@ -115,10 +121,9 @@ async fn exceeded(
     let load = Load {
         replaces: Some(before.job_id),
         symbols: Some(symbols).filter(|symbols| *symbols > count(&before.symbols)),
-        relayed: after.grid().is_relayed() && !before.grid().is_relayed(),
     };
 
-    if load.symbols.is_none() && !load.relayed {
+    if load.symbols.is_none() {
         return Ok(None);
     }
     limits::check(connection, limits, &load).await

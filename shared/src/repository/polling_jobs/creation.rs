@@ -8,6 +8,7 @@ use super::limits::{self, JobLimits, LimitReached, Load};
 use super::{NewJob, PollingJob, get};
 use crate::market::{Symbol, Timestamp, to_microseconds};
 use crate::repository::Error;
+use crate::repository::relays::{self, Relay};
 use crate::repository::transaction::BEGIN;
 use crate::tick;
 
@@ -19,6 +20,8 @@ pub struct Prepared {
     pub job_id: Uuid,
     /// Its first tick.
     pub start_at: Timestamp,
+    /// The relay that serves it; `None` if it has a schedule of its own.
+    pub relay: Option<Relay>,
     /// Whether it still has to be scheduled and activated.
     pub pending: bool,
 }
@@ -46,9 +49,9 @@ impl From<sqlx::Error> for InsertError {
     }
 }
 
-/// Prepares a job, unless that would exceed `limits`. It is invisible and is not polled before
-/// [`activate`]. So an error means that no job was created, even
-/// if only the answer was lost.
+/// Prepares a job, unless that would exceed `limits`. If a relay has to serve it, it gets one with
+/// fewer than `relay_jobs` jobs. It is invisible and is not polled before [`activate`]. So an error
+/// means that no job was created, even if only the answer was lost.
 ///
 /// A key that came with the same job in the last 24 hours returns the job of that time, under its
 /// own id.
@@ -61,6 +64,7 @@ pub async fn prepare(
     job: &NewJob,
     idempotency_key: Option<&str>,
     limits: &JobLimits,
+    relay_jobs: u32,
 ) -> Result<Prepared, InsertError> {
     let mut transaction = pool.begin_with(BEGIN).await?;
 
@@ -72,7 +76,7 @@ pub async fn prepare(
         return same_request(&mut transaction, key, job).await;
     }
 
-    let added = Load::of(&job.symbols, job.interval_seconds);
+    let added = Load::of(&job.symbols);
     if let Some(limit) = limits::check(&mut transaction, limits, &added).await? {
         return Err(limit.into());
     }
@@ -92,11 +96,17 @@ pub async fn prepare(
     .bind(start_at)
     .execute(&mut *transaction)
     .await?;
+    let relay = if tick::is_relayed(job.interval_seconds) {
+        relays::settle(&mut transaction, job.job_id, relay_jobs).await?
+    } else {
+        None
+    };
 
     transaction.commit().await?;
     Ok(Prepared {
         job_id: job.job_id,
         start_at,
+        relay,
         pending: true,
     })
 }
@@ -136,21 +146,17 @@ pub async fn withdraw(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<boo
     Ok(withdrawn > 0)
 }
 
-/// Creates a job that is active at once, with no limit but that of relayed jobs. The caller or
-/// reconciliation creates its schedule.
+/// Creates a job that is active at once, without limits on jobs. The caller or reconciliation
+/// creates its schedule.
 ///
 /// # Errors
 /// As [`prepare`].
 pub async fn insert(
     pool: &PgPool,
     job: &NewJob,
-    max_relay_jobs: u32,
+    relay_jobs: u32,
 ) -> Result<PollingJob, InsertError> {
-    let limits = JobLimits {
-        relay_jobs: max_relay_jobs,
-        ..JobLimits::NONE
-    };
-    prepare(pool, job, None, &limits).await?;
+    prepare(pool, job, None, &JobLimits::NONE, relay_jobs).await?;
     activate(pool, job.job_id).await?;
     Ok(get(pool, job.job_id)
         .await?
@@ -223,7 +229,7 @@ async fn same_request(
     .bind(names(job))
     .bind(job.provider.to_string())
     .bind(seconds(job))
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
     .await?;
 
     if !same {
@@ -233,6 +239,7 @@ async fn same_request(
     Ok(Prepared {
         job_id,
         start_at: start_at.unwrap_or(job.created_at),
+        relay: relays::of_job(connection, job_id).await?,
         pending,
     })
 }

@@ -5,7 +5,6 @@ use uuid::Uuid;
 
 use crate::market::Symbol;
 use crate::repository::Error;
-use crate::tick;
 
 /// The advisory lock that serialises the check of the limits. The number is arbitrary; no other
 /// lock of the database uses it.
@@ -20,8 +19,6 @@ pub struct JobLimits {
     pub symbols_per_job: u32,
     /// Symbols of all jobs; one that two jobs poll counts twice.
     pub symbols: u32,
-    /// Jobs whose interval is not a multiple of a minute: each of them keeps a poller busy.
-    pub relay_jobs: u32,
 }
 
 impl JobLimits {
@@ -30,7 +27,6 @@ impl JobLimits {
         jobs: u32::MAX,
         symbols_per_job: u32::MAX,
         symbols: u32::MAX,
-        relay_jobs: u32::MAX,
     };
 }
 
@@ -63,14 +59,6 @@ pub enum LimitReached {
         /// The symbols of the job.
         asked: u64,
     },
-    /// There are as many jobs as there may be whose interval is not a multiple of a minute.
-    #[error(
-        "there are already {limit} polling jobs whose interval is not a multiple of 60 seconds"
-    )]
-    RelayJobs {
-        /// The limit.
-        limit: u32,
-    },
 }
 
 /// What a job adds to what all jobs poll.
@@ -79,17 +67,14 @@ pub(super) struct Load {
     pub(super) replaces: Option<Uuid>,
     /// Its symbols; `None` if it has no more of them than before.
     pub(super) symbols: Option<u64>,
-    /// Whether it becomes a relayed job.
-    pub(super) relayed: bool,
 }
 
 impl Load {
     /// The load of a new job.
-    pub(super) fn of(symbols: &[Symbol], interval_seconds: u32) -> Self {
+    pub(super) fn of(symbols: &[Symbol]) -> Self {
         Self {
             replaces: None,
             symbols: Some(count(symbols)),
-            relayed: tick::is_relayed(interval_seconds),
         }
     }
 }
@@ -123,9 +108,8 @@ pub(super) async fn check(
         .execute(&mut *connection)
         .await?;
 
-    let (jobs, symbols, relay_jobs): (i64, i64, i64) = sqlx::query_as(
-        "select count(*), coalesce(sum(cardinality(symbols)), 0)::int8,
-                count(*) filter (where interval_seconds % 60 <> 0)
+    let (jobs, symbols): (i64, i64) = sqlx::query_as(
+        "select count(*), coalesce(sum(cardinality(symbols)), 0)::int8
          from polling_jobs
          where deleted_at is null and job_id is distinct from $1
            and (pending_since is null or pending_since > now() - interval '10 seconds')",
@@ -145,10 +129,6 @@ pub(super) async fn check(
             polled,
             asked,
         }),
-        _ if added.relayed && reached(relay_jobs, limits.relay_jobs) => {
-            let limit = limits.relay_jobs;
-            Some(LimitReached::RelayJobs { limit })
-        }
         _ => None,
     })
 }

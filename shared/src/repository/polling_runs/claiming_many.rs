@@ -1,0 +1,122 @@
+//! Claims of many jobs' ticks at the same time, in a few statements for all of them.
+
+use std::collections::HashSet;
+
+use sqlx::{PgExecutor, PgPool};
+use uuid::Uuid;
+
+use super::{Claim, ClaimOutcome, LEASE, claim};
+use crate::market::{Timestamp, to_microseconds};
+use crate::repository::Error;
+use crate::repository::transaction::BEGIN;
+
+/// Claims ticks of different jobs at `now`, and returns the outcome of each claim, in no order. It
+/// may be repeated with the same claims if its answer was lost.
+///
+/// Those that follow on the newest recorded tick of their job, as nearly all do, are claimed
+/// together. The others go through [`claim`], which records gaps and closes abandoned runs.
+///
+/// # Errors
+/// When Postgres is unavailable or refuses a statement. Ticks that were claimed before stay so.
+pub async fn claim_all(
+    pool: &PgPool,
+    claims: &[Claim],
+    now: Timestamp,
+) -> Result<Vec<(Claim, ClaimOutcome)>, Error> {
+    let claimed = claim_successors(pool, claims, now).await?;
+
+    let mut outcomes = Vec::with_capacity(claims.len());
+    for one in claims {
+        let outcome = if claimed.contains(&one.claim_id) {
+            ClaimOutcome::Claimed
+        } else {
+            claim(pool, one, now).await?
+        };
+        outcomes.push((*one, outcome));
+    }
+    Ok(outcomes)
+}
+
+/// Claims the ticks that directly follow on their job's newest row, or are the job's first, if the
+/// job skips no ticks and none of its runs is being polled. Returns the ids of these claims.
+async fn claim_successors(
+    pool: &PgPool,
+    claims: &[Claim],
+    now: Timestamp,
+) -> Result<HashSet<Uuid>, Error> {
+    let job_ids: Vec<Uuid> = claims.iter().map(|claim| claim.job_id).collect();
+    let ticks: Vec<Timestamp> = claims.iter().map(|claim| claim.tick_time).collect();
+    let claim_ids: Vec<Uuid> = claims.iter().map(|claim| claim.claim_id).collect();
+    let mut transaction = pool.begin_with(BEGIN).await?;
+
+    // A statement of its own: the next one then sees what the last claims of these jobs committed.
+    // In the order of the ids, so that two pollers do not wait for each other.
+    sqlx::query("select from polling_jobs where job_id = any($1) order by job_id for update")
+        .bind(&job_ids)
+        .execute(&mut *transaction)
+        .await?;
+
+    let claimed: Vec<Uuid> = sqlx::query_scalar(
+        "insert into polling_runs (job_id, tick_time, status, claim_id, lease_until, started_at)
+         select job.job_id, due.tick_time, 'running', due.claim_id, $4, $5
+         from unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) due (job_id, tick_time, claim_id)
+         join polling_jobs job using (job_id)
+         left join lateral (
+             select tick_time, ticks
+             from polling_runs
+             where polling_runs.job_id = due.job_id and polling_runs.tick_time >= job.start_at
+             order by tick_time desc
+             limit 1
+         ) newest on true
+         where job.pending_since is null and job.deleted_at is null and job.paused_at is null
+           and (job.backing_off_until is null or job.backing_off_until <= due.tick_time)
+           and due.tick_time = coalesce(
+               newest.tick_time + newest.ticks * job.interval_seconds * interval '1 second', job.start_at
+           )
+           and not exists (select from polling_runs
+                           where polling_runs.job_id = due.job_id and status = 'running')
+         returning claim_id",
+    )
+    .bind(&job_ids)
+    .bind(&ticks)
+    .bind(&claim_ids)
+    .bind(to_microseconds(now + LEASE))
+    .bind(to_microseconds(now))
+    .fetch_all(&mut *transaction)
+    .await?;
+
+    transaction.commit().await?;
+    Ok(claimed.into_iter().collect())
+}
+
+/// Renews the leases of claims; returns the ids of those that still hold. A claim of a deleted job
+/// does not.
+///
+/// # Errors
+/// When Postgres is unavailable or refuses the statement.
+pub async fn renew_all(
+    executor: impl PgExecutor<'_>,
+    claims: &[Claim],
+    now: Timestamp,
+) -> Result<HashSet<Uuid>, Error> {
+    let job_ids: Vec<Uuid> = claims.iter().map(|claim| claim.job_id).collect();
+    let ticks: Vec<Timestamp> = claims.iter().map(|claim| claim.tick_time).collect();
+    let claim_ids: Vec<Uuid> = claims.iter().map(|claim| claim.claim_id).collect();
+
+    let held: Vec<Uuid> = sqlx::query_scalar(
+        "update polling_runs run set lease_until = $4
+         from unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) held (job_id, tick_time, claim_id)
+         where run.job_id = held.job_id and run.tick_time = held.tick_time
+           and run.claim_id = held.claim_id and run.status = 'running'
+           and exists (select from polling_jobs job
+                       where job.job_id = held.job_id and job.deleted_at is null)
+         returning run.claim_id",
+    )
+    .bind(job_ids)
+    .bind(ticks)
+    .bind(claim_ids)
+    .bind(to_microseconds(now + LEASE))
+    .fetch_all(executor)
+    .await?;
+    Ok(held.into_iter().collect())
+}

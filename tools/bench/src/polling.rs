@@ -1,0 +1,198 @@
+//! Polling: what many jobs with short intervals take and how late their ticks begin, and how long
+//! one job with many symbols takes. The provider is on this machine, and answers after 100 ms.
+
+mod provider;
+mod speed;
+mod stack;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{TimeDelta, Utc};
+use serde_json::json;
+use shared::market::Timestamp;
+use shared::repository::polling_jobs::{self, NewJob};
+use sqlx::PgPool;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use self::provider::LocalProvider;
+use self::stack::Stack;
+use crate::bench::Bench;
+use crate::figures::percentile;
+use crate::report::{Table, rounded};
+
+/// Jobs of one relay.
+const RELAY_JOBS: u32 = 200;
+/// What the jobs poll: each three of these symbols.
+const SYMBOLS: u32 = 1_000;
+/// Requests for up to 100 symbols, as many as it takes.
+const LIMITS: &str = "none/h,none/day,symbols=100,concurrent=8";
+/// The pause between two looks at the processes.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long the relays run before anything is measured: they poll what was due before.
+const WARM_UP: Duration = Duration::from_secs(20);
+/// The memory of one instance in the template, in GB.
+const INSTANCE_GB: f64 = 0.25;
+/// Lambda's list price in dollars per GB-second, arm64.
+const GB_SECOND: f64 = 0.000_013_333_4;
+/// Seconds in a month of 730 hours.
+const MONTH: f64 = 730.0 * 3_600.0;
+
+/// What was seen of the pollers while they worked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    most_processes: usize,
+    process_seconds: f64,
+    most_memory: f64,
+    cpu: f64,
+    stack_cpu: f64,
+    requests: f64,
+    seconds: f64,
+}
+
+/// Measures both cases and adds the table to the report.
+pub(crate) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let mut table = Table::new(
+        "Polling by relays",
+        &[
+            "jobs",
+            "interval, s",
+            "ticks",
+            "missed",
+            "delay p50, ms",
+            "delay p99, ms",
+            "recorded p99, ms",
+            "requests/s",
+            "processes",
+            "MiB",
+            "CPU, %",
+            "CPU of the stack, %",
+            "$/month",
+            "$/month, a poller each",
+        ],
+    );
+    table.note("Delay: from a tick's time to its claim; recorded: to the end of its run.");
+    table.note("Processes, MiB, CPU of a core: of the pollers; the stack is without Postgres.");
+    table.note("$: Lambda's list price for 256 MB, arm64.");
+
+    let provider = LocalProvider::start().await?;
+    let seconds = if bench.cli.quick { 75 } else { 180 };
+    for (count, interval, spread) in [(500, 10, 10), (1_000, 61, 1)] {
+        bench
+            .progress
+            .tell(format!("polling: {count} jobs at {interval} s"));
+        bench.server.new_database().await?;
+        let pool = bench.server.pool(2)?;
+        prepare(&pool, count, interval, spread).await?;
+
+        let stack = Stack::start(bench.binaries, &bench.server, &provider, LIMITS).await?;
+        sleep(WARM_UP).await;
+        let from = Utc::now();
+        let seen = watch(&stack, &provider, Duration::from_secs(seconds)).await;
+        let until = Utc::now() - TimeDelta::seconds(5);
+        stack.stop().await?;
+
+        table.row(figures(&pool, (count, interval), (from, until), &seen).await?);
+    }
+
+    bench.report.add(table);
+    speed::run(bench, &provider).await
+}
+
+/// Creates the jobs before the stack starts, so that all of them are due from its start on. Their
+/// grids begin in `spread` different seconds.
+async fn prepare(pool: &PgPool, count: u32, interval: u32, spread: u32) -> anyhow::Result<()> {
+    let begin = Utc::now() - TimeDelta::seconds(i64::from(interval) * 2);
+
+    for number in 0..count {
+        let symbols = (3 * number..3 * number + 3).map(|symbol| name(symbol % SYMBOLS).parse());
+        let job = NewJob {
+            job_id: Uuid::now_v7(),
+            symbols: symbols.collect::<Result<_, _>>()?,
+            provider: "tiingo".parse()?,
+            interval_seconds: interval,
+            created_at: begin + TimeDelta::seconds(i64::from(number % spread)),
+        };
+        polling_jobs::insert(pool, &job, RELAY_JOBS)
+            .await
+            .context("making a job")?;
+    }
+    Ok(())
+}
+
+/// The name of the symbol with this number.
+fn name(number: u32) -> String {
+    format!("S{number}")
+}
+
+async fn watch(stack: &Stack, provider: &LocalProvider, time: Duration) -> Seen {
+    let begun = Instant::now();
+    let (cpu, stack_cpu, requests) = (stack.pollers_cpu(), stack.cpu(), provider.requests());
+    let mut seen = Seen::default();
+
+    while begun.elapsed() < time {
+        let pollers = stack.pollers();
+        seen.most_processes = seen.most_processes.max(pollers.len());
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a number of processes is far below 2^52"
+        )]
+        let processes = pollers.len() as f64;
+        seen.process_seconds += processes * LOOK.as_secs_f64();
+        seen.most_memory = seen.most_memory.max(stack.memory_of(&pollers));
+        sleep(LOOK).await;
+    }
+
+    seen.seconds = begun.elapsed().as_secs_f64();
+    seen.cpu = stack.pollers_cpu().saturating_sub(cpu).as_secs_f64();
+    seen.stack_cpu = stack.cpu().saturating_sub(stack_cpu).as_secs_f64();
+    seen.requests = f64::from(u32::try_from(provider.requests() - requests).unwrap_or(u32::MAX));
+    seen
+}
+
+async fn figures(
+    pool: &PgPool,
+    (count, interval): (u32, u32),
+    (from, until): (Timestamp, Timestamp),
+    seen: &Seen,
+) -> anyhow::Result<Vec<serde_json::Value>> {
+    let runs: Vec<(f64, f64)> = sqlx::query_as(
+        "select (extract(epoch from started_at - tick_time) * 1000)::float8,
+                (extract(epoch from finished_at - tick_time) * 1000)::float8
+         from polling_runs
+         where tick_time between $1 and $2 and status = 'succeeded'",
+    )
+    .bind(from)
+    .bind(until)
+    .fetch_all(pool)
+    .await?;
+    let missed: i64 = sqlx::query_scalar(
+        "select coalesce(sum(ticks), 0)::int8 from polling_runs
+         where tick_time between $1 and $2 and status <> 'succeeded'",
+    )
+    .bind(from)
+    .bind(until)
+    .fetch_one(pool)
+    .await?;
+
+    let delays = || runs.iter().map(|run| run.0);
+    let instances = seen.process_seconds / seen.seconds;
+    let month = |instances: f64| (instances * INSTANCE_GB * GB_SECOND * MONTH).round();
+    Ok(vec![
+        json!(count),
+        json!(interval),
+        json!(runs.len()),
+        json!(missed),
+        rounded(percentile(delays(), 50)),
+        rounded(percentile(delays(), 99)),
+        rounded(percentile(runs.iter().map(|run| run.1), 99)),
+        rounded(seen.requests / seen.seconds),
+        json!(seen.most_processes),
+        rounded(seen.most_memory),
+        rounded(seen.cpu / seen.seconds * 100.0),
+        rounded(seen.stack_cpu / seen.seconds * 100.0),
+        json!(month(instances)),
+        json!(month(f64::from(count))),
+    ])
+}
