@@ -135,6 +135,15 @@ impl Loss {
             Self::Log(_) | Self::OutOfTime => "kafka-unavailable",
         }
     }
+
+    /// The provider's error, if it is one.
+    #[must_use]
+    pub fn provider(&self) -> Option<&ProviderError> {
+        match self {
+            Self::Provider(error) => Some(error),
+            Self::Log(_) | Self::OutOfTime => None,
+        }
+    }
 }
 
 /// What became of the symbols of one request.
@@ -160,8 +169,9 @@ impl Acquired {
         !published && losses.any(lost)
     }
 
-    /// The whole request failed.
-    fn failed(symbols: &[Symbol], error: ProviderError) -> Self {
+    /// The whole request failed, or was not sent.
+    #[must_use]
+    pub fn failed(symbols: &[Symbol], error: ProviderError) -> Self {
         let lost = |symbol: &Symbol| (symbol.clone(), Err(Loss::Provider(error.clone())));
         Self {
             quotes: symbols.iter().map(lost).collect(),

@@ -124,6 +124,18 @@ pub trait Provider: fmt::Debug + Send + Sync {
         usize::try_from(self.limits().max_symbols).unwrap_or(usize::MAX)
     }
 
+    /// The symbols that the provider is not asked for, each with its error: it cannot have them, or
+    /// did not know them lately. No request is sent.
+    ///
+    /// # Errors
+    /// When that is not known of any symbol.
+    async fn unaskable(
+        &self,
+        _symbols: &[Symbol],
+    ) -> Result<Vec<(Symbol, ProviderError)>, ProviderError> {
+        Ok(Vec::new())
+    }
+
     /// Fetches the current quotes of `symbols`, which are upper-cased, in one request. `at` is the
     /// tick's time in a poll, otherwise the current time. Only `replay` reads it, to choose the
     /// recorded price.
@@ -157,7 +169,7 @@ pub struct Answer {
     /// When the raw response was received: `polled_at` of its quotes.
     pub received_at: Timestamp,
     /// How many requests were sent: usually one. None if no symbol could be one of the provider's,
-    /// and two if the first one failed for all because of one symbol.
+    /// two if the first one failed for all because of one symbol, and one more for each redirection.
     pub requests: u32,
     /// The response body, unchanged except that U+FFFD replaces what is not UTF-8.
     pub body: String,

@@ -11,8 +11,9 @@ use crate::market::Timestamp;
 pub const MINUTE_SECONDS: u32 = 60;
 /// Longest back-off after consecutive failures, unless the job's own interval is longer.
 pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(5 * 60);
-/// Longest pause that a provider may ask for; a longer one is cut to it.
-pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longest pause that a job makes because a provider asks for one. The provider's breaker, which
+/// costs no request, makes the longer ones, and ends at once where a job would not notice.
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// The instants `start` + k × interval, for k from 0.
 ///

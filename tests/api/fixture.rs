@@ -113,6 +113,17 @@ impl Api {
         Self::with(pool, api::ASKING_TIME, spelled).await
     }
 
+    /// An API with these providers instead of its own.
+    pub(crate) async fn with_providers(pool: PgPool, providers: Providers) -> Self {
+        Self::with(pool, api::ASKING_TIME, |_| providers).await
+    }
+
+    /// An API that asks the next provider also for what one does not know.
+    pub(crate) async fn falling_back_on_unknown_symbol(pool: PgPool) -> Self {
+        let change = |providers: Providers| providers.falling_back_on_unknown_symbol(true);
+        Self::with(pool, api::ASKING_TIME, change).await
+    }
+
     async fn with(
         pool: PgPool,
         asking_time: Duration,

@@ -63,3 +63,27 @@ async fn spellings_are_changed_and_removed_as_the_file_says() {
     let left = shared::repository::instruments::all(&pool).await.unwrap();
     assert_eq!(left, file);
 }
+
+#[tokio::test]
+async fn spellings_that_cannot_be_read_are_not_the_provider_s_failure() {
+    let pool = e2e::postgres::database().await.unwrap();
+    let api = Api::spelled(pool.clone()).await;
+    let rename = async |from: &str, to: &str| {
+        let statement = format!("alter table {from} rename to {to}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(&pool)
+            .await
+            .unwrap();
+    };
+
+    rename("instruments", "away").await;
+    for _ in 0..6 {
+        let answered = api.get("/prices/latest?symbol=AAPL&max_age=0").await;
+        answered.assert_unavailable("database-unavailable");
+    }
+    assert!(api.quoter.asked().is_empty());
+
+    rename("away", "instruments").await;
+    let answered = api.get("/prices/latest?symbol=AAPL&max_age=0").await;
+    assert_eq!(answered.status, 200, "the breaker is closed");
+}

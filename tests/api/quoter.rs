@@ -9,7 +9,7 @@ use shared::market::{ProviderName, Quote, Symbol, Timestamp, to_microseconds};
 use shared::provider::{Answer, Limits, Provider, ProviderError};
 
 /// Quotes 101 in its first answer, 102 in its second, and so on. It does not know `NOPE`, and has
-/// no price for `IDLE`.
+/// no price for `IDLE`. It cannot have symbols with a slash.
 #[derive(Debug)]
 pub(crate) struct Quoter {
     name: ProviderName,
@@ -19,6 +19,7 @@ pub(crate) struct Quoter {
     silent_about: Mutex<Vec<Symbol>>,
     /// How long each request takes.
     takes: Mutex<Duration>,
+    limits: Mutex<Limits>,
 }
 
 impl Quoter {
@@ -29,6 +30,7 @@ impl Quoter {
             trouble: Mutex::default(),
             silent_about: Mutex::default(),
             takes: Mutex::default(),
+            limits: Mutex::new(Limits::unlimited(2)),
         }
     }
 
@@ -51,6 +53,11 @@ impl Quoter {
             .lock()
             .expect("the symbols")
             .push(symbol.parse().expect("a symbol"));
+    }
+
+    /// Has these limits from now on.
+    pub(crate) fn will_allow(&self, limits: Limits) {
+        *self.limits.lock().expect("the limits") = limits;
     }
 
     /// Makes each request take this time from now on.
@@ -102,7 +109,23 @@ impl Provider for Quoter {
     }
 
     fn limits(&self) -> Limits {
-        Limits::unlimited(2)
+        *self.limits.lock().expect("the limits")
+    }
+
+    async fn unaskable(
+        &self,
+        symbols: &[Symbol],
+    ) -> Result<Vec<(Symbol, ProviderError)>, ProviderError> {
+        let unknown = |symbol: &Symbol| ProviderError::UnknownSymbol {
+            symbol: symbol.clone(),
+            provider: self.name.clone(),
+        };
+        let pairs = symbols
+            .iter()
+            .filter(|symbol| symbol.as_str().contains('/'));
+        Ok(pairs
+            .map(|symbol| (symbol.clone(), unknown(symbol)))
+            .collect())
     }
 
     async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError> {

@@ -73,7 +73,7 @@ async fn a_failed_fetch_leaves_no_lease_behind() {
         .will_fail(shared::provider::ProviderError::TimedOut {
             provider: "quoter".parse().unwrap(),
         });
-    assert_eq!(api.get(PATH).await.status, 504);
+    assert_eq!(api.get(PATH).await.status, 503);
 
     let held: i64 =
         sqlx::query_scalar("select count(*) from fetch_leases where lease_until > now()")

@@ -48,15 +48,25 @@ fn collect(path: &Path, names: &mut BTreeSet<String>) {
 
 /// The variables that the code reads and `document` does not mention.
 fn missing_in(document: &str) -> Vec<String> {
-    let mut names = BTreeSet::new();
-    READERS
-        .iter()
-        .for_each(|reader| collect(&workspace().join(reader), &mut names));
+    let names = read_by(&READERS);
     assert!(
         names.len() > 20 && names.contains("DATABASE_URL"),
         "{names:?}"
     );
+    not_in(document, names)
+}
 
+/// The names that are quoted in these files and folders.
+fn read_by(readers: &[&str]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    readers
+        .iter()
+        .for_each(|reader| collect(&workspace().join(reader), &mut names));
+    names
+}
+
+/// Those of the names that `document` does not mention.
+fn not_in(document: &str, mut names: BTreeSet<String>) -> Vec<String> {
     let text = fs::read_to_string(workspace().join(document)).unwrap();
     let explained: BTreeSet<&str> = text
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
@@ -76,5 +86,14 @@ fn every_variable_that_the_code_reads_is_explained_in_the_example() {
 fn every_variable_that_the_code_reads_is_in_the_table_of_the_documents() {
     let missing = missing_in("docs/configuration.md");
 
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn every_variable_of_the_providers_can_be_set_in_aws() {
+    let names = read_by(&["shared/src/config/environment/providers.rs"]);
+    assert!(names.contains("YAHOO_BASE_URL"), "{names:?}");
+
+    let missing = not_in("template.yaml", names);
     assert!(missing.is_empty(), "{missing:?}");
 }

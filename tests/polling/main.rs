@@ -20,6 +20,7 @@ mod relays;
 mod schedules_client;
 mod seams;
 mod shared_requests;
+mod sharing;
 mod stalled;
 mod ticks;
 mod time_limits;

@@ -331,7 +331,8 @@ async fn a_provider_that_limits_us_is_left_alone_for_as_long_as_it_asked() -> an
 }
 
 #[tokio::test]
-async fn a_limit_after_some_symbols_were_published_is_honoured_too() -> anyhow::Result<()> {
+async fn a_limit_after_some_symbols_were_published_holds_the_provider_and_not_the_job()
+-> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
     world.provider.will([
         Act::Slow(TimeDelta::zero()),
@@ -341,17 +342,19 @@ async fn a_limit_after_some_symbols_were_published_is_honoured_too() -> anyhow::
     world.fire(&job, 0).await?;
 
     let limited = world.job(&job).await?;
-
     assert_eq!(
         limited.last_run.as_ref().map(|run| run.status),
         Some(RunStatus::Partial)
     );
     assert_eq!(
         (limited.consecutive_failures, limited.next_tick_at(at(1))),
-        (0, at(900))
+        (0, at(60))
     );
+    assert_eq!(limited.status(at(1)), JobStatus::Active);
 
-    assert_eq!(limited.status(at(1)), JobStatus::BackingOff);
+    // The breaker leaves the provider alone.
+    world.fire(&job, 60).await?;
+    assert_eq!(world.provider.ticks(), [0, 0]);
     Ok(())
 }
 

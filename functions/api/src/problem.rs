@@ -268,15 +268,9 @@ impl Problem {
             .after(UNAVAILABLE_RETRY)
     }
 
-    /// A symbol that the provider did not answer for in the request's time.
-    pub(crate) fn out_of_time(provider: &shared::market::ProviderName, time: Duration) -> Self {
-        let detail = format!(
-            "{provider} did not answer in time: a request has {} s for all of its symbols; ask for fewer, or \
-             again for those without a price",
-            time.as_secs()
-        );
-        let status = StatusCode::GATEWAY_TIMEOUT;
-        Self::new(status, "/docs#provider-timeout", "Provider timeout", detail)
+    /// A symbol whose only provider gave no answer that can be used. Another answer may come later.
+    fn no_answer(kind: &'static str, title: &'static str, detail: String) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail).after(UNAVAILABLE_RETRY)
     }
 
     /// A symbol for which no provider can be asked, or none answered.

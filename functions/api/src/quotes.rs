@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use serde::Serialize;
 use shared::acquisition::Loss;
-use shared::acquisition::fallback::is_mendable;
+use shared::acquisition::fallback::{is_mendable, none_available};
 use shared::market::{Currency, ProviderName, Symbol, Timestamp};
 use shared::price::Price;
 use shared::price_event::{CLOCK_TOLERANCE, PriceEvent};
@@ -135,17 +135,20 @@ pub(crate) async fn read(
     let (asked, losses) = ask_in_turn(state, wanted, left, deadline, now).await;
     outcomes.extend(asked);
 
-    // Not the fallback's setting, but `false`: a symbol that a provider does not know, or has no
-    // price for, gets that problem. An old price would hide it.
-    let no_quote = |symbol: &Symbol| match losses.get(symbol) {
-        Some(losses) if wanted.stale_ok && losses.iter().all(|loss| is_mendable(loss, false)) => {
-            last_known(&stored, symbol).map_or_else(
-                || Err(Problem::from(losses.as_slice())),
-                |series| Ok(LatestQuote::stale(series.clone(), now)),
-            )
-        }
-        Some(losses) => Err(Problem::from(losses.as_slice())),
-        None => Err(absent(wanted.providers)),
+    // A symbol that a provider does not know, or has no price for, gets that problem: an old price
+    // would hide it.
+    let on_unknown_symbol = state.providers.falls_back_on_unknown_symbol();
+    let no_quote = |symbol: &Symbol| {
+        let Some(losses) = losses.get(symbol) else {
+            return Err(absent(wanted.providers));
+        };
+
+        let may_be_stale = wanted.stale_ok && none_available(losses, on_unknown_symbol);
+        let known = may_be_stale.then(|| last_known(&stored, symbol)).flatten();
+        known.map_or_else(
+            || Err(Problem::of_losses(losses, on_unknown_symbol)),
+            |series| Ok(LatestQuote::stale(series.clone(), now)),
+        )
     };
     let outcome = |symbol: &Symbol| {
         let upper = symbol.to_upper_case();
@@ -216,17 +219,14 @@ async fn ask_in_turn(
     let mut outcomes = HashMap::new();
     let mut losses: HashMap<Symbol, Vec<Loss>> = HashMap::new();
 
-    for provider in wanted.providers {
+    let others = (0..wanted.providers.len()).rev();
+    for (provider, others) in wanted.providers.iter().zip(others) {
         if left.is_empty() {
             break;
         }
-        let asking = Asking {
-            state,
-            provider,
-            now,
-            max_age: wanted.max_age,
-            deadline,
-        };
+        let times = (now, wanted.max_age, deadline);
+        let others = u32::try_from(others).unwrap_or(u32::MAX - 1);
+        let asking = Asking::new(state, provider, times, others);
 
         let asked = asking.ask_all(&left).await;
         left.clear();

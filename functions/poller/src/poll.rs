@@ -4,8 +4,10 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::mem;
+use std::time::Duration;
 
 use chrono::TimeDelta;
+use shared::acquisition::Loss;
 use shared::acquisition::fallback::{self, is_mendable};
 use shared::market::{Symbol, Timestamp};
 use shared::provider::ProviderError;
@@ -212,9 +214,7 @@ impl Poll<'_> {
         first
     }
 
-    /// The result of a tick, with the error of its first symbol that has no quote in the end. If
-    /// each request that failed says when its provider may be asked again, the job waits for the
-    /// first of them.
+    /// The result of a tick, with the error of its first symbol that has no quote in the end.
     fn result_of(&self, tick: &Tick) -> RunResult {
         let symbols = &tick.job.symbols;
         let mut result = RunResult {
@@ -225,15 +225,24 @@ impl Poll<'_> {
         let first = symbols.iter().find_map(|symbol| self.fates.loss(symbol));
         if let Some(first) = first {
             result.error.get_or_insert_with(|| first.to_string());
-
-            let own: HashSet<&Symbol> = symbols.iter().collect();
-            let of_this_job =
-                |(asked, _): &&(Vec<Symbol>, _)| asked.iter().any(|symbol| own.contains(symbol));
-            let failures = self.failures.iter().filter(of_this_job);
-            result.retry_after = fallback::wait(failures.map(|(_, failure)| failure));
+            result.retry_after = self.wait(symbols);
         }
 
         self.fates.conclude(symbols, &mut result);
         result
+    }
+
+    /// How long a job of these symbols waits for the provider that may be asked first: only if none
+    /// has a quote, and each failure says when the provider may be asked again.
+    fn wait(&self, symbols: &[Symbol]) -> Option<Duration> {
+        let own: HashSet<&Symbol> = symbols.iter().collect();
+        let of_this_job =
+            |(asked, _): &&(Vec<Symbol>, _)| asked.iter().any(|symbol| own.contains(symbol));
+        let failures = self.failures.iter().filter(of_this_job);
+
+        let losses = symbols.iter().map(|symbol| self.fates.loss(symbol));
+        let errors = losses.map(|loss| loss.and_then(Loss::provider));
+        let all = errors.chain(failures.map(|(_, failure)| Some(failure)));
+        fallback::wait(all.collect::<Option<Vec<_>>>()?)
     }
 }

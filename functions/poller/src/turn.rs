@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use shared::acquisition::fallback::is_mendable;
+use shared::acquisition::fallback::{concerns_all, is_mendable, is_outage};
 use shared::acquisition::{Acquired, Wish, acquire};
 use shared::market::{ProviderName, Symbol, Timestamp};
 use shared::provider::{Provider, ProviderError};
@@ -19,9 +19,8 @@ use crate::party::{Tick, at_once};
 use crate::poll::Poll;
 use crate::{FiringError, Poller};
 
-/// Number of consecutive requests without any quote after which the provider counts as unavailable
-/// and gets no further request in this poll.
-const FAILURES_TO_GIVE_UP: u32 = 2;
+/// Number of outages in a row after which the provider gets no further request in this poll.
+const OUTAGES_TO_GIVE_UP: u32 = 2;
 /// How long a poll waits for a provider's budget although another provider could be asked.
 const SHORT_WAIT: TimeDelta = TimeDelta::milliseconds(1_100);
 /// Longest that a poll waits for the points with which it compares its quotes.
@@ -38,7 +37,7 @@ struct Turn<'a> {
     batches: VecDeque<Batch>,
     /// Symbols without an answer of this provider.
     unanswered: HashSet<Symbol>,
-    failures_in_a_row: u32,
+    outages_in_a_row: u32,
     /// Why no further batch is sent.
     stopped: Option<Stopped>,
 }
@@ -73,8 +72,9 @@ struct Asked {
 
 impl Poller {
     /// Sends a request for each batch of as many symbols as the provider takes, as many at the same
-    /// time as it allows, and records the runs that are complete. After a request that was limited,
-    /// or after [`FAILURES_TO_GIVE_UP`] that failed, the provider gets no further one.
+    /// time as it allows, and records the runs that are complete. After a failure that every further
+    /// one would share, or after [`OUTAGES_TO_GIVE_UP`], the provider gets no further one. A failure
+    /// that may be due to the symbols asked for costs no others theirs.
     pub(crate) async fn ask(
         &self,
         provider: &dyn Provider,
@@ -221,7 +221,7 @@ impl<'a> Turn<'a> {
             is_last,
             batches: batches.collect(),
             unanswered: symbols.iter().cloned().collect(),
-            failures_in_a_row: 0,
+            outages_in_a_row: 0,
             stopped: None,
         }
     }
@@ -282,7 +282,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Counts a request, and gives the provider up if it failed too often.
+    /// Counts a request, and gives the provider up if further ones are in vain.
     fn count(
         &mut self,
         failure: Option<ProviderError>,
@@ -291,13 +291,17 @@ impl<'a> Turn<'a> {
         poll: &mut Poll<'_>,
     ) {
         let Some(failure) = failure else {
-            self.failures_in_a_row = 0;
+            self.outages_in_a_row = 0;
             return;
         };
 
-        self.failures_in_a_row += 1;
-        let is_limited = failure.wait().is_some();
-        if is_final && (is_limited || self.failures_in_a_row >= FAILURES_TO_GIVE_UP) {
+        self.outages_in_a_row = if is_outage(&failure) {
+            self.outages_in_a_row + 1
+        } else {
+            0
+        };
+        let is_too_often = self.outages_in_a_row >= OUTAGES_TO_GIVE_UP;
+        if is_final && (concerns_all(&failure) || is_too_often) {
             self.stop(Stopped::GivenUp(failure.clone()));
         }
         poll.failures.push((symbols, failure));

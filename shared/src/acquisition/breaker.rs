@@ -134,6 +134,7 @@ fn meaning(error: &ProviderError) -> Verdict {
     match error {
         ProviderError::UnknownSymbol { .. }
         | ProviderError::NoPrice { .. }
+        | ProviderError::Unspelled { .. }
         | ProviderError::Paused { .. } => Verdict::Answered,
         ProviderError::RateLimited { .. } => {
             Verdict::Pause(reason, error.wait().unwrap_or(FIRST_PAUSE))

@@ -1,9 +1,14 @@
-//! Which symbols the next provider of a list is asked for.
+//! Which symbols the next provider of a list is asked for, and when a provider gets no further
+//! request.
 
 use std::time::Duration;
 
 use super::Loss;
-use crate::provider::ProviderError;
+use crate::provider::{ProviderError, Refusal};
+
+/// Longest wait for a breaker or a budget. Both are asked again without asking the provider, and a
+/// replaced key or a raised limit may end the wait at any time.
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// Whether another provider may have the quote that this one did not give.
 ///
@@ -19,6 +24,7 @@ pub fn is_mendable(loss: &Loss, on_unknown_symbol: bool) -> bool {
             ProviderError::RateLimited { .. }
             | ProviderError::Paused { .. }
             | ProviderError::NotAllowed { .. }
+            | ProviderError::Unspelled { .. }
             | ProviderError::TimedOut { .. }
             | ProviderError::Unavailable { .. }
             | ProviderError::Malformed { .. } => true,
@@ -27,10 +33,49 @@ pub fn is_mendable(loss: &Loss, on_unknown_symbol: bool) -> bool {
     }
 }
 
+/// Whether a symbol has no quote because none of the providers that were asked for it is available.
+#[must_use]
+pub fn none_available(losses: &[Loss], on_unknown_symbol: bool) -> bool {
+    let all = losses
+        .iter()
+        .all(|loss| is_mendable(loss, on_unknown_symbol));
+    all && losses.iter().any(|loss| is_mendable(loss, false))
+}
+
+/// Whether every further request to the provider would fail alike for now, whatever it asks for.
+#[must_use]
+pub fn concerns_all(error: &ProviderError) -> bool {
+    match error {
+        ProviderError::RateLimited { .. }
+        | ProviderError::Paused { .. }
+        | ProviderError::Unspelled { .. } => true,
+        ProviderError::NotAllowed { refusal, .. } => *refusal != Refusal::Plan,
+        ProviderError::UnknownSymbol { .. }
+        | ProviderError::NoPrice { .. }
+        | ProviderError::TimedOut { .. }
+        | ProviderError::Unavailable { .. }
+        | ProviderError::Malformed { .. } => false,
+    }
+}
+
+/// Whether the provider gave no answer of its own, which cannot be the fault of what was asked for.
+#[must_use]
+pub fn is_outage(error: &ProviderError) -> bool {
+    matches!(
+        error,
+        ProviderError::TimedOut { .. } | ProviderError::Unavailable { .. }
+    )
+}
+
 /// How long until one of the providers that failed may be asked again, if each of them says so.
+/// That is at most [`LONGEST_WAIT`] if a breaker says it.
 #[must_use]
 pub fn wait<'a>(errors: impl IntoIterator<Item = &'a ProviderError>) -> Option<Duration> {
-    let waits: Option<Vec<Duration>> = errors.into_iter().map(ProviderError::wait).collect();
+    let wait = |error: &ProviderError| match error {
+        ProviderError::Paused { wait, .. } => Some(LONGEST_WAIT.min(*wait)),
+        other => other.wait(),
+    };
+    let waits: Option<Vec<Duration>> = errors.into_iter().map(wait).collect();
     waits?.into_iter().min()
 }
 
@@ -63,6 +108,9 @@ mod tests {
                 provider: provider(),
                 reason: reason(),
                 wait: Duration::ZERO,
+            },
+            ProviderError::Unspelled {
+                provider: provider(),
             },
             ProviderError::TimedOut {
                 provider: provider(),
@@ -102,5 +150,20 @@ mod tests {
 
         assert_eq!(wait(&[paused(9), paused(7)]), Some(Duration::from_secs(7)));
         assert_eq!(wait(&[paused(9), away]), None);
+        assert_eq!(wait(&[paused(3_600)]), Some(LONGEST_WAIT));
+    }
+
+    #[test]
+    fn a_refusal_of_the_plan_concerns_a_symbol_and_one_of_the_key_all() {
+        let refused = |refusal| {
+            concerns_all(&ProviderError::NotAllowed {
+                provider: name("finnhub"),
+                refusal,
+            })
+        };
+
+        assert!(!refused(Refusal::Plan));
+        assert!(refused(Refusal::KeyRefused) && refused(Refusal::Blocked));
+        assert!(refused(Refusal::NeedsKey("FINNHUB_API_KEY")));
     }
 }

@@ -27,11 +27,42 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 const STATEMENT: Duration = Duration::from_secs(1);
 
 /// Acquires the quotes of `symbols` from `provider`, in one request unless another caller is
-/// fetching some of them already.
+/// fetching some of them already. A symbol that the provider cannot be asked for takes no request,
+/// no token and no probe.
 ///
 /// # Errors
 /// When a step of the `course` fails.
 pub async fn acquire<C: Course>(
+    course: &C,
+    instance: &Instance,
+    provider: &dyn Provider,
+    symbols: &[Symbol],
+    wish: Wish,
+) -> Result<Acquired, C::Error> {
+    let unaskable = match provider.unaskable(symbols).await {
+        Ok(unaskable) => unaskable,
+        Err(error) => return Ok(Acquired::failed(symbols, error)),
+    };
+    if unaskable.is_empty() {
+        return share(course, instance, provider, symbols, wish).await;
+    }
+
+    let is_askable = |symbol: &&Symbol| unaskable.iter().all(|(other, _)| other != *symbol);
+    let askable: Vec<Symbol> = symbols.iter().filter(is_askable).cloned().collect();
+
+    let mut acquired = Acquired::default();
+    if !askable.is_empty() {
+        acquired = share(course, instance, provider, &askable, wish).await?;
+    }
+    let refused = unaskable.into_iter();
+    acquired
+        .quotes
+        .extend(refused.map(|(symbol, error)| (symbol, Err(error.into()))));
+    Ok(acquired)
+}
+
+/// Acquires the quotes of symbols that the provider may be asked for.
+async fn share<C: Course>(
     course: &C,
     instance: &Instance,
     provider: &dyn Provider,

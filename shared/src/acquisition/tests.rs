@@ -35,6 +35,13 @@ impl Stub {
         }
     }
 
+    fn unknown(&self, symbol: &Symbol) -> ProviderError {
+        ProviderError::UnknownSymbol {
+            symbol: symbol.clone(),
+            provider: self.name.clone(),
+        }
+    }
+
     fn quote(&self, symbol: &Symbol) -> Result<Quote, ProviderError> {
         if symbol.as_str() == "NOPE" {
             return Err(self.error());
@@ -64,7 +71,18 @@ impl Provider for Stub {
         false
     }
 
+    async fn unaskable(
+        &self,
+        symbols: &[Symbol],
+    ) -> Result<Vec<(Symbol, ProviderError)>, ProviderError> {
+        let unaskable = symbols.iter().filter(|symbol| symbol.as_str() == "A/B");
+        Ok(unaskable
+            .map(|symbol| (symbol.clone(), self.unknown(symbol)))
+            .collect())
+    }
+
     async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError> {
+        assert!(symbols.iter().all(|symbol| symbol.as_str() != "A/B"));
         if self.fails {
             return Err(self.error());
         }
@@ -319,4 +337,25 @@ async fn an_answer_without_quotes_is_stored_and_nothing_is_appended() {
         [Step::Fetched, Step::Stored(_)]
     ));
     assert_eq!((published(&acquired), acquired.log_failed()), (0, false));
+}
+
+#[tokio::test]
+async fn a_symbol_that_the_provider_cannot_have_is_not_asked_for_and_has_its_own_result() {
+    let (course, provider) = (Recorded::default(), Stub::new(false));
+    let unknown = Loss::Provider(provider.unknown(&"A/B".parse().unwrap()));
+
+    let alone = course.acquire(&provider, "A/B").await.unwrap();
+    assert_eq!(losses(&alone), [("A/B", Some(&unknown))]);
+    assert_eq!(alone.failure, None);
+    assert_eq!(course.steps(), [], "no request, and nothing to store");
+
+    let among = course.acquire(&provider, "AAPL,A/B,MSFT").await.unwrap();
+    assert_eq!(
+        losses(&among),
+        [("A/B", Some(&unknown)), ("AAPL", None), ("MSFT", None)]
+    );
+    assert!(matches!(
+        course.steps()[..],
+        [Step::Fetched, Step::Stored(_), Step::Appended(_)]
+    ));
 }

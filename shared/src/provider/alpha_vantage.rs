@@ -38,6 +38,8 @@ type Body<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
 #[derive(Deserialize)]
 struct GlobalQuote<'a> {
+    #[serde(rename = "01. symbol", borrow)]
+    symbol: Field<'a>,
     #[serde(rename = "05. price", borrow)]
     price: Field<'a>,
     #[serde(rename = "07. latest trading day", borrow)]
@@ -100,7 +102,7 @@ fn told(body: &Body<'_>, received: &Received) -> Option<Fault> {
         () if says("apikey") || says("demo") => Fault::NotAllowed(Refusal::KeyRefused),
         () if says("Invalid API call") => Fault::Unknown,
         () if says("premium") => Fault::NotAllowed(Refusal::Plan),
-        () => Fault::Unavailable("an error of its own".to_owned()),
+        () => Fault::reported(),
     })
 }
 
@@ -116,6 +118,10 @@ fn read_quote(quote: &RawValue, symbol: &Symbol, received_at: Timestamp) -> Resu
 
     let quote: GlobalQuote<'_> =
         serde_json::from_str(quote.get()).map_err(|_| Fault::entry(symbol))?;
+    if fields::names_another(quote.symbol, symbol.as_str()) {
+        return Err(Fault::of_another(symbol));
+    }
+
     let day = fields::text(quote.day).and_then(|day| day.parse().ok());
     let time = day.and_then(|day| quote_time(day, received_at));
 

@@ -116,7 +116,11 @@ fn told(received: &Received) -> Option<Fault> {
         -1002 | -2015 => Fault::NotAllowed(Refusal::Blocked),
         // Answers to addresses in some countries have the code 0.
         0 if received.status == 451 => Fault::NotAllowed(Refusal::Blocked),
-        code => Fault::Unavailable(format!("an error of its own, code {code}")),
+        // Its servers are busy, late, or being stopped.
+        -1000 | -1001 | -1008..=-1006 | -1016 => {
+            Fault::Unavailable("its service is down or busy".to_owned())
+        }
+        code => Fault::reported_as(code),
     })
 }
 

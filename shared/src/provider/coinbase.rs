@@ -47,7 +47,8 @@ impl Api for Coinbase {
             .and_then(|ticker| fields::text(ticker.message));
 
         // Its own words make a 404 one about the product, and not about the address.
-        if received.status == 404 && message.is_some() {
+        let says = |words: &str| message.as_deref().is_some_and(|told| told == words);
+        if received.status == 404 && says("NotFound") {
             return Ok(Found::default());
         }
         match Fault::of_status_without_key(received) {
@@ -69,7 +70,8 @@ impl Api for Coinbase {
 impl Ticker<'_> {
     fn quote(&self, symbol: &Symbol, received: &Received) -> Result<Quote, Fault> {
         let time = fields::rfc3339(self.time);
-        let unit = symbol.as_str().rsplit_once('-').map(|(_, unit)| unit);
+        let symbol_upper = symbol.to_upper_case();
+        let unit = symbol_upper.as_str().rsplit_once('-').map(|(_, unit)| unit);
 
         Ok(Quote {
             symbol: symbol.clone(),

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::REQUEST_TIMEOUT;
 use crate::market::{ProviderName, Symbol};
 
 /// A provider's error, by what it means for the caller.
@@ -55,8 +54,17 @@ pub enum ProviderError {
         /// How long until it may be asked again.
         wait: Duration,
     },
-    /// There was no complete answer within [`REQUEST_TIMEOUT`].
-    #[error("{provider} did not answer within {} s", REQUEST_TIMEOUT.as_secs())]
+    /// How the provider spells the symbols could not be read from Postgres. It was not asked.
+    #[error("Postgres does not tell how {provider} spells the symbols; please try again later")]
+    Unspelled {
+        /// The provider that would have been asked.
+        provider: ProviderName,
+    },
+    /// There was no complete answer within [`REQUEST_TIMEOUT`], or within the time that the caller
+    /// had left for it.
+    ///
+    /// [`REQUEST_TIMEOUT`]: super::REQUEST_TIMEOUT
+    #[error("{provider} did not answer in time")]
     TimedOut {
         /// The provider that was asked.
         provider: ProviderName,
@@ -119,6 +127,7 @@ impl ProviderError {
             Self::RateLimited { .. } => "provider-rate-limited",
             Self::NotAllowed { .. } => "provider-not-allowed",
             Self::Paused { .. } => "no-provider-available",
+            Self::Unspelled { .. } => "database-unavailable",
             Self::TimedOut { .. } => "provider-timeout",
             Self::Unavailable { .. } => "provider-unavailable",
             Self::Malformed { .. } => "provider-invalid-response",

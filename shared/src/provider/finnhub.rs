@@ -60,10 +60,10 @@ impl Api for Finnhub {
 
         let body: Body<'_> = serde_json::from_str(&received.body).map_err(|_| Fault::shape())?;
         match fields::text(body.error) {
-            Some(error) if error.contains("limit") => {
+            Some(error) if error.contains("API limit") => {
                 return Err(Fault::limited(received, LimitScope::Minute));
             }
-            Some(_) => return Err(Fault::Unavailable("an error of its own".to_owned())),
+            Some(_) => return Err(Fault::reported()),
             None if body.c.is_none() && body.t.is_none() => return Err(Fault::shape()),
             None => {}
         }

@@ -26,10 +26,17 @@ pub(crate) const LIMITS: Limits = Limits {
 /// How long after a request the next one may be sent.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The units in which pairs are priced, as they end a pair's name; the longer ones first.
-const UNITS: [&str; 14] = [
-    "PYUSD", "USDT", "USDC", "USDQ", "USD", "EUR", "GBP", "CAD", "AUD", "CHF", "JPY", "XBT", "ETH",
-    "DAI",
+const UNITS: [&str; 15] = [
+    "PYUSD", "USDT", "USDC", "USDQ", "USD", "EUR", "GBP", "CAD", "AUD", "CHF", "JPY", "XBT", "BTC",
+    "ETH", "DAI",
 ];
+/// The coins whose names in old pairs begin with an X: `XXBT`.
+const OLD_COINS: [&str; 14] = [
+    "ETC", "ETH", "ICN", "LTC", "MLN", "NMC", "REP", "XBT", "XDG", "XLM", "XMR", "XRP", "XVN",
+    "ZEC",
+];
+/// The currencies whose names in old pairs begin with a Z: `ZUSD`.
+const OLD_CURRENCIES: [&str; 7] = ["AUD", "CAD", "EUR", "GBP", "JPY", "KRW", "USD"];
 
 /// The API of Kraken.
 #[derive(Debug)]
@@ -73,16 +80,24 @@ impl Api for Kraken {
 
         let pairs = pairs(&received.body).ok_or_else(Fault::shape)?;
         let mut found = Found::default();
-        for pair in pairs {
-            let Some((name, value)) = pair else {
-                found.add_nameless();
+        if pairs.iter().any(Option::is_none) {
+            found.add_nameless();
+        }
+
+        for symbol in symbols {
+            // Another name counts only if no pair has the one before it.
+            let of_name = |name: String| {
+                let mut pairs = pairs.iter().flatten();
+                pairs.any(|(own, _)| *own == name).then_some(name)
+            };
+            let Some(name) = names(symbol.as_str()).into_iter().find_map(of_name) else {
                 continue;
             };
 
-            let asked = symbols
-                .iter()
-                .filter(|symbol| is_pair(&name, symbol.as_str()));
-            asked.for_each(|symbol| found.add(symbol, quote(&name, value, symbol, received)));
+            let so_called = pairs.iter().flatten().filter(|(own, _)| *own == name);
+            so_called.for_each(|(_, value)| {
+                found.add(symbol, quote(&name, value, symbol, received));
+            });
         }
 
         Ok(found)
@@ -102,8 +117,10 @@ fn told(body: &str) -> Option<Fault> {
             scope: Some(LimitScope::Address),
         },
         () if is("Permission denied") => Fault::NotAllowed(Refusal::Blocked),
-        () if is("EService") => Fault::Unavailable("its service is down or busy".to_owned()),
-        () => Fault::Unavailable("an error of its own".to_owned()),
+        () if is("EService") || is("Internal error") => {
+            Fault::Unavailable("its service is down or busy".to_owned())
+        }
+        () => Fault::reported(),
     })
 }
 
@@ -136,51 +153,54 @@ fn quote(name: &str, ticker: &str, symbol: &Symbol, received: &Received) -> Resu
     })
 }
 
-/// Whether Kraken calls the pair that was asked for as `asked` by this name. It takes `BTC` and
-/// `DOGE` for the coins that it calls `XBT` and `XDG`.
-fn is_pair(name: &str, asked: &str) -> bool {
-    let asked = asked.to_ascii_uppercase().replace('/', "");
-    let coins = [("BTC", "XBT"), ("DOGE", "XDG")];
-    let spelled = coins.iter().find_map(|(usual, own)| {
-        let rest = asked.strip_prefix(usual)?;
-        Some(format!("{own}{rest}"))
-    });
+/// The names that Kraken may have for the pair that was asked for, the asked one first. It takes
+/// `BTC` and `DOGE` for the coins that it calls `XBT` and `XDG`. In old pairs, the coins and
+/// currencies of [`OLD_COINS`] and [`OLD_CURRENCIES`] have four letters: `XXBTZUSD` is `XBTUSD`,
+/// and `USDTZUSD` is `USDTUSD`.
+fn names(asked: &str) -> Vec<String> {
+    let asked = asked.to_ascii_uppercase();
+    let joined = asked.replace('/', "");
+    let mut names = vec![asked, joined.clone()];
 
-    let is = |asked: &str| name == asked || plain(name) == asked;
-    is(&asked) || spelled.is_some_and(|asked| is(&asked))
+    if let Some((base, unit)) = split(&joined) {
+        let (base, unit) = (own(base), own(unit));
+        names.push(format!("{base}{unit}"));
+        names.push(format!("{}{}", old(base), old(unit)));
+        names.push(format!("{base}{}", old(unit)));
+    }
+    names
 }
 
-/// The name without the letters X, of a coin, and Z, of a currency, before names of three letters:
-/// `XXBTZUSD` is `XBTUSD`, and `USDTZUSD` is `USDTUSD`.
-fn plain(name: &str) -> String {
-    let name = name.replace('/', "");
-    let Some((base, unit)) = split(&name) else {
-        return name;
-    };
-
-    let base = match base.as_bytes() {
-        [b'X' | b'Z', _, _, _] => &base[1..],
-        _ => base,
-    };
-    format!("{base}{unit}")
+/// Kraken's name of a coin that others call otherwise.
+fn own(name: &str) -> &str {
+    match name {
+        "BTC" => "XBT",
+        "DOGE" => "XDG",
+        other => other,
+    }
 }
 
+/// The name of a coin or a currency in old pairs.
+fn old(name: &str) -> String {
+    let letter = match name {
+        coin if OLD_COINS.contains(&coin) => "X",
+        currency if OLD_CURRENCIES.contains(&currency) => "Z",
+        _ => "",
+    };
+    format!("{letter}{name}")
+}
+
+/// The unit of a pair, which ends its name.
 fn unit(name: &str) -> Option<&str> {
     split(name).map(|(_, unit)| unit)
 }
 
-/// A pair's name as its two parts, the second one without the letter before it.
+/// A pair's name as its two parts. The first one of an old pair has the second one's letter.
 fn split(name: &str) -> Option<(&str, &str)> {
-    let unit = UNITS.into_iter().find_map(|unit| {
+    UNITS.into_iter().find_map(|unit| {
         let base = name.strip_suffix(unit)?;
         (!base.is_empty()).then_some((base, &name[base.len()..]))
-    });
-    let (base, unit) = unit?;
-
-    // Only names of eight letters have a letter before the second part: X or Z, four letters each.
-    let legacy = name.len() == 8 && base.len() == 5;
-    let stripped = base.strip_suffix(['X', 'Z']).filter(|_| legacy);
-    Some((stripped.unwrap_or(base), unit))
+    })
 }
 
 #[cfg(test)]
@@ -194,20 +214,39 @@ mod tests {
             ("XXBTZUSD", "XXBTZUSD", Some("USD")),
             ("XXBTZUSD", "BTC/USD", Some("USD")),
             ("XETHXXBT", "ETHXBT", Some("XBT")),
+            ("XETHXXBT", "ETH/BTC", Some("XBT")),
             ("XDGUSD", "DOGEUSD", Some("USD")),
             ("USDTZUSD", "USDTUSD", Some("USD")),
             ("ZEURZUSD", "EURUSD", Some("USD")),
-            ("SOLUSD", "SOLUSD", Some("USD")),
+            ("SOLUSD", "solusd", Some("USD")),
             ("XBTUSDT", "BTCUSDT", Some("USDT")),
             ("WBTCUSD", "WBTCUSD", Some("USD")),
             ("SOLXYZ", "SOLXYZ", None),
         ] {
-            assert!(is_pair(name, asked), "{name} {asked}");
+            assert!(
+                names(asked).iter().any(|known| known == name),
+                "{name} {asked}"
+            );
             assert_eq!(unit(name), currency, "{name}");
         }
+    }
 
-        assert!(!is_pair("XXBTZUSD", "XBTEUR"));
-        assert!(!is_pair("XXBTZUSD", "ETHUSD"));
-        assert!(!is_pair("XBTUSDT", "XBTUSD"));
+    #[test]
+    fn a_pair_is_not_known_by_another_pair_s_name() {
+        for (name, asked) in [
+            ("XXBTZUSD", "XBTEUR"),
+            ("XXBTZUSD", "ETHUSD"),
+            ("XBTUSDT", "XBTUSD"),
+            ("ZETAUSD", "ETAUSD"),
+            ("ZETAUSDT", "ETAUSDT"),
+            ("XCNUSD", "CNUSD"),
+            ("XTZUSD", "TZUSD"),
+            ("XPRTUSD", "PRTUSD"),
+        ] {
+            assert!(
+                !names(asked).iter().any(|known| known == name),
+                "{name} {asked}"
+            );
+        }
     }
 }

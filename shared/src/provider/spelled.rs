@@ -58,12 +58,26 @@ impl Provider for Spelled {
         self.provider.key_digest()
     }
 
+    async fn unaskable(
+        &self,
+        symbols: &[Symbol],
+    ) -> Result<Vec<(Symbol, ProviderError)>, ProviderError> {
+        let spelling = self.spelling().await?;
+        let theirs = |symbol: &Symbol| spelling.get(symbol).unwrap_or(symbol).clone();
+
+        let asked: Vec<Symbol> = symbols.iter().map(theirs).collect();
+        let unaskable = self.provider.unaskable(&asked).await?;
+        let unaskable: HashMap<Symbol, ProviderError> = unaskable.into_iter().collect();
+
+        let ours = |symbol: &Symbol| {
+            let error = unaskable.get(&theirs(symbol))?.clone();
+            Some((symbol.clone(), error.about(symbol)))
+        };
+        Ok(symbols.iter().filter_map(ours).collect())
+    }
+
     async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError> {
-        let spelling = self.spellings.of(self.name()).await;
-        let spelling = spelling.ok_or_else(|| ProviderError::Unavailable {
-            provider: self.name().clone(),
-            reason: "its spelling of the symbols could not be read".to_owned(),
-        })?;
+        let spelling = self.spelling().await?;
         if !symbols.iter().any(|symbol| spelling.contains_key(symbol)) {
             return self.provider.fetch(symbols, at).await;
         }
@@ -95,6 +109,13 @@ impl Provider for Spelled {
 }
 
 impl Spelled {
+    async fn spelling(&self) -> Result<Arc<Spelling>, ProviderError> {
+        let spelling = self.spellings.of(self.name()).await;
+        spelling.ok_or_else(|| ProviderError::Unspelled {
+            provider: self.name().clone(),
+        })
+    }
+
     /// The quote, or the error, as one of our symbol.
     fn of(
         &self,

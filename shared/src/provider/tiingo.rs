@@ -89,11 +89,11 @@ impl Api for Tiingo {
     }
 }
 
-/// What the answer says in words, in JSON or as plain text, with any status.
+/// What the answer says in words, in JSON or as a line of text, with any status.
 fn told(received: &Received) -> Option<Fault> {
     let detail = serde_json::from_str::<Detail<'_>>(&received.body).ok();
     let detail = detail.and_then(|detail| fields::text(detail.detail).map(String::from));
-    let plain = || (!received.looks_like_json()).then(|| received.body.clone());
+    let plain = || received.is_line().then(|| received.body.clone());
     let words = detail.or_else(plain)?;
 
     let says = |part: &str| words.contains(part);

@@ -72,14 +72,12 @@ impl Api for TwelveData {
                 quote => Ok(Found::one(symbol, quote)),
             },
             (None, [_]) => Err(Fault::of_status(received).unwrap_or_else(Fault::shape)),
-            (entry, _) => match entry.and_then(|entry| entry.fault(received)) {
-                // One that concerns a list names none of its symbols.
-                Some(Fault::Unknown) => Err(Fault::Malformed(
-                    "one error for a list of symbols".to_owned(),
-                )),
+            (Some(entry), _) => match entry.fault(received) {
+                Some(Fault::Unknown) => entry.of_list(),
                 Some(fault) => Err(fault),
                 None => read_list(received),
             },
+            (None, _) => read_list(received),
         }
     }
 }
@@ -119,6 +117,14 @@ impl Entry<'_> {
         if self.close.is_none() && self.symbol.is_none() {
             return Err(Fault::entry(symbol));
         }
+        // Without the exchange after the colon.
+        let (name, _) = symbol
+            .as_str()
+            .split_once(':')
+            .unwrap_or((symbol.as_str(), ""));
+        if fields::names_another(self.symbol, name) {
+            return Err(Fault::of_another(symbol));
+        }
 
         let time = fields::seconds(self.last_quote_at).or_else(|| fields::seconds(self.timestamp));
         Ok(Quote {
@@ -127,6 +133,15 @@ impl Entry<'_> {
             currency: fields::currency(self.currency),
             timestamp: fields::market_time(time, received.received_at)?,
         })
+    }
+
+    /// What an error about symbols means for a whole list: none of them is known, if it says so.
+    fn of_list(&self) -> Result<Found, Fault> {
+        match fields::whole(self.code) {
+            Some(404) => Ok(Found::default()),
+            Some(code) => Err(Fault::reported_as(code)),
+            None => Err(Fault::reported()),
+        }
     }
 
     /// What the entry reports instead of a quote.
@@ -148,7 +163,8 @@ impl Entry<'_> {
                 retry_after: received.retry_after,
                 scope: None,
             },
-            code => Fault::Unavailable(format!("an error of its own, code {code}")),
+            500..=599 => Fault::Unavailable("its service is down or busy".to_owned()),
+            code => Fault::reported_as(code),
         })
     }
 }

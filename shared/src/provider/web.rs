@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use chrono::Utc;
 use reqwest::Url;
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 use super::{Answer, Limits, Provider, ProviderError};
 use crate::config::{Secret, Source};
@@ -85,10 +86,17 @@ impl<A: Api> Web<A> {
         let request = self.api.request(&base, self.source.key.as_ref(), symbols);
         let received = self.http.get(request).await?;
 
-        match self.read(&received, symbols) {
-            Err(Fault::Unknown) => self.without_the_unknown(&base, received, symbols).await,
-            Err(fault) => Err(fault),
-            Ok(found) => Ok((received, found, 1)),
+        match (self.read(&received, symbols), symbols) {
+            (Err(Fault::Unknown), _) => self.without_the_unknown(&base, received, symbols).await,
+            (Err(fault), [only]) if fault.may_be_of_symbol() => {
+                let requests = received.requests;
+                Ok((received, Found::one(only, Err(fault)), requests))
+            }
+            (Err(fault), _) => Err(fault),
+            (Ok(found), _) => {
+                let requests = received.requests;
+                Ok((received, found, requests))
+            }
         }
     }
 
@@ -102,7 +110,8 @@ impl<A: Api> Web<A> {
     ) -> Result<(Received, Found, u32), Fault> {
         let everything = self.api.everything(base).filter(|_| symbols.len() > 1);
         let Some((pause, request)) = everything else {
-            return Ok((first, Found::default(), 1));
+            let requests = first.requests;
+            return Ok((first, Found::default(), requests));
         };
 
         tokio::time::sleep(pause).await;
@@ -114,21 +123,34 @@ impl<A: Api> Web<A> {
             .iter()
             .filter(|symbol| found.of(symbol) == Err(Fault::Unknown));
         unknown.for_each(|symbol| self.unknown.add(symbol, now));
-        Ok((received, found, 2))
+        let requests = first.requests + received.requests;
+        Ok((received, found, requests))
     }
 
     /// Reads an answer. One in which every entry reports the same limit or refusal is none.
     fn read(&self, received: &Received, symbols: &[&Symbol]) -> Result<Found, Fault> {
-        let found = self.api.read(received, symbols)?;
+        let found = self.api.read(received, symbols);
+        let found = found.map_err(|fault| fault.with_its_end(received))?;
         found.common_fault().map_or(Ok(found), Err)
     }
 
+    /// Whether the provider is asked for this symbol.
+    fn is_askable(&self, symbol: &Symbol, now: Instant) -> bool {
+        self.api.may_exist(symbol.as_str()) && !self.unknown.contains(symbol, now)
+    }
+
     /// The body as it is stored: without our key, which some providers repeat.
-    fn without_key(&self, body: String) -> String {
-        match &self.source.key {
-            Some(key) if body.contains(key.expose()) => body.replace(key.expose(), HIDDEN_KEY),
-            _ => body,
+    fn without_key(&self, mut body: String) -> String {
+        let Some(key) = &self.source.key else {
+            return body;
+        };
+
+        for form in forms(key.expose()) {
+            if body.contains(&form) {
+                body = body.replace(&form, HIDDEN_KEY);
+            }
         }
+        body
     }
 }
 
@@ -152,14 +174,29 @@ impl<A: Api> Provider for Web<A> {
         Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    async fn unaskable(
+        &self,
+        symbols: &[Symbol],
+    ) -> Result<Vec<(Symbol, ProviderError)>, ProviderError> {
+        let now = Instant::now();
+        let unknown = |symbol: &Symbol| {
+            let error = Fault::Unknown.error(&self.name, symbol);
+            (symbol.clone(), error)
+        };
+
+        let unaskable = symbols
+            .iter()
+            .filter(|symbol| !self.is_askable(symbol, now));
+        Ok(unaskable.map(unknown).collect())
+    }
+
     async fn fetch(&self, symbols: &[Symbol], _at: Timestamp) -> Result<Answer, ProviderError> {
         self.ready()?;
 
         let now = Instant::now();
         let askable: Vec<&Symbol> = symbols
             .iter()
-            .filter(|symbol| self.api.may_exist(symbol.as_str()))
-            .filter(|symbol| !self.unknown.contains(symbol, now))
+            .filter(|symbol| self.is_askable(symbol, now))
             .collect();
 
         let (received_at, body, found, requests) = match askable.as_slice() {
@@ -170,7 +207,9 @@ impl<A: Api> Provider for Web<A> {
                 0,
             ),
             [first, ..] => {
-                let asked = self.ask(&askable).await;
+                // One limit for all requests of one answer.
+                let asked = timeout(self.http.timeout(), self.ask(&askable)).await;
+                let asked = asked.unwrap_or(Err(Fault::TimedOut));
                 let (received, found, requests) =
                     asked.map_err(|fault| fault.error(&self.name, first))?;
                 (received.received_at, received.body, found, requests)
@@ -197,6 +236,25 @@ impl<A: Api> Provider for Web<A> {
             quotes,
         })
     }
+}
+
+/// A key as it is sent in a header, in a URL, and as it is written in JSON.
+fn forms(key: &str) -> Vec<String> {
+    let in_json = serde_json::Value::from(key).to_string();
+    let in_json = in_json
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+
+    let url = Url::parse_with_params("http://provider/", [("key", key)]).ok();
+    let in_url = url
+        .as_ref()
+        .and_then(|url| url.query()?.strip_prefix("key="));
+
+    // The longest first: a form may be a part of another one.
+    let forms = [Some(key), in_url, in_json].into_iter().flatten();
+    let mut forms: Vec<String> = forms.map(str::to_owned).collect();
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    forms
 }
 
 /// Whether `symbol` consists of ASCII letters, digits and the bytes `also`, and has a letter or a

@@ -94,9 +94,8 @@ problems! {
     ProviderProblems {
         BadRequest = 400, "The provider is not known: `detail` lists those that are; or it needs a key that is not configured";
         NotFound = 404, "The provider does not know the symbol";
-        BadGateway = 502, "The provider is unavailable, does not allow the request, or its answer is not usable";
-        Unavailable = 503, "The provider limits our requests, no provider is available, or Postgres or Kafka is unavailable: try again after `Retry-After` seconds", "Retry-After";
-        GatewayTimeout = 504, "The provider did not answer in time";
+        BadGateway = 502, "The provider has no usable price for the symbol, or its plan does not include it";
+        Unavailable = 503, "No provider that may answer is available now, or Postgres or Kafka is unavailable: try again after `Retry-After` seconds", "Retry-After";
     }
 }
 

@@ -6,7 +6,7 @@ use shared::acquisition::{Loss, fallback};
 use shared::provider::{ProviderError, Refusal};
 use shared::repository;
 
-use super::{Problem, StatusCode};
+use super::{Problem, StatusCode, UNAVAILABLE_RETRY};
 
 impl From<repository::Error> for Problem {
     fn from(error: repository::Error) -> Self {
@@ -49,32 +49,33 @@ impl From<ProviderError> for Problem {
                 .after(wait.unwrap_or_default())
             }
             ProviderError::NotAllowed { refusal, .. } => {
-                // Without a key the request names a provider that it cannot name; the other
-                // refusals are the provider's.
-                let status = match refusal {
-                    Refusal::NeedsKey(_) => StatusCode::BAD_REQUEST,
-                    _ => StatusCode::BAD_GATEWAY,
+                let not_allowed = |status| {
+                    let kind = "/docs#provider-not-allowed";
+                    Self::new(status, kind, "Provider does not allow it", detail)
                 };
-                let kind = "/docs#provider-not-allowed";
-                Self::new(status, kind, "Provider does not allow it", detail)
+
+                match refusal {
+                    // The request names a provider that it cannot name.
+                    Refusal::NeedsKey(_) => not_allowed(StatusCode::BAD_REQUEST),
+                    // The provider would answer for other symbols.
+                    Refusal::Plan => not_allowed(StatusCode::BAD_GATEWAY),
+                    Refusal::KeyRefused | Refusal::Blocked => {
+                        not_allowed(StatusCode::SERVICE_UNAVAILABLE).after(UNAVAILABLE_RETRY)
+                    }
+                }
             }
             ProviderError::Paused { .. } => Self::no_provider(detail, wait),
+            ProviderError::Unspelled { .. } => Self::database_unavailable(),
             ProviderError::TimedOut { .. } => {
-                let status = StatusCode::GATEWAY_TIMEOUT;
-                Self::new(status, "/docs#provider-timeout", "Provider timeout", detail)
+                Self::no_answer("/docs#provider-timeout", "Provider timeout", detail)
             }
-            ProviderError::Unavailable { .. } => Self::new(
-                StatusCode::BAD_GATEWAY,
-                "/docs#provider-unavailable",
-                "Provider unavailable",
-                detail,
-            ),
-            ProviderError::Malformed { .. } => Self::new(
-                StatusCode::BAD_GATEWAY,
-                "/docs#provider-invalid-response",
-                "Unreadable provider response",
-                detail,
-            ),
+            ProviderError::Unavailable { .. } => {
+                Self::no_answer("/docs#provider-unavailable", "Provider unavailable", detail)
+            }
+            ProviderError::Malformed { .. } => {
+                let title = "Unreadable provider response";
+                Self::no_answer("/docs#provider-invalid-response", title, detail)
+            }
         }
     }
 }
@@ -88,22 +89,29 @@ impl From<Loss> for Problem {
     }
 }
 
-/// The problem of a symbol for which several providers were asked, none of which had a price.
-impl From<&[Loss]> for Problem {
-    fn from(losses: &[Loss]) -> Self {
-        let lasting = losses
+impl Problem {
+    /// The problem of a symbol that no provider had a price for, from what each of them had to say.
+    /// With `on_unknown_symbol`, that one does not know it counts only if all say so.
+    pub(crate) fn of_losses(losses: &[Loss], on_unknown_symbol: bool) -> Self {
+        let is_lasting = |loss: &&Loss| !fallback::is_mendable(loss, on_unknown_symbol);
+        if let Some(lasting) = losses.iter().find(is_lasting) {
+            return lasting.clone().into();
+        }
+
+        let troubles = losses
             .iter()
-            .find(|loss| !fallback::is_mendable(loss, false));
-        match (lasting, losses) {
-            (Some(lasting), _) => lasting.clone().into(),
-            (None, [only]) => only.clone().into(),
-            (None, all) => {
+            .filter(|loss| fallback::is_mendable(loss, false));
+        match troubles.collect::<Vec<_>>().as_slice() {
+            [] => losses
+                .first()
+                .cloned()
+                .map_or_else(Self::internal, Self::from),
+            [only] => (*only).clone().into(),
+            all => {
                 let details: Vec<String> = all.iter().map(ToString::to_string).collect();
-                let waits = all.iter().filter_map(|loss| match loss {
-                    Loss::Provider(error) => error.wait(),
-                    Loss::Log(_) | Loss::OutOfTime => None,
-                });
-                Self::no_provider(details.join("; "), waits.min())
+                let errors = all.iter().filter_map(|loss| loss.provider());
+                let wait = errors.filter_map(ProviderError::wait).min();
+                Self::no_provider(details.join("; "), wait)
             }
         }
     }

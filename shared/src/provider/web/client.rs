@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use chrono::Utc;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::redirect::{Action, Attempt, Policy};
-use reqwest::{Client, Proxy, Url};
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Proxy, Response, Url};
 
 use super::{Fault, retry_after};
 use crate::config::Secret;
@@ -19,7 +19,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Largest body that is read, after it was decompressed. The longest lists take a quarter of it.
 const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 /// Most redirections followed for one request.
-const MAX_REDIRECTS: usize = 3;
+const MAX_REDIRECTS: u32 = 3;
+/// Longest body that is a line of text, and no web page.
+const LONGEST_LINE: usize = 500;
 /// Names us to providers. Yahoo rejects it and gets a header of its own.
 const USER_AGENT: &str = concat!("market-data-pipeline/", env!("CARGO_PKG_VERSION"));
 
@@ -29,8 +31,8 @@ pub(in crate::provider) struct HttpClient {
     timeout: Duration,
     proxy: Option<Secret>,
     /// Created for the first request, because loading certificates would delay each start of a
-    /// function.
-    client: OnceLock<Result<Client, Fault>>,
+    /// function. A failure is not kept: the next request tries again.
+    client: OnceLock<Client>,
 }
 
 /// What is sent to a provider. Its URL may hold a key, so it is never logged.
@@ -47,9 +49,18 @@ pub(in crate::provider) struct Received {
     /// As text that Postgres can store.
     pub(in crate::provider) body: String,
     pub(in crate::provider) received_at: Timestamp,
+    /// How many requests were sent for it: one, and one for each redirection.
+    pub(in crate::provider) requests: u32,
 }
 
 impl Received {
+    /// Whether the body is a line of text, which is a message of the provider. Anything may be in a
+    /// web page, such as one of a network that one has to log in to.
+    pub(in crate::provider) fn is_line(&self) -> bool {
+        let text = self.body.trim();
+        text.len() <= LONGEST_LINE && !text.starts_with(['<', '{', '['])
+    }
+
     /// Whether the body may be JSON. Its first byte tells, and its content type does not: providers
     /// send JSON as `text/plain`, and web pages with status 200.
     pub(in crate::provider) fn looks_like_json(&self) -> bool {
@@ -72,14 +83,32 @@ impl HttpClient {
         }
     }
 
-    /// Sends a request and reads the whole response.
+    /// The longest that a caller waits for a response, or for several that make one answer.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Sends a request and reads the whole response. Redirections are followed within one origin
+    /// only: others lead to pages that ask for consent, and would receive our key.
     pub(super) async fn get(&self, request: Request) -> Result<Received, Fault> {
-        let client = self.client.get_or_init(|| self.build());
-        let client = client.as_ref().map_err(Clone::clone)?;
+        let client = self.client()?;
+        let mut url = request.url;
+        let mut requests = 1;
 
-        let sending = client.get(request.url).headers(request.headers).send();
-        let mut response = sending.await.map_err(fault)?;
+        loop {
+            let sending = client.get(url.clone()).headers(request.headers.clone());
+            let response = sending.send().await.map_err(fault)?;
 
+            match redirection(&url, &response) {
+                Some(next) if requests <= MAX_REDIRECTS => url = next,
+                _ => return Self::receive(response, requests).await,
+            }
+            requests += 1;
+        }
+    }
+
+    /// Reads the body of a response.
+    async fn receive(mut response: Response, requests: u32) -> Result<Received, Fault> {
         let status = response.status().as_u16();
         let told = response.headers().get(RETRY_AFTER);
         let told = told.and_then(|value| value.to_str().ok());
@@ -99,7 +128,17 @@ impl HttpClient {
             retry_after: retry_after::told(told.as_deref(), received_at),
             body: text(&body),
             received_at,
+            requests,
         })
+    }
+
+    fn client(&self) -> Result<&Client, Fault> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+
+        let built = self.build()?;
+        Ok(self.client.get_or_init(|| built))
     }
 
     fn build(&self) -> Result<Client, Fault> {
@@ -107,7 +146,8 @@ impl HttpClient {
             .user_agent(USER_AGENT)
             .timeout(self.timeout)
             .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(Policy::custom(stay_at_home))
+            // Followed by hand, because each one is a request of the provider's budget.
+            .redirect(Policy::none())
             // A URL may hold a key.
             .referer(false)
             .no_proxy();
@@ -124,19 +164,15 @@ impl HttpClient {
     }
 }
 
-/// Follows redirections within one origin only: others lead to pages that ask for consent, and
-/// would receive our key.
-fn stay_at_home(attempt: Attempt<'_>) -> Action {
-    let from = attempt.previous();
-    let at_home = from
-        .last()
-        .is_some_and(|from| from.origin() == attempt.url().origin());
-
-    if at_home && from.len() <= MAX_REDIRECTS {
-        attempt.follow()
-    } else {
-        attempt.stop()
+/// Where a response sends us, if that is at the same origin.
+fn redirection(from: &Url, response: &Response) -> Option<Url> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
     }
+
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    let to = from.join(location).ok()?;
+    (to.origin() == from.origin()).then_some(to)
 }
 
 /// A body as text that Postgres can store: U+FFFD replaces bytes that are not UTF-8, and NUL.
@@ -160,5 +196,24 @@ fn fault(error: reqwest::Error) -> Fault {
         Fault::TimedOut
     } else {
         Fault::Unavailable("the connection broke off".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_could_not_be_set_up_is_tried_again_by_the_next_request() {
+        let no_url = Some(Secret::new("no proxy's URL".to_owned()));
+        let http = HttpClient::new(no_url);
+        let to = || Request::to(Url::parse("http://127.0.0.1:9").unwrap());
+
+        for _ in 0..2 {
+            let failed = http.get(to()).await.unwrap_err();
+            let reason = "the HTTP client could not be set up".to_owned();
+            assert_eq!(failed, Fault::Unavailable(reason));
+            assert!(http.client.get().is_none());
+        }
     }
 }

@@ -7,6 +7,9 @@ use crate::market::{ProviderName, Symbol};
 use crate::provider::{LimitScope, ProviderError, Refusal};
 
 /// Why a request, or one symbol of it, gave no quote. The texts are safe to show.
+///
+/// [`Fault::Unavailable`] and [`Fault::TimedOut`] are outages: the provider gave no answer of its
+/// own, whatever it was asked for. [`Fault::Malformed`] is an answer of which nothing can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::provider) enum Fault {
     Unknown,
@@ -35,16 +38,34 @@ impl Fault {
         Self::Malformed("JSON of another shape".to_owned())
     }
 
+    /// An entry, where that of `symbol` belongs, that names another one.
+    pub(in crate::provider) fn of_another(symbol: &Symbol) -> Self {
+        Self::Malformed(format!("its entry for {symbol} names another symbol"))
+    }
+
     /// An entry of one symbol that cannot be read.
     pub(in crate::provider) fn entry(symbol: &Symbol) -> Self {
         Self::Malformed(format!("its entry for {symbol}"))
     }
 
+    /// An error that the provider reports in its own words or numbers, which are not known.
+    pub(in crate::provider) fn reported() -> Self {
+        Self::Malformed("an error of its own".to_owned())
+    }
+
+    /// The same with the provider's number of it.
+    pub(in crate::provider) fn reported_as(code: i64) -> Self {
+        Self::Malformed(format!("an error of its own, code {code}"))
+    }
+
     /// The fault that the status and the form of an answer show, where its body has told none.
     /// `None` for JSON with a status of success.
+    ///
+    /// A status of the 500s is an outage. An unknown one of the 400s may be about what was asked
+    /// for.
     pub(in crate::provider) fn of_status(received: &Received) -> Option<Self> {
         let status = received.status;
-        let http = || Self::Unavailable(format!("HTTP status {status}"));
+        let http = || format!("HTTP status {status}");
 
         match status {
             200..=299 if received.looks_like_json() => None,
@@ -61,7 +82,8 @@ impl Fault {
                 scope: None,
             }),
             451 => Some(Self::NotAllowed(Refusal::Blocked)),
-            _ => Some(http()),
+            408 | 500.. => Some(Self::Unavailable(http())),
+            _ => Some(Self::Malformed(http())),
         }
     }
 
@@ -73,9 +95,29 @@ impl Fault {
         }
     }
 
+    /// An outage whose end the provider tells is a limit until then.
+    pub(super) fn with_its_end(self, received: &Received) -> Self {
+        match self {
+            Self::Unavailable(_) if received.retry_after.is_some() => Self::RateLimited {
+                retry_after: received.retry_after,
+                scope: None,
+            },
+            other => other,
+        }
+    }
+
     /// Whether it concerns every request for a while, and not what was asked for.
     pub(super) fn concerns_all(&self) -> bool {
-        matches!(self, Self::RateLimited { .. } | Self::NotAllowed(_))
+        match self {
+            Self::RateLimited { .. } => true,
+            Self::NotAllowed(refusal) => *refusal != Refusal::Plan,
+            _ => false,
+        }
+    }
+
+    /// Whether it may be due to what was asked for: about one symbol, it is that symbol's own.
+    pub(super) fn may_be_of_symbol(&self) -> bool {
+        matches!(self, Self::NotAllowed(Refusal::Plan) | Self::Malformed(_))
     }
 
     /// The error of `symbol`, or of a request whose first symbol it is.

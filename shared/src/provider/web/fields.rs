@@ -44,6 +44,12 @@ pub(in crate::provider) fn symbol(field: Field<'_>) -> Option<Symbol> {
     Some(text(field)?.parse::<Symbol>().ok()?.to_upper_case())
 }
 
+/// Whether an entry's own symbol is there and is not `name`, in upper or lower case.
+pub(in crate::provider) fn names_another(own: Field<'_>, name: &str) -> bool {
+    let is_it = |own: Cow<'_, str>| own.eq_ignore_ascii_case(name);
+    own.is_some() && !text(own).is_some_and(is_it)
+}
+
 /// The unit in a text.
 pub(in crate::provider) fn currency(field: Field<'_>) -> Option<Currency> {
     text(field)?.parse().ok()

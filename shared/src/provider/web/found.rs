@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use super::Fault;
 use crate::market::{Quote, Symbol};
 
-/// The quotes and faults of an answer's entries, by symbol.
+/// The quotes and faults of an answer's entries, by symbol. Upper and lower case are the same: the
+/// answer may spell a symbol in another case than the request.
 #[derive(Debug, Default)]
 pub(in crate::provider) struct Found {
+    /// By the symbol in upper case.
     of_symbols: HashMap<Symbol, Result<Quote, Fault>>,
     /// Whether an entry names no symbol. If so, a symbol without an entry is not necessarily
     /// unknown.
@@ -27,7 +29,7 @@ impl Found {
     pub(in crate::provider) fn add(&mut self, symbol: &Symbol, quote: Result<Quote, Fault>) {
         let known = self
             .of_symbols
-            .entry(symbol.clone())
+            .entry(symbol.to_upper_case())
             .or_insert_with(|| quote.clone());
 
         let contradictory = || Fault::Malformed(format!("two entries for {symbol} differ"));
@@ -46,8 +48,11 @@ impl Found {
 
     /// The quote of `symbol`, or its fault. A symbol without an entry is unknown to the provider.
     pub(in crate::provider) fn of(&self, symbol: &Symbol) -> Result<Quote, Fault> {
-        match self.of_symbols.get(symbol) {
-            Some(quote) => quote.clone(),
+        match self.of_symbols.get(&symbol.to_upper_case()) {
+            Some(quote) => quote.clone().map(|quote| Quote {
+                symbol: symbol.clone(),
+                ..quote
+            }),
             None if self.has_nameless => Err(Fault::entry(symbol)),
             None => Err(Fault::Unknown),
         }

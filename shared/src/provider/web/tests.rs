@@ -13,10 +13,12 @@ use crate::provider::yahoo::Yahoo;
 use crate::provider::{self as providers, REQUEST_TIMEOUT};
 
 mod answers;
+mod connections;
 mod exchanges;
 mod failures;
 mod lists;
 mod mutations;
+mod recorded;
 mod server;
 
 const KEY: &str = "k3y-0f-ours";
@@ -67,6 +69,7 @@ fn received(status: u16, body: impl Into<String>) -> Received {
         retry_after: None,
         body: body.into(),
         received_at: "2026-01-05T15:00:00Z".parse().unwrap(),
+        requests: 1,
     }
 }
 
@@ -172,5 +175,10 @@ async fn symbols_that_would_change_a_request_are_unknown_without_asking() {
         };
         assert!(answer.quotes.iter().all(unknown), "{:?}", answer.quotes);
         assert_eq!((answer.requests, answer.body.as_str()), (0, ""));
+
+        // Known before anything is done for a request.
+        let refused = provider.unaskable(&symbols).await.unwrap();
+        let refused: Vec<_> = refused.into_iter().map(|(symbol, _)| symbol).collect();
+        assert_eq!(refused, symbols);
     }
 }

@@ -41,7 +41,7 @@ struct EnvelopeError {
 pub(super) fn read<'a>(received: &Received, body: &'a str) -> Result<Vec<Entry<'a>>, Fault> {
     let json = body.trim_start().starts_with('{');
     let denied = matches!(received.status, 429 | REQUEST_DENIED);
-    if denied || (!json && body.contains("Too Many Requests")) {
+    if denied || (received.is_line() && body.contains("Too Many Requests")) {
         return Err(Fault::limited(received, LimitScope::Address));
     }
     if !json {
@@ -95,10 +95,10 @@ impl<'a> Envelope<'a> {
             Some("Not Found") => Ok(Vec::new()),
             Some("Too Many Requests") => Err(Fault::limited(received, LimitScope::Address)),
             Some("Unauthorized" | "Forbidden") => Err(Fault::NotAllowed(Refusal::Blocked)),
-            Some(_) => Err(Fault::Unavailable(format!(
-                "an error of its own, HTTP status {}",
-                received.status
-            ))),
+            Some(_) => Err(match Fault::of_status_without_key(received) {
+                Some(outage @ Fault::Unavailable(_)) => outage,
+                _ => Fault::reported(),
+            }),
             None => match Fault::of_status_without_key(received) {
                 Some(fault) => Err(fault),
                 None => self

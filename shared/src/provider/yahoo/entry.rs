@@ -109,9 +109,10 @@ pub(super) fn is_chart_of(named: &Symbol, asked: &Symbol) -> bool {
         name.strip_suffix("=X")
             .is_some_and(|currencies| currencies.len() == 3)
     };
-    let named = named.as_str();
+    let (named, asked) = (named.to_upper_case(), asked.to_upper_case());
+    let (named, asked) = (named.as_str(), asked.as_str());
 
-    asked.as_str() == named || (pair(named) && asked.as_str().strip_prefix("USD") == Some(named))
+    asked == named || (pair(named) && asked.strip_prefix("USD") == Some(named))
 }
 
 fn symbol(name: &str) -> Option<Symbol> {

@@ -99,6 +99,14 @@ fn twelve_data() {
                 &["KO"],
                 &["7 ? 13:30:00"],
             ),
+            (200, KO, &["ko"], &["71.12 USD 14:35:01"]),
+            (200, KO, &["KO:NYSE"], &["71.12 USD 14:35:01"]),
+            (
+                200,
+                KO,
+                &["PEP"],
+                &[r#"whole: Malformed("its entry for PEP names another symbol")"#],
+            ),
             (
                 200,
                 r#"{"symbol":"KO","close":null,"timestamp":1767619800}"#,
@@ -142,6 +150,24 @@ fn twelve_data() {
                 &[r#"whole: Malformed("its entry for KO")"#],
             ),
             (200, "[1]", &["KO", "PEP"], &[SHAPE]),
+            (
+                404,
+                r#"{"code":404,"message":"**symbol** parameter is missing or invalid.","status":"error"}"#,
+                &["KO", "PEP"],
+                &["Unknown", "Unknown"],
+            ),
+            (
+                400,
+                r#"{"code":400,"message":"too many symbols","status":"error"}"#,
+                &["KO", "PEP"],
+                &[r#"whole: Malformed("an error of its own, code 400")"#],
+            ),
+            (
+                200,
+                r#"{"code":500,"message":"internal","status":"error"}"#,
+                &["KO", "PEP"],
+                &[r#"whole: Unavailable("its service is down or busy")"#],
+            ),
         ],
     );
 }
@@ -154,12 +180,14 @@ fn in_twelve_datas_lists_each_symbol_has_its_own_quote_or_error() {
             200,
             r#"{"KO":{"symbol":"KO","currency":"USD","last_quote_at":1767623701,"close":71.12},
                 "EUR/USD":{"code":404,"message":"symbol not found","status":"error"},
-                "PEP":{"code":429,"message":"current minute","status":"error"}, "PAD":NaN}"#,
-            &["PEP", "KO", "EUR/USD", "PAD"],
+                "PEP":{"code":429,"message":"current minute","status":"error"},
+                "IBM":{"symbol":"MSFT","last_quote_at":1767623701,"close":400}, "PAD":NaN}"#,
+            &["PEP", "ko", "EUR/USD", "IBM", "PAD"],
             &[
                 "RateLimited { retry_after: None, scope: Some(Minute) }",
                 "71.12 USD 14:35:01",
                 "Unknown",
+                r#"Malformed("its entry for IBM names another symbol")"#,
                 r#"Malformed("its entry for PAD")"#,
             ],
         )],
@@ -200,6 +228,13 @@ fn alpha_vantage() {
             QUOTE.replace("2026-01-05", "soon")
         )),
         NOT_PAST
+    );
+    assert_eq!(
+        quote(&format!(
+            r#"{{"Global Quote":{}}}"#,
+            QUOTE.replace("KO", "PEP")
+        )),
+        r#"Malformed("its entry for KO names another symbol")"#
     );
     assert_eq!(quote(r#"{"Global Quote": {}}"#), "Unknown");
     assert_eq!(quote("{}"), SHAPE);
@@ -246,6 +281,12 @@ fn tiingo() {
                 &["PEP", "KO", "PAD"],
                 &[NONE, "71.12 ? 14:35:01.123456", "Unknown"],
             ),
+            (
+                200,
+                r#"[{"ticker":"KO","timestamp":"2026-01-05T14:00:00Z","tngoLast":7}]"#,
+                &["ko"],
+                &["7 ? 14:00:00"],
+            ),
             (200, "[]", &["KO"], &["Unknown"]),
             (200, "{}", &["KO"], &[SHAPE]),
         ],
@@ -268,4 +309,12 @@ fn tiingo() {
         says(200, r#"{"detail":"Invalid token."}"#),
         "whole: NotAllowed(KeyRefused)"
     );
+
+    // The pages of other servers say anything.
+    for words in ["your credentials", "run over your day", "no permission"] {
+        let page = format!("<!DOCTYPE html><title>Log in with {words}</title>");
+        let outage = r#"whole: Unavailable("a web page instead of data")"#;
+        assert_eq!(says(200, &page), outage);
+        assert_eq!(says(200, &words.repeat(100)), outage);
+    }
 }

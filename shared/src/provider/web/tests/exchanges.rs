@@ -19,9 +19,21 @@ fn coinbase() {
             (404, r#"{"message":"NotFound"}"#, &["BTC-USD"], &["Unknown"]),
             (
                 404,
+                r#"{"message":"Route not found"}"#,
+                &["BTC-USD"],
+                &[r#"whole: Malformed("HTTP status 404")"#],
+            ),
+            (
+                200,
+                r#"{"price":"7","time":"2026-01-05T14:35:01Z"}"#,
+                &["btc-usd"],
+                &["7 USD 14:35:01"],
+            ),
+            (
+                404,
                 "<html>",
                 &["BTC-USD"],
-                &[r#"whole: Unavailable("HTTP status 404")"#],
+                &[r#"whole: Malformed("HTTP status 404")"#],
             ),
             (
                 429,
@@ -57,6 +69,18 @@ fn kraken() {
             ),
             (
                 200,
+                r#"{"error":[],"result":{"ZETAUSD":{"c":["7","1"]},"XTZUSD":{"c":["8","1"]}}}"#,
+                &["ETAUSD", "TZUSD", "zetausd"],
+                &["Unknown", "Unknown", "7 USD 15:00:00"],
+            ),
+            (
+                200,
+                r#"{"error":[],"result":{"XETHZUSD":{"c":["7","1"]},"ETHUSD":{"c":["8","1"]}}}"#,
+                &["ETHUSD"],
+                &["8 USD 15:00:00"],
+            ),
+            (
+                200,
                 r#"{"error":["WDatabase: late"],"result":{"SOLUSD":{"c":["7","1"]}}}"#,
                 &["SOLUSD"],
                 &["7 USD 15:00:00"],
@@ -79,6 +103,18 @@ fn kraken() {
                 &["SOLUSD"],
                 &[r#"whole: Unavailable("its service is down or busy")"#],
             ),
+            (
+                200,
+                r#"{"error":["EGeneral:Internal error"]}"#,
+                &["SOLUSD"],
+                &[r#"whole: Unavailable("its service is down or busy")"#],
+            ),
+            (
+                200,
+                r#"{"error":["EGeneral:Invalid arguments"]}"#,
+                &["SOLUSD"],
+                &[r#"whole: Malformed("an error of its own")"#],
+            ),
             (200, r#"{"error":[]}"#, &["SOLUSD"], &[SHAPE]),
         ],
     );
@@ -99,6 +135,12 @@ fn binance() {
                     "7 ? 15:00:00",
                     "Unknown",
                 ],
+            ),
+            (
+                200,
+                r#"[{"symbol":"BTCUSDT","price":"7"}]"#,
+                &["btcusdt"],
+                &["7 USDT 15:00:00"],
             ),
             (
                 400,
@@ -123,6 +165,18 @@ fn binance() {
                 r#"{"code":0,"msg":"restricted location"}"#,
                 &["BTCUSDT"],
                 &["whole: NotAllowed(Blocked)"],
+            ),
+            (
+                400,
+                r#"{"code":-1102,"msg":"Mandatory parameter"}"#,
+                &["BTCUSDT"],
+                &[r#"whole: Malformed("an error of its own, code -1102")"#],
+            ),
+            (
+                503,
+                r#"{"code":-1008,"msg":"Server is overloaded"}"#,
+                &["BTCUSDT"],
+                &[r#"whole: Unavailable("its service is down or busy")"#],
             ),
             (200, r#"{"symbol":"BTCUSDT"}"#, &["BTCUSDT"], &[SHAPE]),
         ],

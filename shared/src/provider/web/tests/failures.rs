@@ -2,6 +2,7 @@
 
 use super::server::{Play, Server, compressed};
 use super::*;
+use crate::provider::Refusal;
 
 /// Longest wait for an answer in these tests; a drip ends with it.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -17,6 +18,7 @@ fn kind(error: &ProviderError) -> String {
         },
         ProviderError::NotAllowed { .. } => "not allowed".to_owned(),
         ProviderError::TimedOut { .. } => "timed out".to_owned(),
+        ProviderError::Unspelled { .. } => "unspelled".to_owned(),
         ProviderError::Paused { .. } => "paused".to_owned(),
         ProviderError::Unavailable { reason, .. } => format!("unavailable: {reason}"),
         ProviderError::Malformed { reason, .. } => format!("malformed: {reason}"),
@@ -30,7 +32,12 @@ async fn kinds(server: &Server) -> Vec<(String, String)> {
     for provider in all(&server.address, PATIENCE) {
         let symbols = symbols(&["BTC-USD", "ETHUSD"]);
         let symbols = &symbols[..provider.max_symbols().min(2)];
-        let error = provider.fetch(symbols, Utc::now()).await.unwrap_err();
+        let answer = provider.fetch(symbols, Utc::now()).await;
+        // A failure that may be due to the only symbol asked for is that symbol's.
+        let error = answer.map_or_else(
+            |error| error,
+            |mut answer| answer.quotes.remove(0).1.unwrap_err(),
+        );
 
         assert!(!format!("{error} {error:?}").contains(KEY), "{error:?}");
         kinds.push((provider.name().to_string(), kind(&error)));
@@ -94,6 +101,50 @@ async fn a_web_page_is_an_outage_whatever_its_status_and_type() {
 }
 
 #[tokio::test]
+async fn a_failure_that_may_be_due_to_the_only_symbol_is_its_own_and_an_outage_the_provider_s() {
+    let own = [
+        (
+            403,
+            "You do not have access to this resource.",
+            "not allowed",
+        ),
+        (400, "{\"detail\":\"bad\"}", "malformed"),
+        (404, "<html>", "malformed"),
+        (200, "[[]]", "malformed"),
+    ];
+    for (status, body, expected) in own {
+        let server = Server::playing(Play::Answer(status, "", body)).await;
+        for provider in all(&server.address, PATIENCE) {
+            let symbols = symbols(&["BTCUSD"]);
+            let answer = provider.fetch(&symbols, Utc::now()).await;
+            let blocked = |error: &ProviderError| matches!(error, ProviderError::NotAllowed { refusal, .. } if *refusal == Refusal::Blocked);
+            // Those without a key deny access to an address, which is no symbol's.
+            if answer.as_ref().is_err_and(blocked) {
+                assert_eq!(status, 403, "{provider:?}");
+                continue;
+            }
+
+            let answer = answer.unwrap();
+            let error = answer.quotes[0].1.as_ref().unwrap_err();
+            assert!(kind(error).starts_with(expected), "{provider:?} {error}");
+            assert_eq!((answer.requests, answer.body.as_str()), (1, body));
+        }
+    }
+
+    for status in [500, 502, 503] {
+        let server = Server::playing(Play::Answer(status, "", "{}")).await;
+        for provider in all(&server.address, PATIENCE) {
+            let symbols = symbols(&["BTCUSD"]);
+            let error = provider.fetch(&symbols, Utc::now()).await.unwrap_err();
+            assert!(
+                kind(&error).starts_with("unavailable"),
+                "{provider:?} {error}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_limit_lasts_as_long_as_the_provider_says_in_seconds_or_by_a_date() {
     all_say(Play::Answer(429, "", "slow down"), "rate limited").await;
     all_say(
@@ -106,6 +157,12 @@ async fn a_limit_lasts_as_long_as_the_provider_says_in_seconds_or_by_a_date() {
         "rate limited for 77 s",
     )
     .await;
+
+    // Also where it is busy or being serviced.
+    for status in [500, 503] {
+        let busy = Play::Answer(status, "Retry-After: 30\r\n", "{}");
+        all_say(busy, "rate limited for 30 s").await;
+    }
 
     // A date of the past is over, and one far away is cut to a day.
     let past = "Retry-After: Mon, 05 Jan 2026 10:00:00 GMT\r\n";

@@ -1,6 +1,6 @@
 //! Lists of symbols, where one unknown symbol fails all, and what is stored of an answer.
 
-use wiremock::matchers::{any, path, query_param, query_param_is_missing};
+use wiremock::matchers::{any, header, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
@@ -154,4 +154,50 @@ async fn a_key_that_the_provider_repeats_is_not_in_the_raw_response() {
 
     assert!(answer.quotes[0].1.is_ok(), "{answer:?}");
     assert_eq!(answer.body, body.replace(KEY, "(key)"));
+}
+
+#[tokio::test]
+async fn a_redirection_is_a_request_of_its_own() {
+    let server = MockServer::start().await;
+    for (from, to) in [("/iex/", "/one"), ("/one", "/two")] {
+        Mock::given(path(from))
+            .respond_with(ResponseTemplate::new(302).insert_header("Location", to))
+            .mount(&server)
+            .await;
+    }
+    let entry = r#"[{"ticker":"KO","timestamp":"2026-01-05T14:00:00Z","tngoLast":7}]"#;
+    Mock::given(path("/two"))
+        .and(header("authorization", format!("Token {KEY}")))
+        .respond_with(json(entry))
+        .mount(&server)
+        .await;
+
+    let tiingo = web(providers::TIINGO, Tiingo, &server.uri(), REQUEST_TIMEOUT);
+    assert_eq!(quotes(&tiingo, &["KO"]).await, (3, vec!["KO 7".to_owned()]));
+}
+
+#[tokio::test]
+async fn two_requests_of_one_answer_share_one_limit() {
+    const EACH: Duration = Duration::from_millis(2_000);
+    const LIMIT: Duration = Duration::from_millis(3_000);
+
+    let server = MockServer::start().await;
+    let unknown = ResponseTemplate::new(400).set_body_string(r#"{"code":-1121,"msg":"Invalid"}"#);
+    Mock::given(query_param("symbols", r#"["BTCUSDT","NOPE"]"#))
+        .respond_with(unknown.set_delay(EACH))
+        .mount(&server)
+        .await;
+    Mock::given(query_param_is_missing("symbols"))
+        .respond_with(json(r#"[{"symbol":"BTCUSDT","price":"7"}]"#).set_delay(EACH))
+        .mount(&server)
+        .await;
+
+    // Either one alone is answered within the limit.
+    let binance = web(providers::BINANCE, Binance, &server.uri(), LIMIT);
+    let list = symbols(&["BTCUSDT", "NOPE"]);
+    let error = binance.fetch(&list, Utc::now()).await.unwrap_err();
+    assert!(matches!(error, ProviderError::TimedOut { .. }), "{error:?}");
+
+    let received = server.received_requests().await.unwrap();
+    assert_eq!(received.len(), 2);
 }

@@ -57,13 +57,8 @@ impl Server {
 
 /// Serves one request. A client that goes away ends it.
 async fn serve(mut connection: TcpStream, play: Play, requests: Arc<AtomicUsize>) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        if connection.read_exact(&mut byte).await.is_err() {
-            return;
-        }
-        head.push(byte[0]);
+    if read_head(&mut connection).await.is_none() {
+        return;
     }
 
     requests.fetch_add(1, Ordering::SeqCst);
@@ -130,6 +125,68 @@ async fn answer(connection: &mut TcpStream, play: Play) -> std::io::Result<()> {
     }
 
     connection.shutdown().await
+}
+
+/// A server that keeps its connections.
+#[derive(Debug)]
+pub(super) struct KeptAlive {
+    pub(super) address: String,
+    connections: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
+}
+
+impl KeptAlive {
+    /// A server that answers every request with this body.
+    pub(super) async fn answering(body: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Self {
+            address: format!("http://{}", listener.local_addr().unwrap()),
+            connections: Arc::default(),
+            requests: Arc::default(),
+        };
+
+        let counted = (
+            Arc::clone(&server.connections),
+            Arc::clone(&server.requests),
+        );
+        tokio::spawn(async move {
+            while let Ok((mut connection, _)) = listener.accept().await {
+                counted.0.fetch_add(1, Ordering::SeqCst);
+                let requests = Arc::clone(&counted.1);
+
+                tokio::spawn(async move {
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                    while read_head(&mut connection).await.is_some() {
+                        requests.fetch_add(1, Ordering::SeqCst);
+                        connection.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                });
+            }
+        });
+        server
+    }
+
+    /// How many connections it accepted.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many requests there were so far.
+    pub(super) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+/// Reads up to the end of a request's head; `None` if the client has gone.
+async fn read_head(connection: &mut TcpStream) -> Option<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(connection.read_u8().await.ok()?);
+    }
+    Some(())
 }
 
 /// This many zeros, compressed.

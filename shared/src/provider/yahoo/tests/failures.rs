@@ -74,15 +74,16 @@ async fn yahoos_own_errors_make_it_unavailable() {
             "a web page instead of data",
         ),
         (
-            status(400, &error("Bad Request")),
-            "an error of its own, HTTP status 400",
-        ),
-        (
-            status(200, &error("<script>")),
-            "an error of its own, HTTP status 200",
+            status(500, &error("Internal Server Error")),
+            "HTTP status 500",
         ),
     ] {
         assert_eq!(error_from(answer).await, unavailable(reason));
+    }
+
+    for (code, words) in [(400, "Bad Request"), (200, "<script>")] {
+        let reported = error_from(status(code, &error(words))).await;
+        assert_eq!(reported, malformed("an error of its own"));
     }
 }
 

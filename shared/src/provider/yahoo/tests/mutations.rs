@@ -28,6 +28,7 @@ fn outcomes(body: &[u8]) -> Result<[Result<Quote, ProviderError>; 3], Fault> {
         retry_after: None,
         body: text(body),
         received_at: to_microseconds(Utc::now()),
+        requests: 1,
     };
 
     let yahoo = Yahoo {
