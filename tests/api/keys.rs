@@ -36,7 +36,11 @@ fn providers(base_url: &str, key: Option<&str>) -> Providers {
         name if VARIABLES.contains(&name) => key.map(str::to_owned),
         _ => None,
     };
-    Providers::new(&config::Poller::from_lookup(&lookup).unwrap().providers)
+    Providers::new(
+        &config::Poller::from_lookup(&lookup)
+            .expect("as in every test")
+            .providers,
+    )
 }
 
 /// Repeats the key as it came, in good answers and in bad ones.
@@ -78,7 +82,10 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0
+            .lock()
+            .expect("as in every test")
+            .extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -104,7 +111,7 @@ async fn everything_stored(api: &Api) -> String {
     )
     .fetch_all(&api.pool)
     .await
-    .unwrap();
+    .expect("as in every test");
     assert!(tables.len() > 5, "{tables:?}");
 
     let mut stored = String::new();
@@ -113,7 +120,7 @@ async fn everything_stored(api: &Api) -> String {
         let rows: String = sqlx::query_scalar(AssertSqlSafe(rows))
             .fetch_one(&api.pool)
             .await
-            .unwrap();
+            .expect("as in every test");
         stored.push_str(&rows);
     }
     stored

@@ -173,6 +173,10 @@ async fn a_list_keeps_the_order_asked_and_tells_each_symbol_s_own_problem() {
 fn troubles() -> [(ProviderError, u16, Option<&'static str>); 7] {
     let provider = || "quoter".parse().expect("a name");
     let reason = || "as told".to_owned();
+    let refused = |refusal| ProviderError::NotAllowed {
+        provider: provider(),
+        refusal,
+    };
     [
         (
             ProviderError::Unavailable {
@@ -215,22 +219,8 @@ fn troubles() -> [(ProviderError, u16, Option<&'static str>); 7] {
             503,
             Some("60"),
         ),
-        (
-            ProviderError::NotAllowed {
-                provider: provider(),
-                refusal: Refusal::KeyRefused,
-            },
-            503,
-            Some("5"),
-        ),
-        (
-            ProviderError::NotAllowed {
-                provider: provider(),
-                refusal: Refusal::Plan,
-            },
-            502,
-            None,
-        ),
+        (refused(Refusal::KeyRefused), 503, Some("5")),
+        (refused(Refusal::Plan), 502, None),
     ]
 }
 

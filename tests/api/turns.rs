@@ -13,7 +13,11 @@ use crate::fixture::{Api, polled};
 const SHORT: Duration = Duration::from_secs(12);
 
 async fn short() -> Api {
-    Api::with_asking_time(e2e::postgres::database().await.unwrap(), SHORT).await
+    Api::with_asking_time(
+        e2e::postgres::database().await.expect("as in every test"),
+        SHORT,
+    )
+    .await
 }
 
 fn names(count: usize) -> Vec<String> {
@@ -22,7 +26,7 @@ fn names(count: usize) -> Vec<String> {
 
 fn unavailable(provider: &str) -> ProviderError {
     ProviderError::Unavailable {
-        provider: provider.parse().unwrap(),
+        provider: provider.parse().expect("as in every test"),
         reason: "as told".to_owned(),
     }
 }
