@@ -68,7 +68,7 @@ pub fn is_outage(error: &ProviderError) -> bool {
 }
 
 /// How long until one of the providers that failed may be asked again, if each of them says so.
-/// That is at most [`LONGEST_WAIT`] if a breaker says it.
+/// That is at most five minutes if a breaker or a budget says it.
 #[must_use]
 pub fn wait<'a>(errors: impl IntoIterator<Item = &'a ProviderError>) -> Option<Duration> {
     let wait = |error: &ProviderError| match error {

@@ -92,11 +92,8 @@ fn prices(api: &dyn Api, answer: &Received, symbols: &[Symbol]) -> Vec<crate::pr
     let asked = alone.chain(std::iter::once(all.as_slice()));
     let found = asked.flat_map(|asked| {
         let found = api.read(answer, asked).unwrap_or_default();
-        let quotes: Vec<_> = asked
-            .iter()
-            .filter_map(|symbol| found.of(symbol).ok())
-            .collect();
-        quotes
+        let quotes = asked.iter().filter_map(|symbol| found.of(symbol).ok());
+        quotes.collect::<Vec<_>>()
     });
     found.map(|quote| quote.price).collect()
 }
