@@ -81,6 +81,23 @@ impl Answered {
         items.iter().map(|item| item[field].clone()).collect()
     }
 
+    /// Asserts that `Link` leads to the next page, exactly where there is one, with the query that
+    /// this page was asked by.
+    pub(crate) fn assert_links(&self, path: &str) {
+        let body = self.json();
+        let next = body["next_cursor"].as_str();
+
+        let (place, query) = path.split_once('?').unwrap_or((path, ""));
+        let kept = query.split('&').filter(|pair| !pair.starts_with("cursor="));
+        let query: Vec<&str> = kept.filter(|pair| !pair.is_empty()).collect();
+        let expected = next.map_or_else(String::new, |cursor| {
+            let cursor = format!("cursor={cursor}");
+            let query = [query, vec![cursor.as_str()]].concat().join("&");
+            format!("<{place}?{query}>; rel=\"next\"")
+        });
+        assert_eq!(self.header("link"), expected, "{path}");
+    }
+
     /// Asserts that this is the problem of an unavailable part, with a time for the next attempt.
     pub(crate) fn assert_unavailable(&self, kind: &str) {
         let problem = self.json();
@@ -216,8 +233,13 @@ impl Api {
         }
     }
 
+    /// Asks, and asserts that a list links to its next page.
     pub(crate) async fn get(&self, path: &str) -> Answered {
-        self.send("GET", path, String::new()).await
+        let answered = self.send("GET", path, String::new()).await;
+        if answered.text.contains("\"next_cursor\":") {
+            answered.assert_links(path);
+        }
+        answered
     }
 
     /// Forgets what the providers' breakers and budgets know.
