@@ -90,6 +90,7 @@ impl QueryParameters {
                 );
             } else if !is_encoded_text(raw) {
                 query.fault(&name, "is not percent-encoded UTF-8 (write % as %25)");
+                query.values.insert(name.clone(), value);
                 query.broken.push(name);
             } else if let Some(first) = query.values.insert(name.clone(), value) {
                 query.fault(&name, "is given twice");
@@ -120,6 +121,11 @@ impl QueryParameters {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
+        // Its fault is recorded already.
+        if self.broken.iter().any(|broken| broken == name) {
+            return None;
+        }
+
         match parse(self.text(name)?) {
             Ok(value) => Some(value),
             Err(message) => {
@@ -135,7 +141,7 @@ impl QueryParameters {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        if self.text(name).is_none() && !self.broken.iter().any(|broken| broken == name) {
+        if self.text(name).is_none() {
             self.fault(name, "is required");
         }
 

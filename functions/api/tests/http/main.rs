@@ -6,6 +6,7 @@ mod absence;
 mod bad_input;
 mod compression;
 mod contract;
+mod every_parameter;
 #[expect(
     clippy::unwrap_used,
     reason = "a fixture that cannot be made fails its test"
