@@ -77,7 +77,7 @@ pub(crate) async fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     table.note("$: Lambda's list price for 256 MB, arm64.");
 
     let provider = LocalProvider::start().await?;
-    let seconds = if bench.cli.quick { 75 } else { 180 };
+    let seconds = if bench.cli.quick { 45 } else { 180 };
     for (count, interval, spread) in [(500, 10, 10), (1_000, 61, 1)] {
         bench
             .progress

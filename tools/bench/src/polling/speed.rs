@@ -18,7 +18,7 @@ use crate::figures::percentile;
 use crate::report::{Table, rounded};
 
 /// Seconds between the ticks: longer than a run.
-const INTERVAL: u32 = 35;
+const INTERVAL: u32 = 25;
 /// The pause between two looks at the runs.
 const LOOK: Duration = Duration::from_secs(1);
 /// Longest that the runs may take.
