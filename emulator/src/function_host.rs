@@ -165,6 +165,12 @@ impl FunctionHost {
         self.server.abort();
     }
 
+    fn pool(&self, function: &str) -> Result<&Arc<Pool>, InvokeError> {
+        self.pools
+            .get(function)
+            .ok_or_else(|| InvokeError::NoSuchFunction(function.to_owned()))
+    }
+
     /// The function name and process id of each running instance.
     pub(crate) fn instances(&self) -> Vec<(String, u32)> {
         let of_pool = |(name, pool): (&String, &Arc<Pool>)| {
@@ -184,14 +190,16 @@ impl Invoker for FunctionHost {
         function: &'a str,
         payload: Bytes,
     ) -> BoxFuture<'a, Result<Outcome, InvokeError>> {
-        async move {
-            let pool = self
-                .pools
-                .get(function)
-                .ok_or_else(|| InvokeError::NoSuchFunction(function.to_owned()))?;
-            pool.invoke(payload).await
-        }
-        .boxed()
+        async move { self.pool(function)?.invoke(payload, None).await }.boxed()
+    }
+
+    fn invoke_for<'a>(
+        &'a self,
+        caller: usize,
+        function: &'a str,
+        payload: Bytes,
+    ) -> BoxFuture<'a, Result<Outcome, InvokeError>> {
+        async move { self.pool(function)?.invoke(payload, Some(caller)).await }.boxed()
     }
 }
 

@@ -17,6 +17,18 @@ pub(crate) trait Invoker: fmt::Debug + Send + Sync {
         function: &'a str,
         payload: Bytes,
     ) -> BoxFuture<'a, Result<Outcome, InvokeError>>;
+
+    /// Does the same for one of several callers whose requests belong together, such as those of a
+    /// partition. If the instance that served this caller last is idle, it serves it again: what it
+    /// remembers of the caller's requests is then still true. It is a hint, which a host may ignore.
+    fn invoke_for<'a>(
+        &'a self,
+        _caller: usize,
+        function: &'a str,
+        payload: Bytes,
+    ) -> BoxFuture<'a, Result<Outcome, InvokeError>> {
+        self.invoke(function, payload)
+    }
 }
 
 /// The result of a function that was reached.

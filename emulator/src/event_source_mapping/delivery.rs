@@ -64,7 +64,7 @@ impl Delivery {
             self.target.status.handed_over(number, &batch);
 
             let invoked = timing::now();
-            self.deliver(&batch).await;
+            self.deliver(number, &batch).await;
             timing::tell(&batch, invoked);
 
             self.target.status.let_go(number);
@@ -73,7 +73,7 @@ impl Delivery {
 
     /// Returns when every record is processed or a dead letter, when the partitions are lost, or at
     /// the reader's end.
-    async fn deliver(&self, batch: &Batch) {
+    async fn deliver(&self, lane: usize, batch: &Batch) {
         let limits = RetryLimits {
             max_retry_attempts: self.target.definition.max_retry_attempts,
             bisect_on_error: self.target.definition.bisect_on_error,
@@ -105,7 +105,7 @@ impl Delivery {
                 Step::Invoke { records, wait } => {
                     let on_time = self.wait(wait).await;
                     let answer = if on_time {
-                        self.target.invoke(batch, records).await
+                        self.target.invoke(lane, batch, records).await
                     } else {
                         Answer::Stopping
                     };

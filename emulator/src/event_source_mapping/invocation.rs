@@ -38,14 +38,15 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Invokes the function with these records and waits for its answer.
-    pub(super) async fn invoke(&self, batch: &Batch, numbers: &[usize]) -> Answer {
+    /// Invokes the function with these records of a lane, and waits for its answer.
+    pub(super) async fn invoke(&self, lane: usize, batch: &Batch, numbers: &[usize]) -> Answer {
         let event = batch.event(&self.head, &self.definition.topic, numbers);
         if event.len() > LARGEST_PAYLOAD && numbers.len() == 1 {
             return Answer::TooLarge;
         }
 
-        match self.invoker.invoke(&self.definition.function, event).await {
+        let function = &self.definition.function;
+        match self.invoker.invoke_for(lane, function, event).await {
             Ok(Outcome::Success(answer)) => self.read(&answer, batch, numbers),
             Ok(Outcome::FunctionError(error)) => {
                 self.report(

@@ -83,6 +83,8 @@ pub(super) struct Request {
     pub(super) id: String,
     /// The event.
     pub(super) payload: Bytes,
+    /// The caller, if it is one of several that are told apart.
+    pub(super) caller: Option<usize>,
     /// The channel to the caller.
     pub(super) answer: oneshot::Sender<Result<Outcome, InvokeError>>,
 }
@@ -102,6 +104,14 @@ impl Waiting {
         match self {
             Self::Request(request) => request.answer.is_closed(),
             Self::Warm(answer) => answer.is_closed(),
+        }
+    }
+
+    /// The caller, if it is one of several that are told apart.
+    pub(super) fn caller(&self) -> Option<usize> {
+        match self {
+            Self::Request(request) => request.caller,
+            Self::Warm(_) => None,
         }
     }
 

@@ -90,13 +90,18 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the function once.
-    pub(super) async fn invoke(self: &Arc<Self>, payload: Bytes) -> Result<Outcome, InvokeError> {
+    /// Runs the function once, for `caller` if possible on the instance that served it last.
+    pub(super) async fn invoke(
+        self: &Arc<Self>,
+        payload: Bytes,
+        caller: Option<usize>,
+    ) -> Result<Outcome, InvokeError> {
         let (answer, mut answered) = oneshot::channel();
         let id = Uuid::new_v4().to_string();
         self.enqueue(Waiting::Request(Request {
             id: id.clone(),
             payload,
+            caller,
             answer,
         }))?;
 

@@ -1,6 +1,6 @@
 //! The part of a pool that is behind its lock: who works on what.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::SystemTime;
 
 use tokio::sync::{oneshot, watch};
@@ -26,6 +26,8 @@ pub(in crate::function_host) struct State {
     instances: BTreeMap<InstanceId, Instance>,
     /// Instances that wait for work, the most recently used last.
     idle: Vec<InstanceId>,
+    /// The instance that served each caller last.
+    homes: HashMap<usize, InstanceId>,
     /// Callers that wait for an instance, oldest first.
     pub(super) waiting: VecDeque<Waiting>,
     /// How many starts in a row failed.
@@ -43,8 +45,8 @@ impl State {
     ) {
         self.waiting.retain(|waiting| !waiting.is_abandoned());
 
-        while !self.waiting.is_empty()
-            && let Some((id, next)) = self.take_idle()
+        while let Some(first) = self.waiting.front()
+            && let Some((id, next)) = self.take_idle(first.caller())
         {
             match self.waiting.pop_front() {
                 Some(Waiting::Request(request)) => {
@@ -62,8 +64,17 @@ impl State {
         }
     }
 
-    /// The most recently used instance that is alive and still connected.
-    fn take_idle(&mut self) -> Option<(InstanceId, oneshot::Sender<Assignment>)> {
+    /// The instance that served the caller last, or else the most recently used one, that is alive
+    /// and still connected.
+    fn take_idle(
+        &mut self,
+        caller: Option<usize>,
+    ) -> Option<(InstanceId, oneshot::Sender<Assignment>)> {
+        let home = caller.and_then(|caller| self.homes.get(&caller));
+        if let Some(place) = self.idle.iter().position(|id| Some(id) == home) {
+            self.idle[place..].rotate_left(1);
+        }
+
         let mut stopped = Vec::new();
 
         let taken = loop {
@@ -112,6 +123,9 @@ impl State {
         };
 
         if next.send(assignment).is_ok() {
+            if let Some(caller) = request.caller {
+                self.homes.insert(caller, id);
+            }
             self.set_phase(
                 id,
                 Phase::Running(Running {
@@ -268,6 +282,7 @@ impl State {
     /// instance.
     pub(super) fn remove(&mut self, id: InstanceId, ending: &Ending) {
         self.idle.retain(|other| *other != id);
+        self.homes.retain(|_, home| *home != id);
         let Some(instance) = self.instances.remove(&id) else {
             return;
         };

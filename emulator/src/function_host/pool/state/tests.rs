@@ -47,10 +47,15 @@ impl State {
     }
 
     fn request(&mut self, id: &str) -> Answered {
+        self.request_of(None, id)
+    }
+
+    fn request_of(&mut self, caller: Option<usize>, id: &str) -> Answered {
         let (answer, answered) = oneshot::channel();
         self.waiting.push_back(Waiting::Request(Request {
             id: id.to_owned(),
             payload: Bytes::from_static(b"{}"),
+            caller,
             answer,
         }));
 
@@ -71,6 +76,34 @@ async fn the_most_recently_used_instance_is_taken_first() {
     let _answered = state.request("r");
     assert_eq!(second.try_recv().unwrap().request_id, "r");
     assert_eq!(first.try_recv().unwrap_err(), TryRecvError::Empty);
+}
+
+#[tokio::test]
+async fn a_caller_gets_the_instance_that_served_it_last_if_that_is_idle() {
+    let mut state = State::default();
+    let (first, work_of_first) = state.idle_instance();
+    let _answered = state.request_of(Some(7), "r1");
+    assert_eq!(work_of_first.await.unwrap().request_id, "r1");
+
+    // While its own instance works, the caller gets another one, which is its own from then on.
+    let (second, work_of_second) = state.idle_instance();
+    let _answered = state.request_of(Some(7), "r2");
+    assert_eq!(work_of_second.await.unwrap().request_id, "r2");
+
+    for (id, request) in [(second, "r2"), (first, "r1")] {
+        assert!(state.answer(id, request, Outcome::Success(Bytes::new())));
+    }
+    let mut work_of_second = state.park(second).expect("it may ask");
+    let mut work_of_first = state.park(first).expect("it may ask");
+
+    let _answered = state.request_of(Some(7), "r3");
+    assert_eq!(work_of_second.try_recv().unwrap().request_id, "r3");
+
+    // Once that instance has ended, any other will do.
+    state.fetched(second);
+    state.remove(second, &killed());
+    let _answered = state.request_of(Some(7), "r4");
+    assert_eq!(work_of_first.try_recv().unwrap().request_id, "r4");
 }
 
 #[tokio::test]
