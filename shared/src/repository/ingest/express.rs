@@ -16,22 +16,26 @@ use super::series::{self, SeriesState};
 use super::{Error, Point, append};
 use crate::market::Currency;
 
-/// The subquery `compared` waits for the locks. It is evaluated once, before the first row is
-/// written. The time of a series' first point stays, because these points come after a known one.
+/// The subquery `counted` waits for the locks, in the order of `known`, and the subquery `compared`
+/// for `counted`; both are evaluated before the first row is written. A fence that another writer
+/// has changed is compared once more when its lock is free, and stays as it is. If only some fences
+/// are unchanged, these get the mark of a batch that writes nothing: other writers then read the
+/// tails behind them again. The time of a series' first point stays, because these points come after
+/// a known one.
 const APPEND: &str = "
-    with locked as (
-        select shard_id, version, token from ingest_fences where shard_id = any($1) order by shard_id for no key update
+    with known as materialized (
+        select * from unnest($1::int4[], $2::int8[], $3::uuid[]) as known(shard_id, version, token) order by shard_id
+    ), counted as (
+        update ingest_fences f set version = f.version + 1, token = $4
+        from known where f.shard_id = known.shard_id and f.version = known.version and f.token = known.token
+        returning f.shard_id
     ), compared as (
         select count(*) = cardinality($1) and not exists (select from retention where points_from > $5)
             and not exists (
                 select from unnest($6::int2[], $7::text[]) as known(unit_id, unit)
                 where not exists (select from units u where u.unit_id = known.unit_id and u.unit = known.unit)
             ) as is_unchanged
-        from locked
-        join unnest($1::int4[], $2::int8[], $3::uuid[]) as known(shard_id, version, token) using (shard_id, version, token)
-    ), counted as (
-        update ingest_fences f set version = f.version + 1, token = $4
-        from locked where f.shard_id = locked.shard_id and (select is_unchanged from compared)
+        from counted
     ), appended as (
         insert into price_points (quoted_at, polled_at, event_id, series_id, points, price, moving_average, unit_id)
         select p.* from unnest($8::timestamptz[], $9::timestamptz[], $10::uuid[], $11::int4[], $12::int2[],
