@@ -17,8 +17,9 @@ use crate::postgres::Server;
 const COPIES: [&str; 3] = ["bench_copy", "bench_unnest", "bench_naive"];
 /// Rounds before the measured ones: an hour of quotes, so that late events find neighbours.
 const FIRST_ROUNDS: usize = LATEST_MINUTES;
-/// More rounds than a run takes, so that all its events are in the past.
-const ROUNDS: usize = 40_000;
+/// More rounds than any contender takes in a full run, so that all its events are in the past: a
+/// fast one takes tens of millions of events, of 200 symbols.
+const ROUNDS: usize = 400_000;
 const BATCH: usize = 10_000;
 
 /// The ids of the series, by symbol.
