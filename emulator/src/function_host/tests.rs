@@ -159,7 +159,7 @@ fn examples() -> PathBuf {
 
     assert!(
         examples.join("echo").exists() && examples.join("stubborn").exists(),
-        "build the examples first: cargo build -p emulator --examples"
+        "build the examples first: cargo build --workspace --examples"
     );
 
     examples
