@@ -16,7 +16,8 @@ use super::consumer::Assignment;
 use super::open_batch::{OpenBatch, Written};
 use super::received::Received;
 
-/// A batch of at most this many records is small: what an invocation costs is not for its records.
+/// A batch of at most this many records is small: its invocation costs hardly more than that of a
+/// single record.
 const SMALL: usize = 100;
 /// After it has handed over a small batch, a lane gathers until this long has passed. At a load of
 /// single records, that saves most invocations, and the database most commits. A lane that has been

@@ -83,8 +83,8 @@ impl<'a> EventsBySeries<'a> {
         expired
     }
 
-    /// Sorts the series by id, which their events follow. Written in this order, the rows of a
-    /// series lie together, and the index is walked once.
+    /// Sorts the series by id, and gives their events the new indices. Written in this order, the
+    /// rows of a series lie together, and the index is walked once.
     pub(super) fn sort_by_series_id(&mut self, series: &mut [SeriesState]) {
         debug_assert_eq!(series.len(), self.keys.len(), "every key has its series");
 
@@ -94,7 +94,8 @@ impl<'a> EventsBySeries<'a> {
         }
     }
 
-    /// Takes the events out, by series and quote time, of each quote only the answer polled last.
+    /// Takes the events out, sorted by series and quote time. Of several answers for one quote, only
+    /// the one polled last is returned.
     pub(super) fn take_newest_answers(&mut self) -> Indexed<'a> {
         let mut events = std::mem::take(&mut self.events);
 
