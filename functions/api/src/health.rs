@@ -74,10 +74,10 @@ pub(crate) struct Checks {
     upkeep: Upkeep,
     /// Whether polling jobs are polled; `degraded` if a job is stalled.
     jobs: Jobs,
-    /// Every provider, with what `GET /providers` says of it. Those of `DEFAULT_PROVIDER` are asked,
-    /// each at most every 30 s, unless their budget counts per day; others count as `ok`. A provider
-    /// is `unavailable` without being asked if it lacks its key or its breaker is not closed. The
-    /// status of a provider does not change that of the api.
+    /// Every provider, with what `GET /providers` says of it. Those of `DEFAULT_PROVIDER` are
+    /// asked, each at most every 30 s, unless their budget counts per day; others count as `ok`. A
+    /// provider is `unavailable` without being asked if it lacks its key or its breaker is not
+    /// closed. The status of a provider does not change that of the api.
     providers: BTreeMap<String, ProviderCheck>,
 }
 

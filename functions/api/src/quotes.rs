@@ -206,8 +206,8 @@ fn last_known<'a>(stored: &'a [Series], symbol: &Symbol) -> Option<&'a Series> {
         .max_by_key(|series| series.polled_at)
 }
 
-/// Asks one provider after the other. Returns the outcomes, and for each symbol without one why each
-/// provider that was asked gave none.
+/// Asks one provider after the other. Returns the outcomes, and for each symbol without one why
+/// each provider that was asked gave none.
 async fn ask_in_turn(
     state: &AppState,
     wanted: &Wanted<'_>,

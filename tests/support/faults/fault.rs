@@ -138,9 +138,9 @@ async fn kill_averager(site: &Site<'_>, number: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Stops all instances of the averager, and waits until the emulator has ended them: those that work
-/// on a batch by the function's time limit, and those that wait for one because they are stopped.
-/// Other instances would take their place in any case.
+/// Stops all instances of the averager, and waits until the emulator has ended them: those that
+/// work on a batch by the function's time limit, and those that wait for one because they are
+/// stopped. Other instances would take their place in any case.
 async fn stop_averagers(site: &Site<'_>, number: usize) -> anyhow::Result<()> {
     let stack = site.stack(number).context("the stack does not run")?;
     stack.instance("averager").await;

@@ -72,7 +72,8 @@ pub(crate) struct JobAnswer {
     /// When it was created.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:29:31.5Z")]
     created_at: Timestamp,
-    /// The next tick that will be polled, after the end of a back-off. Null while the job is paused.
+    /// The next tick that will be polled, after the end of a back-off. Null while the job is
+    /// paused.
     #[schema(value_type = Option<String>, format = DateTime, required, example = "2024-03-20T10:30:32Z")]
     next_tick_at: Option<Timestamp>,
     /// The newest run that has ended; null before the first one has.

@@ -94,8 +94,8 @@ impl<'a> EventsBySeries<'a> {
         }
     }
 
-    /// Takes the events out, sorted by series and quote time. Of several answers for one quote, only
-    /// the one polled last is returned.
+    /// Takes the events out, sorted by series and quote time. Of several answers for one quote,
+    /// only the one polled last is returned.
     pub(super) fn take_newest_answers(&mut self) -> Indexed<'a> {
         let mut events = std::mem::take(&mut self.events);
 
