@@ -6,7 +6,7 @@
 //! never ends; `"vanish"` is answered, and then the process requests an event, closes the
 //! connection, creates the file `done` and does nothing more; `"spawn"` starts the shell script
 //! `script`, answers and continues; `"spawn-and-exit"` starts it and ends; `"spawn-and-work"`
-//! starts it and never answers. Anything else is answered with the process id. With
+//! starts it and never answers. Any other request is answered with the process id. With
 //! `STUBBORN_INIT=hang` the process never requests an event.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};

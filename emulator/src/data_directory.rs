@@ -48,7 +48,7 @@ pub(crate) async fn open(arguments: &CommonArguments) -> anyhow::Result<DataDire
     let directory = DataDirectory::open(&path).map_err(|error| Unusable(error.to_string()))?;
 
     if arguments.fresh {
-        // Leftovers end first: the files that identify them are deleted with everything else.
+        // Leftovers end first: the files that identify them are deleted with the rest.
         let run_directory = directory.run_directory();
         tokio::task::spawn_blocking(move || leftovers::end_leftovers(&run_directory)).await?;
         broker::end_leftover(directory.path()).await?;

@@ -5,8 +5,8 @@ use reqwest::Url;
 /// The role and the database used if no other is named.
 pub(crate) const USUAL_NAME: &str = "market";
 
-/// The URL of a database on `server`, a host with or without a port; `None` if `server` is anything
-/// else. Names and password may contain any characters: those that have a meaning in URLs are
+/// The URL of a database on `server`, a host with or without a port; `None` if `server` is neither.
+/// Names and password may contain any characters: those that have a meaning in URLs are
 /// escaped.
 pub(crate) fn url_at(
     server: &str,

@@ -1,4 +1,4 @@
-//! `emulator postgres`: runs the emulator's own Postgres and nothing else.
+//! `emulator postgres`: runs only the emulator's own Postgres.
 
 use serde_json::json;
 

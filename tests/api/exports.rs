@@ -187,7 +187,7 @@ async fn without_a_cursor_the_end_is_held_while_requests_follow_each_other() {
     let open = "/prices/history?symbol=AAPL&format=csv";
     let known = api.get(open).await;
 
-    // All forms of a series end together, whatever instance answers.
+    // All forms of a series end together, on every instance.
     let mut number = 100;
     for _ in 0..12 {
         number += 1;

@@ -1,4 +1,4 @@
-//! While Kafka is unavailable, stored quotes are served, everything else is refused, and no
+//! While Kafka is unavailable, stored quotes are served, other requests are refused, and no
 //! provider is asked for quotes that could not be published.
 
 use std::time::Duration;

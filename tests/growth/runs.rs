@@ -139,7 +139,7 @@ async fn a_run_that_fails_in_part_does_the_rest_and_notes_which_tasks_failed() {
     let away = upkeep(&pool, &broker, "http://127.0.0.1:1");
     let failed = away.handle(&json!({}), Time::of(ENOUGH)).await.unwrap_err();
     assert_eq!(failed.tasks(), "schedules", "{failed}");
-    assert_eq!(left(&pool).await, (0, 0, 0), "everything else was done");
+    assert_eq!(left(&pool).await, (0, 0, 0), "the other tasks were done");
 
     let noted = part_states::get(&pool, Part::Upkeep).await.unwrap();
     assert_eq!(

@@ -164,8 +164,8 @@ pub(crate) fn start_own() -> anyhow::Result<(String, Child, ChildStdin)> {
 
 const PREFIX: &str = "market-data-test-postgres-";
 
-/// Removes the data of test processes that have ended: folders named `prefix` and a pid. Nothing
-/// else removes them, because statics are not dropped when a process ends.
+/// Removes the data of test processes that have ended: folders named `prefix` and a pid. They
+/// would stay, because statics are not dropped when a process ends.
 pub(crate) fn remove_leftovers(prefix: &str) {
     let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else {
         return;

@@ -23,7 +23,7 @@ use crate::template::Template;
 use crate::{event_source_mapping, gateway, invoke_api};
 
 /// How long the start waits for the mappings to join their groups. One that takes longer joins
-/// while everything else is ready.
+/// after the start.
 const JOINING: Duration = Duration::from_secs(20);
 
 impl Stack {

@@ -171,8 +171,8 @@ pub(super) fn name_of_arn(arn: &Node<'_>) -> Result<String, TemplateError> {
         .ok_or_else(|| arn.invalid("must be the ARN of a function"))
 }
 
-/// Merges as SAM merges `Globals`: maps by key, lists one after the other, and everything else
-/// replaced.
+/// Merges as SAM merges `Globals`: maps by key, lists one after the other, and other values by
+/// replacement.
 fn merged(global: &Value, own: &Value) -> Value {
     match (global, own) {
         (Value::Mapping(global), Value::Mapping(own)) => {

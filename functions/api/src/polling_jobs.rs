@@ -1,4 +1,4 @@
-//! Polling jobs over HTTP: create, list, get, delete, and in the submodules all else.
+//! Polling jobs over HTTP: create, list, get, delete. The submodules do the rest.
 
 use std::sync::Arc;
 

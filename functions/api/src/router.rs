@@ -62,8 +62,8 @@ pub fn router(state: AppState) -> Router {
         .layer(middleware::from_fn(representation::complete))
 }
 
-/// Each handler with the path, the method and the description that its attribute states: what is
-/// routed here is in the contract, and nothing else.
+/// Each handler with the path, the method and the description that its attribute states. So the
+/// contract contains exactly what is routed.
 fn routes() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::with_openapi(Contract::openapi())
         .routes(routes!(latest::latest))

@@ -11,7 +11,7 @@ use crate::market::Timestamp;
 /// An end is held while the next request comes within this time: the requests of a reader follow
 /// each other at once.
 pub const HELD_AFTER_USE: Duration = Duration::from_secs(5);
-/// Longest that an end is held, however often it is asked for.
+/// Longest that an end is held, even if it is asked for again and again.
 pub const HELD_AT_MOST: Duration = Duration::from_secs(60);
 
 /// Returns the end that is held for the exports of a series, or holds `newest` from now on.

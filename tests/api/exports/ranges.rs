@@ -23,7 +23,7 @@ async fn a_file_is_read_in_ranges() {
         let mut pieces = Vec::new();
         for start in (0..size).step_by(100) {
             let range = format!("bytes={start}-{}", start + 99);
-            // A range is one of the uncompressed bytes, whatever the client accepts.
+            // A range is one of the uncompressed bytes, for every accepted encoding.
             let headers = [("range", range.as_str()), ("accept-encoding", "gzip")];
             let part = ask(&api, "GET", &path, &headers).await;
             assert_eq!(part.status, 206);

@@ -130,7 +130,7 @@ fn speed_table() -> Table {
         ],
     );
 
-    table.note("Every contender decodes the same JSON first; `decode` does nothing else. Medians of interleaved rounds.");
+    table.note("Every contender decodes the same JSON first; `decode` does only that. Medians of interleaved rounds.");
     table.note(
         "COPY and UNNEST always get clean events, since neither takes a repeated key; ratios are of events.",
     );

@@ -119,8 +119,8 @@ fn hold(thresholds: &mut Table, function: &Function, start: f64, memory: [f64; L
 }
 
 /// Starts all functions in turn, `runs` times, each time with another one first, so that all are
-/// affected alike by what else the machine does. One example is the work that the function before
-/// has left for Postgres and Kafka.
+/// affected alike by the machine's other work, such as what the function before has left for
+/// Postgres and Kafka.
 async fn starts(
     functions: &[Function],
     events: &mut Events,

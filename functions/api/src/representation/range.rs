@@ -38,8 +38,7 @@ impl Wanted {
     }
 }
 
-/// The first and the last position of a single range of bytes; `None` if the value is anything
-/// else.
+/// The first and the last position of a single range of bytes; `None` if the value is not one.
 fn bounds(value: &str) -> Option<(Option<usize>, Option<usize>)> {
     let (unit, range) = value.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") {

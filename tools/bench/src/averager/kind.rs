@@ -5,7 +5,7 @@ use std::fmt;
 /// The contenders, in the order of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// Decodes the batch and does nothing else.
+    /// Only decodes the batch.
     Decode,
     /// COPY in binary form, one for each batch.
     Copy,

@@ -1,5 +1,5 @@
 //! How soon a produced price is stored with its average, under a steady load, beside a loop that
-//! stores and does nothing else.
+//! only stores.
 //!
 //! The contenders take turns in one run, because the machine's speed changes. Ratios are taken
 //! within a round, and their median is reported.

@@ -1,4 +1,4 @@
-//! The yardstick of every latency: a loop in Rust that stores what it reads, and does nothing else.
+//! The yardstick of every latency: a loop in Rust that only stores what it reads.
 //!
 //! It consumes for up to 5 ms or 1,000 records, decodes them, writes them by one COPY into the same
 //! table, and commits. It computes no average, invokes no function and speaks no HTTP. It runs in a

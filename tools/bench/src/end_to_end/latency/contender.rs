@@ -86,7 +86,7 @@ impl Contender {
         tokio::task::block_in_place(|| BareLoop::start(server, broker, topic))
     }
 
-    /// CPU time of the averagers and of everything else so far, in seconds.
+    /// CPU time of the averagers, and of the rest, so far, in seconds.
     pub(super) fn cpu(&self) -> (f64, f64) {
         match &self.runs {
             Runs::BareLoop(bare) => (0.0, cpu::of_tree(bare.pid()).as_secs_f64()),
