@@ -71,6 +71,8 @@ pub(crate) struct Settings {
     pub(crate) bootstrap_servers: Option<String>,
     /// Another scheduler than the emulator's.
     pub(crate) scheduler_url: Option<String>,
+    /// Another Invoke API than the emulator's, at which the poller is invoked.
+    pub(crate) invoke_url: Option<String>,
     /// Role, password and database of the emulator's own Postgres.
     pub(crate) postgres: PostgresIdentity,
     /// Hosts that requests may name besides this machine's own, from `EMULATOR_ALLOWED_HOSTS`.
@@ -107,7 +109,7 @@ impl std::fmt::Debug for PostgresIdentity {
 type Rule = (&'static str, &'static str, fn(&str) -> bool);
 
 /// The variables whose values are checked before anything starts.
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     ("KAFKA_PRICE_TOPIC", topic_name::RULE, is_topic_name),
     ("KAFKA_DEAD_LETTER_TOPIC", topic_name::RULE, is_topic_name),
     (
@@ -128,6 +130,11 @@ const RULES: [Rule; 9] = [
     (
         "AWS_ENDPOINT_URL_SCHEDULER",
         "a URL such as http://127.0.0.1:4566",
+        is_http_url,
+    ),
+    (
+        "AWS_ENDPOINT_URL_LAMBDA",
+        "a URL such as http://127.0.0.1:9001",
         is_http_url,
     ),
     (
@@ -171,6 +178,7 @@ impl Settings {
             },
             bootstrap_servers: get("KAFKA_BOOTSTRAP_SERVERS"),
             scheduler_url: get("AWS_ENDPOINT_URL_SCHEDULER"),
+            invoke_url: get("AWS_ENDPOINT_URL_LAMBDA"),
             postgres: PostgresIdentity {
                 role: get("POSTGRES_USER"),
                 password: get("POSTGRES_PASSWORD"),

@@ -102,6 +102,15 @@ pub struct ScheduleSettings {
     pub role_arn: String,
 }
 
+/// How the API invokes the poller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvocationSettings {
+    /// The poller's ARN.
+    pub function_arn: String,
+    /// Where Lambda's API is, if not at AWS.
+    pub endpoint: Option<String>,
+}
+
 /// How long stored data is kept, in days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -135,6 +144,8 @@ pub struct Api {
     pub providers: ProviderSettings,
     /// Where the schedules of jobs are created.
     pub schedules: ScheduleSettings,
+    /// How the poller is invoked for runs that requests ask for.
+    pub invocations: InvocationSettings,
     /// Seconds between the ticks of a job whose request names no interval.
     pub polling_interval: u32,
     /// Most polling jobs.
@@ -268,6 +279,7 @@ read_from_environment!(Api {
     kafka: kafka,
     providers: providers,
     schedules: schedules,
+    invocations: invocations,
     polling_interval: polling_interval,
     max_polling_jobs: max_polling_jobs,
     max_symbols_per_job: max_symbols_per_job,

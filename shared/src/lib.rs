@@ -13,6 +13,7 @@ pub mod acquisition;
 pub mod config;
 pub mod exact_decimal;
 pub mod instruments;
+pub mod invocations;
 pub mod market;
 pub mod moving_average;
 pub mod price;

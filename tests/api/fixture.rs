@@ -10,7 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};
 use chrono::TimeDelta;
 use e2e::memory_log::MemoryPriceLog;
-use e2e::schedules::schedules_at;
+use e2e::schedules::{poller_at, schedules_at};
 use serde_json::Value;
 use shared::instruments::Instruments;
 use shared::market::{Quote, Timestamp};
@@ -43,6 +43,8 @@ pub(crate) struct Api {
     pub(crate) quoter: Arc<Quoter>,
     pub(crate) spare: Arc<Quoter>,
     pub(crate) event_bridge: MockServer,
+    /// Lambda's Invoke API, which accepts every event.
+    pub(crate) lambda: MockServer,
     router: Router,
 }
 
@@ -155,6 +157,12 @@ impl Api {
             .mount(&event_bridge)
             .await;
 
+        let lambda = MockServer::start().await;
+        Mock::given(path_regex("^/2015-03-31/functions/.+/invocations$"))
+            .respond_with(ResponseTemplate::new(202))
+            .mount(&lambda)
+            .await;
+
         let (quoter, log) = (
             Arc::new(Quoter::new("quoter")),
             Arc::new(MemoryPriceLog::new()),
@@ -173,6 +181,7 @@ impl Api {
             price_log: Arc::<MemoryPriceLog>::clone(&log),
             backlog: Arc::<MemoryPriceLog>::clone(&log),
             schedules: schedules_at(&event_bridge.uri()),
+            poller: poller_at(&lambda.uri()),
             polling_interval: 10,
             job_limits: LIMITS,
             relay_jobs: RELAY_JOBS,
@@ -187,6 +196,7 @@ impl Api {
             quoter,
             spare,
             event_bridge,
+            lambda,
             router: api::router(state),
         }
     }

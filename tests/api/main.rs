@@ -18,6 +18,7 @@ mod polling_jobs_once;
 mod postgres_unavailable;
 mod quoter;
 mod relayed_jobs;
+mod run_now;
 mod runs;
 mod series;
 mod sharing;

@@ -17,6 +17,7 @@ mod reconciliation;
 mod relay;
 mod relay_schedules;
 mod relays;
+mod requests;
 mod schedules_client;
 mod seams;
 mod shared_requests;

@@ -101,6 +101,11 @@ impl ScriptedProvider {
         self.script.lock().expect("the script").extend(acts);
     }
 
+    /// Answers from now on, whatever it was told to do.
+    pub(crate) fn forget_script(&self) {
+        self.script.lock().expect("the script").clear();
+    }
+
     /// The tick of each request so far, in seconds.
     pub(crate) fn ticks(&self) -> Vec<i64> {
         let requests = self.requests.lock().expect("the requests");

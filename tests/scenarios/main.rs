@@ -20,6 +20,7 @@ mod prices;
 mod quarantine;
 mod relays;
 mod restart;
+mod run_now;
 mod split;
 mod topics;
 mod trouble;

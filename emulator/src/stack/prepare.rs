@@ -74,6 +74,13 @@ pub(super) fn overrides(
             "AWS_ENDPOINT_URL_SCHEDULER",
             addresses.scheduler_of_functions.as_deref(),
         ),
+        (
+            "AWS_ENDPOINT_URL_LAMBDA",
+            settings
+                .invoke_url
+                .as_deref()
+                .or(Some(&addresses.invoke_api)),
+        ),
     ] {
         overrides.extend(value.map(|value| (variable.to_owned(), value.to_owned())));
     }

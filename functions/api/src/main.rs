@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::{AppState, Observed};
 use shared::config;
 use shared::instruments::Instruments;
+use shared::invocations::Invocations;
 use shared::price_log::backlog::KafkaBacklog;
 use shared::price_log::kafka::KafkaPriceLog;
 use shared::provider::{Providers, Spellings};
@@ -33,6 +34,7 @@ async fn main() -> Result<(), lambda_http::Error> {
             &config.averager_group,
         )),
         schedules: Schedules::from_config(&config.schedules),
+        poller: Invocations::from_config(&config.invocations),
         polling_interval: config.polling_interval,
         job_limits: JobLimits {
             jobs: config.max_polling_jobs,

@@ -30,6 +30,7 @@ mod creation;
 mod idempotency_key;
 pub(crate) mod pause;
 mod request;
+pub(crate) mod run;
 pub(crate) mod runs;
 
 use answer::{AcceptedJob, JobAnswer, JobList};
@@ -243,10 +244,15 @@ pub(crate) async fn delete(
 }
 
 fn job_id_of(text: &str) -> Result<Uuid, Problem> {
+    uuid_of(text, "path.job_id")
+}
+
+/// The id at this location of the request.
+fn uuid_of(text: &str, location: &str) -> Result<Uuid, Problem> {
     text.parse().map_err(|_| {
         let message = "must be a UUID".to_owned();
         Problem::invalid(vec![Fault {
-            location: "path.job_id".to_owned(),
+            location: location.to_owned(),
             message,
         }])
     })

@@ -14,11 +14,12 @@ mod answers;
 mod causes;
 mod conditions;
 mod limits;
+mod runs;
 
 pub(crate) use answers::{
     AlwaysProblems, BodyProblems, ChangeUnknown, DatabaseProblems, FileProblems, JobNotFound,
-    NoSeries, OutcomeUnknown, PathNotFound, ProviderProblems, QueryProblems, ScheduleProblems,
-    TooManyJobs, UnknownProvider,
+    NoSeries, OutcomeUnknown, PathNotFound, ProviderProblems, QueryProblems, RunNotFound,
+    RunProblems, ScheduleProblems, TooManyJobs, UnknownProvider,
 };
 
 /// Most bytes of a request's body.

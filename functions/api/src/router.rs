@@ -89,7 +89,9 @@ fn job_routes() -> OpenApiRouter<Arc<AppState>> {
         ))
         .routes(routes!(polling_jobs::pause::pause))
         .routes(routes!(polling_jobs::pause::resume))
+        .routes(routes!(polling_jobs::run::run))
         .routes(routes!(polling_jobs::runs::list))
+        .routes(routes!(polling_jobs::runs::get))
 }
 
 /// Whether compressing an answer makes it smaller: Parquet is compressed already.

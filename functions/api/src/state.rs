@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::invocations::Invocations;
 use shared::market::{ProviderList, ProviderName};
 use shared::price_log::PriceLog;
 use shared::price_log::backlog::Backlog;
@@ -27,6 +28,8 @@ pub struct AppState {
     pub backlog: Arc<dyn Backlog>,
     /// The schedules of polling jobs.
     pub schedules: Schedules,
+    /// The poller, for runs that requests ask for.
+    pub poller: Invocations,
     /// Seconds between ticks of a job that names no interval.
     pub polling_interval: u32,
     /// Limits on polling jobs.

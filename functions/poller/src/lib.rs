@@ -16,6 +16,7 @@ use shared::price_log::PriceLog;
 use shared::provider::Providers;
 use shared::repository;
 use shared::repository::polling_jobs::{self, PollingJob};
+use shared::repository::polling_runs::Claim;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -33,6 +34,7 @@ pub mod limits;
 mod party;
 pub mod poll;
 pub mod relay;
+mod requests;
 mod ticks;
 mod turn;
 mod waits;
@@ -50,6 +52,16 @@ pub struct Firing {
     /// The time at which the schedule was to fire. The invocation may come later.
     #[serde(deserialize_with = "as_stored")]
     pub scheduled_time: Timestamp,
+}
+
+/// The event with which the API invokes the poller for a run that a request asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct RunRequest {
+    /// The job.
+    pub job_id: Uuid,
+    /// When the run was asked for: the time of its row.
+    #[serde(deserialize_with = "as_stored")]
+    pub requested_at: Timestamp,
 }
 
 /// Reads a time with the precision of Postgres, because it is compared with stored times.
@@ -195,7 +207,8 @@ impl Poller {
         if job.grid().is_relayed() {
             // A firing from before the grid is a tick of the whole minutes that the job had before.
             if scheduled_time < job.start_at {
-                self.serve_only_tick(&job, scheduled_time, &limits).await?;
+                let claim = Claim::new(job_id, scheduled_time);
+                self.serve_only(&job, &claim, &limits).await?;
             }
             return self.serve_relay_of(firing, deadline, &limits).await;
         }
@@ -210,7 +223,8 @@ impl Poller {
             .grid()
             .newest_at(scheduled_time)
             .unwrap_or(scheduled_time);
-        let polled = self.serve_only_tick(&job, tick, &limits).await?;
+        let claim = Claim::new(job_id, tick);
+        let polled = self.serve_only(&job, &claim, &limits).await?;
         Ok(Served {
             job_id,
             polled: u32::from(polled),
@@ -264,16 +278,6 @@ impl Poller {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_example_event_is_a_firing() {
-        let firing: Firing =
-            serde_json::from_str(include_str!("../../../events/poller-tick.json")).unwrap();
-        assert_eq!(
-            firing.scheduled_time.to_rfc3339(),
-            "2024-03-20T10:30:00+00:00"
-        );
-    }
 
     #[test]
     fn a_firing_s_time_is_the_one_that_postgres_gives_back() {

@@ -1,4 +1,4 @@
-//! The poller's Lambda function: invoked by the schedules of polling jobs.
+//! The poller's Lambda function: invoked by the schedules of polling jobs, and by the API.
 
 use std::sync::Arc;
 use std::time::Duration;

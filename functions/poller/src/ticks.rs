@@ -1,4 +1,4 @@
-//! Serves one tick: claims it, polls it, or waits for the poller that holds it.
+//! Serves one run: claims it, polls it, or waits for the poller that holds it.
 
 use std::time::Duration;
 
@@ -20,17 +20,17 @@ const KEEP_CONNECTION: TimeDelta = TimeDelta::seconds(1);
 const CLOSING: Duration = Duration::from_secs(1);
 
 impl Poller {
-    /// Polls a tick unless another poller has polled it; returns whether it did. While another
-    /// poller holds the tick, waits until the lease expires and claims again: if that poller has
-    /// ended without a result, this one takes the tick over.
-    pub(crate) async fn serve_only_tick(
+    /// Polls a run unless another poller has polled it; returns whether it did. While another
+    /// poller holds it, waits until the lease expires and claims again: if that poller has ended
+    /// without a result, this one takes the run over.
+    pub(crate) async fn serve_only(
         &self,
         job: &PollingJob,
-        tick: Timestamp,
+        claim: &Claim,
         limits: &Limits,
     ) -> Result<bool, FiringError> {
         loop {
-            match self.serve_tick(job, tick, limits).await? {
+            match self.serve_claim(job, claim, limits).await? {
                 ClaimOutcome::Held(lease_until) if lease_until > limits.last_start => {
                     return Err(FiringError::Held);
                 }
@@ -40,21 +40,21 @@ impl Poller {
         }
     }
 
-    /// Polls a tick if it can be claimed, and returns the outcome of the claim.
-    pub(crate) async fn serve_tick(
+    /// Polls a run if the claim is granted, and returns the outcome of the claim.
+    ///
+    /// It is one claim for all attempts: if the answer to an attempt is lost, the next one finds
+    /// the run held by this claim, not by another poller.
+    async fn serve_claim(
         &self,
         job: &PollingJob,
-        tick: Timestamp,
+        claim: &Claim,
         limits: &Limits,
     ) -> Result<ClaimOutcome, FiringError> {
         if self.stopping.is_cancelled() {
             return Err(FiringError::Stopping);
         }
 
-        // One claim for all attempts: if the answer to an attempt is lost, the next one finds the
-        // tick held by this claim, not by another poller.
-        let claim = Claim::new(job.job_id, tick);
-        let attempt = || polling_runs::claim(&self.pool, &claim, self.clock.now());
+        let attempt = || polling_runs::claim(&self.pool, claim, self.clock.now());
         let outcome = self
             .patiently("claim the tick", limits.relays_until, limits, attempt)
             .await?;
@@ -62,7 +62,7 @@ impl Poller {
         if outcome == ClaimOutcome::Claimed {
             let tick = Tick {
                 job: job.clone(),
-                claim,
+                claim: *claim,
             };
             self.poll(vec![tick], limits, &Held::default()).await?;
         }

@@ -40,6 +40,8 @@ pub struct Trimmed {
     pub partitions_made: usize,
     /// Partitions dropped for their age.
     pub partitions_dropped: usize,
+    /// Requested runs closed because no poller ended them.
+    pub requests_closed: u64,
     /// Runs deleted for their age.
     pub runs_deleted: u64,
     /// Rejected events deleted for their age.
@@ -122,6 +124,9 @@ pub async fn trim(
     // The rest is left to the next run.
     let counted = count_points(pool, Instant::now() + COUNTING).await;
     trimmed.series_counted = failures.done("counts of points", counted).unwrap_or(0);
+
+    let closed = polling_runs::close_unserved(pool, now).await;
+    trimmed.requests_closed = failures.done("requested runs", closed).unwrap_or(0);
 
     if let Some(cutoff) = days_before(now, retention.runs_days) {
         let runs = polling_runs::delete_before(pool, cutoff).await;

@@ -16,13 +16,25 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use reqwest::redirect::Policy;
-use reqwest::{Body, Client, Request};
+use reqwest::{Body, Client, ClientBuilder, Request};
 
 /// An HTTP client for a configuration of the SDK. Clones share their connections, so one client
 /// serves several services.
 #[must_use]
 pub fn client() -> SharedHttpClient {
     SharedHttpClient::new(Clients::default())
+}
+
+/// A client for requests that are signed without the SDK.
+///
+/// Nothing may change what was signed or what the service sends. As in the SDK's own client, no
+/// proxy is used: it would not reach an AWS emulator on this machine or beside this container.
+pub fn signing() -> ClientBuilder {
+    Client::builder()
+        .redirect(Policy::none())
+        .referer(false)
+        .no_gzip()
+        .no_proxy()
 }
 
 /// The clients in use, by connect timeout, which reqwest sets only for a whole client.
@@ -38,14 +50,7 @@ impl Clients {
             return Ok(client.clone());
         }
 
-        // Nothing may change what the SDK has signed or what the service sends. As in the SDK's own
-        // client, no proxy is used: it would not reach an AWS emulator on this machine or beside
-        // this container.
-        let mut builder = Client::builder()
-            .redirect(Policy::none())
-            .referer(false)
-            .no_gzip()
-            .no_proxy();
+        let mut builder = signing();
         if let Some(timeout) = connect_timeout {
             builder = builder.connect_timeout(timeout);
         }

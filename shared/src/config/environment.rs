@@ -8,7 +8,9 @@ use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::filter::Targets;
 
 use super::security::THIS_BUILD_SPEAKS_TLS;
-use super::{ConfigError, Database, Kafka, Retention, ScheduleSettings, TopicRetention};
+use super::{
+    ConfigError, Database, InvocationSettings, Kafka, Retention, ScheduleSettings, TopicRetention,
+};
 
 mod providers;
 mod security;
@@ -110,6 +112,19 @@ impl<'a> Environment<'a> {
             }),
             target_arn: self.required("SCHEDULE_TARGET_ARN", "the poller's ARN", is_arn),
             role_arn: self.required("SCHEDULE_ROLE_ARN", "the ARN of an IAM role", is_arn),
+        }
+    }
+
+    /// The poller is the function that the schedules invoke, too: [`Self::schedules`] reads the same
+    /// variable and reports its faults.
+    pub(super) fn invocations(&mut self) -> InvocationSettings {
+        let expected = "a URL such as http://127.0.0.1:9001";
+        let endpoint = self.or_default("AWS_ENDPOINT_URL_LAMBDA", "", expected, |text| {
+            text.is_empty() || is_base_url(text)
+        });
+        InvocationSettings {
+            function_arn: self.value("SCHEDULE_TARGET_ARN").unwrap_or_default(),
+            endpoint: Some(endpoint).filter(|endpoint| !endpoint.is_empty()),
         }
     }
 

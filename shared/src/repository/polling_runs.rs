@@ -21,13 +21,17 @@ pub(super) mod gaps;
 mod list;
 mod locked_job;
 mod outcomes;
+mod requests;
+mod run_id;
 
 pub use claiming::claim;
 pub use claiming_many::{claim_all, renew_all};
 pub use expiry::delete_before;
-pub use list::{Run, list};
+pub use list::{Run, get, list};
 pub(super) use locked_job::{LockedJob, lock_job};
 pub use outcomes::{Failure, Outcome, OutcomeGroup};
+pub use requests::{RequestError, RequestedRun, close_unserved, request};
+pub use run_id::{run_id, time_of};
 
 /// How long a claim is valid without renewal.
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -38,6 +42,8 @@ const MAX_ERROR_LENGTH: usize = 500;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
+    /// A request asked for it, and it waits for a poller.
+    Requested,
     /// It is being polled.
     Running,
     /// Every symbol has a quote, new or unchanged.
@@ -80,6 +86,8 @@ pub struct Claim {
     pub tick_time: Timestamp,
     /// Distinguishes this claim from one that takes the tick over.
     pub claim_id: Uuid,
+    /// Whether the run was asked for by a request, so that `tick_time` is no tick.
+    pub requested: bool,
 }
 
 impl Claim {
@@ -90,6 +98,16 @@ impl Claim {
             job_id,
             tick_time,
             claim_id: Uuid::new_v4(),
+            requested: false,
+        }
+    }
+
+    /// A new claim of the run that a request asked for at `time`.
+    #[must_use]
+    pub fn of_request(job_id: Uuid, time: Timestamp) -> Self {
+        Self {
+            requested: true,
+            ..Self::new(job_id, time)
         }
     }
 }
@@ -146,6 +164,7 @@ impl RunStatus {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Requested => "requested",
             Self::Running => "running",
             Self::Succeeded => "succeeded",
             Self::Partial => "partial",
@@ -158,6 +177,7 @@ impl RunStatus {
 
     pub(super) fn read(word: &str) -> Result<Self, Error> {
         [
+            Self::Requested,
             Self::Running,
             Self::Succeeded,
             Self::Partial,
@@ -241,7 +261,10 @@ pub async fn finish(
         return Ok(false);
     }
 
-    back_off(&mut transaction, &job, result, claim, now).await?;
+    // Requests do not decide how long the job backs off. A success ends that, whoever asked for it.
+    if !claim.requested || result.status() != RunStatus::Failed {
+        back_off(&mut transaction, &job, result, claim, now).await?;
+    }
 
     transaction.commit().await?;
     Ok(true)

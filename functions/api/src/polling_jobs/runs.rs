@@ -1,4 +1,4 @@
-//! `GET /prices/poll/{job_id}/runs`: the runs of a job, newest first.
+//! The runs of a job: a list of them, newest first, and a single one.
 
 use std::sync::Arc;
 
@@ -11,11 +11,13 @@ use shared::repository::polling_runs::{self, Failure, Outcome, OutcomeGroup, Run
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::job_id_of;
+use super::{job_id_of, uuid_of};
 use crate::cursor;
 use crate::deadline::postgres;
 use crate::paging::links;
-use crate::problem::{AlwaysProblems, DatabaseProblems, JobNotFound, Problem, QueryProblems};
+use crate::problem::{
+    AlwaysProblems, DatabaseProblems, JobNotFound, Problem, QueryProblems, RunNotFound,
+};
 use crate::query::{QueryParameters, whole_number};
 use crate::schema::WholeNumberOr;
 use crate::state::AppState;
@@ -60,14 +62,21 @@ pub(crate) struct RunList {
 /// A run, or consecutive ticks that were not polled.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RunAnswer {
-    /// The tick, or the first one.
+    /// The run's id.
+    #[schema(value_type = String, format = "uuid", example = "018e5b6d-1b60-8000-b42d-00cf4fc964ff")]
+    run_id: Uuid,
+    /// Whether a request asked for it, and so it is no tick.
+    #[schema(example = false)]
+    requested: bool,
+    /// The tick, or the first one; of a requested run, the time of the request.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:29:32Z")]
     tick_time: Timestamp,
     /// Number of ticks: more than one only if they were missed or skipped.
     #[schema(example = 1)]
     ticks: u64,
-    /// `running`; a result: `succeeded`, `partial`, `failed`, or `abandoned` if its poller ended
-    /// before it; or `missed` and `skipped`, which were not polled.
+    /// `requested` while it waits for a poller; `running`; a result: `succeeded`, `partial`,
+    /// `failed`, or `abandoned` if its poller ended before it; or `missed` and `skipped`, which
+    /// were not polled.
     #[schema(example = "partial")]
     status: RunStatus,
     /// When a poller began it; null if none did.
@@ -123,9 +132,12 @@ pub(crate) struct RunProblem {
     detail: String,
 }
 
-impl From<Run> for RunAnswer {
-    fn from(run: Run) -> Self {
+impl RunAnswer {
+    /// The answer for a run of the job.
+    fn of(job_id: Uuid, run: Run) -> Self {
         Self {
+            run_id: polling_runs::run_id(job_id, run.tick_time),
+            requested: run.requested,
             tick_time: run.tick_time,
             ticks: run.ticks,
             status: run.status,
@@ -191,9 +203,42 @@ pub(crate) async fn list(
     let (runs, next_cursor) = cursor::page(runs, limit, |last| {
         cursor::encode(last.tick_time.timestamp_micros(), job_id)
     });
-    let items = runs.into_iter().map(RunAnswer::from).collect();
+    let items = runs.into_iter().map(|run| RunAnswer::of(job_id, run));
+    let items = items.collect();
     let links = links(&uri, next_cursor.as_deref());
     Ok((links, Json(RunList { items, next_cursor })))
+}
+
+/// One run of a polling job
+///
+/// The id is that of the list, or of the answer to the request for the run.
+#[utoipa::path(
+    get,
+    path = "/prices/poll/{job_id}/runs/{run_id}",
+    operation_id = "getRun",
+    tag = "polling jobs",
+    params(
+        ("job_id" = String, Path, format = "uuid", description = "The job's id"),
+        ("run_id" = String, Path, format = "uuid", description = "The run's id")
+    ),
+    responses(
+        (status = OK, body = RunAnswer, description = "The run"),
+        QueryProblems, RunNotFound, DatabaseProblems, AlwaysProblems
+    )
+)]
+pub(crate) async fn get(
+    State(state): State<Arc<AppState>>,
+    Path((job_id, run_id)): Path<(String, String)>,
+) -> Result<Json<RunAnswer>, Problem> {
+    let job_id = job_id_of(&job_id)?;
+    let run_id = uuid_of(&run_id, "path.run_id")?;
+
+    let run = match polling_runs::time_of(run_id, job_id) {
+        Some(time) => postgres(polling_runs::get(&state.db, job_id, time)).await?,
+        None => None,
+    };
+    let run = run.ok_or_else(|| Problem::no_run(job_id, run_id))?;
+    Ok(Json(RunAnswer::of(job_id, run)))
 }
 
 /// The number of runs, at least one, after which a page names [`SYMBOLS_OF_A_PAGE`] symbols.

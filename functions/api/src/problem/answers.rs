@@ -114,6 +114,20 @@ problems! {
 }
 
 problems! {
+    /// Problems of endpoints about one run.
+    RunNotFound {
+        NotFound = 404, "There is no such job, or it has no such run";
+    }
+}
+
+problems! {
+    /// Problems of the endpoint that asks for a run.
+    RunProblems {
+        Unavailable = 503, "Postgres is unavailable, or the poller cannot be invoked: `detail` says what to do", "Retry-After";
+    }
+}
+
+problems! {
     /// Problems of endpoints that make jobs poll more.
     TooManyJobs {
         Conflict = 409, "A limit would be exceeded: on jobs, on the symbols of one job or of all, or on jobs whose interval is not a multiple of 60 s";

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use e2e::memory_log::MemoryPriceLog;
-use e2e::schedules::schedules_at;
+use e2e::schedules::{poller_at, schedules_at};
 use serde_json::Value;
 use shared::market::{ProviderName, Symbol, Timestamp};
 use shared::provider::{Answer, Limits, Provider, ProviderError, Providers};
@@ -123,6 +123,7 @@ impl Fixture {
             price_log: Arc::<MemoryPriceLog>::clone(&log),
             backlog: Arc::<MemoryPriceLog>::clone(&log),
             schedules: schedules_at("http://127.0.0.1:1"),
+            poller: poller_at("http://127.0.0.1:1"),
             polling_interval: 10,
             job_limits: JobLimits::NONE,
             relay_jobs: 200,

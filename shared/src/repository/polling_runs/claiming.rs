@@ -16,7 +16,10 @@ use crate::repository::transaction::BEGIN;
 /// When Postgres is unavailable or refuses the statement.
 pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<ClaimOutcome, Error> {
     let &Claim {
-        job_id, tick_time, ..
+        job_id,
+        tick_time,
+        requested,
+        ..
     } = claim;
     let mut transaction = pool.begin_with(BEGIN).await?;
 
@@ -25,6 +28,13 @@ pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<Claim
     let Some(job) = lock_job(&mut transaction, job_id).await? else {
         return Ok(ClaimOutcome::NoSuchJob);
     };
+
+    // Also of a job that is paused or backs off: whoever asked for the run wants it now.
+    if requested {
+        let outcome = take_over(&mut transaction, claim, now).await?;
+        transaction.commit().await?;
+        return Ok(outcome);
+    }
 
     if job.paused_at.is_some() {
         return Ok(ClaimOutcome::Paused);
@@ -49,8 +59,8 @@ pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<Claim
     Ok(outcome)
 }
 
-/// Claims a tick that already has a row: if its lease has expired or belongs to this claim, or if
-/// it was recorded as missed and its firing was only late.
+/// Claims a tick that already has a row: if its lease has expired or belongs to this claim, if it
+/// was recorded as missed and its firing was only late, or if a request asked for the run.
 ///
 /// A row of several missed ticks stays as it is: claiming one of them would split the row.
 async fn take_over(
@@ -62,7 +72,8 @@ async fn take_over(
         "update polling_runs
          set status = 'running', claim_id = $3, lease_until = $4, started_at = $5, finished_at = null
          where job_id = $1 and tick_time = $2
-           and (status = 'running' and (lease_until <= $5 or claim_id = $3) or status = 'missed' and ticks = 1)",
+           and (status = 'running' and (lease_until <= $5 or claim_id = $3)
+                or status = 'requested' or status = 'missed' and ticks = 1)",
     )
     .bind(claim.job_id)
     .bind(claim.tick_time)
@@ -87,6 +98,8 @@ async fn take_over(
     Ok(held_until.map_or(ClaimOutcome::AlreadyRecorded, ClaimOutcome::Held))
 }
 
+/// Closes the runs of ticks whose poller ended. A requested run waits for its invocation to come
+/// again.
 async fn close_abandoned(
     connection: &mut PgConnection,
     job_id: Uuid,
@@ -95,7 +108,7 @@ async fn close_abandoned(
     sqlx::query(
         "update polling_runs set status = 'abandoned', finished_at = $2, lease_until = null,
                 error = 'the poller ended before the run did'
-         where job_id = $1 and status = 'running' and lease_until <= $2",
+         where job_id = $1 and status = 'running' and lease_until <= $2 and not requested",
     )
     .bind(job_id)
     .bind(to_microseconds(now))

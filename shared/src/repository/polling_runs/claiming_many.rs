@@ -65,6 +65,7 @@ async fn claim_successors(
              select tick_time, ticks
              from polling_runs
              where polling_runs.job_id = due.job_id and polling_runs.tick_time >= job.start_at
+               and not requested
              order by tick_time desc
              limit 1
          ) newest on true
@@ -74,7 +75,7 @@ async fn claim_successors(
                newest.tick_time + newest.ticks * job.interval_seconds * interval '1 second', job.start_at
            )
            and not exists (select from polling_runs
-                           where polling_runs.job_id = due.job_id and status = 'running')
+                           where polling_runs.job_id = due.job_id and status = 'running' and not requested)
          returning claim_id",
     )
     .bind(&job_ids)

@@ -10,8 +10,8 @@ use crate::repository::batched_deletion::delete_in_batches;
 /// Rows deleted by one statement, so that it does not hold its locks for long.
 const BATCH: i64 = 5_000;
 
-/// Deletes the runs of ticks before `cutoff`, and returns their number. The newest run of a job is
-/// kept at any age: the ticks that no poller polled are counted from it.
+/// Deletes the runs of ticks before `cutoff`, and returns their number. The newest run of a
+/// job's ticks is kept at any age: the ticks that no poller polled are counted from it.
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses a statement. Rows that were deleted before stay deleted.
@@ -25,7 +25,9 @@ pub async fn delete_before(pool: &PgPool, cutoff: Timestamp) -> Result<u64, Erro
                         select job_id, tick_time
                         from polling_runs
                         where job_id = job.job_id and tick_time < $1
-                          and tick_time < (select max(tick_time) from polling_runs where job_id = job.job_id)
+                          and (requested
+                               or tick_time < (select max(tick_time) from polling_runs
+                                               where job_id = job.job_id and not requested))
                         order by tick_time
                         limit $2
                     ) old

@@ -9,14 +9,14 @@ use crate::repository::Error;
 use crate::tick::Gap;
 
 /// The newest tick of the job's grid that any row covers. Rows from before the grid's start belong
-/// to an earlier interval of the job.
+/// to an earlier interval of the job, and requested runs are no ticks.
 pub(super) async fn newest_recorded(
     connection: &mut PgConnection,
     job: &LockedJob,
 ) -> Result<Option<Timestamp>, Error> {
     let row: Option<(Timestamp, i64)> = sqlx::query_as(
         "select tick_time, ticks from polling_runs
-         where job_id = $1 and tick_time >= $2
+         where job_id = $1 and tick_time >= $2 and not requested
          order by tick_time desc
          limit 1",
     )

@@ -12,6 +12,8 @@ use crate::market::Timestamp;
 pub struct Run {
     /// The tick, or the first one.
     pub tick_time: Timestamp,
+    /// Whether a request asked for the run. Its `tick_time` is then the time of the request.
+    pub requested: bool,
     /// The number of ticks: more than one only if they were missed or skipped.
     pub ticks: u64,
     /// The state of the ticks, or their result.
@@ -35,6 +37,7 @@ pub struct Run {
 #[derive(FromRow)]
 struct Row {
     tick_time: Timestamp,
+    requested: bool,
     ticks: i64,
     status: String,
     started_at: Option<Timestamp>,
@@ -52,6 +55,7 @@ impl TryFrom<Row> for Run {
     fn try_from(row: Row) -> Result<Self, Error> {
         Ok(Self {
             tick_time: row.tick_time,
+            requested: row.requested,
             ticks: row.ticks.unsigned_abs(),
             status: RunStatus::read(&row.status)?,
             started_at: row.started_at,
@@ -79,9 +83,9 @@ pub async fn list(
     // A job without a run is one row, whose columns of a run are null.
     let rows: Vec<MaybeRow> = sqlx::query_as(
         "select run.tick_time is not null as exists, coalesce(run.tick_time, job.created_at) as tick_time,
-                coalesce(run.ticks, 0) as ticks, coalesce(run.status, '') as status,
-                run.started_at, run.finished_at, run.published, coalesce(run.unchanged, 0) as unchanged, run.failed,
-                run.error, run.outcomes::text as outcomes
+                coalesce(run.requested, false) as requested, coalesce(run.ticks, 0) as ticks,
+                coalesce(run.status, '') as status, run.started_at, run.finished_at, run.published,
+                coalesce(run.unchanged, 0) as unchanged, run.failed, run.error, run.outcomes::text as outcomes
          from polling_jobs job
          left join lateral (
              select *
@@ -106,6 +110,29 @@ pub async fn list(
     runs.map(|row| row.run.try_into())
         .collect::<Result<_, _>>()
         .map(Some)
+}
+
+/// The run of a job at `time`; `None` if there is no such run or job.
+///
+/// # Errors
+/// When Postgres is unavailable or refuses the statement.
+pub async fn get(
+    executor: impl PgExecutor<'_>,
+    job_id: Uuid,
+    time: Timestamp,
+) -> Result<Option<Run>, Error> {
+    let row: Option<Row> = sqlx::query_as(
+        "select tick_time, requested, ticks, run.status, started_at, finished_at, published, unchanged, failed, error,
+                outcomes::text as outcomes
+         from polling_runs run
+         join polling_jobs job using (job_id)
+         where job_id = $1 and tick_time = $2 and pending_since is null and deleted_at is null",
+    )
+    .bind(job_id)
+    .bind(time)
+    .fetch_optional(executor)
+    .await?;
+    row.map(Run::try_from).transpose()
 }
 
 #[derive(FromRow)]

@@ -49,7 +49,7 @@ pub async fn due(
                  select tick_time, ticks, status, lease_until
                  from polling_runs
                  where polling_runs.job_id = job.job_id and polling_runs.tick_time <= tick.tick_time
-                   and polling_runs.tick_time >= job.start_at
+                   and polling_runs.tick_time >= job.start_at and not requested
                  order by tick_time desc
                  limit 1
              ) run on run.tick_time = tick.tick_time
@@ -64,6 +64,7 @@ pub async fn due(
                  select tick_time, ticks, status
                  from polling_runs
                  where polling_runs.job_id = job.job_id and polling_runs.tick_time < job.start_at
+                   and not requested
                  order by tick_time desc
                  limit 1
              ) run
