@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::market::{Symbol, Timestamp};
+use crate::market::{Symbol, Timestamp, Trading};
 use crate::price_event::PriceEvent;
 use crate::price_log::PublishError;
 use crate::provider::{Answer, Provider, ProviderError};
@@ -153,6 +153,8 @@ pub struct Acquired {
     pub quotes: Vec<(Symbol, Result<PriceEvent, Loss>)>,
     /// Why the request as a whole failed, so that none of its symbols has a quote.
     pub failure: Option<ProviderError>,
+    /// When symbols trade, as far as the answer tells.
+    pub trading: Vec<(Symbol, Trading)>,
 }
 
 impl Acquired {
@@ -176,12 +178,14 @@ impl Acquired {
         Self {
             quotes: symbols.iter().map(lost).collect(),
             failure: Some(error),
+            trading: Vec::new(),
         }
     }
 
     /// Adds what became of further symbols.
     fn add(&mut self, other: Self) {
         self.quotes.extend(other.quotes);
+        self.trading.extend(other.trading);
         self.failure = self.failure.take().or(other.failure);
     }
 }
@@ -235,6 +239,7 @@ async fn publish<C: Course>(
         body: &answer.body,
     };
     course.store(&response).await?;
+    let trading = provider.trading(symbols, &answer).await;
 
     let mut quotes = Vec::with_capacity(symbols.len());
     let mut events = Vec::with_capacity(symbols.len());
@@ -263,6 +268,7 @@ async fn publish<C: Course>(
     Ok(Acquired {
         quotes,
         failure: None,
+        trading,
     })
 }
 

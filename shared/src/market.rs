@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::price::Price;
 
 mod provider_list;
+mod trading_period;
 
 pub use provider_list::{MAX_PROVIDER_LIST_LENGTH, MAX_PROVIDERS, ProviderList, ProviderListError};
+pub use trading_period::{Trading, TradingPeriod, is_recent};
 
 /// A moment in UTC. Stored and compared times have microseconds, as in Postgres: see
 /// [`to_microseconds`].

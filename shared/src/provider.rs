@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::Utc;
 
-use crate::market::{ProviderName, Quote, Symbol, Timestamp};
+use crate::market::{ProviderName, Quote, Symbol, Timestamp, Trading};
 
 mod alpha_vantage;
 mod binance;
@@ -82,6 +82,17 @@ pub const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The symbol that [`Provider::probe`] requests; every provider probably knows it.
 const PROBE_SYMBOL: &str = "AAPL";
 
+/// What a provider tells of when markets are open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarketHours {
+    /// Its markets never close.
+    AlwaysOpen,
+    /// Its answers tell trading periods.
+    Told,
+    /// It tells nothing that is read.
+    Unknown,
+}
+
 /// A source of quotes.
 #[async_trait]
 pub trait Provider: fmt::Debug + Send + Sync {
@@ -143,6 +154,17 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// # Errors
     /// When no quote at all was received. An error of a single symbol is in [`Answer::quotes`].
     async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError>;
+
+    /// Whether it tells when markets are open.
+    fn market_hours(&self) -> MarketHours {
+        MarketHours::Unknown
+    }
+
+    /// What an answer to the request for `symbols` tells of when they trade. An answer about a
+    /// single symbol may tell more.
+    async fn trading(&self, _symbols: &[Symbol], _answer: &Answer) -> Vec<(Symbol, Trading)> {
+        Vec::new()
+    }
 
     /// Checks that the provider answers within [`PROBE_TIMEOUT`]. The probe counts as a request, so
     /// callers cache its result for a while.

@@ -47,7 +47,7 @@ async fn a_patch_changes_what_it_names_and_leaves_the_rest() {
     assert_eq!(changed.status, 200, "{}", changed.text);
     assert_eq!(
         config(&changed),
-        json!({"symbols": ["C"], "interval": 60, "provider": "spare"})
+        json!({"symbols": ["C"], "interval": 60, "provider": "spare", "market_hours": false})
     );
     assert_eq!(
         asked_of_event_bridge(&api).await.len(),
@@ -58,7 +58,7 @@ async fn a_patch_changes_what_it_names_and_leaves_the_rest() {
     let changed = patch(&api, &path, json!({"interval": 300, "provider": null})).await;
     assert_eq!(
         config(&changed),
-        json!({"symbols": ["C"], "interval": 300, "provider": "quoter"})
+        json!({"symbols": ["C"], "interval": 300, "provider": "quoter", "market_hours": false})
     );
     assert_eq!(config(&api.get(&path).await), config(&changed));
     let schedule = newest_schedule(&api).await;

@@ -13,6 +13,7 @@ mod job_control;
 mod kafka_unavailable;
 mod keys;
 mod latest;
+mod market_hours;
 mod polling_jobs;
 mod polling_jobs_once;
 mod postgres_unavailable;

@@ -50,7 +50,7 @@ async fn a_job_is_accepted_scheduled_shown_listed_and_deleted() {
     let accepted = post(&api, &json!({"symbols": ["msft", "AAPL"], "interval": 120})).await;
     assert_eq!(accepted.status, 202, "{}", accepted.text);
 
-    let config = json!({"symbols": ["MSFT", "AAPL"], "interval": 120, "provider": "quoter"});
+    let config = json!({"symbols": ["MSFT", "AAPL"], "interval": 120, "provider": "quoter", "market_hours": false});
     let job_id = accepted.json()["job_id"].as_str().unwrap().to_owned();
     assert_eq!(
         accepted.json(),
@@ -219,6 +219,7 @@ async fn pages_have_every_job_once_in_the_order_of_creation_also_among_jobs_of_o
             symbols: vec!["A".parse().unwrap()],
             provider: "quoter".parse().unwrap(),
             interval_seconds: 60,
+            market_hours: false,
             created_at: at(second) + TimeDelta::microseconds(1),
         };
         polling_jobs::insert(&api.pool, &job, 0).await.unwrap();

@@ -312,6 +312,7 @@ async fn old_runs_go_but_the_newest_of_each_job() {
             symbols: vec!["AAPL".parse().unwrap()],
             provider: "yahoo".parse().unwrap(),
             interval_seconds: interval,
+            market_hours: false,
             created_at: now - TimeDelta::days(100),
         };
 

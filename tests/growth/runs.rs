@@ -104,6 +104,7 @@ async fn leave(pool: &PgPool) {
         symbols: vec!["AAPL".parse().unwrap()],
         provider: "yahoo".parse().unwrap(),
         interval_seconds: 60,
+        market_hours: false,
         created_at: Utc::now(),
     };
     polling_jobs::insert(pool, &job, 50).await.unwrap();

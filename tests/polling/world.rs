@@ -1,18 +1,14 @@
 //! A poller with a clock that jumps to the time waited for, and a provider that follows a script.
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use chrono::TimeDelta;
 use e2e::memory_log::MemoryPriceLog;
 use poller::clock::Clock;
 use poller::relay::{RelayFiring, ServedRelay};
 use poller::{Firing, FiringError, Poller, Served};
-use shared::market::{ProviderName, Quote, Symbol, Timestamp};
-use shared::provider::{Answer, Limits, Provider, ProviderError, Providers};
+use shared::market::{Symbol, Timestamp};
+use shared::provider::{Provider, Providers};
 use shared::repository;
 use shared::repository::polling_jobs::{self, NewJob, PollingJob};
 use shared::repository::polling_runs::{self, Claim, ClaimOutcome};
@@ -22,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::jumping_clock::JumpingClock;
+pub(crate) use crate::scripted_provider::{Act, ScriptedProvider};
 
 /// The time `seconds` after a job's first tick.
 pub(crate) fn at(seconds: i64) -> Timestamp {
@@ -42,6 +39,7 @@ pub(crate) fn new_job(interval_seconds: u32) -> NewJob {
         symbols: symbols(&["AAPL", "MSFT", "GOOG"]),
         provider: "script".parse().expect("a name"),
         interval_seconds,
+        market_hours: false,
         created_at: at(0) - TimeDelta::milliseconds(300),
     }
 }
@@ -58,147 +56,6 @@ pub(crate) fn job_of_its_own(interval_seconds: u32) -> NewJob {
                 .map(String::as_str),
         ),
         ..job
-    }
-}
-
-/// What the provider does with a request. Without a script it answers at once.
-pub(crate) enum Act {
-    /// Takes this long.
-    Slow(TimeDelta),
-    /// Never answers.
-    Hang,
-    /// Fails.
-    Fail(ProviderError),
-    /// Does not know the first symbol.
-    NotTheFirst,
-    /// Fails for the first symbol.
-    FailTheFirst(ProviderError),
-}
-
-/// Two symbols in a request, and one request at a time.
-const ONE_AFTER_THE_OTHER: Limits = Limits {
-    max_concurrent: 1,
-    ..Limits::unlimited(2)
-};
-
-#[derive(Debug)]
-pub(crate) struct ScriptedProvider {
-    name: ProviderName,
-    clock: Arc<JumpingClock>,
-    limits: Mutex<Limits>,
-    script: Mutex<VecDeque<Act>>,
-    requests: Mutex<Vec<(Timestamp, usize)>>,
-}
-
-impl fmt::Debug for Act {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Act")
-    }
-}
-
-impl ScriptedProvider {
-    pub(crate) fn will(&self, acts: impl IntoIterator<Item = Act>) {
-        self.script.lock().expect("the script").extend(acts);
-    }
-
-    /// Answers from now on, whatever it was told to do.
-    pub(crate) fn forget_script(&self) {
-        self.script.lock().expect("the script").clear();
-    }
-
-    /// The tick of each request so far, in seconds.
-    pub(crate) fn ticks(&self) -> Vec<i64> {
-        let requests = self.requests.lock().expect("the requests");
-        requests
-            .iter()
-            .map(|(tick, _)| (*tick - at(0)).num_seconds())
-            .collect()
-    }
-
-    /// The number of symbols of each request so far.
-    pub(crate) fn sizes(&self) -> Vec<usize> {
-        let requests = self.requests.lock().expect("the requests");
-        requests.iter().map(|(_, symbols)| *symbols).collect()
-    }
-
-    /// Takes this many symbols in a request, and this many requests at the same time.
-    pub(crate) fn takes(&self, max_symbols: u32, max_concurrent: u32) {
-        *self.limits.lock().expect("the limits") = Limits {
-            max_concurrent,
-            ..Limits::unlimited(max_symbols)
-        };
-    }
-
-    pub(crate) fn away(&self) -> ProviderError {
-        ProviderError::Unavailable {
-            provider: self.name.clone(),
-            reason: "as told".to_owned(),
-        }
-    }
-
-    pub(crate) fn limit(&self, seconds: u64) -> ProviderError {
-        ProviderError::RateLimited {
-            provider: self.name.clone(),
-            retry_after: Some(Duration::from_secs(seconds)),
-            scope: None,
-        }
-    }
-}
-
-#[async_trait]
-impl Provider for ScriptedProvider {
-    fn name(&self) -> &ProviderName {
-        &self.name
-    }
-
-    fn limits(&self) -> Limits {
-        *self.limits.lock().expect("the limits")
-    }
-
-    async fn fetch(&self, symbols: &[Symbol], tick: Timestamp) -> Result<Answer, ProviderError> {
-        self.requests
-            .lock()
-            .expect("the requests")
-            .push((tick, symbols.len()));
-
-        let act = self.script.lock().expect("the script").pop_front();
-        let first = symbols.first();
-        let mut failing = None;
-
-        match act {
-            Some(Act::Fail(error)) => return Err(error),
-            Some(Act::Hang) => std::future::pending().await,
-            Some(Act::Slow(duration)) => self.clock.wait_until(self.clock.now() + duration).await,
-            Some(Act::NotTheFirst) => {
-                let unknown = |symbol: &Symbol| ProviderError::UnknownSymbol {
-                    symbol: symbol.clone(),
-                    provider: self.name.clone(),
-                };
-                failing = first.map(|symbol| (symbol, unknown(symbol)));
-            }
-            Some(Act::FailTheFirst(error)) => failing = first.map(|symbol| (symbol, error)),
-            None => {}
-        }
-
-        let quote = |symbol: &Symbol| match &failing {
-            Some((failing, error)) if *failing == symbol => Err(error.clone()),
-            _ => Ok(Quote {
-                symbol: symbol.clone(),
-                price: "1.5".parse().expect("a price"),
-                currency: None,
-                timestamp: tick,
-            }),
-        };
-
-        Ok(Answer {
-            received_at: self.clock.now(),
-            requests: 1,
-            body: "{}".to_owned(),
-            quotes: symbols
-                .iter()
-                .map(|symbol| (symbol.clone(), quote(symbol)))
-                .collect(),
-        })
     }
 }
 
@@ -224,13 +81,7 @@ impl World {
         interval_seconds: u32,
     ) -> anyhow::Result<(Self, PollingJob)> {
         let clock = JumpingClock::start(at(0), &pool);
-        let provider = Arc::new(ScriptedProvider {
-            name: "script".parse()?,
-            clock: Arc::clone(&clock),
-            limits: Mutex::new(ONE_AFTER_THE_OTHER),
-            script: Mutex::default(),
-            requests: Mutex::default(),
-        });
+        let provider = Arc::new(ScriptedProvider::new("script", &clock));
 
         let price_log = Arc::new(MemoryPriceLog::new());
         let job = polling_jobs::insert(&pool, &new_job(interval_seconds), 50).await?;
@@ -262,13 +113,7 @@ impl World {
 
     /// Adds a provider that the poller knows besides the first one.
     pub(crate) fn add_provider(&mut self, name: &str) -> Arc<ScriptedProvider> {
-        let added = Arc::new(ScriptedProvider {
-            name: name.parse().expect("a name"),
-            clock: Arc::clone(&self.clock),
-            limits: Mutex::new(ONE_AFTER_THE_OTHER),
-            script: Mutex::default(),
-            requests: Mutex::default(),
-        });
+        let added = Arc::new(ScriptedProvider::new(name, &self.clock));
 
         self.poller.providers = Providers::of(
             vec![Arc::clone(&self.provider) as _, Arc::clone(&added) as _],

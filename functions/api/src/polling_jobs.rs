@@ -28,6 +28,7 @@ mod answer;
 pub(crate) mod change;
 mod creation;
 mod idempotency_key;
+mod market_hours;
 pub(crate) mod pause;
 mod request;
 pub(crate) mod run;

@@ -31,6 +31,7 @@ mod event;
 mod fates;
 mod in_flight;
 pub mod limits;
+mod market_hours;
 mod party;
 pub mod poll;
 pub mod relay;

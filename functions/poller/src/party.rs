@@ -19,11 +19,34 @@ const MOST_AT_ONCE: u32 = 32;
 /// A claimed tick, with its job.
 #[derive(Clone, Debug)]
 pub(crate) struct Tick {
+    /// The job, with the symbols that are asked for.
     pub(crate) job: PollingJob,
     pub(crate) claim: Claim,
+    /// The job's other symbols: their market is closed.
+    pub(crate) left_out: Vec<Symbol>,
 }
 
 impl Tick {
+    /// A tick with the symbols that are asked for: of a job with market hours, those whose market
+    /// may be open. A request asks for all.
+    pub(crate) fn new(mut job: PollingJob, claim: Claim) -> Self {
+        let PollingJob {
+            symbols,
+            closed_markets,
+            ..
+        } = &mut job;
+        let is_left_out = |symbol: &mut Symbol| {
+            !claim.requested && closed_markets.leaves_out(symbol, claim.tick_time)
+        };
+        let left_out = symbols.extract_if(.., is_left_out).collect();
+
+        Self {
+            job,
+            claim,
+            left_out,
+        }
+    }
+
     /// The job's next tick.
     pub(crate) fn next(&self) -> Timestamp {
         self.job.grid().next_after(self.claim.tick_time)
@@ -123,6 +146,9 @@ mod tests {
             last_firing_at: None,
             consecutive_failures: 0,
             backing_off_until: None,
+            market_hours: false,
+            closed_markets: shared::repository::polling_jobs::ClosedMarkets::default(),
+            closed_until: None,
             overdue_at: None,
             backing_off_since: None,
             active_since: None,
@@ -130,7 +156,7 @@ mod tests {
             last_run: None,
         };
         let claim = Claim::new(job.job_id, start);
-        Tick { job, claim }
+        Tick::new(job, claim)
     }
 
     fn limits(max_symbols: u32, max_concurrent: u32) -> Limits {

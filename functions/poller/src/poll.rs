@@ -11,13 +11,14 @@ use shared::acquisition::Loss;
 use shared::acquisition::fallback::{self, is_mendable};
 use shared::market::{Symbol, Timestamp};
 use shared::provider::ProviderError;
-use shared::repository::polling_runs::{self, Claim, RunResult};
+use shared::repository::polling_runs::{self, Claim, Outcome, OutcomeGroup, RunResult};
 use tokio::task::JoinSet;
 use tracing::{Instrument as _, info, warn};
 
 use crate::fates::Fates;
 use crate::in_flight::Held;
 use crate::limits::Limits;
+use crate::market_hours::Markets;
 use crate::party::Tick;
 use crate::{FiringError, Poller};
 
@@ -32,6 +33,8 @@ pub(crate) struct Poll<'a> {
     pub(crate) ticks: Vec<Tick>,
     /// What became of each symbol at the provider that was asked last.
     pub(crate) fates: Fates,
+    /// When the symbols trade.
+    pub(crate) markets: Markets,
     /// Why whole requests failed, each with its symbols.
     pub(crate) failures: Vec<(Vec<Symbol>, ProviderError)>,
     /// The first error that concerns all runs that are not recorded yet.
@@ -60,6 +63,7 @@ impl Poller {
             limits,
             ticks,
             fates: Fates::default(),
+            markets: Markets::default(),
             failures: Vec::new(),
             error: None,
             held,
@@ -77,7 +81,7 @@ impl Poller {
         };
 
         if ended.is_ok() {
-            self.record_those(&mut poll, |_, _| true);
+            self.record_those(&mut poll, |_, _, _| true);
         }
         let recorded = poll.recorded().await;
         ended.and(recorded)
@@ -102,6 +106,7 @@ impl Poller {
             if self.ask(&*provider, is_last, &left, poll).await?.is_break() {
                 break;
             }
+            self.ask_when_they_trade(&*provider, poll).await?;
 
             let mendable = |symbol: &Symbol| {
                 let loss = poll.fates.loss(symbol);
@@ -121,7 +126,7 @@ impl Poller {
     pub(crate) fn record_those(
         &self,
         poll: &mut Poll<'_>,
-        is_settled: impl Fn(&Fates, &Symbol) -> bool,
+        is_settled: impl Fn(&Fates, &Tick, &Symbol) -> bool,
     ) {
         let fates = &poll.fates;
         let (settled, rest): (Vec<Tick>, _) =
@@ -129,12 +134,12 @@ impl Poller {
                 tick.job
                     .symbols
                     .iter()
-                    .all(|symbol| is_settled(fates, symbol))
+                    .all(|symbol| is_settled(fates, tick, symbol))
             });
         poll.ticks = rest;
 
         for tick in settled {
-            let result = poll.result_of(&tick);
+            let result = poll.result_of(&tick, self.clock.now());
             let (poller, limits, held) = (self.clone(), *poll.limits, poll.held.clone());
             let recording = async move {
                 poller.record(&tick, &result, &limits).await?;
@@ -148,7 +153,7 @@ impl Poller {
     /// Closes a run.
     async fn record(
         &self,
-        Tick { job, claim }: &Tick,
+        Tick { job, claim, .. }: &Tick,
         result: &RunResult,
         limits: &Limits,
     ) -> Result<(), FiringError> {
@@ -196,7 +201,8 @@ impl Poll<'_> {
     /// Nothing is recorded of ticks whose claims are lost: other pollers took them over, or their
     /// jobs are deleted.
     pub(crate) fn give_up(&mut self, lost: &[Claim]) {
-        for Tick { job, claim } in self.ticks.extract_if(.., |tick| lost.contains(&tick.claim)) {
+        for Tick { job, claim, .. } in self.ticks.extract_if(.., |tick| lost.contains(&tick.claim))
+        {
             let (job_id, tick) = (job.job_id, claim.tick_time);
             warn!(%job_id, %tick, "lost the claim on tick {tick} of job {job_id}");
             self.held.release(&claim);
@@ -215,7 +221,7 @@ impl Poll<'_> {
     }
 
     /// The result of a tick, with the error of its first symbol that has no quote in the end.
-    fn result_of(&self, tick: &Tick) -> RunResult {
+    fn result_of(&self, tick: &Tick, now: Timestamp) -> RunResult {
         let symbols = &tick.job.symbols;
         let mut result = RunResult {
             error: self.error.clone(),
@@ -229,6 +235,17 @@ impl Poll<'_> {
         }
 
         self.fates.conclude(symbols, &mut result);
+        if !tick.left_out.is_empty() {
+            result.outcomes.push(OutcomeGroup {
+                outcome: Outcome::Closed,
+                provider: None,
+                symbols: tick.left_out.clone(),
+                problem: None,
+            });
+        }
+        if tick.job.market_hours {
+            result.closed_markets = Some(self.markets.closed(&tick.job.closed_markets, now));
+        }
         result
     }
 

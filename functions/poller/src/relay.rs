@@ -219,7 +219,7 @@ impl Poller {
 
         let ticks = jobs.into_iter().filter_map(|job| {
             let claim = claimed.remove(&job.job_id)?;
-            Some(Tick { job, claim })
+            Some(Tick::new(job, claim))
         });
         let limits_of = |name: &_| self.providers.get(name).map(|provider| provider.limits());
 

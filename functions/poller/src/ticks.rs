@@ -60,10 +60,7 @@ impl Poller {
             .await?;
 
         if outcome == ClaimOutcome::Claimed {
-            let tick = Tick {
-                job: job.clone(),
-                claim: *claim,
-            };
+            let tick = Tick::new(job.clone(), *claim);
             self.poll(vec![tick], limits, &Held::default()).await?;
         }
         Ok(outcome)

@@ -107,10 +107,11 @@ impl Poller {
             turn.answered(asked, poll);
             // A look at all symbols after each of many requests would be costly.
             if poll.ticks.len() > 1 {
-                self.record_those(poll, |fates, symbol| {
+                self.record_those(poll, |fates, tick, symbol| {
                     let mendable = |loss| is_mendable(loss, on_unknown_symbol);
                     let is_left = !is_last && fates.loss(symbol).is_some_and(mendable);
-                    !turn.unanswered.contains(symbol) && !is_left
+                    // Whether markets are open is asked last.
+                    !tick.job.market_hours && !turn.unanswered.contains(symbol) && !is_left
                 });
             }
         }
@@ -248,7 +249,12 @@ impl<'a> Turn<'a> {
             self.ask_again(&asked.batch, &mut symbols, poll);
         }
 
-        let Acquired { quotes, failure } = acquired;
+        let Acquired {
+            quotes,
+            failure,
+            trading,
+        } = acquired;
+        poll.markets.note(&trading, &quotes);
         let settled: HashSet<&Symbol> = symbols.iter().collect();
         let quotes = quotes.into_iter();
         let quotes = quotes.filter(|(symbol, _)| settled.contains(symbol));

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::web::fields::{self, Field};
 use super::web::{Api, Fault, Found, Received, Request, is_name, tolerant, url};
-use super::{LimitScope, Limits, Refusal};
+use super::{LimitScope, Limits, MarketHours, Refusal};
 use crate::config::Secret;
 use crate::market::{Currency, Quote, Symbol};
 
@@ -51,6 +51,10 @@ struct Named<'a> {
 }
 
 impl Api for Binance {
+    fn market_hours(&self) -> MarketHours {
+        MarketHours::AlwaysOpen
+    }
+
     fn may_exist(&self, symbol: &str) -> bool {
         is_name(symbol, b"-_.")
     }

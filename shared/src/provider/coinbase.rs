@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::web::fields::{self, Field};
 use super::web::{Api, Fault, Found, Received, Request, is_name, url};
-use super::{LimitScope, Limits};
+use super::{LimitScope, Limits, MarketHours};
 use crate::config::Secret;
 use crate::market::{Quote, Symbol};
 
@@ -32,6 +32,10 @@ struct Ticker<'a> {
 }
 
 impl Api for Coinbase {
+    fn market_hours(&self) -> MarketHours {
+        MarketHours::AlwaysOpen
+    }
+
     fn may_exist(&self, symbol: &str) -> bool {
         is_name(symbol, b"-")
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::web::fields::{self, Field};
 use super::web::{Api, Fault, Found, Received, Request, is_name, list, tolerant, url};
-use super::{LimitScope, Limits, Refusal};
+use super::{LimitScope, Limits, MarketHours, Refusal};
 use crate::config::Secret;
 use crate::market::{Quote, Symbol};
 
@@ -55,6 +55,10 @@ struct Ticker<'a> {
 }
 
 impl Api for Kraken {
+    fn market_hours(&self) -> MarketHours {
+        MarketHours::AlwaysOpen
+    }
+
     fn may_exist(&self, symbol: &str) -> bool {
         is_name(symbol, b"./")
     }

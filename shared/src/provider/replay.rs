@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Answer, Limits, Provider, ProviderError};
+use super::{Answer, Limits, MarketHours, Provider, ProviderError};
 use crate::market::{ProviderName, Quote, Symbol, Timestamp, to_microseconds};
 use crate::price::Price;
 
@@ -90,6 +90,10 @@ impl Provider for Replay {
 
     fn limits(&self) -> Limits {
         Limits::unlimited(MAX_SYMBOLS)
+    }
+
+    fn market_hours(&self) -> MarketHours {
+        MarketHours::AlwaysOpen
     }
 
     async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Answer, Limits, Provider, ProviderError};
-use crate::market::{ProviderName, Quote, Symbol, Timestamp};
+use super::{Answer, Limits, MarketHours, Provider, ProviderError};
+use crate::market::{ProviderName, Quote, Symbol, Timestamp, Trading};
 
 /// One provider's spelling of each of our symbols that it spells in another way.
 pub type Spelling = HashMap<Symbol, Symbol>;
@@ -74,6 +74,23 @@ impl Provider for Spelled {
             Some((symbol.clone(), error.about(symbol)))
         };
         Ok(symbols.iter().filter_map(ours).collect())
+    }
+
+    fn market_hours(&self) -> MarketHours {
+        self.provider.market_hours()
+    }
+
+    async fn trading(&self, symbols: &[Symbol], answer: &Answer) -> Vec<(Symbol, Trading)> {
+        let Some(spelling) = self.spellings.of(self.name()).await else {
+            return Vec::new();
+        };
+        let theirs = |symbol: &Symbol| spelling.get(symbol).unwrap_or(symbol).clone();
+        let asked: Vec<Symbol> = symbols.iter().map(theirs).collect();
+
+        let told = self.provider.trading(&asked, answer).await;
+        let told: HashMap<Symbol, Trading> = told.into_iter().collect();
+        let ours = |symbol: &Symbol| Some((symbol.clone(), told.get(&theirs(symbol))?.clone()));
+        symbols.iter().filter_map(ours).collect()
     }
 
     async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError> {

@@ -11,9 +11,9 @@ use reqwest::Url;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
-use super::{Answer, Limits, Provider, ProviderError};
+use super::{Answer, Limits, MarketHours, Provider, ProviderError};
 use crate::config::{Secret, Source};
-use crate::market::{ProviderName, Symbol, Timestamp, to_microseconds};
+use crate::market::{ProviderName, Symbol, Timestamp, Trading, to_microseconds};
 
 mod client;
 mod fault;
@@ -56,6 +56,16 @@ pub(super) trait Api: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// If it holds no quote because of a fault that is not one of single symbols.
     fn read(&self, received: &Received, symbols: &[&Symbol]) -> Result<Found, Fault>;
+
+    /// Whether it tells when markets are open.
+    fn market_hours(&self) -> MarketHours {
+        MarketHours::Unknown
+    }
+
+    /// What an answer to the request for `symbols` tells of when they trade.
+    fn trading(&self, _body: &str, _symbols: &[&Symbol]) -> Vec<(Symbol, Trading)> {
+        Vec::new()
+    }
 }
 
 /// A provider behind an HTTP API.
@@ -188,6 +198,15 @@ impl<A: Api> Provider for Web<A> {
             .iter()
             .filter(|symbol| !self.is_askable(symbol, now));
         Ok(unaskable.map(unknown).collect())
+    }
+
+    fn market_hours(&self) -> MarketHours {
+        self.api.market_hours()
+    }
+
+    async fn trading(&self, symbols: &[Symbol], answer: &Answer) -> Vec<(Symbol, Trading)> {
+        let symbols: Vec<&Symbol> = symbols.iter().collect();
+        self.api.trading(&answer.body, &symbols)
     }
 
     async fn fetch(&self, symbols: &[Symbol], _at: Timestamp) -> Result<Answer, ProviderError> {

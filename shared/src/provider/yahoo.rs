@@ -1,6 +1,6 @@
 //! Yahoo Finance, through the two endpoints that need neither an account nor a cookie: the chart of
-//! one symbol, and the sparklines of up to twenty. Only the current price, its time and its
-//! currency are read.
+//! one symbol, and the sparklines of up to twenty. Only the current price, its time, its currency
+//! and the trading period are read.
 //!
 //! Yahoo limits the rate of each IP address, and seldom says for how long.
 
@@ -12,9 +12,9 @@ use reqwest::header::{HeaderMap, HeaderValue, USER_AGENT};
 use super::web::{
     Api, Fault, Found, HttpClient, Received, Request, Web, is_name, list, tolerant, url,
 };
-use super::{Limits, YAHOO};
+use super::{Limits, MarketHours, YAHOO};
 use crate::config::{Secret, Source};
-use crate::market::Symbol;
+use crate::market::{Symbol, Trading};
 
 mod answer;
 mod entry;
@@ -85,6 +85,20 @@ impl Api for Yahoo {
         }
 
         Ok(found)
+    }
+
+    fn market_hours(&self) -> MarketHours {
+        MarketHours::Told
+    }
+
+    fn trading(&self, body: &str, symbols: &[&Symbol]) -> Vec<(Symbol, Trading)> {
+        let body = tolerant::readable(body);
+        let entries = answer::entries(&body).unwrap_or_default();
+        let trading = |entry: &Entry<'_>| {
+            let symbol = symbol_of(entry, symbols)?;
+            Some((symbol.clone(), entry.trading()))
+        };
+        entries.iter().filter_map(trading).collect()
     }
 }
 

@@ -9,6 +9,7 @@ use crate::market::{ProviderList, Symbol, Timestamp};
 use crate::tick::Grid;
 
 mod change;
+mod closed_markets;
 mod creation;
 mod limits;
 mod many;
@@ -18,6 +19,7 @@ mod search;
 mod status;
 
 pub use change::{Change, ChangeError, Changed, change};
+pub use closed_markets::ClosedMarkets;
 pub use creation::{
     InsertError, Prepared, activate, exists, insert, is_pending, prepare, withdraw,
 };
@@ -41,6 +43,8 @@ pub struct NewJob {
     pub provider: ProviderList,
     /// Seconds between ticks, 1 to 86,400.
     pub interval_seconds: u32,
+    /// Whether symbols whose market is closed are left out.
+    pub market_hours: bool,
     /// When it was requested; its first tick is at the next whole second.
     pub created_at: Timestamp,
 }
@@ -56,6 +60,8 @@ pub struct PollingJob {
     pub provider: ProviderList,
     /// Seconds between ticks.
     pub interval_seconds: u32,
+    /// Whether symbols whose market is closed are left out.
+    pub market_hours: bool,
     /// The time of the first tick at this interval.
     pub start_at: Timestamp,
     /// When it was requested.
@@ -72,6 +78,10 @@ pub struct PollingJob {
     pub active_since: Option<Timestamp>,
     /// When it was paused; `None` while it is not.
     pub paused_at: Option<Timestamp>,
+    /// The symbols that are left out, because their market is closed.
+    pub closed_markets: ClosedMarkets,
+    /// Ticks before this are skipped, because the markets of all symbols are closed.
+    pub closed_until: Option<Timestamp>,
     /// When the next run becomes overdue; `None` while the job is paused. Each run and each
     /// back-off moves it.
     pub overdue_at: Option<Timestamp>,
@@ -90,8 +100,15 @@ impl PollingJob {
     #[must_use]
     pub fn next_tick_at(&self, now: Timestamp) -> Timestamp {
         let next = self.grid().next_after(now);
-        self.backing_off_until
+        self.skips_until()
             .map_or(next, |until| next.max(self.grid().next_from(until)))
+    }
+
+    /// Until when ticks are skipped: while the job backs off, or the markets of all its symbols are
+    /// closed.
+    #[must_use]
+    pub fn skips_until(&self) -> Option<Timestamp> {
+        self.backing_off_until.max(self.closed_until)
     }
 }
 
@@ -101,6 +118,7 @@ struct JobRow {
     symbols: Vec<String>,
     provider: String,
     interval_seconds: i32,
+    market_hours: bool,
     start_at: Timestamp,
     created_at: Timestamp,
     last_firing_at: Option<Timestamp>,
@@ -109,6 +127,8 @@ struct JobRow {
     backing_off_since: Option<Timestamp>,
     active_since: Option<Timestamp>,
     paused_at: Option<Timestamp>,
+    closed_markets: Option<String>,
+    closed_until: Option<Timestamp>,
     overdue_at: Option<Timestamp>,
     run_tick_time: Option<Timestamp>,
     run_status: Option<String>,
@@ -144,6 +164,7 @@ impl TryFrom<JobRow> for PollingJob {
                 .map_err(unreadable)?,
             provider: row.provider.try_into().map_err(unreadable)?,
             interval_seconds: row.interval_seconds.unsigned_abs(),
+            market_hours: row.market_hours,
             start_at: row.start_at,
             created_at: row.created_at,
             last_firing_at: row.last_firing_at,
@@ -152,6 +173,8 @@ impl TryFrom<JobRow> for PollingJob {
             backing_off_since: row.backing_off_since,
             active_since: row.active_since,
             paused_at: row.paused_at,
+            closed_markets: ClosedMarkets::read(row.closed_markets.as_deref()),
+            closed_until: row.closed_until,
             overdue_at: row.overdue_at,
             last_run,
         })

@@ -10,6 +10,7 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::Error;
+use super::polling_jobs::ClosedMarkets;
 use super::transaction::BEGIN;
 use crate::market::{Timestamp, to_microseconds};
 use crate::tick;
@@ -122,7 +123,7 @@ pub enum ClaimOutcome {
     /// The tick has a row that cannot be claimed: another poller has polled it, or it was recorded
     /// as missed or skipped with others.
     AlreadyRecorded,
-    /// The job backs off, and skips ticks before this time.
+    /// The job skips ticks before this time: it backs off, or all of its markets are closed.
     BackingOff(Timestamp),
     /// The job is paused.
     Paused,
@@ -145,6 +146,8 @@ pub struct RunResult {
     pub retry_after: Option<Duration>,
     /// What became of each symbol.
     pub outcomes: Vec<OutcomeGroup>,
+    /// The symbols that are left out from now on; `None` leaves that as it is.
+    pub closed_markets: Option<ClosedMarkets>,
 }
 
 impl RunResult {
@@ -259,6 +262,10 @@ pub async fn finish(
     .await?;
     if finished.rows_affected() == 0 {
         return Ok(false);
+    }
+
+    if let Some(closed) = &result.closed_markets {
+        closed.store(&mut transaction, claim.job_id, now).await?;
     }
 
     // Requests do not decide how long the job backs off. A success ends that, whoever asked for it.

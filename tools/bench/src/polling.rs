@@ -112,6 +112,7 @@ async fn prepare(pool: &PgPool, count: u32, interval: u32, spread: u32) -> anyho
             symbols: symbols.collect::<Result<_, _>>()?,
             provider: "tiingo".parse()?,
             interval_seconds: interval,
+            market_hours: false,
             created_at: begin + TimeDelta::seconds(i64::from(number % spread)),
         };
         polling_jobs::insert(pool, &job, RELAY_JOBS)

@@ -27,6 +27,7 @@ impl AcceptedJob {
             symbols: job.symbols,
             interval: job.interval_seconds,
             provider: job.provider,
+            market_hours: job.market_hours,
         };
         Self {
             job_id,
@@ -38,7 +39,7 @@ impl AcceptedJob {
 
 /// What a job polls.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"symbols": ["AAPL", "MSFT"], "interval": 60, "provider": "replay"}))]
+#[schema(example = json!({"symbols": ["AAPL", "MSFT"], "interval": 60, "provider": "replay", "market_hours": false}))]
 pub(crate) struct JobConfig {
     /// The symbols, upper-cased.
     #[schema(value_type = Vec<String>)]
@@ -48,6 +49,8 @@ pub(crate) struct JobConfig {
     /// The providers in the order in which they are asked, separated by commas.
     #[schema(value_type = String)]
     provider: ProviderList,
+    /// Whether symbols are left out while their market is closed.
+    market_hours: bool,
 }
 
 /// A job and its current state.
@@ -61,7 +64,7 @@ pub(crate) struct JobAnswer {
     /// run is overdue by more than an interval (at least a minute) plus one minute.
     #[schema(example = "active")]
     status: JobStatus,
-    /// Why it is not polled at its interval; null while it is.
+    /// Why it is not polled at its interval, or not now; null while it is.
     #[schema(required)]
     reason: Option<String>,
     /// Since when it has this status.
@@ -72,8 +75,8 @@ pub(crate) struct JobAnswer {
     /// When it was created.
     #[schema(value_type = String, format = DateTime, example = "2024-03-20T10:29:31.5Z")]
     created_at: Timestamp,
-    /// The next tick that will be polled, after the end of a back-off. Null while the job is
-    /// paused.
+    /// The next tick that will be polled: after the end of a back-off, and of a job whose markets
+    /// are all closed, from shortly before the first of them opens. Null while the job is paused.
     #[schema(value_type = Option<String>, format = DateTime, required, example = "2024-03-20T10:30:32Z")]
     next_tick_at: Option<Timestamp>,
     /// The newest run that has ended; null before the first one has.
@@ -140,6 +143,7 @@ impl JobAnswer {
                 symbols: job.symbols,
                 interval: job.interval_seconds,
                 provider: job.provider,
+                market_hours: job.market_hours,
             },
             last_run: job.last_run.map(LastRun::from),
         }

@@ -19,8 +19,8 @@ use shared::schedules::ScheduleError;
 use uuid::Uuid;
 
 use super::answer::JobAnswer;
-use super::job_id_of;
 use super::request::{self, JobPatch};
+use super::{job_id_of, market_hours};
 use crate::deadline::Deadline;
 use crate::problem::{
     AlwaysProblems, BodyProblems, ChangeUnknown, JobNotFound, Problem, ScheduleProblems,
@@ -61,6 +61,14 @@ pub(crate) async fn change(
     let job_id = job_id_of(&job_id)?;
     let change = request::read_change(&state, &body?)?;
     let deadline = Deadline::of_request();
+
+    if change.provider.is_some() || change.market_hours.is_some() {
+        let job = deadline
+            .postgres(polling_jobs::get(&state.db, job_id))
+            .await?;
+        let job = job.ok_or_else(|| Problem::no_job(job_id))?;
+        market_hours::check_change(&state, &job, &change)?;
+    }
 
     let (limits, relay_jobs) = (&state.job_limits, state.relay_jobs);
     let changing = polling_jobs::change(&state.db, job_id, &change, limits, relay_jobs, Utc::now());

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::Schema;
 use uuid::Uuid;
 
+use super::market_hours;
 use crate::names;
 use crate::problem::{Fault, Problem};
 use crate::schema::{ProviderListText, WholeNumber, symbol_list};
@@ -23,7 +24,7 @@ const MAX_SYMBOLS: usize = MOST_SYMBOLS_PER_JOB as usize;
 /// Longest interval, in seconds.
 const MAX_INTERVAL: u32 = 86_400;
 /// The known fields; any other field is a fault.
-const FIELDS: [&str; 3] = ["symbols", "interval", "provider"];
+const FIELDS: [&str; 4] = ["symbols", "interval", "provider", "market_hours"];
 
 /// `interval` in the contract.
 type Interval = WholeNumber<1, { MAX_INTERVAL as usize }>;
@@ -46,6 +47,9 @@ pub(crate) struct PollRequest {
     /// By default, those of `DEFAULT_PROVIDER`.
     #[schema(inline, value_type = Option<ProviderListText>)]
     provider: Option<String>,
+    /// Whether symbols are left out while their market is closed. By default, not. The first
+    /// provider must tell when markets are open (`yahoo`) or be one whose markets never close.
+    market_hours: Option<bool>,
 }
 
 /// What to change of a job (JSON Merge Patch, RFC 7396): fields that are absent stay as they are,
@@ -67,6 +71,8 @@ pub(crate) struct JobPatch {
     /// Up to five different providers, separated by commas, in the order in which they are asked.
     #[schema(inline, value_type = Option<ProviderListText>)]
     provider: Option<String>,
+    /// Whether symbols are left out while their market is closed.
+    market_hours: Option<bool>,
 }
 
 /// `symbols` in the contract.
@@ -82,6 +88,7 @@ pub(super) struct Accepted {
     symbols: Vec<Symbol>,
     interval: u32,
     provider: ProviderList,
+    market_hours: bool,
 }
 
 impl Accepted {
@@ -90,12 +97,14 @@ impl Accepted {
             symbols,
             interval,
             provider,
+            market_hours,
         } = self;
         NewJob {
             job_id,
             symbols,
             provider,
             interval_seconds: interval,
+            market_hours,
             created_at,
         }
     }
@@ -111,13 +120,18 @@ pub(super) fn read(state: &AppState, body: &[u8]) -> Result<Accepted, Problem> {
         state.polling_interval,
         &mut faults,
     );
+    let market_hours = market_hours::read(present(&fields, "market_hours"), &mut faults);
     let provider = provider(state, present(&fields, "provider"), &mut faults)?;
+    if let Some(provider) = &provider {
+        market_hours::check(state, provider, market_hours, &mut faults);
+    }
 
     match provider {
         Some(provider) if faults.is_empty() => Ok(Accepted {
             symbols,
             interval,
             provider,
+            market_hours,
         }),
         _ => Err(Problem::invalid(faults)),
     }
@@ -138,6 +152,10 @@ pub(super) fn read_change(state: &AppState, body: &[u8]) -> Result<Change, Probl
     if let Some(value) = fields.get("provider") {
         let value = Some(value).filter(|value| !value.is_null());
         change.provider = provider(state, value, &mut faults)?;
+    }
+    if let Some(value) = fields.get("market_hours") {
+        let value = Some(value).filter(|value| !value.is_null());
+        change.market_hours = Some(market_hours::read(value, &mut faults));
     }
 
     if faults.is_empty() {
@@ -193,7 +211,7 @@ fn provider(
     }
 }
 
-fn fault(location: &str, message: &str) -> Fault {
+pub(super) fn fault(location: &str, message: &str) -> Fault {
     Fault {
         location: location.to_owned(),
         message: message.to_owned(),

@@ -104,7 +104,8 @@ pub(crate) struct RunAnswer {
 /// Symbols of a run with which the same happened.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SymbolOutcomes {
-    /// `published`, `unchanged` or `failed`.
+    /// `published`, `unchanged` or `failed`; or `closed` if they were left out because their market
+    /// is closed.
     #[schema(example = "failed")]
     outcome: Outcome,
     /// The provider that gave their quotes or, if they failed, that was asked last; null if none

@@ -76,6 +76,17 @@ pub(super) fn read<'a>(received: &Received, body: &'a str) -> Result<Vec<Entry<'
     }
 }
 
+/// The entries of a body whose response was read before.
+pub(super) fn entries(body: &str) -> Option<Vec<Entry<'_>>> {
+    let document: Document<'_> = serde_json::from_str(body).ok()?;
+    let charts = document.chart.and_then(|chart| chart.result);
+    let sparks = document.spark.and_then(|spark| spark.result);
+
+    let charts = charts.unwrap_or_default().into_iter().map(Entry::of_chart);
+    let sparks = sparks.unwrap_or_default().into_iter().map(Entry::of_spark);
+    Some(charts.chain(sparks).collect())
+}
+
 /// The fault of a web page or a line of text: from Yahoo's edge servers, during an outage, or
 /// because a redirection was not followed.
 fn not_json(received: &Received) -> Fault {

@@ -6,12 +6,15 @@ use chrono::{DateTime, TimeDelta};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::market::{Currency, Quote, Symbol, Timestamp};
+use crate::market::{Currency, Quote, Symbol, Timestamp, Trading, TradingPeriod};
 use crate::price::Price;
 use crate::provider::web::Fault;
 
 /// How far ahead of our clock a quote's time may be. A later one cannot be the time of a trade.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+
+/// Longest name of an exchange that is kept.
+const LONGEST_NAME: usize = 32;
 
 /// One entry of an answer.
 #[derive(Debug)]
@@ -54,6 +57,22 @@ struct Meta<'a> {
     regular_market_price: Option<&'a RawValue>,
     #[serde(borrow)]
     regular_market_time: Option<&'a RawValue>,
+    #[serde(borrow)]
+    exchange_name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    current_trading_period: Option<&'a RawValue>,
+}
+
+/// The trading periods of a day, in seconds since 1970.
+#[derive(Deserialize)]
+struct Periods {
+    regular: Period,
+}
+
+#[derive(Deserialize)]
+struct Period {
+    start: i64,
+    end: i64,
 }
 
 impl<'a> Entry<'a> {
@@ -95,6 +114,28 @@ impl<'a> Entry<'a> {
             currency: meta.currency(),
             timestamp,
         })
+    }
+}
+
+impl Entry<'_> {
+    /// When the symbol trades. Sparklines name the exchange, and charts the period, too.
+    pub(super) fn trading(&self) -> Trading {
+        let exchange = self.meta.as_ref().and_then(|meta| meta.exchange_name);
+        let exchange = exchange.and_then(|name| serde_json::from_str::<String>(name.get()).ok());
+
+        Trading {
+            exchange: exchange.filter(|name| name.len() <= LONGEST_NAME),
+            period: self.trading_period(),
+        }
+    }
+
+    /// The period of regular trading: today's, the next one or the last one.
+    fn trading_period(&self) -> Option<TradingPeriod> {
+        let periods = self.meta.as_ref()?.current_trading_period?;
+        let Periods { regular } = serde_json::from_str(periods.get()).ok()?;
+
+        let time = |seconds| DateTime::from_timestamp(seconds, 0);
+        TradingPeriod::new(time(regular.start)?, time(regular.end)?)
     }
 }
 

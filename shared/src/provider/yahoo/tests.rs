@@ -13,6 +13,7 @@ use crate::provider::{Answer, LimitScope, Provider, ProviderError, REQUEST_TIMEO
 mod entries;
 mod failures;
 mod mutations;
+mod trading;
 mod unreadable;
 
 const USER_AGENT: &str = "Mozilla/5.0 (compatible; test/1.0)";

@@ -25,6 +25,8 @@ pub struct Change {
     pub provider: Option<ProviderList>,
     /// Seconds between ticks, 1 to 86,400.
     pub interval_seconds: Option<u32>,
+    /// Whether symbols whose market is closed are left out.
+    pub market_hours: Option<bool>,
 }
 
 /// Why a job was not changed, or may not have been.
@@ -86,6 +88,7 @@ pub async fn change(
     after.symbols = change.symbols.clone().unwrap_or(after.symbols);
     after.provider = change.provider.clone().unwrap_or(after.provider);
     after.interval_seconds = change.interval_seconds.unwrap_or(after.interval_seconds);
+    after.market_hours = change.market_hours.unwrap_or(after.market_hours);
     if after == before {
         transaction.rollback().await?;
         return Ok(Some(Changed { before, after }));
@@ -157,23 +160,28 @@ async fn write(
     now: Timestamp,
 ) -> Result<(), Error> {
     let polls_other = after.symbols != before.symbols || after.provider != before.provider;
+    let opens_again = polls_other || after.market_hours != before.market_hours;
     let names: Vec<&str> = after.symbols.iter().map(Symbol::as_str).collect();
 
     sqlx::query(
         "update polling_jobs
-         set symbols = $2, provider = $3, interval_seconds = $4, start_at = $5,
-             active_since = case when $6 and backing_off_since is not null then $7 else active_since end,
-             consecutive_failures = case when $6 then 0 else consecutive_failures end,
-             backing_off_until = case when not $6 then backing_off_until end,
-             backing_off_since = case when not $6 then backing_off_since end
+         set symbols = $2, provider = $3, interval_seconds = $4, market_hours = $5, start_at = $6,
+             active_since = case when $7 and backing_off_since is not null then $9 else active_since end,
+             consecutive_failures = case when $7 then 0 else consecutive_failures end,
+             backing_off_until = case when not $7 then backing_off_until end,
+             backing_off_since = case when not $7 then backing_off_since end,
+             closed_markets = case when not $8 then closed_markets end,
+             closed_until = case when not $8 then closed_until end
          where job_id = $1",
     )
     .bind(after.job_id)
     .bind(names)
     .bind(after.provider.to_string())
     .bind(i32::try_from(after.interval_seconds).unwrap_or(i32::MAX))
+    .bind(after.market_hours)
     .bind(after.start_at)
     .bind(polls_other)
+    .bind(opens_again)
     .bind(to_microseconds(now))
     .execute(connection)
     .await?;

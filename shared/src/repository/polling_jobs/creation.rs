@@ -85,13 +85,14 @@ pub async fn prepare(
     let start_at = tick::start_after(created_at);
     sqlx::query(
         "insert into polling_jobs
-             (job_id, symbols, provider, interval_seconds, created_at, start_at, pending_since)
-         values ($1, $2, $3, $4, $5, $6, now())",
+             (job_id, symbols, provider, interval_seconds, market_hours, created_at, start_at, pending_since)
+         values ($1, $2, $3, $4, $5, $6, $7, now())",
     )
     .bind(job.job_id)
     .bind(names(job))
     .bind(job.provider.to_string())
     .bind(seconds(job))
+    .bind(job.market_hours)
     .bind(created_at)
     .bind(start_at)
     .execute(&mut *transaction)
@@ -194,11 +195,13 @@ pub async fn is_pending(executor: impl PgExecutor<'_>, job_id: Uuid) -> Result<b
 /// a concurrent request with the same key.
 async fn take_key(connection: &mut PgConnection, key: &str, job: &NewJob) -> Result<bool, Error> {
     let taken = sqlx::query(
-        "insert into polling_job_keys (idempotency_key, job_id, symbols, provider, interval_seconds)
-         values ($1, $2, $3, $4, $5)
+        "insert into polling_job_keys
+             (idempotency_key, job_id, symbols, provider, interval_seconds, market_hours)
+         values ($1, $2, $3, $4, $5, $6)
          on conflict (idempotency_key) do update
          set job_id = excluded.job_id, symbols = excluded.symbols, provider = excluded.provider,
-             interval_seconds = excluded.interval_seconds, created_at = excluded.created_at
+             interval_seconds = excluded.interval_seconds, market_hours = excluded.market_hours,
+             created_at = excluded.created_at
          where polling_job_keys.created_at < now() - interval '24 hours'",
     )
     .bind(key)
@@ -206,6 +209,7 @@ async fn take_key(connection: &mut PgConnection, key: &str, job: &NewJob) -> Res
     .bind(names(job))
     .bind(job.provider.to_string())
     .bind(seconds(job))
+    .bind(job.market_hours)
     .execute(connection)
     .await?;
     Ok(taken.rows_affected() > 0)
@@ -219,7 +223,7 @@ async fn same_request(
 ) -> Result<Prepared, InsertError> {
     let (job_id, same, start_at, pending): (Uuid, bool, Option<Timestamp>, bool) = sqlx::query_as(
         "select key.job_id,
-                (key.symbols, key.provider, key.interval_seconds) = ($2, $3, $4),
+                (key.symbols, key.provider, key.interval_seconds, key.market_hours) = ($2, $3, $4, $5),
                 job.start_at,
                 job.pending_since is not null
          from polling_job_keys key left join polling_jobs job using (job_id)
@@ -229,6 +233,7 @@ async fn same_request(
     .bind(names(job))
     .bind(job.provider.to_string())
     .bind(seconds(job))
+    .bind(job.market_hours)
     .fetch_one(&mut *connection)
     .await?;
 

@@ -77,7 +77,10 @@ impl PollingJob {
     #[must_use]
     pub fn reason(&self, now: Timestamp) -> Option<String> {
         match self.status(now) {
-            JobStatus::Active => None,
+            JobStatus::Active => self.closed_until.filter(|until| now < *until).map(|until| {
+                let until = time_text(until);
+                format!("the markets of all its symbols are closed; it asks again at {until}")
+            }),
             JobStatus::Paused => Some("a request paused it; POST …/resume resumes it".to_owned()),
             JobStatus::BackingOff => Some(match self.consecutive_failures {
                 0 => "the provider asked for a pause".to_owned(),

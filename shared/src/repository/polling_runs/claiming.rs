@@ -39,7 +39,7 @@ pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<Claim
     if job.paused_at.is_some() {
         return Ok(ClaimOutcome::Paused);
     }
-    if let Some(until) = job.backing_off_until.filter(|until| tick_time < *until) {
+    if let Some(until) = job.skips_until.filter(|until| tick_time < *until) {
         return Ok(ClaimOutcome::BackingOff(until));
     }
 

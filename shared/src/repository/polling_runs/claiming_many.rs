@@ -70,7 +70,7 @@ async fn claim_successors(
              limit 1
          ) newest on true
          where job.pending_since is null and job.deleted_at is null and job.paused_at is null
-           and (job.backing_off_until is null or job.backing_off_until <= due.tick_time)
+           and coalesce(greatest(job.backing_off_until, job.closed_until) <= due.tick_time, true)
            and due.tick_time = coalesce(
                newest.tick_time + newest.ticks * job.interval_seconds * interval '1 second', job.start_at
            )

@@ -28,7 +28,7 @@ pub(super) async fn newest_recorded(
 }
 
 /// Records the ticks between the newest recorded one and `end`: as skipped for as long as the job
-/// backs off or if it is paused, and as missed otherwise.
+/// skips ticks or if it is paused, and as missed otherwise.
 pub(in crate::repository) async fn record(
     connection: &mut PgConnection,
     job: &LockedJob,
@@ -36,7 +36,7 @@ pub(in crate::repository) async fn record(
 ) -> Result<(), Error> {
     let newest = newest_recorded(connection, job).await?;
     let skipped = job
-        .backing_off_until
+        .skips_until
         .and_then(|until| job.grid.gap(newest, until.min(end)));
     let newest = skipped.map(|gap| job.grid.last_of(gap)).or(newest);
     let rest = job.grid.gap(newest, end);

@@ -14,7 +14,8 @@ pub(in crate::repository) struct LockedJob {
     pub(in crate::repository) grid: Grid,
     pub(in crate::repository) start_at: Timestamp,
     pub(in crate::repository) consecutive_failures: i32,
-    pub(in crate::repository) backing_off_until: Option<Timestamp>,
+    /// Ticks before this are skipped.
+    pub(in crate::repository) skips_until: Option<Timestamp>,
     pub(in crate::repository) backing_off_since: Option<Timestamp>,
     pub(in crate::repository) paused_at: Option<Timestamp>,
 }
@@ -24,7 +25,7 @@ struct Row {
     start_at: Timestamp,
     interval_seconds: i32,
     consecutive_failures: i32,
-    backing_off_until: Option<Timestamp>,
+    skips_until: Option<Timestamp>,
     backing_off_since: Option<Timestamp>,
     paused_at: Option<Timestamp>,
 }
@@ -35,8 +36,8 @@ pub(in crate::repository) async fn lock_job(
     job_id: Uuid,
 ) -> Result<Option<LockedJob>, Error> {
     let row: Option<Row> = sqlx::query_as(
-        "select start_at, interval_seconds, consecutive_failures, backing_off_until, backing_off_since,
-                paused_at
+        "select start_at, interval_seconds, consecutive_failures,
+                greatest(backing_off_until, closed_until) as skips_until, backing_off_since, paused_at
          from polling_jobs
          where job_id = $1 and pending_since is null and deleted_at is null for update",
     )
@@ -49,7 +50,7 @@ pub(in crate::repository) async fn lock_job(
         grid: Grid::new(row.start_at, row.interval_seconds.unsigned_abs()),
         start_at: row.start_at,
         consecutive_failures: row.consecutive_failures,
-        backing_off_until: row.backing_off_until,
+        skips_until: row.skips_until,
         backing_off_since: row.backing_off_since,
         paused_at: row.paused_at,
     }))

@@ -15,6 +15,8 @@ pub enum Outcome {
     Unchanged,
     /// It has no quote, or the log did not acknowledge it.
     Failed,
+    /// Its market is closed, and it was left out.
+    Closed,
 }
 
 /// Why symbols failed.

@@ -55,7 +55,7 @@ pub async fn due(
              ) run on run.tick_time = tick.tick_time
                    or run.tick_time + (run.ticks - 1) * job.interval_seconds * interval '1 second' >= tick.tick_time
              where job.interval_seconds % 60 <> 0 and job.start_at <= $2
-               and (job.backing_off_until is null or job.backing_off_until <= tick.tick_time)
+               and coalesce(greatest(job.backing_off_until, job.closed_until) <= tick.tick_time, true)
                and (run.tick_time is null or run.status = 'running' and run.lease_until <= $2)
          ), last_of_old_interval as (
              select job.job_id, run.tick_time

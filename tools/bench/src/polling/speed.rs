@@ -135,6 +135,7 @@ async fn prepare(pool: &PgPool, provider: &str) -> anyhow::Result<()> {
             .collect::<Result<_, _>>()?,
         provider: provider.parse()?,
         interval_seconds: INTERVAL,
+        market_hours: false,
         created_at: Utc::now(),
     };
     polling_jobs::insert(pool, &job, RELAY_JOBS).await?;

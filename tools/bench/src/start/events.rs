@@ -52,6 +52,7 @@ impl Events {
             symbols: vec!["AAPL".parse()?],
             provider: "replay".parse()?,
             interval_seconds: INTERVAL,
+            market_hours: false,
             created_at: Utc::now() - JOB_AGE,
         };
 
