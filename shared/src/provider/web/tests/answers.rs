@@ -114,6 +114,22 @@ fn twelve_data() {
                 &[NONE],
             ),
             (
+                200,
+                "{}",
+                &["KO"],
+                &[r#"whole: Malformed("its entry for KO")"#],
+            ),
+            (200, "[1]", &["KO", "PEP"], &[SHAPE]),
+        ],
+    );
+}
+
+#[test]
+fn twelve_datas_errors_have_codes_of_their_own() {
+    check(
+        &TwelveData,
+        &[
+            (
                 404,
                 r#"{"code":404,"message":"**symbol** parameter is missing or invalid.","status":"error"}"#,
                 &["KO"],
@@ -143,13 +159,6 @@ fn twelve_data() {
                 &["KO", "PEP"],
                 &["whole: RateLimited { retry_after: None, scope: Some(Day) }"],
             ),
-            (
-                200,
-                "{}",
-                &["KO"],
-                &[r#"whole: Malformed("its entry for KO")"#],
-            ),
-            (200, "[1]", &["KO", "PEP"], &[SHAPE]),
             (
                 404,
                 r#"{"code":404,"message":"**symbol** parameter is missing or invalid.","status":"error"}"#,
@@ -196,73 +205,63 @@ fn in_twelve_datas_lists_each_symbol_has_its_own_quote_or_error() {
 
 #[test]
 fn alpha_vantage() {
+    const QUOTE: &str = r#"{"01. symbol":"KO","05. price":"71.1200","07. latest trading day":"2026-01-05","10. change percent":"-0.5%"}"#;
+    let read = |body: &str| told(&AlphaVantage, &["KO"], &received(200, body)).remove(0);
+    let quote = |entry: &str| read(&format!(r#"{{"Global Quote":{entry}}}"#));
+
+    assert_eq!(quote(QUOTE), "71.12 ? 15:00:00");
+    assert_eq!(
+        read(&format!(
+            r#"{{"Global Quote - DATA DELAYED BY 15 MINUTES":{QUOTE}}}"#
+        )),
+        "71.12 ? 15:00:00"
+    );
+    assert_eq!(quote(&QUOTE.replace("01-05", "01-02")), "71.12 ? 21:00:00");
+    assert_eq!(quote(&QUOTE.replace("2026-01-05", "soon")), NOT_PAST);
+    assert_eq!(
+        quote(&QUOTE.replace("KO", "PEP")),
+        r#"Malformed("its entry for KO names another symbol")"#
+    );
+    assert_eq!(quote("{}"), "Unknown");
+    assert_eq!(read("{}"), SHAPE);
+}
+
+#[test]
+fn alpha_vantages_failures_are_told_by_their_words() {
     let limited =
         |scope: &str| format!("whole: RateLimited {{ retry_after: None, scope: Some({scope}) }}");
     let says = |name: &str, words: &str| {
         let answer = received(200, format!(r#"{{"{name}":"{words}"}}"#));
         told(&AlphaVantage, &["KO"], &answer).remove(0)
     };
-    let quote = |body: &str| told(&AlphaVantage, &["KO"], &received(200, body)).remove(0);
-
-    const QUOTE: &str = r#"{"01. symbol":"KO","05. price":"71.1200","07. latest trading day":"2026-01-05","10. change percent":"-0.5%"}"#;
-    assert_eq!(
-        quote(&format!(r#"{{"Global Quote":{QUOTE}}}"#)),
-        "71.12 ? 15:00:00"
-    );
-    assert_eq!(
-        quote(&format!(
-            r#"{{"Global Quote - DATA DELAYED BY 15 MINUTES":{QUOTE}}}"#
-        )),
-        "71.12 ? 15:00:00"
-    );
-    assert_eq!(
-        quote(&format!(
-            r#"{{"Global Quote":{}}}"#,
-            QUOTE.replace("01-05", "01-02")
-        )),
-        "71.12 ? 21:00:00"
-    );
-    assert_eq!(
-        quote(&format!(
-            r#"{{"Global Quote":{}}}"#,
-            QUOTE.replace("2026-01-05", "soon")
-        )),
-        NOT_PAST
-    );
-    assert_eq!(
-        quote(&format!(
-            r#"{{"Global Quote":{}}}"#,
-            QUOTE.replace("KO", "PEP")
-        )),
-        r#"Malformed("its entry for KO names another symbol")"#
-    );
-    assert_eq!(quote(r#"{"Global Quote": {}}"#), "Unknown");
-    assert_eq!(quote("{}"), SHAPE);
 
     let burst = "Please consider spreading out your free API requests (1 request per second); 25 requests per day";
-    assert_eq!(says("Information", burst), limited("Second"));
     let day = "your API key is k3y-0f-ours and the rate limit is 25 requests per day. See our premium plans";
+    let minute = "5 calls per minute and 500 calls per day";
+    assert_eq!(says("Information", burst), limited("Second"));
     assert_eq!(says("Information", day), limited("Day"));
-    assert_eq!(
-        says("Note", "5 calls per minute and 500 calls per day"),
-        limited("Minute")
-    );
-    assert_eq!(
-        says("Information", "This is a premium endpoint."),
-        "whole: NotAllowed(Plan)"
-    );
-    assert_eq!(
-        says("Information", "The demo key is for examples"),
-        "whole: NotAllowed(KeyRefused)"
-    );
-    assert_eq!(
-        says(
-            "Error Message",
-            "the parameter apikey is invalid or missing"
+    assert_eq!(says("Note", minute), limited("Minute"));
+
+    for (name, words, failure) in [
+        (
+            "Information",
+            "This is a premium endpoint.",
+            "whole: NotAllowed(Plan)",
         ),
-        "whole: NotAllowed(KeyRefused)"
-    );
-    assert_eq!(says("Error Message", "Invalid API call."), "Unknown");
+        (
+            "Information",
+            "The demo key is for examples",
+            "whole: NotAllowed(KeyRefused)",
+        ),
+        (
+            "Error Message",
+            "the parameter apikey is invalid or missing",
+            "whole: NotAllowed(KeyRefused)",
+        ),
+        ("Error Message", "Invalid API call.", "Unknown"),
+    ] {
+        assert_eq!(says(name, words), failure);
+    }
 }
 
 #[test]

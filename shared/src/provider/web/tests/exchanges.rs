@@ -85,6 +85,15 @@ fn kraken() {
                 &["SOLUSD"],
                 &["7 USD 15:00:00"],
             ),
+        ],
+    );
+}
+
+#[test]
+fn krakens_errors_are_told_by_their_words() {
+    check(
+        &Kraken,
+        &[
             (
                 200,
                 r#"{"error":["EQuery:Unknown asset pair"]}"#,
