@@ -24,7 +24,7 @@ async fn set(world: &World, job: &PollingJob, market_hours: bool) -> anyhow::Res
         ..Change::default()
     };
     let now = world.poller.clock.now();
-    polling_jobs::change(&world.pool, job.job_id, &change, &JobLimits::NONE, now).await?;
+    polling_jobs::change(&world.pool, job.job_id, &change, &JobLimits::NONE, 200, now).await?;
     Ok(())
 }
 
