@@ -248,17 +248,19 @@ impl Stack {
 
     fn warn_of_replay(&self, wanted: &str, trouble: &str) {
         self.announcements.warning(&format!(
-            "The default provider '{wanted}' does not answer from here: {trouble}\n\
+            "{}\n\
              For this run the default is '{REPLAY}': RECORDED prices of 2012 and 2013, played at present times.\n\
-             Everything they show up in says \"provider\": \"{REPLAY}\"; '{wanted}' is asked where a request names it."
+             Everything they show up in says \"provider\": \"{REPLAY}\"; '{wanted}' is asked where a request names it.",
+            does_not_answer(wanted, trouble)
         ));
     }
 
     /// Only a warning: the emulator cannot change the variables of functions that run elsewhere.
     fn warn_of_provider(&self, wanted: &str, trouble: &str) {
         self.announcements.warning(&format!(
-            "The default provider '{wanted}' does not answer from here: {trouble}\n\
-             To play recorded prices, start emulator and functions again with DEFAULT_PROVIDER={REPLAY}."
+            "{}\n\
+             To play recorded prices, start emulator and functions again with DEFAULT_PROVIDER={REPLAY}.",
+            does_not_answer(wanted, trouble)
         ));
     }
 
@@ -294,9 +296,10 @@ impl Stack {
             }
         }
 
+        let database = self.show_passwords.then(|| addresses.database_url.as_str());
         let text = match (&addresses.gateway, provider) {
-            (Some(gateway), Some(provider)) => first_steps::text(gateway, provider),
-            _ => first_steps::without_gateway(&template.functions),
+            (Some(gateway), Some(provider)) => first_steps::text(gateway, provider, database),
+            _ => first_steps::without_gateway(&template.functions, database),
         };
 
         self.announcements.ready(fields, &text);
@@ -310,6 +313,15 @@ async fn functions(arguments: &StackArguments, host: &HostSettings) -> anyhow::R
         Some(url) => Functions::Elsewhere(Arc::new(RemoteHost::new(url.clone(), &host.functions)?)),
         None => Functions::Own(CurrentHost::new(FunctionHost::start(host.clone()).await?)),
     })
+}
+
+/// The first line of a warning about the default provider, or about a list of several.
+fn does_not_answer(wanted: &str, trouble: &str) -> String {
+    if wanted.contains(',') {
+        format!("None of the default providers '{wanted}' answers from here: {trouble}")
+    } else {
+        format!("The default provider '{wanted}' does not answer from here: {trouble}")
+    }
 }
 
 /// The provider that the functions ask if a request names none.
