@@ -105,6 +105,20 @@ async fn without_its_schema_everything_that_needs_it_is_503() {
     );
 }
 
+/// Otherwise an emulator of the api alone, started before the schema exists, would take its default
+/// provider for unavailable during its whole run.
+#[tokio::test]
+async fn a_provider_that_was_checked_without_the_schema_is_checked_again_with_it() {
+    let url = e2e::postgres::empty_database_url().await.unwrap();
+    let api = Api::spelled(repository::connect(&url, 4).unwrap()).await;
+    let quoter =
+        async || api.get("/health").await.json()["checks"]["providers"]["quoter"]["status"].clone();
+    assert_eq!(quoter().await, "unavailable", "its spellings are not there");
+
+    repository::MIGRATOR.run(&api.pool).await.unwrap();
+    assert_eq!(quoter().await, "ok");
+}
+
 /// A start in the middle of the first migrations must not take the schema for complete.
 #[tokio::test]
 async fn health_is_503_until_the_last_migration_is_applied() {

@@ -22,7 +22,8 @@ pub struct Observed {
     last_failed_publish: Mutex<Option<Instant>>,
     /// Tokens of the providers' budgets, and fetches in flight.
     pub(crate) instance: Instance,
-    pub(crate) probes: Latest<ProviderName, Check>,
+    /// The results of probes, with and without Postgres.
+    pub(crate) probes: Latest<(ProviderName, bool), Check>,
     pub(crate) backlog: Latest<(), Vec<PartitionBacklog>>,
 }
 

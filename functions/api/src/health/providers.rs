@@ -91,8 +91,11 @@ async fn of_provider(
         return Check::ok();
     }
 
+    // A probe without Postgres is remembered apart: it fails if the provider's spellings, which are
+    // in Postgres, cannot be read.
+    let key = (provider.name().clone(), status.is_some());
     let probes = &state.observed.probes;
-    if let Some(check) = probes.younger_than(PROBE_AGE, provider.name()) {
+    if let Some(check) = probes.younger_than(PROBE_AGE, &key) {
         return check;
     }
 
@@ -102,6 +105,6 @@ async fn of_provider(
         None => provider.probe().await,
     };
     let check = Check::of(answered.map_err(|error| error.to_string()));
-    probes.remember(provider.name().clone(), check.clone());
+    probes.remember(key, check.clone());
     check
 }
