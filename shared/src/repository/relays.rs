@@ -3,7 +3,7 @@
 //! A job belongs to a relay if its interval is not a multiple of a minute. It gets it by [`settle`],
 //! in the transaction that creates the job or changes its interval. If the interval becomes a
 //! multiple of a minute, the job no longer belongs to the relay, but the relay still serves what is
-//! left of its old ticks ([`due`]), and so the row keeps its number for a while.
+//! left of its old ticks ([`due()`]), and so the row keeps its number for a while.
 
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
