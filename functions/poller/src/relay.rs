@@ -1,7 +1,7 @@
 //! Relays: invocations that serve the ticks of many jobs between two firings.
 //!
 //! A relay's schedule fires every minute. Its invocation reads once a second which ticks of its jobs
-//! are due, claims them together, gathers them into [parties](crate::party) that share requests, and
+//! are due, claims them together, gathers them into parties (`party`) that share requests, and
 //! polls each party in a task of its own. It ends when a later firing is recorded on the relay, and
 //! at the latest two minutes after its own. Ticks lie on whole seconds, so each begins when it is
 //! due, and a new, changed, paused or deleted job takes effect at its next tick.
