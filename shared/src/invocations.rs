@@ -91,8 +91,8 @@ impl Invocations {
         })
     }
 
-    /// Has the poller poll the run that was asked for at `requested_at`. The poller polls it once,
-    /// however often this is repeated.
+    /// Has the poller poll the run that was asked for at `requested_at`. Repeated calls make
+    /// the poller poll it once.
     ///
     /// # Errors
     /// When Lambda does not accept the event, also not at a second attempt.

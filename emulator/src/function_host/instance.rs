@@ -83,7 +83,7 @@ pub(super) struct Request {
     pub(super) id: String,
     /// The event.
     pub(super) payload: Bytes,
-    /// The caller, if it is one of several that are told apart.
+    /// The number of the caller, if the callers have numbers.
     pub(super) caller: Option<usize>,
     /// The channel to the caller.
     pub(super) answer: oneshot::Sender<Result<Outcome, InvokeError>>,
@@ -107,7 +107,7 @@ impl Waiting {
         }
     }
 
-    /// The caller, if it is one of several that are told apart.
+    /// The number of the caller, if the callers have numbers.
     pub(super) fn caller(&self) -> Option<usize> {
         match self {
             Self::Request(request) => request.caller,

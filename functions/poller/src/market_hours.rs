@@ -56,7 +56,7 @@ impl Markets {
     }
 
     /// One symbol of each exchange whose period is not known, and that has a symbol without a
-    /// recent quote. An exchange whose quotes are recent is open, whatever its period.
+    /// recent quote. An exchange whose quotes are recent counts as open, also outside its period.
     fn unclear(&self, now: Timestamp) -> Vec<Symbol> {
         let periods = self.periods();
         let mut seen = HashSet::new();
@@ -119,7 +119,7 @@ impl Poller {
 
             let claims = claims.clone();
             let course = ClaimedCourse::new(self, claims, provider.name(), poll.limits, now);
-            // Its quote is known: the provider is asked again for the sake of what else it tells.
+            // A shared quote would not do: only an answer of the provider has the trading period.
             let wish = Wish { at, accepts: None };
             match acquire(&course, &self.instance, provider, &[symbol], wish).await {
                 Ok(Acquired {

@@ -13,7 +13,8 @@ use shared::provider::Limits;
 use shared::repository::polling_jobs::PollingJob;
 use shared::repository::polling_runs::Claim;
 
-/// Most requests of one party that are under way at the same time, whatever the provider allows.
+/// Most requests of one party that are under way at the same time, also if the provider allows
+/// more.
 const MOST_AT_ONCE: u32 = 32;
 
 /// A claimed tick, with its job.

@@ -160,7 +160,7 @@ impl Poller {
             .first()
             .map_or(asked_at, |claim| claim.tick_time);
         // Another job's quote is shared only if it was polled after the tick: an older one says
-        // nothing about the market at this tick. `accepts` counts itself in, hence the microsecond.
+        // nothing about the market at this tick. The bound is inclusive, so a microsecond is added.
         let wish = Wish {
             at: tick,
             accepts: Some(tick + TimeDelta::microseconds(1)),
@@ -175,8 +175,8 @@ impl Poller {
         Ok((acquired, known))
     }
 
-    /// The newest stored points of these series, so that quotes that did not move are told apart.
-    /// Without an answer of Postgres each quote counts as new: that is only a count.
+    /// The newest stored points of these series. Quotes equal to them count as unchanged. If Postgres
+    /// does not answer, each quote counts as new, which changes nothing but that count.
     async fn newest_points(
         &self,
         provider: &ProviderName,

@@ -15,7 +15,7 @@ const AFTER_CLOSING: TimeDelta = TimeDelta::minutes(30);
 /// How often a provider is asked while the next period is not known yet.
 const ASKING_FOR_NEXT: TimeDelta = TimeDelta::minutes(15);
 
-/// What a provider's answer tells of when a symbol trades.
+/// When a symbol trades, according to a provider's answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trading {
     /// The provider's name of the exchange. Symbols of one exchange trade at the same times.
@@ -42,8 +42,8 @@ impl TradingPeriod {
     /// it is open. `newest_quote` is the market time of the newest quote.
     ///
     /// Before the period, this is shortly before it opens. After it, the next opening is not known:
-    /// the provider is asked again soon. A market that has quotes of the last half hour is open,
-    /// whatever the period says: some never close, and their periods end each day.
+    /// the provider is asked again soon. A market that has quotes of the last half hour is open, also
+    /// outside its period: some never close, and their periods end each day.
     #[must_use]
     pub fn closed_until(
         &self,

@@ -1,7 +1,7 @@
 //! Polls a job now, once, because a request asks for it.
 //!
 //! The run is stored first, and then the poller is invoked. If that fails, the run waits: the same
-//! request invokes the poller again, and upkeep closes a run that nobody asks for again.
+//! request invokes the poller again. Upkeep closes a run that no request asks for again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub(crate) struct RequestedAnswer {
 ///
 /// The run is one beside the ticks: they stay where they are, and the job may be paused or backing
 /// off. A success ends a back-off; a failure does not lengthen it. Requests within ten seconds share
-/// a run that still waits. `Location` is the path of the run, which tells what became of it.
+/// a run that still waits. `Location` is the path of the run, which has its outcome.
 #[utoipa::path(
     post,
     path = "/prices/poll/{job_id}/run",

@@ -1,4 +1,4 @@
-//! Every query parameter of every GET, bad in every way: a 422 that names it, and nothing else.
+//! Every query parameter of every GET, bad in every way: the answer is a 422 that names only it.
 
 use axum::http::StatusCode;
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! Changes of a job that exists.
 //!
 //! A change of the interval begins a new grid of ticks at the next whole second, as a creation
-//! does. Ticks of the old grid up to then that nobody polled are recorded before, so every tick of
+//! does. Ticks of the old grid up to then that no poller took are recorded before, so every tick of
 //! both grids is in exactly one row.
 
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
@@ -132,7 +132,7 @@ async fn exceeded(
     limits::check(connection, limits, &load).await
 }
 
-/// Records the ticks up to `now` that nobody polled, if the change ends their grid or the back-off
+/// Records the ticks up to `now` that no poller took, if the change ends their grid or the back-off
 /// that they belong to.
 async fn record_old_ticks(
     connection: &mut PgConnection,
