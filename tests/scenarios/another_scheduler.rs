@@ -131,7 +131,7 @@ async fn jobs_have_their_schedules_on_a_scheduler_of_others_and_upkeep_mends_the
 
     let stack = start().await;
     let job = stack.poll(&["AAPL"], 120).await;
-    let deleted = stack.poll(&["IBM"], 10).await;
+    let deleted = stack.poll(&["IBM"], 180).await;
 
     let mut both = [job.clone(), deleted.clone()];
     both.sort();
@@ -158,6 +158,11 @@ async fn jobs_have_their_schedules_on_a_scheduler_of_others_and_upkeep_mends_the
     assert_eq!(stack.request(Method::DELETE, &path, None).await.0, 204);
     assert_eq!(moto.schedules().await, [job.as_str()]);
 
+    // Jobs of other intervals share the schedule of a relay.
+    stack.poll(&["IBM"], 10).await;
+    stack.poll(&["MSFT"], 90).await;
+    assert_eq!(moto.schedules().await, [job.as_str(), "relay-1"]);
+
     // A job loses its schedule, and a schedule its job: the next start's upkeep repairs both.
     assert_eq!(stack.stop(Signal::SIGTERM).await, Some(0));
     let path = format!("/schedules/{job}?groupName=market-data-polling");
@@ -182,6 +187,9 @@ async fn jobs_have_their_schedules_on_a_scheduler_of_others_and_upkeep_mends_the
 
     let stack = start().await;
 
-    assert_eq!(moto.schedules().await, [job.as_str(), "nightly-report"]);
+    assert_eq!(
+        moto.schedules().await,
+        [job.as_str(), "nightly-report", "relay-1"]
+    );
     assert_eq!(stack.get(&format!("/prices/poll/{job}")).await.0, 200);
 }
