@@ -176,12 +176,8 @@ async fn jobs_have_their_schedules_on_a_scheduler_of_others_and_upkeep_mends_the
         "Target": {"Arn": schedule["Target"]["Arn"], "RoleArn": schedule["Target"]["RoleArn"]},
     });
 
-    moto.request(
-        Method::POST,
-        &format!("/schedules/{orphan}"),
-        Some(like.clone()),
-    )
-    .await;
+    let path = format!("/schedules/{orphan}");
+    moto.request(Method::POST, &path, Some(like.clone())).await;
     moto.request(Method::POST, "/schedules/nightly-report", Some(like))
         .await;
 
