@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::PgPool;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::market::{Symbol, Timestamp, Trading};
 use crate::price_event::PriceEvent;
 use crate::price_log::PublishError;
-use crate::provider::{Answer, Provider, ProviderError};
+use crate::provider::{Answer, Provider, ProviderError, REQUEST_TIMEOUT};
 use crate::repository;
 use crate::repository::raw_responses::RawResponse;
 
@@ -27,6 +28,7 @@ mod gate;
 mod probe;
 mod sharing;
 
+use breaker::Outcome;
 use flights::Flights;
 use gate::Gate;
 pub use probe::probe;
@@ -190,8 +192,8 @@ impl Acquired {
     }
 }
 
-/// Asks for `symbols` in one request, once the breaker and the budget let it pass, and publishes
-/// what came.
+/// Asks for `symbols` in one request, and publishes what came. If the answer does not tell which
+/// symbol is unknown, a second request does.
 async fn ask<C: Course>(
     course: &C,
     instance: &Instance,
@@ -199,27 +201,67 @@ async fn ask<C: Course>(
     symbols: &[Symbol],
     at: Timestamp,
 ) -> Result<Acquired, C::Error> {
-    let pass = match instance.gate.pass(course, provider, symbols.len()).await? {
-        Ok(pass) => pass,
-        Err(error) => return Ok(Acquired::failed(symbols, error)),
-    };
+    let (count, mut took) = (symbols.len(), Duration::ZERO);
+    let fetch = Box::pin(async {
+        let began = Instant::now();
+        let answer = provider.fetch(symbols, at).await;
+        took = began.elapsed();
+        answer
+    });
+    let mut answer = send(course, instance, provider, count, fetch).await?;
 
-    let answer = course.fetch(provider.fetch(symbols, at)).await?;
-    // Both before `fetched`, which may end the acquisition: the request was sent, so its result
-    // counts for the breaker, and what it cost for the budget.
-    let failure = breaker::failure(&answer);
-    breaker::report(course.pool(), &instance.gate, provider, &pass, failure).await;
-    if let Ok(answer) = &answer {
-        let (gate, requests) = (&instance.gate, answer.requests);
-        gate.settle(course.pool(), provider, symbols.len(), requests)
-            .await;
+    if let Ok(first) = &answer
+        && provider.is_undecided(first)
+    {
+        // Both share the time of one.
+        let left = REQUEST_TIMEOUT.saturating_sub(took);
+        let fetch = Box::pin(async {
+            let fetched = timeout(left, provider.fetch_among_all(symbols, at)).await;
+            fetched.unwrap_or_else(|_| {
+                let provider = provider.name().clone();
+                Err(ProviderError::TimedOut { provider })
+            })
+        });
+        answer = send(course, instance, provider, count, fetch).await?;
     }
 
-    course.fetched().await?;
     match answer {
         Ok(answer) => publish(course, provider, symbols, answer).await,
         Err(error) => Ok(Acquired::failed(symbols, error)),
     }
+}
+
+/// Sends a request for this many symbols, once the breaker and the budget let it pass.
+async fn send<C: Course>(
+    course: &C,
+    instance: &Instance,
+    provider: &dyn Provider,
+    symbols: usize,
+    request: Request<'_>,
+) -> Result<Result<Answer, ProviderError>, C::Error> {
+    let pass = match instance.gate.pass(course, provider, symbols).await? {
+        Ok(pass) => pass,
+        Err(error) => return Ok(Err(error)),
+    };
+
+    let (pool, gate, began) = (course.pool(), &instance.gate, Instant::now());
+    let answer = match course.fetch(request).await {
+        Ok(answer) => answer,
+        Err(ended) => {
+            let cut_off = Outcome::CutOff(began.elapsed());
+            breaker::report(pool, gate, provider, &pass, &cut_off).await;
+            return Err(ended);
+        }
+    };
+    // Both before `fetched`, which may end the acquisition: the request was sent, so its result
+    // counts for the breaker, and what it cost for the budget.
+    breaker::report(pool, gate, provider, &pass, &Outcome::Came(&answer)).await;
+    if let Ok(answer) = &answer {
+        gate.settle(pool, provider, symbols, answer.requests).await;
+    }
+
+    course.fetched().await?;
+    Ok(answer)
 }
 
 /// Stores the raw response, and publishes its quotes.
@@ -238,7 +280,9 @@ async fn publish<C: Course>(
         received_at: answer.received_at,
         body: &answer.body,
     };
-    course.store(&response).await?;
+    if answer.requests > 0 {
+        course.store(&response).await?;
+    }
     let trading = provider.trading(symbols, &answer).await;
 
     let mut quotes = Vec::with_capacity(symbols.len());

@@ -7,7 +7,6 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::Utc;
 
 use crate::market::{ProviderName, Quote, Symbol, Timestamp, Trading};
 
@@ -76,11 +75,6 @@ pub(crate) mod documented {
 
 /// Longest that one request to a provider may take, connecting and reading included.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Longest that [`Provider::probe`] waits.
-pub const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The symbol that [`Provider::probe`] requests; every provider probably knows it.
-const PROBE_SYMBOL: &str = "AAPL";
 
 /// What a provider tells of when markets are open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,22 +160,23 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Checks that the provider answers within [`PROBE_TIMEOUT`]. The probe counts as a request, so
-    /// callers cache its result for a while.
+    /// Whether an answer to [`Provider::fetch`] says only that one of several symbols, not told
+    /// which, is unknown. Then [`Provider::fetch_among_all`] gives the others their quotes.
+    fn is_undecided(&self, _answer: &Answer) -> bool {
+        false
+    }
+
+    /// Fetches the same quotes from an answer about everything that the provider has, in one
+    /// request.
     ///
     /// # Errors
-    /// When it does not answer, or limits our requests.
-    async fn probe(&self) -> Result<(), ProviderError> {
-        let symbols = [PROBE_SYMBOL
-            .parse()
-            .expect("the probe's symbol is a symbol")];
-        let asked = tokio::time::timeout(PROBE_TIMEOUT, self.fetch(&symbols, Utc::now()));
-        let late = || ProviderError::Unavailable {
-            provider: self.name().clone(),
-            reason: format!("no answer within {} s", PROBE_TIMEOUT.as_secs()),
-        };
-
-        asked.await.unwrap_or_else(|_| Err(late())).map(|_| ())
+    /// As those of [`Provider::fetch`].
+    async fn fetch_among_all(
+        &self,
+        symbols: &[Symbol],
+        at: Timestamp,
+    ) -> Result<Answer, ProviderError> {
+        self.fetch(symbols, at).await
     }
 }
 
@@ -191,7 +186,7 @@ pub struct Answer {
     /// When the raw response was received: `polled_at` of its quotes.
     pub received_at: Timestamp,
     /// How many requests were sent: usually one. None if no symbol could be one of the provider's,
-    /// two if the first one failed for all because of one symbol, and one more for each redirection.
+    /// and one more for each redirection.
     pub requests: u32,
     /// The response body, unchanged except that U+FFFD replaces what is not UTF-8.
     pub body: String,

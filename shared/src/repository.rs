@@ -3,6 +3,7 @@
 //! Functions take `impl PgExecutor<'_>` for one statement and `&mut PgConnection` for several.
 
 mod batched_deletion;
+pub mod breakers;
 pub mod clock;
 mod connections;
 mod error;

@@ -30,12 +30,13 @@ async fn provider(api: &Api, name: &str) -> Value {
         .expect("as in every test")
 }
 
-/// Ends the pause of every open breaker.
+/// Ends the pause of every open breaker, and waits until no instance remembers it.
 async fn let_time_pass(api: &Api) {
     sqlx::query("update request_budgets set open_until = now()")
         .execute(&api.pool)
         .await
         .expect("as in every test");
+    tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
 #[tokio::test]

@@ -142,6 +142,9 @@ impl Provider for Quoter {
             asked.len()
         };
 
+        let takes = *self.takes.lock().expect("the time");
+        tokio::time::sleep(takes).await;
+
         if let Some(error) = self.trouble.lock().expect("the trouble").take() {
             return Err(error);
         }
@@ -149,9 +152,6 @@ impl Provider for Quoter {
         if self.is_silent_about(symbols) {
             std::future::pending::<()>().await;
         }
-
-        let takes = *self.takes.lock().expect("the time");
-        tokio::time::sleep(takes).await;
 
         let quotes = symbols
             .iter()

@@ -83,3 +83,30 @@ async fn a_failed_fetch_leaves_no_lease_behind() {
     assert_eq!(held, 0);
     assert_eq!(api.get(PATH).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_failure_is_shared_with_those_who_waited_and_who_comes_later_asks() {
+    let first = Api::start().await;
+    let pool = first.pool.clone();
+    let apis = [first, Api::over(pool.clone()).await, Api::over(pool).await];
+    for api in &apis {
+        api.quoter.will_take(Duration::from_millis(300));
+        api.quoter
+            .will_fail(shared::provider::ProviderError::Unavailable {
+                provider: "quoter".parse().unwrap(),
+                reason: "as told".to_owned(),
+            });
+    }
+
+    let asking = (0..12).map(|number| apis[number % 3].get(PATH));
+    for answered in join_all(asking).await {
+        assert!(answered.text.contains("as told"), "{}", answered.text);
+    }
+    let asked = || apis.iter().map(|api| api.quoter.asked().len()).sum();
+    let calls: usize = asked();
+    assert_eq!(calls, 1);
+
+    apis[0].get(PATH).await;
+    let calls: usize = asked();
+    assert_eq!(calls, 2, "the failure is not told to who did not wait");
+}

@@ -5,9 +5,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures::future::join_all;
 use shared::market::{ProviderName, Timestamp};
-use shared::repository::request_budgets::{
-    Admission, Admitted, Failure, OpeningRule, admit, failed, succeeded,
-};
+use shared::repository::breakers::{Failure, OpeningRule, failed, succeeded};
+use shared::repository::request_budgets::{Admission, Admitted, Unused, admit, give_back};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -48,13 +47,19 @@ impl Breaker {
     }
 
     async fn ask(&self, key: Option<&str>, seconds: i64) -> Said {
+        self.ask_as(Uuid::new_v4(), key, seconds).await
+    }
+
+    async fn ask_as(&self, probe_id: Uuid, key: Option<&str>, seconds: i64) -> Said {
         let admission = Admission {
             provider: &self.provider,
             key,
             limits: [None; 4],
+            utc_day: false,
             needed: 1,
             wanted: 1,
-            probe_id: Uuid::new_v4(),
+            unused: &[],
+            probe_id,
             probe_time: Duration::from_secs(15),
             moment: Some(at(seconds)),
         };
@@ -211,4 +216,66 @@ async fn a_refused_key_keeps_the_breaker_open_until_another_one_is_configured() 
         Said::Passes,
         "it is closed"
     );
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_while_the_breaker_is_open_is_noted_and_another_one_closes_it() {
+    let breaker = Breaker::new().await;
+    let (minute, hour) = (Some(Duration::from_mins(1)), Some(Duration::from_hours(1)));
+    breaker.fails(None, minute, None, 0).await;
+
+    // It was under way.
+    assert_eq!(breaker.fails(None, hour, Some("old"), 1).await, None);
+
+    assert_eq!(breaker.ask(Some("old"), 61).await, Said::Waits(3_540));
+    assert_eq!(breaker.ask(Some("new"), 61).await, Said::Passes);
+}
+
+#[tokio::test]
+async fn a_breaker_that_a_wrong_clock_opened_far_in_the_future_half_opens() {
+    let breaker = Breaker::new().await;
+    let month = 31 * 86_400;
+    let quarter = Some(Duration::from_mins(15));
+
+    breaker.fails(None, quarter, None, month).await;
+    let lost = breaker.probe(0).await;
+
+    // The clock is set back once more, while the probe is under way.
+    assert!(matches!(breaker.ask(None, -month).await, Said::Probes(_)));
+    assert_eq!(breaker.fails(None, quarter, None, -month).await, None);
+    assert!(!breaker.is_answered(Some(lost)).await);
+    let day = Some(Duration::from_hours(24));
+    let breaker = Breaker::new().await;
+    let longest = Some(Duration::from_hours(24 * 30));
+    assert_eq!(breaker.fails(None, longest, None, 0).await, Some(86_400));
+    assert_eq!(breaker.fails(None, day, None, 60).await, None);
+    assert_eq!(breaker.ask(None, 60).await, Said::Waits(86_400));
+}
+
+#[tokio::test]
+async fn a_probe_that_was_not_sent_gives_way_at_once_and_one_whose_answer_was_lost_is_repeated() {
+    let breaker = Breaker::new().await;
+    breaker
+        .fails(None, Some(Duration::from_mins(1)), None, 0)
+        .await;
+    let probe = breaker.probe(60).await;
+    assert_eq!(breaker.ask(None, 60).await, Said::Waits(15));
+    assert_eq!(
+        breaker.ask_as(probe, None, 61).await,
+        Said::Probes(probe),
+        "the same request, repeated"
+    );
+
+    let unused = Unused {
+        tokens: 1,
+        until: at(60),
+    };
+    let other = Some(Uuid::new_v4());
+    for (id, expected) in [(other, false), (Some(probe), true)] {
+        give_back(&breaker.pool, &breaker.provider, unused, id)
+            .await
+            .expect("as in every test");
+        let is_free = matches!(breaker.ask(None, 62).await, Said::Probes(_));
+        assert_eq!(is_free, expected);
+    }
 }

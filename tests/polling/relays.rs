@@ -87,6 +87,8 @@ async fn a_slow_job_delays_no_other() -> anyhow::Result<()> {
     for other in &others {
         polling_jobs::insert(&world.pool, other, 50).await?;
     }
+    // A party has four symbols, so one job, and the slow request leaves another one its place.
+    world.provider.takes(2, 2);
     world.provider.will([Act::Slow(TimeDelta::seconds(9))]);
 
     world.fire_relay(&world.relay_of(&job).await?, 0).await?;

@@ -1,6 +1,7 @@
 //! A poller with a clock that jumps to the time waited for, and a provider that follows a script.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use e2e::memory_log::MemoryPriceLog;
@@ -184,11 +185,16 @@ impl World {
     }
 }
 
-/// Forgets what the providers' breakers know. Their time is Postgres's, which does not jump.
+/// How long an instance remembers that a request may not pass.
+pub(crate) const REMEMBERED: Duration = Duration::from_secs(1);
+
+/// Forgets what the providers' breakers know. Their time is Postgres's, and that of the instance,
+/// which do not jump.
 pub(crate) async fn forget_failures(pool: &PgPool) -> anyhow::Result<()> {
     sqlx::query("delete from request_budgets")
         .execute(pool)
         .await?;
+    tokio::time::sleep(REMEMBERED).await;
     Ok(())
 }
 

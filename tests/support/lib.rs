@@ -9,6 +9,7 @@ pub mod postgres;
 pub mod processes;
 pub mod raw_records;
 pub mod reference;
+pub mod round_trips;
 pub mod schedules;
 pub mod stack;
 pub mod topic;

@@ -22,8 +22,7 @@ pub struct Observed {
     last_failed_publish: Mutex<Option<Instant>>,
     /// Tokens of the providers' budgets, and fetches in flight.
     pub(crate) instance: Instance,
-    /// The results of probes, with and without Postgres.
-    pub(crate) probes: Latest<(ProviderName, bool), Check>,
+    pub(crate) probes: Latest<ProviderName, Check>,
     pub(crate) backlog: Latest<(), Vec<PartitionBacklog>>,
 }
 

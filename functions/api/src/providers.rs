@@ -77,8 +77,8 @@ pub(crate) enum BreakerState {
 /// The budget of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct WindowBudget {
-    /// `second`, `minute`, `hour` or `day`. Each begins at its whole second, minute, hour or day in
-    /// UTC, with the whole limit.
+    /// `second`, `minute`, `hour` or `day`. A token that was taken comes back when a second, a
+    /// minute, an hour or 24 hours have passed; if the provider counts days in UTC, at 00:00 UTC.
     #[schema(example = "minute")]
     window: &'static str,
     /// Most requests in the window, or symbols if the provider counts those.
@@ -113,9 +113,13 @@ impl ProviderStatus {
     }
 }
 
+/// `taken` has the tokens of the last day in its fourth place, and those of the day in UTC in its
+/// fifth.
 fn budget(limits: &Limits, taken: &[i64]) -> Vec<WindowBudget> {
+    let day = if limits.utc_day { 4 } else { 3 };
+    let of_place = |place: usize| taken.get(place).copied().unwrap_or(0);
+    let taken = [0, 1, 2, day].map(of_place);
     let limits = limits.of_windows().into_iter();
-    let taken = taken.iter().copied().chain(std::iter::repeat(0));
 
     WINDOWS
         .into_iter()
@@ -200,15 +204,24 @@ mod tests {
             per_day: Some(5),
             ..Limits::unlimited(1)
         };
-        let left = |taken: &[i64]| {
-            let budget = budget(&limits, taken);
+        let left_of = |limits: &Limits, taken: &[i64]| {
+            let budget = budget(limits, taken);
             budget
                 .iter()
                 .map(|window| (window.window, window.left))
                 .collect::<Vec<_>>()
         };
+        let left = |taken: &[i64]| left_of(&limits, taken);
 
+        let utc = Limits {
+            utc_day: true,
+            ..limits
+        };
+        assert_eq!(
+            left_of(&utc, &[1, 2, 3, 9, 1]),
+            [("minute", 58), ("day", 4)]
+        );
         assert_eq!(left(&[]), [("minute", 60), ("day", 5)]);
-        assert_eq!(left(&[1, 2, 3, 9]), [("minute", 58), ("day", 0)]);
+        assert_eq!(left(&[1, 2, 3, 9, 1]), [("minute", 58), ("day", 0)]);
     }
 }

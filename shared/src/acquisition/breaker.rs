@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::gate::{Gate, Pass};
 use crate::provider::{Answer, Provider, ProviderError, Refusal};
-use crate::repository::request_budgets::{self, Failure, OpeningRule};
+use crate::repository::breakers::{self, Failure, OpeningRule};
 
 /// Failures in a row that open a breaker.
 const FAILURES: u32 = 5;
@@ -18,6 +18,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_mins(15);
 /// How long a refused key opens it. Another key closes it at once.
 const REFUSED_PAUSE: Duration = Duration::from_hours(1);
+/// A provider that has not answered after this time counts as failed, even if its caller waits no
+/// longer. If the caller left earlier, nothing is known of it.
+const FAIR_WAIT: Duration = Duration::from_secs(5);
 /// Longest that recording an outcome may take. The next outcome is recorded, too.
 const STATEMENT: Duration = Duration::from_secs(2);
 
@@ -34,29 +37,63 @@ enum Verdict {
     Refused(String),
 }
 
-/// Records what came of a request, and logs if the breaker opened or closed.
+/// What came of a request that passed the gate.
+pub(super) enum Outcome<'a> {
+    /// The provider answered, or failed.
+    Came(&'a Result<Answer, ProviderError>),
+    /// The caller left after this time, without an answer.
+    CutOff(Duration),
+}
+
+/// Records what came of a request, and logs if the breaker opened or closed. A request that was not
+/// sent, or was given too little time, says nothing about the provider: its right to probe goes
+/// back, and if it was not sent, so do its tokens.
 pub(super) async fn report(
     pool: &PgPool,
     gate: &Gate,
     provider: &dyn Provider,
     pass: &Pass,
-    failure: Option<&ProviderError>,
+    outcome: &Outcome<'_>,
 ) {
     if !provider.is_remote() {
         return;
     }
 
-    let verdict = failure.map_or(Verdict::Answered, meaning);
+    let verdict = match outcome {
+        Outcome::Came(Ok(answer)) if answer.requests == 0 => {
+            return gate.give_back(pool, provider, pass).await;
+        }
+        Outcome::CutOff(after) if *after < FAIR_WAIT => {
+            return gate.give_back_probe(pool, provider, pass).await;
+        }
+        Outcome::Came(answer) => failure(answer).map_or(Verdict::Answered, meaning),
+        Outcome::CutOff(after) => {
+            let (name, seconds) = (provider.name(), after.as_secs());
+            Verdict::Failed(format!("{name} did not answer within {seconds} s"))
+        }
+    };
+    record(pool, gate, provider, pass, verdict).await;
+}
+
+/// Records what an answer means, here and in Postgres.
+async fn record(
+    pool: &PgPool,
+    gate: &Gate,
+    provider: &dyn Provider,
+    pass: &Pass,
+    verdict: Verdict,
+) {
+    // Failures of requests that were admitted before are known here only.
+    let failed_before = pass.failed_before || gate.has_failed(provider.name());
     gate.note(provider.name(), verdict != Verdict::Answered);
 
     let statement = async {
         match verdict {
-            Verdict::Answered => answered(pool, provider, pass).await,
+            Verdict::Answered => answered(pool, provider, pass.probe_id, failed_before).await,
             verdict => failed(pool, provider, pass, verdict).await,
         }
     };
-    let recorded = timeout(STATEMENT, statement).await;
-    if !matches!(recorded, Ok(Ok(()))) {
+    if !matches!(timeout(STATEMENT, statement).await, Ok(Ok(()))) {
         tracing::warn!(
             provider = %provider.name(),
             "the breaker does not know of the last answer: Postgres did not take it"
@@ -68,13 +105,14 @@ pub(super) async fn report(
 async fn answered(
     pool: &PgPool,
     provider: &dyn Provider,
-    pass: &Pass,
+    probe_id: Option<Uuid>,
+    failed_before: bool,
 ) -> Result<(), crate::repository::Error> {
-    if pass.probe_id.is_none() && !pass.failed_before {
+    if probe_id.is_none() && !failed_before {
         return Ok(());
     }
 
-    if request_budgets::succeeded(pool, provider.name(), pass.probe_id).await? {
+    if breakers::succeeded(pool, provider.name(), probe_id).await? {
         let reason = "the probe was answered";
         tracing::info!(provider = %provider.name(), reason, "breaker closed");
     }
@@ -110,7 +148,7 @@ async fn failed(
         jitter: jitter(Uuid::new_v4()),
     };
 
-    if let Some(until) = request_budgets::failed(pool, &failure, &rule).await? {
+    if let Some(until) = breakers::failed(pool, &failure, &rule).await? {
         tracing::warn!(provider = %provider.name(), reason, %until, "breaker opened");
     }
     Ok(())
@@ -118,7 +156,7 @@ async fn failed(
 
 /// The error of an answer that concerns the provider as a whole, if there is one. An answer that
 /// limits us or refuses our key for one symbol does so for all.
-pub(super) fn failure(answer: &Result<Answer, ProviderError>) -> Option<&ProviderError> {
+fn failure(answer: &Result<Answer, ProviderError>) -> Option<&ProviderError> {
     match answer {
         Ok(answer) => answer
             .quotes
@@ -149,10 +187,8 @@ fn meaning(error: &ProviderError) -> Verdict {
                 Refusal::Blocked => {
                     Verdict::Refused(format!("{reason}: leave it out of the lists of providers"))
                 }
-                // It may concern the symbols of this request only, so it takes several.
-                Refusal::Plan => Verdict::Failed(format!(
-                    "{reason}: set {variable} to a key with another plan"
-                )),
+                // It concerns what was asked for: other requests may be allowed.
+                Refusal::Plan => Verdict::Answered,
             }
         }
         ProviderError::TimedOut { .. }

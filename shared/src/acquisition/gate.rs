@@ -1,62 +1,64 @@
-//! The gate to a provider: its breaker and its budget.
+//! The gate to a provider: its breaker, its budget, and how many requests it takes at a time.
 //!
-//! Both are in Postgres, in one row for all instances, and one statement asks both. An instance
-//! that sends several requests in a row takes tokens ahead, for a second at most, and passes
-//! without a statement while it holds some.
+//! Breaker and budget are in Postgres, in one row for all instances, and one statement asks both.
+//! An instance that sends several requests in a row takes tokens ahead ([`allowance`]), and passes
+//! without a statement while it holds some. It also remembers a refusal, for a second at most. The
+//! number of requests at a time is limited in each instance.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use sqlx::PgPool;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::Course;
 use crate::market::ProviderName;
-use crate::provider::{Limits, Provider, ProviderError, REQUEST_TIMEOUT};
-use crate::repository::request_budgets::{self, Admission, Admitted};
+use crate::provider::{Provider, ProviderError, REQUEST_TIMEOUT};
+use crate::repository::request_budgets::{self, Admission, Admitted, Unused};
 
-/// How long a probe may take before another one is sent: a request, and what surrounds it.
-const PROBE_TIME: Duration = REQUEST_TIMEOUT.saturating_add(Duration::from_secs(5));
-/// Longest that counting further requests may take.
+mod allowance;
+mod known;
+
+use allowance::Grant;
+use known::{Known, REMEMBERED, Refused, Why};
+
+/// How long a probe may take before another one is sent: what Postgres may take to admit it, a
+/// request, and what it may take to record the result.
+const PROBE_TIME: Duration = REQUEST_TIMEOUT.saturating_add(Duration::from_secs(10));
+/// Longest that giving tokens back may take.
 const STATEMENT: Duration = Duration::from_secs(1);
-/// Most tokens taken ahead from a budget without limits.
-const AHEAD: u32 = 1_000;
-/// The time over which an instance counts what it used, to know how much to take ahead.
-const SECOND: Duration = Duration::from_secs(1);
 
 /// The right to send one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Pass {
     /// The id of the probe, if the request is one.
     pub(super) probe_id: Option<Uuid>,
     /// Whether the provider failed last time, so that a success has to be recorded.
     pub(super) failed_before: bool,
+    /// The tokens that it took; none if the provider has no budget.
+    tokens: Option<Unused>,
+    /// The request's place among those that are open at the same time.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
-/// What the budget says to a request that the breaker lets pass.
+/// What the gate says to a request.
 enum Entry {
     Passed(Pass),
-    /// Too few tokens are left; the next window begins after this time.
-    Empty(Duration),
+    /// Too few tokens are left; enough will have come back after this time.
+    Empty {
+        wait: Duration,
+        window: String,
+    },
+    Shut(ProviderError),
 }
 
-/// What this instance holds of each provider's budget.
+/// What this instance knows of each provider.
 #[derive(Debug, Default)]
-pub(super) struct Gate(Mutex<HashMap<ProviderName, Held>>);
-
-/// What this instance holds of one budget.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    tokens: u32,
-    until: Instant,
-    failed_before: bool,
-    /// What was used since `counted_from`, and in the second before it.
-    used: u32,
-    used_before: u32,
-    counted_from: Instant,
-}
+pub(super) struct Gate(Mutex<HashMap<ProviderName, Known>>);
 
 impl Gate {
     /// Takes the tokens of a request for this many symbols, and waits for them as long as the
@@ -76,49 +78,100 @@ impl Gate {
             return Ok(Err(error));
         }
         if !provider.is_remote() {
-            return Ok(Ok(Pass {
-                probe_id: None,
-                failed_before: false,
-            }));
+            return Ok(Ok(Pass::free()));
         }
 
         let needed = provider.limits().cost_of(symbols);
         loop {
-            if let Some(pass) = self.take(provider.name(), needed, Instant::now()) {
-                return Ok(Ok(pass));
-            }
-
-            let wait = match self.enter(course, provider, needed).await? {
-                Ok(Entry::Passed(pass)) => return Ok(Ok(pass)),
-                Ok(Entry::Empty(wait)) => wait,
+            // Before the tokens: they would be used later than they were taken.
+            let place = match self.place(course, provider).await {
+                Ok(place) => place,
                 Err(error) => return Ok(Err(error)),
             };
+
+            let (wait, window) = match self.enter(course, provider, needed).await? {
+                Entry::Passed(pass) => {
+                    return Ok(Ok(Pass {
+                        _place: place,
+                        ..pass
+                    }));
+                }
+                Entry::Shut(error) => return Ok(Err(error)),
+                Entry::Empty { wait, window } => (wait, window),
+            };
+
+            // A request that waits for tokens does not occupy a place.
+            drop(place);
             if !course.pause(wait).await? {
-                return Ok(Err(ProviderError::RateLimited {
-                    provider: provider.name().clone(),
-                    retry_after: Some(wait),
-                    scope: None,
-                }));
+                return Ok(Err(used_up(provider, &window, wait)));
             }
         }
     }
 
-    /// Asks the breaker and the budget in Postgres, and keeps the tokens that were taken ahead.
+    /// Why no request may be sent to the provider, if this instance has just learned it.
+    pub(super) fn shut(&self, provider: &ProviderName) -> Option<ProviderError> {
+        match self.refused(provider, u32::MAX, Instant::now())? {
+            Entry::Shut(error) => Some(error),
+            Entry::Passed(_) | Entry::Empty { .. } => None,
+        }
+    }
+
+    /// Waits until fewer requests are open than the provider takes at a time.
+    async fn place<C: Course>(
+        &self,
+        course: &C,
+        provider: &dyn Provider,
+    ) -> Result<Option<OwnedSemaphorePermit>, ProviderError> {
+        let most = provider.limits().max_concurrent;
+        let places = self.known(provider.name(), |known| known.places(most));
+        let Some(places) = places else {
+            return Ok(None);
+        };
+
+        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+            return Ok(Some(place));
+        }
+        let waited = timeout(course.longest_wait_for_others(), places.acquire_owned()).await;
+        waited.ok().and_then(Result::ok).map(Some).ok_or_else(|| {
+            let reason = "as many requests to it are open as are allowed at a time".to_owned();
+            ProviderError::Paused {
+                provider: provider.name().clone(),
+                reason,
+                wait: REMEMBERED,
+            }
+        })
+    }
+
+    /// Passes with tokens that the instance holds, or else asks Postgres.
     async fn enter<C: Course>(
         &self,
         course: &C,
         provider: &dyn Provider,
         needed: u32,
-    ) -> Result<Result<Entry, ProviderError>, C::Error> {
+    ) -> Result<Entry, C::Error> {
         // Before the statement is sent: tokens are kept too short rather than too long.
         let asked_at = Instant::now();
-        let (name, limits, key) = (provider.name(), provider.limits(), provider.key_digest());
+        let name = provider.name();
+        if let Some(refused) = self.refused(name, needed, asked_at) {
+            return Ok(refused);
+        }
+        if let Some(pass) = self.take(name, needed, asked_at) {
+            return Ok(Entry::Passed(pass));
+        }
+
+        let (limits, key) = (provider.limits(), provider.key_digest());
+        let (ahead, unused) = self.known(name, |known| {
+            let ahead = known.allowance.ahead(&limits, asked_at);
+            (ahead, known.allowance.unused(asked_at))
+        });
         let admission = Admission {
             provider: name,
             key: key.as_deref(),
             limits: limits.of_windows(),
+            utc_day: limits.utc_day,
             needed,
-            wanted: self.wanted(name, needed, &limits, asked_at),
+            wanted: needed.saturating_add(ahead),
+            unused: &unused,
             probe_id: Uuid::new_v4(),
             probe_time: PROBE_TIME,
             moment: None,
@@ -129,98 +182,118 @@ impl Gate {
             })
             .await?;
 
-        Ok(match admitted {
+        Ok(self.admitted(&admission, admitted, asked_at))
+    }
+
+    /// Remembers what Postgres said.
+    fn admitted(&self, admission: &Admission<'_>, admitted: Admitted, asked_at: Instant) -> Entry {
+        let &Admission {
+            provider, needed, ..
+        } = admission;
+        let refuse = |why: Why, wait: Duration| {
+            let refused = Refused::new(why, needed, wait, asked_at);
+            let entry = refused.entry(provider, asked_at);
+            self.known(provider, |known| {
+                known.allowance.keep_unused(admission.unused, asked_at);
+                known.refused = Some(refused);
+            });
+            entry
+        };
+
+        match admitted {
+            Admitted::Open { wait, reason } => refuse(Why::Open(reason), wait),
+            Admitted::Empty { wait, window } => refuse(Why::Empty(window), wait),
             Admitted::Granted {
-                is_probe,
-                failures,
                 tokens,
+                taken_at,
                 valid_for,
+                failures,
+                is_probe,
                 closed,
             } => {
                 if closed {
                     let reason = "its key was replaced";
-                    tracing::info!(provider = %name, reason, "breaker closed");
+                    tracing::info!(%provider, reason, "breaker closed");
                 }
 
-                let pass = Pass {
+                let valid_there = TimeDelta::from_std(valid_for).unwrap_or_default();
+                let grant = Grant {
+                    tokens: tokens.saturating_sub(needed),
+                    until: asked_at + valid_for,
+                    until_there: taken_at + valid_there,
+                };
+                self.known(provider, |known| {
+                    known.refused = None;
+                    known.failed_before = failures > 0;
+                    known.allowance.count(needed, asked_at);
+                    known.allowance.add(grant);
+                });
+
+                Entry::Passed(Pass {
                     probe_id: is_probe.then_some(admission.probe_id),
                     failed_before: failures > 0,
-                };
-                let ahead = if is_probe {
-                    0
-                } else {
-                    tokens.saturating_sub(needed)
-                };
-                self.keep(name, ahead, needed, asked_at, valid_for, pass);
-                Ok(Entry::Passed(pass))
+                    tokens: Some(Unused {
+                        tokens: needed,
+                        until: taken_at,
+                    }),
+                    _place: None,
+                })
             }
-            Admitted::Empty { wait } => Ok(Entry::Empty(wait)),
-            Admitted::Open { wait, reason } => Err(ProviderError::Paused {
-                provider: name.clone(),
-                reason,
-                wait,
-            }),
+        }
+    }
+
+    /// What this instance was told within the last second, if it holds for this request.
+    fn refused(&self, provider: &ProviderName, needed: u32, now: Instant) -> Option<Entry> {
+        self.known(provider, |known| {
+            let refused = known.refused.as_ref();
+            let refused = refused.filter(|refused| refused.holds(needed, now))?;
+            Some(refused.entry(provider, now))
         })
     }
 
     /// Takes from the tokens that the instance holds.
     fn take(&self, provider: &ProviderName, needed: u32, now: Instant) -> Option<Pass> {
-        let mut held = self.lock();
-        let held = held.get_mut(provider)?;
-        if held.until <= now || held.tokens < needed {
-            return None;
-        }
-
-        held.tokens -= needed;
-        held.count(needed, now);
-        Some(Pass {
-            probe_id: None,
-            failed_before: held.failed_before,
+        self.known(provider, |known| {
+            let until = known.allowance.take(needed, now)?;
+            Some(Pass {
+                probe_id: None,
+                failed_before: known.failed_before,
+                tokens: Some(Unused {
+                    tokens: needed,
+                    until,
+                }),
+                _place: None,
+            })
         })
     }
 
-    /// What a request takes from the budget: its own tokens, and ahead as many as the instance used
-    /// within a second, but not more than an even use of the budget gives in a second.
-    fn wanted(&self, provider: &ProviderName, needed: u32, limits: &Limits, now: Instant) -> u32 {
-        let rates = [
-            limits.per_second,
-            limits.per_minute.map(|limit| limit / 60),
-            limits.per_hour.map(|limit| limit / 3_600),
-            limits.per_day.map(|limit| limit / 86_400),
-        ];
-        let even = rates.into_iter().flatten().min().unwrap_or(AHEAD);
-
-        let used = self.lock().get(provider).map_or(0, |held| held.lately(now));
-        needed.saturating_add(used.min(even))
+    /// Gives back the tokens, and the right to probe, of a request that was not sent.
+    pub(super) async fn give_back(&self, pool: &PgPool, provider: &dyn Provider, pass: &Pass) {
+        let is_limited = provider.limits().of_windows().iter().any(Option::is_some);
+        if let Some(tokens) = pass.tokens
+            && (is_limited || pass.probe_id.is_some())
+        {
+            give_back(pool, provider.name(), tokens, pass.probe_id).await;
+        }
     }
 
-    fn keep(
+    /// Gives back the right to probe of a request that was sent and taught us nothing.
+    pub(super) async fn give_back_probe(
         &self,
-        provider: &ProviderName,
-        tokens: u32,
-        used: u32,
-        asked_at: Instant,
-        valid_for: Duration,
-        pass: Pass,
+        pool: &PgPool,
+        provider: &dyn Provider,
+        pass: &Pass,
     ) {
-        let mut all = self.lock();
-        let held = all.entry(provider.clone()).or_insert(Held {
-            tokens: 0,
-            until: asked_at,
-            failed_before: false,
-            used: 0,
-            used_before: 0,
-            counted_from: asked_at,
-        });
-
-        held.tokens = tokens;
-        held.until = asked_at + valid_for;
-        held.failed_before = pass.failed_before;
-        held.count(used, asked_at);
+        if let (Some(probe_id), Some(tokens)) = (pass.probe_id, pass.tokens) {
+            let none = Unused {
+                tokens: 0,
+                ..tokens
+            };
+            give_back(pool, provider.name(), none, Some(probe_id)).await;
+        }
     }
 
-    /// Settles a request that became several, or none: what it used beyond its tokens is charged,
-    /// and what it did not use is held again.
+    /// Counts the further requests that one became by redirections.
     pub(super) async fn settle(
         &self,
         pool: &PgPool,
@@ -228,62 +301,83 @@ impl Gate {
         symbols: usize,
         requests: u32,
     ) {
-        if !provider.is_remote() || requests == 1 {
+        if !provider.is_remote() || requests < 2 {
             return;
         }
 
-        let cost = provider.limits().cost_of(symbols);
-        if requests == 0 {
-            if let Some(held) = self.lock().get_mut(provider.name()) {
-                held.tokens = held.tokens.saturating_add(cost);
-            }
-            return;
-        }
-
-        let extra = cost.saturating_mul(requests - 1);
-        let charged = request_budgets::charge(pool, provider.name(), extra);
-        if !matches!(timeout(STATEMENT, charged).await, Ok(Ok(()))) {
-            tracing::warn!(
-                provider = %provider.name(),
-                extra,
-                "requests are not counted: Postgres did not take them"
-            );
-        }
+        let (limits, key) = (provider.limits(), provider.key_digest());
+        let needed = limits.cost_of(symbols).saturating_mul(requests - 1);
+        let admission = Admission {
+            provider: provider.name(),
+            key: key.as_deref(),
+            limits: limits.of_windows(),
+            utc_day: limits.utc_day,
+            needed,
+            wanted: needed,
+            unused: &[],
+            probe_id: Uuid::new_v4(),
+            probe_time: Duration::ZERO,
+            moment: None,
+        };
+        let _ = timeout(STATEMENT, request_budgets::admit(pool, &admission)).await;
     }
 
     /// Notes whether the provider failed. After a failure nothing is held, so that the next request
     /// asks the breaker.
     pub(super) fn note(&self, provider: &ProviderName, failed: bool) {
-        if let Some(held) = self.lock().get_mut(provider) {
-            held.failed_before = failed;
+        self.known(provider, |known| {
+            known.failed_before = failed;
             if failed {
-                held.tokens = 0;
+                known.allowance.close(Instant::now());
             }
-        }
+        });
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ProviderName, Held>> {
+    /// Whether the last request of this instance that was answered or failed had failed.
+    pub(super) fn has_failed(&self, provider: &ProviderName) -> bool {
+        self.known(provider, |known| known.failed_before)
+    }
+
+    fn known<T>(&self, provider: &ProviderName, with: impl FnOnce(&mut Known) -> T) -> T {
+        let mut all = self.lock();
+        if let Some(known) = all.get_mut(provider) {
+            return with(known);
+        }
+        with(all.entry(provider.clone()).or_insert_with(Known::new))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ProviderName, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
-    fn count(&mut self, used: u32, now: Instant) {
-        let since = now.duration_since(self.counted_from);
-        if since >= SECOND {
-            self.used_before = if since < 2 * SECOND { self.used } else { 0 };
-            self.used = 0;
-            self.counted_from = now;
+impl Pass {
+    /// That of a request without a budget.
+    fn free() -> Self {
+        Self {
+            probe_id: None,
+            failed_before: false,
+            tokens: None,
+            _place: None,
         }
-        self.used = self.used.saturating_add(used);
     }
+}
 
-    /// What was used in this second or in the one before it, whichever is more.
-    fn lately(&self, now: Instant) -> u32 {
-        if now.duration_since(self.counted_from) < 2 * SECOND {
-            self.used.max(self.used_before)
-        } else {
-            0
-        }
+/// The budget, which is ours, has too few tokens for as long as the caller can wait.
+fn used_up(provider: &dyn Provider, window: &str, wait: Duration) -> ProviderError {
+    ProviderError::Paused {
+        provider: provider.name().clone(),
+        reason: format!("our budget of requests to it for this {window} is used up"),
+        wait,
+    }
+}
+
+async fn give_back(pool: &PgPool, name: &ProviderName, tokens: Unused, probe_id: Option<Uuid>) {
+    let given = request_budgets::give_back(pool, name, tokens, probe_id);
+    if !matches!(timeout(STATEMENT, given).await, Ok(Ok(()))) {
+        tracing::warn!(
+            provider = %name,
+            "what a request had at the gate is lost: Postgres did not take it back"
+        );
     }
 }

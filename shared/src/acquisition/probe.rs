@@ -3,24 +3,30 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::Utc;
 use sqlx::PgPool;
 use tokio::time::timeout;
 
-use super::{Course, Instance, Request, breaker};
+use super::breaker::{self, Outcome};
+use super::{Course, Instance, Request};
 use crate::price_event::PriceEvent;
 use crate::price_log::PublishError;
-use crate::provider::{Answer, PROBE_TIMEOUT, Provider, ProviderError};
+use crate::provider::{Answer, Provider, ProviderError};
 use crate::repository;
 use crate::repository::raw_responses::RawResponse;
 
+/// The symbol that is asked for; every provider probably knows it.
+const PROBE_SYMBOL: &str = "AAPL";
+/// Longest wait for the answer. A provider that takes longer has not failed: see [`breaker`].
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest that Postgres may take to admit the request.
 const STATEMENT: Duration = Duration::from_secs(2);
 
-/// Sends the provider's probe, if its breaker and its budget let it pass. The breaker learns the
-/// result.
+/// Asks the provider for one symbol, if its breaker and its budget let the request pass. The breaker
+/// learns the result. The request counts, so callers use the result again for a while.
 ///
 /// # Errors
-/// When the provider does not answer, or must not be asked.
+/// When the provider does not answer within [`PROBE_TIMEOUT`], or must not be asked.
 pub async fn probe(
     pool: &PgPool,
     instance: &Instance,
@@ -31,24 +37,26 @@ pub async fn probe(
         reason: "Postgres does not say whether it may be asked".to_owned(),
     };
 
-    let passed = instance.gate.pass(&Probing(pool), provider, 1).await;
+    let gate = &instance.gate;
+    let passed = gate.pass(&Probing(pool), provider, 1).await;
     let pass = passed.map_err(|NoAnswer| unknown())??;
 
-    let answered = timeout(PROBE_TIMEOUT, provider.probe()).await;
-    let answered = answered.unwrap_or_else(|_| {
-        Err(ProviderError::TimedOut {
-            provider: provider.name().clone(),
-        })
-    });
-    breaker::report(
-        pool,
-        &instance.gate,
-        provider,
-        &pass,
-        answered.as_ref().err(),
-    )
-    .await;
-    answered
+    let symbols = [PROBE_SYMBOL.parse().expect("a symbol")];
+    let fetch = provider.fetch(&symbols, Utc::now());
+    match timeout(PROBE_TIMEOUT, fetch).await {
+        Ok(answered) => {
+            breaker::report(pool, gate, provider, &pass, &Outcome::Came(&answered)).await;
+            answered.map(drop)
+        }
+        Err(_) => {
+            let cut_off = Outcome::CutOff(PROBE_TIMEOUT);
+            breaker::report(pool, gate, provider, &pass, &cut_off).await;
+            Err(ProviderError::Unavailable {
+                provider: provider.name().clone(),
+                reason: format!("no answer within {} s", PROBE_TIMEOUT.as_secs()),
+            })
+        }
+    }
 }
 
 /// A request that is neither stored nor published.

@@ -1,10 +1,9 @@
 //! One fetch in flight: who wants a quote that is being fetched shares it.
 //!
 //! Within an instance the fetch itself is shared ([`super::flights`]). Across instances a lease in
-//! Postgres says who fetches; the others read the result from it. A holder that ended without one
-//! delays them by no more than the lease.
+//! Postgres says who fetches; the others read the result from it, be it a quote or a failure. A
+//! holder that ended without one delays them by no more than the lease.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -14,9 +13,10 @@ use super::{Acquired, Course, Instance, Loss, Wish, ask};
 use crate::market::{Symbol, Timestamp};
 use crate::price_event::PriceEvent;
 use crate::provider::{Provider, ProviderError};
-use crate::repository::fetch_leases::{self, Lease};
+use crate::repository::fetch_leases::{self, Claim, Lease, Outcome};
 
-/// How long a holder has a symbol to itself.
+/// How long a holder has a symbol to itself. Most providers answer within it, and a holder that was
+/// killed delays the others by no more. One that takes longer may be asked twice.
 const LEASE: Duration = Duration::from_secs(2);
 /// Longest that a symbol waits for other holders. After it, it is fetched without a lease.
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
@@ -69,6 +69,10 @@ async fn share<C: Course>(
     symbols: &[Symbol],
     wish: Wish,
 ) -> Result<Acquired, C::Error> {
+    // Before the leases: nothing would come of them.
+    if let Some(paused) = instance.gate.shut(provider.name()) {
+        return Ok(Acquired::failed(symbols, paused));
+    }
     let Some(accepts) = wish.accepts.filter(|_| provider.is_remote()) else {
         return ask(course, instance, provider, symbols, wish.at).await;
     };
@@ -107,34 +111,37 @@ async fn lead<C: Course>(
     at: Timestamp,
     accepts: Timestamp,
 ) -> Result<Acquired, C::Error> {
-    let holder = Uuid::new_v4();
+    let mut claim = Claim {
+        provider: provider.name(),
+        holder: Uuid::new_v4(),
+        lease: LEASE,
+        accepts,
+        waiting_since: None,
+    };
     let end = Instant::now() + LONGEST_WAIT.min(course.longest_wait_for_others());
     let mut acquired = Acquired::default();
     let mut pause = PAUSES.0;
     let mut wanted = symbols.to_vec();
 
     loop {
-        let mut claimed = claim(course, provider, &wanted, holder, accepts).await;
+        let mut found = find(course, &claim, &wanted).await;
         if Instant::now() >= end {
-            claimed.taken.append(&mut claimed.held);
+            found.granted.append(&mut found.elsewhere);
         }
+        acquired.quotes.append(&mut found.settled);
 
-        let fetched = claimed.fetched.into_iter();
-        acquired
-            .quotes
-            .extend(fetched.map(|event| (event.symbol.clone(), Ok(event))));
-
-        if !claimed.taken.is_empty() {
-            let asked = ask(course, instance, provider, &claimed.taken, at).await;
+        if !found.granted.is_empty() {
+            let asked = ask(course, instance, provider, &found.granted, at).await;
             let quotes = asked.as_ref().map_or(&[][..], |asked| &asked.quotes);
-            release(course, provider, holder, &claimed.taken, quotes).await;
+            release(course, &claim, &found.granted, quotes).await;
             acquired.add(asked?);
         }
 
-        if claimed.held.is_empty() {
+        if found.elsewhere.is_empty() {
             return Ok(acquired);
         }
-        wanted = claimed.held;
+        wanted = found.elsewhere;
+        claim.waiting_since = claim.waiting_since.or(found.at);
         sleep(pause).await;
         pause = (pause * 2).min(PAUSES.1);
     }
@@ -142,71 +149,71 @@ async fn lead<C: Course>(
 
 /// What a claim found.
 #[derive(Debug, Default)]
-struct Claimed {
-    taken: Vec<Symbol>,
-    held: Vec<Symbol>,
-    fetched: Vec<PriceEvent>,
+struct Found {
+    granted: Vec<Symbol>,
+    elsewhere: Vec<Symbol>,
+    /// What other holders have fetched, or failed to.
+    settled: Vec<(Symbol, Result<PriceEvent, Loss>)>,
+    /// The time of the claim, by Postgres's clock.
+    at: Option<Timestamp>,
 }
 
 /// Claims the symbols. Without an answer of Postgres all of them are to be fetched: that a quote is
 /// fetched twice harms nothing.
-async fn claim<C: Course>(
-    course: &C,
-    provider: &dyn Provider,
-    symbols: &[Symbol],
-    holder: Uuid,
-    accepts: Timestamp,
-) -> Claimed {
-    let claim = fetch_leases::claim(
-        course.pool(),
-        provider.name(),
-        symbols,
-        holder,
-        LEASE,
-        accepts,
-    );
-    let Ok(Ok(leases)) = timeout(STATEMENT, claim).await else {
+async fn find<C: Course>(course: &C, claim: &Claim<'_>, symbols: &[Symbol]) -> Found {
+    let claimed = fetch_leases::claim(course.pool(), claim, symbols);
+    let Ok(Ok((mut leases, at))) = timeout(STATEMENT, claimed).await else {
         tracing::warn!(
-            provider = %provider.name(),
+            provider = %claim.provider,
             "fetches are not shared: Postgres gives no leases"
         );
-        return Claimed {
-            taken: symbols.to_vec(),
-            ..Claimed::default()
+        return Found {
+            granted: symbols.to_vec(),
+            ..Found::default()
         };
     };
 
     // In the caller's order, in which the provider is asked.
-    let mut leases: HashMap<Symbol, Lease> = leases.into_iter().collect();
-    let mut claimed = Claimed::default();
+    let mut found = Found {
+        at,
+        ..Found::default()
+    };
     for symbol in symbols {
-        match leases.remove(symbol) {
-            Some(Lease::Held) => claimed.held.push(symbol.clone()),
-            Some(Lease::Fetched(event)) => claimed.fetched.push(event),
-            Some(Lease::Taken) | None => claimed.taken.push(symbol.clone()),
-        }
+        let settled = match leases.remove(symbol) {
+            Some(Lease::Elsewhere) => {
+                found.elsewhere.push(symbol.clone());
+                continue;
+            }
+            Some(Lease::Granted) | None => {
+                found.granted.push(symbol.clone());
+                continue;
+            }
+            Some(Lease::Fetched(event)) => Ok(event),
+            Some(Lease::Failed(error)) => Err(Loss::Provider(error)),
+        };
+        found.settled.push((symbol.clone(), settled));
     }
-    claimed
+    found
 }
 
-/// Leaves the published quotes to those who wait. What cannot be released expires.
+/// Leaves what came of the fetches to those who wait. What cannot be released expires.
 async fn release<C: Course>(
     course: &C,
-    provider: &dyn Provider,
-    holder: Uuid,
-    taken: &[Symbol],
+    claim: &Claim<'_>,
+    granted: &[Symbol],
     quotes: &[(Symbol, Result<PriceEvent, Loss>)],
 ) {
-    let event = |symbol: &Symbol| {
-        let found = quotes.iter().find(|(quoted, _)| quoted == symbol);
-        found.and_then(|(_, quote)| quote.as_ref().ok().cloned())
+    let outcome = |symbol: &Symbol| match quotes.iter().find(|(quoted, _)| quoted == symbol) {
+        Some((_, Ok(event))) => Outcome::Published(event.clone()),
+        Some((_, Err(Loss::Provider(error)))) => Outcome::Failed(error.clone()),
+        Some((_, Err(Loss::Log(_) | Loss::OutOfTime))) | None => Outcome::Ended,
     };
-    let fetched: Vec<_> = taken
+    let outcomes: Vec<_> = granted
         .iter()
-        .map(|symbol| (symbol.clone(), event(symbol)))
+        .map(|symbol| (symbol.clone(), outcome(symbol)))
         .collect();
 
-    let release = fetch_leases::release(course.pool(), provider.name(), holder, &fetched);
+    let release = fetch_leases::release(course.pool(), claim.provider, claim.holder, &outcomes);
     let _ = timeout(STATEMENT, release).await;
 }
 

@@ -3,8 +3,6 @@
 //! The answer has no time: the quote's is that of the answer. One unknown symbol makes the answer
 //! for a whole list an error that does not name it; then all symbols there are are requested.
 
-use std::time::Duration;
-
 use reqwest::Url;
 use serde::Deserialize;
 
@@ -71,9 +69,9 @@ impl Api for Binance {
         Request::to(url)
     }
 
-    fn everything(&self, base: &Url) -> Option<(Duration, Request)> {
+    fn everything(&self, base: &Url) -> Option<Request> {
         let url = url(base, ["api", "v3", "ticker", "price"]);
-        Some((Duration::ZERO, Request::to(url)))
+        Some(Request::to(url))
     }
 
     fn read(&self, received: &Received, _: &[&Symbol]) -> Result<Found, Fault> {

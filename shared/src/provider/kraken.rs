@@ -4,8 +4,6 @@
 //! quote's is that of the answer. Everything comes with status 200. One unknown pair makes the
 //! answer for a whole list an error that does not name it; then all pairs there are are requested.
 
-use std::time::Duration;
-
 use reqwest::Url;
 use serde::Deserialize;
 
@@ -23,8 +21,6 @@ pub(crate) const LIMITS: Limits = Limits {
     ..Limits::unlimited(50)
 };
 
-/// How long after a request the next one may be sent.
-const PAUSE: Duration = Duration::from_secs(1);
 /// The units in which pairs are priced, as they end a pair's name; the longer ones first.
 const UNITS: [&str; 15] = [
     "PYUSD", "USDT", "USDC", "USDQ", "USD", "EUR", "GBP", "CAD", "AUD", "CHF", "JPY", "XBT", "BTC",
@@ -69,9 +65,9 @@ impl Api for Kraken {
         Request::to(url)
     }
 
-    fn everything(&self, base: &Url) -> Option<(Duration, Request)> {
+    fn everything(&self, base: &Url) -> Option<Request> {
         let url = url(base, ["0", "public", "Ticker"]);
-        Some((PAUSE, Request::to(url)))
+        Some(Request::to(url))
     }
 
     fn read(&self, received: &Received, symbols: &[&Symbol]) -> Result<Found, Fault> {

@@ -13,6 +13,8 @@ pub struct Limits {
     pub per_hour: Option<u32>,
     /// Most units in a day.
     pub per_day: Option<u32>,
+    /// Whether a day is one in UTC. Otherwise it is any 24 hours, which holds for every day.
+    pub utc_day: bool,
     /// How many units a request takes.
     pub cost: Cost,
     /// Most symbols in one request; at least 1.
@@ -30,12 +32,25 @@ pub enum Cost {
     PerSymbol,
 }
 
-/// The text of limits that cannot be read.
+/// Why a text is not one of limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "limits such as 30/s,60/min,50/h,800/day,symbols=8,concurrent=4, with none/day for no limit per day"
-)]
-pub struct LimitsError;
+pub enum LimitsError {
+    /// It cannot be read.
+    #[error(
+        "limits such as 30/s,60/min,50/h,800/day,symbols=8,concurrent=4, with none/day for no limit per day"
+    )]
+    Form,
+    /// One request would need more units than a window has.
+    #[error(
+        "limits that can be kept: a request for {symbols} symbols counts as {symbols}, and {limit} are allowed"
+    )]
+    TooManySymbols {
+        /// The symbols in a request, as the text has them.
+        symbols: u32,
+        /// The lowest limit.
+        limit: u32,
+    },
+}
 
 impl Limits {
     /// No limit but the number of symbols in a request.
@@ -46,6 +61,7 @@ impl Limits {
             per_minute: None,
             per_hour: None,
             per_day: None,
+            utc_day: false,
             cost: Cost::PerRequest,
             max_symbols,
             max_concurrent: u32::MAX,
@@ -86,34 +102,47 @@ impl Limits {
     /// # Ok::<(), shared::provider::LimitsError>(())
     /// ```
     ///
+    /// If every symbol counts, a request has at most as many as the lowest limit allows.
+    ///
     /// # Errors
-    /// If a part of the list has another form, has a zero, or comes twice.
+    /// If a part of the list has another form, has a zero, or comes twice; or if it names more
+    /// symbols than a limit allows.
     pub fn with(mut self, text: &str) -> Result<Self, LimitsError> {
         let mut named = Vec::new();
 
         for item in text.split(',').map(str::trim) {
             let name = if let Some((number, window)) = item.split_once('/') {
-                *self.window(window).ok_or(LimitsError)? = match number {
+                *self.window(window).ok_or(LimitsError::Form)? = match number {
                     "none" => None,
                     number => Some(positive(number)?),
                 };
                 window
             } else {
-                let (name, number) = item.split_once('=').ok_or(LimitsError)?;
+                let (name, number) = item.split_once('=').ok_or(LimitsError::Form)?;
                 match name {
                     "symbols" => self.max_symbols = positive(number)?,
                     "concurrent" => self.max_concurrent = positive(number)?,
-                    _ => return Err(LimitsError),
+                    _ => return Err(LimitsError::Form),
                 }
                 name
             };
 
             if named.contains(&name) {
-                return Err(LimitsError);
+                return Err(LimitsError::Form);
             }
             named.push(name);
         }
 
+        let lowest = self.of_windows().into_iter().flatten().min();
+        if let (Cost::PerSymbol, Some(limit)) = (self.cost, lowest)
+            && self.max_symbols > limit
+        {
+            let symbols = self.max_symbols;
+            if named.contains(&"symbols") {
+                return Err(LimitsError::TooManySymbols { symbols, limit });
+            }
+            self.max_symbols = limit;
+        }
         Ok(self)
     }
 
@@ -132,7 +161,7 @@ fn positive(text: &str) -> Result<u32, LimitsError> {
     text.parse()
         .ok()
         .filter(|number| *number > 0)
-        .ok_or(LimitsError)
+        .ok_or(LimitsError::Form)
 }
 
 #[cfg(test)]
@@ -164,6 +193,34 @@ mod tests {
     }
 
     #[test]
+    fn a_request_never_has_more_symbols_than_a_limit_that_counts_them_allows() {
+        let documented = Limits {
+            per_minute: Some(8),
+            cost: Cost::PerSymbol,
+            ..Limits::unlimited(8)
+        };
+
+        let refused = LimitsError::TooManySymbols {
+            symbols: 55,
+            limit: 8,
+        };
+        assert_eq!(documented.with("symbols=55"), Err(refused));
+        assert_eq!(
+            documented.with("symbols=9,4/s"),
+            Err(LimitsError::TooManySymbols {
+                symbols: 9,
+                limit: 4
+            })
+        );
+        let raised = documented.with("symbols=55,55/min").unwrap();
+        assert_eq!(raised.max_symbols, 55);
+        let lowered = documented.with("3/min").unwrap();
+        assert_eq!(lowered.max_symbols, 3);
+        let requests = Limits::unlimited(100).with("1/s,symbols=500").unwrap();
+        assert_eq!(requests.max_symbols, 500, "a request counts once");
+    }
+
+    #[test]
     fn what_is_no_limit_is_refused() {
         for text in [
             "",
@@ -181,7 +238,11 @@ mod tests {
             "none=symbols",
             "99999999999/day",
         ] {
-            assert_eq!(Limits::unlimited(1).with(text), Err(LimitsError), "{text}");
+            assert_eq!(
+                Limits::unlimited(1).with(text),
+                Err(LimitsError::Form),
+                "{text}"
+            );
         }
     }
 }

@@ -94,9 +94,47 @@ impl Provider for Spelled {
     }
 
     async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError> {
+        self.answer(symbols, at, false).await
+    }
+
+    fn is_undecided(&self, answer: &Answer) -> bool {
+        self.provider.is_undecided(answer)
+    }
+
+    async fn fetch_among_all(
+        &self,
+        symbols: &[Symbol],
+        at: Timestamp,
+    ) -> Result<Answer, ProviderError> {
+        self.answer(symbols, at, true).await
+    }
+}
+
+impl Spelled {
+    /// The answer to a request in the provider's spelling, for these symbols or among all.
+    async fn their_answer(
+        &self,
+        symbols: &[Symbol],
+        at: Timestamp,
+        among_all: bool,
+    ) -> Result<Answer, ProviderError> {
+        if among_all {
+            self.provider.fetch_among_all(symbols, at).await
+        } else {
+            self.provider.fetch(symbols, at).await
+        }
+    }
+
+    /// The same answer in our spelling.
+    async fn answer(
+        &self,
+        symbols: &[Symbol],
+        at: Timestamp,
+        among_all: bool,
+    ) -> Result<Answer, ProviderError> {
         let spelling = self.spelling().await?;
         if !symbols.iter().any(|symbol| spelling.contains_key(symbol)) {
-            return self.provider.fetch(symbols, at).await;
+            return self.their_answer(symbols, at, among_all).await;
         }
 
         let theirs = |symbol: &Symbol| spelling.get(symbol).unwrap_or(symbol).clone();
@@ -107,7 +145,7 @@ impl Provider for Spelled {
             .filter(|symbol| seen.insert(symbol.clone()))
             .collect();
 
-        let answer = self.provider.fetch(&asked, at).await;
+        let answer = self.their_answer(&asked, at, among_all).await;
         let answer = answer.map_err(|error| match symbols.first() {
             Some(symbol) => error.about(symbol),
             None => error,
@@ -123,9 +161,7 @@ impl Provider for Spelled {
             ..answer
         })
     }
-}
 
-impl Spelled {
     async fn spelling(&self) -> Result<Arc<Spelling>, ProviderError> {
         let spelling = self.spellings.of(self.name()).await;
         spelling.ok_or_else(|| ProviderError::Unspelled {

@@ -17,6 +17,7 @@ use crate::market::{Quote, Symbol};
 pub(crate) const LIMITS: Limits = Limits {
     per_minute: Some(8),
     per_day: Some(800),
+    utc_day: true,
     cost: Cost::PerSymbol,
     max_concurrent: 4,
     ..Limits::unlimited(8)

@@ -3,7 +3,7 @@
 //! Each such provider is an [`Api`]: data and pure functions. [`Web`] sends its requests.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use chrono::Utc;
@@ -44,10 +44,9 @@ pub(super) trait Api: std::fmt::Debug + Send + Sync + 'static {
     /// The request for the quotes of `symbols`, of which there is at least one.
     fn request(&self, base: &Url, key: Option<&Secret>, symbols: &[&Symbol]) -> Request;
 
-    /// The request for all symbols that the provider has, and how long after the first request it
-    /// may be sent. It is sent where one unknown symbol makes the answer for a whole list
-    /// [`Fault::Unknown`].
-    fn everything(&self, _base: &Url) -> Option<(Duration, Request)> {
+    /// The request for all symbols that the provider has. It is sent where one unknown symbol makes
+    /// the answer for a whole list [`Fault::Unknown`].
+    fn everything(&self, _base: &Url) -> Option<Request> {
         None
     }
 
@@ -89,42 +88,33 @@ impl<A: Api> Web<A> {
         }
     }
 
-    /// Asks for `symbols`, and returns the answer, the quotes in it, and the number of requests.
-    async fn ask(&self, symbols: &[&Symbol]) -> Result<(Received, Found, u32), Fault> {
-        let base = Url::parse(&self.source.base_url)
-            .map_err(|_| Fault::Unavailable("its address is not a URL".to_owned()))?;
+    fn base(&self) -> Result<Url, Fault> {
+        let not_a_url = |_| Fault::Unavailable("its address is not a URL".to_owned());
+        Url::parse(&self.source.base_url).map_err(not_a_url)
+    }
+
+    /// Asks for `symbols`, and returns the answer and the quotes in it.
+    async fn ask(&self, symbols: &[&Symbol]) -> Result<(Received, Found), Fault> {
+        let base = self.base()?;
         let request = self.api.request(&base, self.source.key.as_ref(), symbols);
         let received = self.http.get(request).await?;
 
         match (self.read(&received, symbols), symbols) {
-            (Err(Fault::Unknown), _) => self.without_the_unknown(&base, received, symbols).await,
+            (Err(Fault::Unknown), _) => Ok((received, Found::default())),
             (Err(fault), [only]) if fault.may_be_of_symbol() => {
-                let requests = received.requests;
-                Ok((received, Found::one(only, Err(fault)), requests))
+                Ok((received, Found::one(only, Err(fault))))
             }
             (Err(fault), _) => Err(fault),
-            (Ok(found), _) => {
-                let requests = received.requests;
-                Ok((received, found, requests))
-            }
+            (Ok(found), _) => Ok((received, found)),
         }
     }
 
-    /// The answer after one about a list of which one symbol, not told which, is unknown: a second
-    /// request for all symbols there are shows it. It is not asked for again for a while.
-    async fn without_the_unknown(
-        &self,
-        base: &Url,
-        first: Received,
-        symbols: &[&Symbol],
-    ) -> Result<(Received, Found, u32), Fault> {
-        let everything = self.api.everything(base).filter(|_| symbols.len() > 1);
-        let Some((pause, request)) = everything else {
-            let requests = first.requests;
-            return Ok((first, Found::default(), requests));
+    /// Asks for everything, and returns the answer and the quotes of `symbols` in it. Those that it
+    /// lacks are unknown, and not asked for again for a while.
+    async fn ask_for_all(&self, symbols: &[&Symbol]) -> Result<(Received, Found), Fault> {
+        let Some(request) = self.api.everything(&self.base()?) else {
+            return self.ask(symbols).await;
         };
-
-        tokio::time::sleep(pause).await;
         let received = self.http.get(request).await?;
         let found = self.read(&received, symbols)?;
 
@@ -133,8 +123,7 @@ impl<A: Api> Web<A> {
             .iter()
             .filter(|symbol| found.of(symbol) == Err(Fault::Unknown));
         unknown.for_each(|symbol| self.unknown.add(symbol, now));
-        let requests = first.requests + received.requests;
-        Ok((received, found, requests))
+        Ok((received, found))
     }
 
     /// Reads an answer. One in which every entry reports the same limit or refusal is none.
@@ -210,6 +199,32 @@ impl<A: Api> Provider for Web<A> {
     }
 
     async fn fetch(&self, symbols: &[Symbol], _at: Timestamp) -> Result<Answer, ProviderError> {
+        self.answer(symbols, false).await
+    }
+
+    fn is_undecided(&self, answer: &Answer) -> bool {
+        let unknown = |quote: &Result<_, ProviderError>| {
+            matches!(quote, Err(ProviderError::UnknownSymbol { .. }))
+        };
+        let all_unknown = answer.quotes.iter().all(|(_, quote)| unknown(quote));
+
+        let is_list = answer.requests > 0 && answer.quotes.len() > 1;
+        let everything = || self.base().ok().and_then(|base| self.api.everything(&base));
+        is_list && all_unknown && everything().is_some()
+    }
+
+    async fn fetch_among_all(
+        &self,
+        symbols: &[Symbol],
+        _at: Timestamp,
+    ) -> Result<Answer, ProviderError> {
+        self.answer(symbols, true).await
+    }
+}
+
+impl<A: Api> Web<A> {
+    /// The answer to one request, for `symbols` or for everything.
+    async fn answer(&self, symbols: &[Symbol], for_all: bool) -> Result<Answer, ProviderError> {
         self.ready()?;
 
         let now = Instant::now();
@@ -226,11 +241,18 @@ impl<A: Api> Provider for Web<A> {
                 0,
             ),
             [first, ..] => {
-                // One limit for all requests of one answer.
-                let asked = timeout(self.http.timeout(), self.ask(&askable)).await;
+                let asking = async {
+                    if for_all {
+                        self.ask_for_all(&askable).await
+                    } else {
+                        self.ask(&askable).await
+                    }
+                };
+                // One limit for a request and its redirections.
+                let asked = timeout(self.http.timeout(), asking).await;
                 let asked = asked.unwrap_or(Err(Fault::TimedOut));
-                let (received, found, requests) =
-                    asked.map_err(|fault| fault.error(&self.name, first))?;
+                let (received, found) = asked.map_err(|fault| fault.error(&self.name, first))?;
+                let requests = received.requests;
                 (received.received_at, received.body, found, requests)
             }
         };

@@ -1,5 +1,5 @@
-//! The budget and the circuit breaker of each provider, shared by all instances.
-//! `0013_provider_states.sql` explains the rows and the functions.
+//! The budget of each provider, shared by all instances, and whether its breaker lets a request
+//! pass. `0021_budgets_of_any_window.sql` explains the rows and the functions.
 
 use std::time::Duration;
 
@@ -20,12 +20,16 @@ pub struct Admission<'a> {
     pub provider: &'a ProviderName,
     /// A digest of the key that is sent to it, if any.
     pub key: Option<&'a str>,
-    /// Most tokens in each of the [`WINDOWS`].
+    /// Most tokens in each of the [`WINDOWS`], wherever it begins.
     pub limits: [Option<u32>; 4],
+    /// Whether the limit of a day is one of each day in UTC, and not of any 24 hours.
+    pub utc_day: bool,
     /// Tokens for the next request.
     pub needed: u32,
     /// Tokens that would be taken if there are so many.
     pub wanted: u32,
+    /// Tokens that were taken ahead and not used. They come back if tokens are granted.
+    pub unused: &'a [Unused],
     /// The id of the probe, if the request becomes one.
     pub probe_id: Uuid,
     /// How long a probe may take.
@@ -34,14 +38,25 @@ pub struct Admission<'a> {
     pub moment: Option<Timestamp>,
 }
 
+/// Tokens that were taken and not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unused {
+    /// How many.
+    pub tokens: u32,
+    /// Until when they might have been used, by Postgres's clock.
+    pub until: Timestamp,
+}
+
 /// Whether requests may be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admitted {
     /// Tokens were taken.
     Granted {
-        /// How many; at least one.
+        /// How many; at least as many as are needed.
         tokens: u32,
-        /// How long they may be kept.
+        /// When the needed ones were taken, by Postgres's clock.
+        taken_at: Timestamp,
+        /// How long after that the others may be used.
         valid_for: Duration,
         /// Failures in a row so far.
         failures: u32,
@@ -59,8 +74,10 @@ pub enum Admitted {
     },
     /// Too few tokens are left.
     Empty {
-        /// How long until the next window begins.
+        /// How long until enough have come back, if nobody else takes them.
         wait: Duration,
+        /// The one of the [`WINDOWS`] that lacks them for the longest time.
+        window: String,
     },
 }
 
@@ -70,6 +87,7 @@ struct AdmittedRow {
     granted: i64,
     wait_ms: f64,
     valid_ms: f64,
+    taken_at: Timestamp,
     why: Option<String>,
     failed: i32,
     closed: bool,
@@ -83,32 +101,39 @@ pub async fn admit(
     executor: impl PgExecutor<'_>,
     admission: &Admission<'_>,
 ) -> Result<Admitted, Error> {
+    let (unused, unused_until): (Vec<i64>, Vec<Timestamp>) = admission
+        .unused
+        .iter()
+        .map(|unused| (i64::from(unused.tokens), unused.until))
+        .unzip();
+
     let row: AdmittedRow = sqlx::query_as(
-        "select verdict, granted, why, failed, closed,
+        "select verdict, granted, taken_at, why, failed, closed,
                 coalesce(extract(epoch from wait), 0)::float8 * 1000 as wait_ms,
                 coalesce(extract(epoch from valid_for), 0)::float8 * 1000 as valid_ms
-         from admit_request($1, $2, $3, $4, $5, $6, $7, $8)",
+         from admit_provider_request($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(admission.provider.as_str())
     .bind(admission.key)
     .bind(admission.limits.map(|limit| limit.map(i64::from)))
+    .bind(admission.utc_day)
     .bind(i64::from(admission.needed))
     .bind(i64::from(admission.wanted))
+    .bind(unused)
+    .bind(unused_until)
     .bind(admission.probe_id)
     .bind(interval(admission.probe_time))
     .bind(admission.moment)
     .fetch_one(executor)
     .await?;
 
-    let wait = milliseconds(row.wait_ms);
+    let (wait, why) = (milliseconds(row.wait_ms), row.why.unwrap_or_default());
     Ok(match row.verdict.as_str() {
-        "open" => Admitted::Open {
-            wait,
-            reason: row.why.unwrap_or_default(),
-        },
-        "empty" => Admitted::Empty { wait },
+        "open" => Admitted::Open { wait, reason: why },
+        "empty" => Admitted::Empty { wait, window: why },
         verdict => Admitted::Granted {
             tokens: u32::try_from(row.granted).unwrap_or(u32::MAX),
+            taken_at: row.taken_at,
             valid_for: milliseconds(row.valid_ms),
             failures: row.failed.unsigned_abs(),
             is_probe: verdict == "probe",
@@ -117,113 +142,24 @@ pub async fn admit(
     })
 }
 
-/// Counts tokens that were used without having been taken, because a request became several. The
-/// budget may be overdrawn by them; the windows have as much less afterwards.
+/// Gives back the tokens of a request that was not sent, and its right to probe if it had that.
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
-pub async fn charge(
+pub async fn give_back(
     executor: impl PgExecutor<'_>,
     provider: &ProviderName,
-    tokens: u32,
-) -> Result<(), Error> {
-    sqlx::query(
-        "update request_budgets
-         set taken = array(select used + $2 from unnest(taken) with ordinality as t(used, place)
-                           order by place)
-         where owner_kind = 'provider' and owner = $1",
-    )
-    .bind(provider.as_str())
-    .bind(i64::from(tokens))
-    .execute(executor)
-    .await?;
-    Ok(())
-}
-
-/// A failure of a whole request.
-#[derive(Clone, Debug)]
-pub struct Failure<'a> {
-    /// The provider.
-    pub provider: &'a ProviderName,
-    /// The id of the probe, if the request was one.
-    pub probe_id: Option<Uuid>,
-    /// What happened; safe to show.
-    pub reason: &'a str,
-    /// How long the provider must not be asked, if the failure tells it.
-    pub pause: Option<Duration>,
-    /// A digest of the key that the provider refused.
-    pub refused_key: Option<&'a str>,
-    /// Replaces Postgres's clock, for tests.
-    pub moment: Option<Timestamp>,
-}
-
-/// When failures open a breaker, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub struct OpeningRule {
-    /// Failures in a row that open it.
-    pub failures: u32,
-    /// The first pause; each further one is twice as long.
-    pub first: Duration,
-    /// The longest pause.
-    pub longest: Duration,
-    /// A random factor near 1, so that not all breakers half-open together.
-    pub jitter: f64,
-}
-
-/// Records a failed request. Returns the time until which the breaker is open now, if it opened.
-///
-/// # Errors
-/// When Postgres is unavailable or refuses the statement.
-pub async fn failed(
-    executor: impl PgExecutor<'_>,
-    failure: &Failure<'_>,
-    rule: &OpeningRule,
-) -> Result<Option<Timestamp>, Error> {
-    let opened =
-        sqlx::query_scalar("select report_failure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
-            .bind(failure.provider.as_str())
-            .bind(failure.probe_id)
-            .bind(failure.reason)
-            .bind(failure.pause.map(interval))
-            .bind(failure.refused_key)
-            .bind(i32::try_from(rule.failures).unwrap_or(i32::MAX))
-            .bind(interval(rule.first))
-            .bind(interval(rule.longest))
-            .bind(rule.jitter)
-            .bind(failure.moment)
-            .fetch_one(executor)
-            .await?;
-    Ok(opened)
-}
-
-/// Records that a request succeeded: there are no failures in a row, and if it was the probe, the
-/// breaker closes. Returns whether it closed.
-///
-/// # Errors
-/// When Postgres is unavailable or refuses the statement.
-pub async fn succeeded(
-    executor: impl PgExecutor<'_>,
-    provider: &ProviderName,
+    unused: Unused,
     probe_id: Option<Uuid>,
-) -> Result<bool, Error> {
-    let closed: Option<bool> = sqlx::query_scalar(
-        "with before as (
-             select open_until from request_budgets
-             where owner_kind = 'provider' and owner = $1 and (open_until is null or probe_id = $2)
-             for update
-         )
-         update request_budgets
-         set failures = 0, openings = 0, open_since = null, open_until = null, reason = null,
-             probe_id = null, probe_until = null, refused_key = null
-         from before
-         where owner_kind = 'provider' and owner = $1
-         returning before.open_until is not null",
-    )
-    .bind(provider.as_str())
-    .bind(probe_id)
-    .fetch_optional(executor)
-    .await?;
-    Ok(closed.unwrap_or(false))
+) -> Result<(), Error> {
+    sqlx::query("select give_back_request($1, $2, $3, $4)")
+        .bind(provider.as_str())
+        .bind(i64::from(unused.tokens))
+        .bind(unused.until)
+        .bind(probe_id)
+        .execute(executor)
+        .await?;
+    Ok(())
 }
 
 /// The state of a provider's budget and breaker, at the time of reading.
@@ -233,7 +169,7 @@ pub struct ProviderState {
     pub owner: String,
     /// When this was read.
     pub read_at: Timestamp,
-    /// Tokens taken in each of the current [`WINDOWS`].
+    /// Tokens that count in each of the [`WINDOWS`], and in the current day in UTC.
     pub taken_now: Vec<i64>,
     /// Failures in a row.
     pub failures: i32,
@@ -251,14 +187,11 @@ pub struct ProviderState {
 /// When Postgres is unavailable or refuses the statement.
 pub async fn provider_states(executor: impl PgExecutor<'_>) -> Result<Vec<ProviderState>, Error> {
     let states = sqlx::query_as(
-        "select owner, now() as read_at, failures, open_since, open_until, reason,
-                array(
-                    select case when start >= date_trunc(unit, now(), 'UTC') then taken else 0 end
-                    from unnest(window_starts, taken, array['second', 'minute', 'hour', 'day'])
-                         with ordinality as in_window(start, taken, unit, place)
-                    order by place
-                ) as taken_now
-         from request_budgets
+        "select owner, now() as read_at, failures, open_since, reason,
+                breaker_open_until(budget, now()) as open_until,
+                tokens_taken(budget, now(), false) || (tokens_taken(budget, now(), true))[4]
+                    as taken_now
+         from request_budgets as budget
          where owner_kind = 'provider'
          order by owner",
     )

@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Polling,
     /// Start, size and memory of the functions' binaries
     Start,
+    /// What a request costs at the gate of its provider: budget, breaker and lease
+    Gate,
 }
 
 /// The form of the results.

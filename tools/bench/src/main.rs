@@ -3,8 +3,8 @@
 //! [`averager`] compares the averager's code with a bare COPY, interleaved in one run.
 //! [`end_to_end`] runs the whole stack on a real Kafka. [`growth`] measures ingest and reads as the
 //! table grows. [`polling`] runs many jobs with short intervals. [`start`] starts the functions one
-//! by one. The first three also check that what was
-//! stored is right, so that no figure comes from wrong results.
+//! by one. [`gate`] measures what a request to a provider costs before it is sent. The first three
+//! also check that what was stored is right, so that no figure comes from wrong results.
 
 mod averager;
 mod bench;
@@ -16,6 +16,7 @@ mod cpu;
 mod end_to_end;
 mod feed;
 mod figures;
+mod gate;
 mod growth;
 mod machine;
 mod polling;
@@ -73,25 +74,7 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
         report,
     };
 
-    let wanted = |command: Command| cli.command.is_none_or(|only| only == command);
-    let part_of_end_to_end = matches!(cli.command, Some(Command::Latency | Command::Throughput));
-
-    if wanted(Command::Averager) {
-        averager::run(&mut bench).await?;
-    }
-    if wanted(Command::EndToEnd) || part_of_end_to_end {
-        end_to_end::run(&mut bench).await?;
-    }
-    if wanted(Command::Growth) {
-        growth::run(&mut bench).await?;
-    }
-    if wanted(Command::Polling) {
-        polling::run(&mut bench).await?;
-    }
-    if wanted(Command::Start) {
-        let functions = binaries::functions(cli, &binaries)?;
-        start::run(&mut bench, &functions).await?;
-    }
+    measure(&mut bench).await?;
 
     let Bench {
         server, mut report, ..
@@ -100,4 +83,32 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
     server.stop().await?;
     drop(progress);
     report.print(cli.output)
+}
+
+/// Runs what the command names, or everything.
+async fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let named = bench.cli.command;
+    let wanted = |command: Command| named.is_none_or(|only| only == command);
+    let part_of_end_to_end = matches!(named, Some(Command::Latency | Command::Throughput));
+
+    if wanted(Command::Averager) {
+        averager::run(bench).await?;
+    }
+    if wanted(Command::EndToEnd) || part_of_end_to_end {
+        end_to_end::run(bench).await?;
+    }
+    if wanted(Command::Growth) {
+        growth::run(bench).await?;
+    }
+    if wanted(Command::Polling) {
+        polling::run(bench).await?;
+    }
+    if wanted(Command::Start) {
+        let functions = binaries::functions(bench.cli, bench.binaries)?;
+        start::run(bench, &functions).await?;
+    }
+    if wanted(Command::Gate) {
+        gate::run(bench).await?;
+    }
+    Ok(())
 }

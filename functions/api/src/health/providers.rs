@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde::Serialize;
 use shared::acquisition::probe;
-use shared::provider::Provider;
+use shared::provider::{Provider, ProviderError};
 use utoipa::ToSchema;
 
 use super::Check;
@@ -91,20 +91,22 @@ async fn of_provider(
         return Check::ok();
     }
 
-    // A probe without Postgres is remembered apart: it fails if the provider's spellings, which are
-    // in Postgres, cannot be read.
-    let key = (provider.name().clone(), status.is_some());
+    // Without its breaker and its budget it must not be asked.
+    if status.is_none() {
+        let detail = "Postgres does not tell whether it may be asked".to_owned();
+        return Check::degraded(Some(detail));
+    }
     let probes = &state.observed.probes;
-    if let Some(check) = probes.younger_than(PROBE_AGE, &key) {
+    if let Some(check) = probes.younger_than(PROBE_AGE, provider.name()) {
         return check;
     }
 
-    let instance = &state.observed.instance;
-    let answered = match status {
-        Some(_) => probe(&state.db, instance, provider).await,
-        None => provider.probe().await,
+    let answered = probe(&state.db, &state.observed.instance, provider).await;
+    let check = match answered {
+        // It was not asked, because of our own limits.
+        Err(error @ ProviderError::Paused { .. }) => Check::degraded(Some(error.to_string())),
+        answered => Check::of(answered.map_err(|error| error.to_string())),
     };
-    let check = Check::of(answered.map_err(|error| error.to_string()));
-    probes.remember(key, check.clone());
+    probes.remember(provider.name().clone(), check.clone());
     check
 }

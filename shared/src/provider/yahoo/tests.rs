@@ -352,9 +352,3 @@ async fn a_base_url_may_have_a_path_of_its_own() {
         "/proxy/v8/finance/chart/KO"
     );
 }
-
-#[tokio::test]
-async fn a_probe_passes_when_anything_is_answered() {
-    let server = answering(json_body(spark(&[]))).await;
-    assert_eq!(client_of(&server).probe().await, Ok(()));
-}

@@ -10,13 +10,20 @@ fn json(body: &str) -> ResponseTemplate {
 }
 
 async fn quotes(provider: &dyn Provider, names: &[&str]) -> (u32, Vec<String>) {
-    let answer = provider.fetch(&symbols(names), Utc::now()).await.unwrap();
+    let (symbols, mut requests) = (symbols(names), 0);
+    let mut answer = provider.fetch(&symbols, Utc::now()).await.unwrap();
+    if provider.is_undecided(&answer) {
+        requests = answer.requests;
+        let among_all = provider.fetch_among_all(&symbols, Utc::now()).await;
+        answer = among_all.unwrap();
+    }
     let told = |(symbol, quote): &(Symbol, Result<_, ProviderError>)| match quote {
         Ok(crate::market::Quote { price, .. }) => format!("{symbol} {price}"),
         Err(error) => error.to_string(),
     };
 
-    (answer.requests, answer.quotes.iter().map(told).collect())
+    let quotes = answer.quotes.iter().map(told).collect();
+    (requests + answer.requests, quotes)
 }
 
 /// Asks twice for a list with an unknown symbol, and once for that symbol alone.
@@ -174,30 +181,4 @@ async fn a_redirection_is_a_request_of_its_own() {
 
     let tiingo = web(providers::TIINGO, Tiingo, &server.uri(), REQUEST_TIMEOUT);
     assert_eq!(quotes(&tiingo, &["KO"]).await, (3, vec!["KO 7".to_owned()]));
-}
-
-#[tokio::test]
-async fn two_requests_of_one_answer_share_one_limit() {
-    const EACH: Duration = Duration::from_millis(2_000);
-    const LIMIT: Duration = Duration::from_millis(3_000);
-
-    let server = MockServer::start().await;
-    let unknown = ResponseTemplate::new(400).set_body_string(r#"{"code":-1121,"msg":"Invalid"}"#);
-    Mock::given(query_param("symbols", r#"["BTCUSDT","NOPE"]"#))
-        .respond_with(unknown.set_delay(EACH))
-        .mount(&server)
-        .await;
-    Mock::given(query_param_is_missing("symbols"))
-        .respond_with(json(r#"[{"symbol":"BTCUSDT","price":"7"}]"#).set_delay(EACH))
-        .mount(&server)
-        .await;
-
-    // Either one alone is answered within the limit.
-    let binance = web(providers::BINANCE, Binance, &server.uri(), LIMIT);
-    let list = symbols(&["BTCUSDT", "NOPE"]);
-    let error = binance.fetch(&list, Utc::now()).await.unwrap_err();
-    assert!(matches!(error, ProviderError::TimedOut { .. }), "{error:?}");
-
-    let received = server.received_requests().await.unwrap();
-    assert_eq!(received.len(), 2);
 }
