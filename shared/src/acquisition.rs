@@ -32,6 +32,7 @@ use breaker::Outcome;
 use flights::Flights;
 use gate::Gate;
 pub use probe::probe;
+use sharing::Hold;
 pub use sharing::acquire;
 
 /// A request to a provider, not yet awaited.
@@ -193,13 +194,14 @@ impl Acquired {
 }
 
 /// Asks for `symbols` in one request, and publishes what came. If the answer does not tell which
-/// symbol is unknown, a second request does.
+/// symbol is unknown, a second request does. `hold` has the leases on the symbols, if there are any.
 async fn ask<C: Course>(
     course: &C,
     instance: &Instance,
     provider: &dyn Provider,
     symbols: &[Symbol],
     at: Timestamp,
+    hold: Option<&Hold<'_>>,
 ) -> Result<Acquired, C::Error> {
     let (count, mut took) = (symbols.len(), Duration::ZERO);
     let fetch = Box::pin(async {
@@ -208,7 +210,7 @@ async fn ask<C: Course>(
         took = began.elapsed();
         answer
     });
-    let mut answer = send(course, instance, provider, count, fetch).await?;
+    let mut answer = send(course, instance, provider, count, fetch, hold).await?;
 
     if let Ok(first) = &answer
         && provider.is_undecided(first)
@@ -222,7 +224,7 @@ async fn ask<C: Course>(
                 Err(ProviderError::TimedOut { provider })
             })
         });
-        answer = send(course, instance, provider, count, fetch).await?;
+        answer = send(course, instance, provider, count, fetch, hold).await?;
     }
 
     match answer {
@@ -238,11 +240,15 @@ async fn send<C: Course>(
     provider: &dyn Provider,
     symbols: usize,
     request: Request<'_>,
+    hold: Option<&Hold<'_>>,
 ) -> Result<Result<Answer, ProviderError>, C::Error> {
     let pass = match instance.gate.pass(course, provider, symbols).await? {
         Ok(pass) => pass,
         Err(error) => return Ok(Err(error)),
     };
+    if let Some(hold) = hold {
+        hold.begin();
+    }
 
     let (pool, gate, began) = (course.pool(), &instance.gate, Instant::now());
     let answer = match course.fetch(request).await {
@@ -250,15 +256,19 @@ async fn send<C: Course>(
         Err(ended) => {
             let cut_off = Outcome::CutOff(began.elapsed());
             breaker::report(pool, gate, provider, &pass, &cut_off).await;
+            gate.settle(pool, provider, symbols).await;
             return Err(ended);
         }
     };
+    // A caller may leave early without ending, too: it goes on with the next provider.
+    let outcome = match &answer {
+        Err(ProviderError::TimedOut { .. }) => Outcome::CutOff(began.elapsed()),
+        answer => Outcome::Came(answer),
+    };
     // Both before `fetched`, which may end the acquisition: the request was sent, so its result
     // counts for the breaker, and what it cost for the budget.
-    breaker::report(pool, gate, provider, &pass, &Outcome::Came(&answer)).await;
-    if let Ok(answer) = &answer {
-        gate.settle(pool, provider, symbols, answer.requests).await;
-    }
+    breaker::report(pool, gate, provider, &pass, &outcome).await;
+    gate.settle(pool, provider, symbols).await;
 
     course.fetched().await?;
     Ok(answer)

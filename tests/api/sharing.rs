@@ -6,7 +6,8 @@ use futures::future::join_all;
 
 use crate::fixture::Api;
 
-const PATH: &str = "/prices/latest?symbol=AAPL";
+/// With more time between polling and sharing a quote than a busy machine takes for a test.
+const PATH: &str = "/prices/latest?symbol=AAPL&max_age=60";
 
 async fn all_answer(apis: &[Api], path: &str, requests: usize) -> usize {
     let asking = (0..requests).map(|number| apis[number % apis.len()].get(path));
@@ -43,6 +44,19 @@ async fn twenty_concurrent_requests_to_several_instances_cost_one_call() {
     );
 }
 
+/// The lease alone is shorter than the provider takes.
+#[tokio::test]
+async fn a_slow_provider_is_asked_once_by_several_instances() {
+    let first = Api::start().await;
+    let pool = first.pool.clone();
+    let apis = [first, Api::over(pool.clone()).await, Api::over(pool).await];
+    for api in &apis {
+        api.quoter.will_take(Duration::from_secs(6));
+    }
+
+    assert_eq!(all_answer(&apis, PATH, 9).await, 1);
+}
+
 #[tokio::test]
 async fn a_holder_that_ended_delays_the_others_by_its_lease_only() {
     let api = Api::start().await;
@@ -61,7 +75,7 @@ async fn a_holder_that_ended_delays_the_others_by_its_lease_only() {
 async fn a_request_with_max_age_0_asks_in_any_case() {
     let api = Api::start().await;
     for number in 1..4 {
-        api.get(&format!("{PATH}&max_age=0")).await;
+        api.get("/prices/latest?symbol=AAPL&max_age=0").await;
         assert_eq!(api.quoter.asked().len(), number);
     }
 }
@@ -90,7 +104,8 @@ async fn a_failure_is_shared_with_those_who_waited_and_who_comes_later_asks() {
     let pool = first.pool.clone();
     let apis = [first, Api::over(pool.clone()).await, Api::over(pool).await];
     for api in &apis {
-        api.quoter.will_take(Duration::from_millis(300));
+        // All of them are waiting by then, also on a busy machine.
+        api.quoter.will_take(Duration::from_secs(3));
         api.quoter
             .will_fail(shared::provider::ProviderError::Unavailable {
                 provider: "quoter".parse().unwrap(),

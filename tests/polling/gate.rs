@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use e2e::round_trips::RoundTrips;
 use e2e::waiting::until;
+use futures::future::join_all;
 use shared::acquisition::{Instance, Wish, acquire};
 use shared::provider::ProviderError;
 use shared::repository;
 use sqlx::PgPool;
 
-use crate::metered::{Act, Impatient, Metered, failure, per_minute};
+use crate::metered::{Act, Impatient, Metered, failure, per_minute, pool};
 use crate::world::symbols;
 
 /// A pool as the functions use it, and the round trips of its connections.
@@ -44,6 +45,25 @@ async fn no_round_trip_is_made_for_the_budget_while_the_instance_holds_tokens() 
     let statements = 12 + 12 * (seconds + 1);
     assert!(made <= 3 * statements, "{made} in {took:?}");
     assert_eq!(provider.asked(), REQUESTS);
+}
+
+/// If each asked for itself, some would find the budget empty that others hold.
+#[tokio::test]
+async fn requests_at_the_same_time_use_what_one_of_them_took_ahead() {
+    const LIMIT: usize = 60;
+
+    let pool = pool().await;
+    let (course, instance) = (Impatient::new(&pool), Instance::default());
+    let provider = Metered::new(per_minute(60));
+
+    // Tokens are taken ahead as soon as there were several requests in a second.
+    for _ in 0..4 {
+        assert_eq!(failure(&course, &instance, &provider).await, None);
+    }
+    let asking = (4..LIMIT).map(|_| failure(&course, &instance, &provider));
+    let failures: Vec<_> = join_all(asking).await.into_iter().flatten().collect();
+    assert_eq!(failures, []);
+    assert!(failure(&course, &instance, &provider).await.is_some());
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ async fn a_request_that_its_caller_cut_off_counts_only_if_the_provider_had_a_fai
 
     // Three failures, and as many requests that were cut off early.
     let instance = Instance::default();
-    provider.will((0..3).map(|_| Act::Fails(provider.timed_out())));
+    provider.will((0..3).map(|_| Act::Fails(provider.away())));
     provider.will((0..3).map(|_| Act::Takes(hour)));
     for _ in 0..3 {
         assert!(failure(&soon, &instance, &provider).await.is_some());
@@ -111,6 +111,31 @@ async fn a_request_that_its_caller_cut_off_counts_only_if_the_provider_had_a_fai
     assert!(ask(&soon, &instance, &provider).await.is_err());
     assert_eq!(failure(&soon, &Instance::default(), &provider).await, None);
     assert_eq!(state(&pool).await.open_until, None);
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_on_with_another_provider_cuts_the_request_off_as_well() {
+    let pool = pool().await;
+    let provider = Metered::new(Limits::unlimited(10));
+    let instance = Instance::default();
+    let leaves_after = |milliseconds| Impatient {
+        waits: Duration::from_millis(milliseconds),
+        goes_on: true,
+        ..Impatient::new(&pool)
+    };
+
+    provider.will((0..11).map(|_| Act::Takes(Duration::from_secs(3_600))));
+    let (soon, late) = (leaves_after(50), leaves_after(5_100));
+    for _ in 0..6 {
+        let left = failure(&soon, &instance, &provider).await;
+        assert_eq!(left, Some(provider.timed_out()));
+    }
+    let states = provider_states(&pool).await.unwrap();
+    assert!(states.iter().all(|state| state.failures == 0), "{states:?}");
+
+    let cut_off = (0..5).map(|_| failure(&late, &instance, &provider));
+    assert!(join_all(cut_off).await.iter().all(Option::is_some));
+    assert!(state(&pool).await.open_until.is_some(), "it was silent");
 }
 
 #[tokio::test]
@@ -181,7 +206,7 @@ async fn successes_of_requests_admitted_before_a_failure_end_the_failures_in_a_r
     for _ in 0..4 {
         provider.will([
             Act::Takes(Duration::from_millis(300)),
-            Act::Fails(provider.timed_out()),
+            Act::Fails(provider.away()),
         ]);
         let (one, other) = tokio::join!(
             failure(&course, &instance, &provider),
@@ -190,6 +215,21 @@ async fn successes_of_requests_admitted_before_a_failure_end_the_failures_in_a_r
         assert!(one.is_some() != other.is_some(), "{one:?} {other:?}");
         assert_eq!(state(&pool).await.failures, 0);
     }
+}
+
+#[tokio::test]
+async fn each_redirection_counts_as_a_request_also_if_nothing_comes_of_it() {
+    let pool = pool().await;
+    let (course, instance) = (Impatient::new(&pool), Instance::default());
+    let provider = Metered::new(per_minute(20));
+
+    provider.will([Act::SendsElsewhere(3)]);
+    let failed = failure(&course, &instance, &provider).await;
+    assert_eq!(failed, Some(provider.away()));
+    assert_eq!(state(&pool).await.taken_now[1], 1 + 3);
+
+    assert_eq!(failure(&course, &instance, &provider).await, None);
+    assert_eq!(state(&pool).await.taken_now[1], 5, "they are counted once");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use shared::market::{ProviderName, Symbol, Timestamp};
-use shared::repository::fetch_leases::{Claim, Lease, Outcome, claim, delete_old, release};
+use shared::repository::fetch_leases::{Claim, Lease, Outcome, claim, delete_old, release, renew};
 use shared::repository::{self, Error};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -118,6 +118,35 @@ async fn each_symbol_is_granted_to_one_of_many_claimers_at_the_same_time() -> an
             .execute(&pool)
             .await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_by_its_holder_only_and_not_once_it_was_released() -> anyhow::Result<()>
+{
+    let pool = e2e::postgres::database().await?;
+    let (provider, symbols) = (provider(), symbols(2));
+    let minute = Duration::from_secs(60);
+    let claims = [(); 3].map(|()| of(&provider, Uuid::new_v4(), minute));
+    let [one, other, third] = &claims;
+    let expire = async || {
+        let expire = "update fetch_leases set lease_until = now() where lease_until > now()";
+        sqlx::query(expire).execute(&pool).await
+    };
+
+    assert_eq!(granted(&pool, one, &symbols).await?.len(), 2);
+    expire().await?;
+    renew(&pool, one, &symbols).await?;
+    assert_eq!(granted(&pool, other, &symbols).await?, []);
+
+    let ended = [(symbols[0].clone(), Outcome::Ended)];
+    release(&pool, &provider, one.holder, &ended).await?;
+    renew(&pool, one, &symbols).await?;
+    assert_eq!(granted(&pool, other, &symbols).await?, symbols[..1]);
+
+    expire().await?;
+    renew(&pool, one, &symbols).await?;
+    assert_eq!(granted(&pool, third, &symbols).await?, symbols[..1]);
     Ok(())
 }
 

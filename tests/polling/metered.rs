@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +24,8 @@ pub(crate) struct Impatient<'a> {
     pub(crate) pool: &'a PgPool,
     /// How long it waits for an answer.
     pub(crate) waits: Duration,
+    /// Whether it could ask another provider after that. Otherwise it ends.
+    pub(crate) goes_on: bool,
     pub(crate) stored: AtomicUsize,
 }
 
@@ -32,6 +34,7 @@ impl<'a> Impatient<'a> {
         Self {
             pool,
             waits: Duration::from_secs(60),
+            goes_on: false,
             stored: AtomicUsize::new(0),
         }
     }
@@ -67,9 +70,12 @@ impl Course for Impatient<'_> {
     }
 
     async fn fetch(&self, request: Request<'_>) -> Result<Result<Answer, ProviderError>, Ended> {
-        tokio::time::timeout(self.waits, request)
-            .await
-            .map_err(|_| Ended)
+        let fetched = tokio::time::timeout(self.waits, request).await;
+        fetched.or_else(|_| {
+            let provider = "metered".parse().expect("as in every test");
+            let late = Err(ProviderError::TimedOut { provider });
+            self.goes_on.then_some(late).ok_or(Ended)
+        })
     }
 
     async fn store(&self, _: &RawResponse<'_>) -> Result<(), Ended> {
@@ -88,6 +94,8 @@ pub(crate) enum Act {
     Takes(Duration),
     /// Knows without a request that it has none of the symbols.
     SendsNothing,
+    /// Sends us elsewhere this many times, and then to where we do not follow.
+    SendsElsewhere(u32),
     /// Takes this long, and does not tell which of the symbols it does not know.
     IsUndecided(Duration),
 }
@@ -101,6 +109,7 @@ pub(crate) struct Metered {
     asked: AtomicUsize,
     open: AtomicUsize,
     pub(crate) most_open: AtomicUsize,
+    redirections: AtomicU32,
 }
 
 impl std::fmt::Debug for Act {
@@ -118,6 +127,7 @@ impl Metered {
             asked: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             most_open: AtomicUsize::new(0),
+            redirections: AtomicU32::new(0),
         }
     }
 
@@ -132,6 +142,13 @@ impl Metered {
     pub(crate) fn timed_out(&self) -> ProviderError {
         ProviderError::TimedOut {
             provider: self.name.clone(),
+        }
+    }
+
+    pub(crate) fn away(&self) -> ProviderError {
+        ProviderError::Unavailable {
+            provider: self.name.clone(),
+            reason: "as told".to_owned(),
         }
     }
 
@@ -175,11 +192,16 @@ impl Provider for Metered {
                 tokio::time::sleep(*time).await;
                 knows = false;
             }
+            Some(Act::SendsElsewhere(times)) => {
+                self.redirections.fetch_add(*times, Ordering::SeqCst);
+            }
             Some(Act::Fails(_)) | None => {}
         }
         self.open.fetch_sub(1, Ordering::SeqCst);
-        if let Some(Act::Fails(error)) = act {
-            return Err(error);
+        match act {
+            Some(Act::Fails(error)) => return Err(error),
+            Some(Act::SendsElsewhere(_)) => return Err(self.away()),
+            _ => {}
         }
 
         let quote = |symbol: &Symbol| {
@@ -206,6 +228,11 @@ impl Provider for Metered {
                 .collect(),
         })
     }
+
+    fn take_redirections(&self) -> u32 {
+        self.redirections.swap(0, Ordering::SeqCst)
+    }
+
     fn is_undecided(&self, answer: &Answer) -> bool {
         answer.requests > 0 && answer.quotes.iter().all(|(_, quote)| quote.is_err())
     }

@@ -44,12 +44,13 @@ fn read(health: &Value, wanted: &str) -> DefaultProvider {
     }
 }
 
-/// Why one provider does not answer; `None` if it does.
+/// Why one provider does not answer; `None` if it does, or if it was not asked because of our own
+/// limits: the api says `degraded` then.
 fn trouble(health: &Value, name: &str) -> Option<String> {
     let check = &health["checks"]["providers"][name];
 
     let trouble = match check["status"].as_str() {
-        Some("ok") => return None,
+        Some("ok" | "degraded") => return None,
         Some(status) => check["detail"].as_str().unwrap_or(status),
         None => "GET /health does not list it",
     };
@@ -68,6 +69,7 @@ mod tests {
             "default_provider": default_provider,
             "checks": {"postgres": {"status": "unavailable"}, "providers": {
                 "yahoo": {"status": "unavailable", "detail": "cannot connect"},
+                "kraken": {"status": "degraded", "detail": "our budget is used up"},
                 "replay": {"status": "ok"},
             }},
         })
@@ -79,7 +81,9 @@ mod tests {
             read(&health("yahoo"), "yahoo").trouble.as_deref(),
             Some("cannot connect")
         );
-        assert_eq!(read(&health("replay"), "replay").trouble, None);
+        for other in ["replay", "kraken", "yahoo,kraken"] {
+            assert_eq!(read(&health(other), other).trouble, None, "{other}");
+        }
     }
 
     #[test]

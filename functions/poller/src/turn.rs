@@ -33,6 +33,7 @@ const LONG_REQUEST: TimeDelta = TimeDelta::seconds(5);
 struct Turn<'a> {
     provider: &'a dyn Provider,
     is_last: bool,
+    began: Timestamp,
     /// Batches that were not sent yet.
     batches: VecDeque<Batch>,
     /// Symbols without an answer of this provider.
@@ -82,7 +83,7 @@ impl Poller {
         symbols: &[Symbol],
         poll: &mut Poll<'_>,
     ) -> Result<ControlFlow<()>, FiringError> {
-        let mut turn = Turn::new(provider, is_last, symbols);
+        let mut turn = Turn::new(provider, is_last, self.clock.now(), symbols);
         let at_once = at_once(&provider.limits());
         let on_unknown_symbol = self.providers.falls_back_on_unknown_symbol();
         let mut under_way = FuturesUnordered::new();
@@ -97,7 +98,7 @@ impl Poller {
                     turn.stopped = Some(Stopped::Ended);
                     break;
                 }
-                under_way.push(self.request(provider, is_last, batch, poll));
+                under_way.push(self.request(&turn, batch, poll));
             }
             // Requests under way are awaited even if the poll has to end: what they publish counts.
             let Some(asked) = under_way.next().await else {
@@ -121,15 +122,14 @@ impl Poller {
     /// Acquires the quotes of one batch.
     fn request<'a>(
         &'a self,
-        provider: &'a dyn Provider,
-        is_last: bool,
+        turn: &Turn<'a>,
         batch: Batch,
         poll: &Poll<'a>,
     ) -> impl Future<Output = Asked> + use<'a> {
         let ticks = poll.wanting(&batch);
-        let waits_until = self.waits_until(is_last, &ticks, poll);
+        let waits_until = self.waits_until(turn, &ticks, poll);
         let claims: Vec<Claim> = ticks.iter().map(|tick| tick.claim).collect();
-        let limits = poll.limits;
+        let (provider, limits) = (turn.provider, poll.limits);
 
         async move {
             let course = ClaimedCourse::new(self, claims, provider.name(), limits, waits_until);
@@ -196,21 +196,31 @@ impl Poller {
         }
     }
 
-    /// Until when a request waits for a provider's budget: until the next tick of the jobs if no
-    /// other provider is left to ask, otherwise for the budget of a second only.
-    fn waits_until(&self, is_last: bool, ticks: &[&Tick], poll: &Poll<'_>) -> Timestamp {
+    /// Until when a request waits for a provider's budget. If no other provider is left to ask, that
+    /// is until the next tick of the jobs. Otherwise it is for the budget of a second only, and the
+    /// waits of all requests together leave the others half of the time until the next tick.
+    fn waits_until(&self, turn: &Turn<'_>, ticks: &[&Tick], poll: &Poll<'_>) -> Timestamp {
         let short = self.clock.now() + SHORT_WAIT;
         let next = ticks.iter().map(|tick| tick.next()).min();
         let until = match next {
-            Some(next) if is_last => short.max(next),
-            _ => short,
+            Some(next) if turn.is_last => short.max(next),
+            Some(next) => {
+                let half = turn.began + (next - turn.began) / 2;
+                short.min(half.max(turn.began + SHORT_WAIT))
+            }
+            None => short,
         };
         until.min(poll.limits.last_start)
     }
 }
 
 impl<'a> Turn<'a> {
-    fn new(provider: &'a dyn Provider, is_last: bool, symbols: &[Symbol]) -> Self {
+    fn new(
+        provider: &'a dyn Provider,
+        is_last: bool,
+        began: Timestamp,
+        symbols: &[Symbol],
+    ) -> Self {
         let batches = symbols.chunks(provider.max_symbols().max(1));
         let batches = batches.map(|batch| Batch {
             symbols: batch.to_vec(),
@@ -220,6 +230,7 @@ impl<'a> Turn<'a> {
         Self {
             provider,
             is_last,
+            began,
             batches: batches.collect(),
             unanswered: symbols.iter().cloned().collect(),
             outages_in_a_row: 0,

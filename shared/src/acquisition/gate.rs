@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use sqlx::PgPool;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -22,6 +21,7 @@ use crate::repository::request_budgets::{self, Admission, Admitted, Unused};
 
 mod allowance;
 mod known;
+mod settlement;
 
 use allowance::Grant;
 use known::{Known, REMEMBERED, Refused, Why};
@@ -29,8 +29,8 @@ use known::{Known, REMEMBERED, Refused, Why};
 /// How long a probe may take before another one is sent: what Postgres may take to admit it, a
 /// request, and what it may take to record the result.
 const PROBE_TIME: Duration = REQUEST_TIMEOUT.saturating_add(Duration::from_secs(10));
-/// Longest that giving tokens back may take.
-const STATEMENT: Duration = Duration::from_secs(1);
+/// Longest that a request waits until another one of this instance has asked the budget.
+const TURN: Duration = Duration::from_secs(1);
 
 /// The right to send one request.
 #[derive(Debug)]
@@ -149,16 +149,33 @@ impl Gate {
         provider: &dyn Provider,
         needed: u32,
     ) -> Result<Entry, C::Error> {
-        // Before the statement is sent: tokens are kept too short rather than too long.
-        let asked_at = Instant::now();
         let name = provider.name();
-        if let Some(refused) = self.refused(name, needed, asked_at) {
-            return Ok(refused);
-        }
-        if let Some(pass) = self.take(name, needed, asked_at) {
-            return Ok(Entry::Passed(pass));
+        if let Some(entry) = self.remembered(name, needed, Instant::now()) {
+            return Ok(entry);
         }
 
+        // One request of an instance asks at a time. The others use what it took ahead: if all of
+        // them asked, some would find the budget empty and wait, and tokens taken ahead would expire.
+        let turn = self.known(name, |known| Arc::clone(&known.turn));
+        let _turn = timeout(TURN, turn.lock()).await;
+        // Before the statement is sent: tokens are kept too short rather than too long.
+        let asked_at = Instant::now();
+        if let Some(entry) = self.remembered(name, needed, asked_at) {
+            return Ok(entry);
+        }
+
+        self.ask(course, provider, needed, asked_at).await
+    }
+
+    /// Asks Postgres.
+    async fn ask<C: Course>(
+        &self,
+        course: &C,
+        provider: &dyn Provider,
+        needed: u32,
+        asked_at: Instant,
+    ) -> Result<Entry, C::Error> {
+        let name = provider.name();
         let (limits, key) = (provider.limits(), provider.key_digest());
         let (ahead, unused) = self.known(name, |known| {
             let ahead = known.allowance.ahead(&limits, asked_at);
@@ -242,6 +259,12 @@ impl Gate {
         }
     }
 
+    /// What needs no statement: a refusal that is remembered, or tokens that are held.
+    fn remembered(&self, provider: &ProviderName, needed: u32, now: Instant) -> Option<Entry> {
+        let refused = self.refused(provider, needed, now);
+        refused.or_else(|| self.take(provider, needed, now).map(Entry::Passed))
+    }
+
     /// What this instance was told within the last second, if it holds for this request.
     fn refused(&self, provider: &ProviderName, needed: u32, now: Instant) -> Option<Entry> {
         self.known(provider, |known| {
@@ -265,61 +288,6 @@ impl Gate {
                 _place: None,
             })
         })
-    }
-
-    /// Gives back the tokens, and the right to probe, of a request that was not sent.
-    pub(super) async fn give_back(&self, pool: &PgPool, provider: &dyn Provider, pass: &Pass) {
-        let is_limited = provider.limits().of_windows().iter().any(Option::is_some);
-        if let Some(tokens) = pass.tokens
-            && (is_limited || pass.probe_id.is_some())
-        {
-            give_back(pool, provider.name(), tokens, pass.probe_id).await;
-        }
-    }
-
-    /// Gives back the right to probe of a request that was sent and taught us nothing.
-    pub(super) async fn give_back_probe(
-        &self,
-        pool: &PgPool,
-        provider: &dyn Provider,
-        pass: &Pass,
-    ) {
-        if let (Some(probe_id), Some(tokens)) = (pass.probe_id, pass.tokens) {
-            let none = Unused {
-                tokens: 0,
-                ..tokens
-            };
-            give_back(pool, provider.name(), none, Some(probe_id)).await;
-        }
-    }
-
-    /// Counts the further requests that one became by redirections.
-    pub(super) async fn settle(
-        &self,
-        pool: &PgPool,
-        provider: &dyn Provider,
-        symbols: usize,
-        requests: u32,
-    ) {
-        if !provider.is_remote() || requests < 2 {
-            return;
-        }
-
-        let (limits, key) = (provider.limits(), provider.key_digest());
-        let needed = limits.cost_of(symbols).saturating_mul(requests - 1);
-        let admission = Admission {
-            provider: provider.name(),
-            key: key.as_deref(),
-            limits: limits.of_windows(),
-            utc_day: limits.utc_day,
-            needed,
-            wanted: needed,
-            unused: &[],
-            probe_id: Uuid::new_v4(),
-            probe_time: Duration::ZERO,
-            moment: None,
-        };
-        let _ = timeout(STATEMENT, request_budgets::admit(pool, &admission)).await;
     }
 
     /// Notes whether the provider failed. After a failure nothing is held, so that the next request
@@ -369,15 +337,5 @@ fn used_up(provider: &dyn Provider, window: &str, wait: Duration) -> ProviderErr
         provider: provider.name().clone(),
         reason: format!("our budget of requests to it for this {window} is used up"),
         wait,
-    }
-}
-
-async fn give_back(pool: &PgPool, name: &ProviderName, tokens: Unused, probe_id: Option<Uuid>) {
-    let given = request_budgets::give_back(pool, name, tokens, probe_id);
-    if !matches!(timeout(STATEMENT, given).await, Ok(Ok(()))) {
-        tracing::warn!(
-            provider = %name,
-            "what a request had at the gate is lost: Postgres did not take it back"
-        );
     }
 }

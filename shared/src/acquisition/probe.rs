@@ -43,19 +43,21 @@ pub async fn probe(
 
     let symbols = [PROBE_SYMBOL.parse().expect("a symbol")];
     let fetch = provider.fetch(&symbols, Utc::now());
-    match timeout(PROBE_TIMEOUT, fetch).await {
-        Ok(answered) => {
-            breaker::report(pool, gate, provider, &pass, &Outcome::Came(&answered)).await;
-            answered.map(drop)
-        }
-        Err(_) => {
-            let cut_off = Outcome::CutOff(PROBE_TIMEOUT);
-            breaker::report(pool, gate, provider, &pass, &cut_off).await;
-            Err(ProviderError::Unavailable {
-                provider: provider.name().clone(),
-                reason: format!("no answer within {} s", PROBE_TIMEOUT.as_secs()),
-            })
-        }
+    let fetched = timeout(PROBE_TIMEOUT, fetch).await;
+
+    let outcome = match &fetched {
+        Ok(answered) => Outcome::Came(answered),
+        Err(_) => Outcome::CutOff(PROBE_TIMEOUT),
+    };
+    breaker::report(pool, gate, provider, &pass, &outcome).await;
+    gate.settle(pool, provider, symbols.len()).await;
+
+    match fetched {
+        Ok(answered) => answered.map(drop),
+        Err(_) => Err(ProviderError::Unavailable {
+            provider: provider.name().clone(),
+            reason: format!("no answer within {} s", PROBE_TIMEOUT.as_secs()),
+        }),
     }
 }
 

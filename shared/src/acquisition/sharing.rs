@@ -1,30 +1,35 @@
 //! One fetch in flight: who wants a quote that is being fetched shares it.
 //!
 //! Within an instance the fetch itself is shared ([`super::flights`]). Across instances a lease in
-//! Postgres says who fetches; the others read the result from it, be it a quote or a failure. A
-//! holder that ended without one delays them by no more than the lease.
+//! Postgres says who fetches; the others read the result from it, be it a quote or a failure. The
+//! holder renews the lease while it fetches and publishes, so one that ended without a result delays
+//! the others by no more than the lease.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sqlx::PgPool;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::{Acquired, Course, Instance, Loss, Wish, ask};
 use crate::market::{Symbol, Timestamp};
 use crate::price_event::PriceEvent;
-use crate::provider::{Provider, ProviderError};
+use crate::provider::{Provider, ProviderError, REQUEST_TIMEOUT};
 use crate::repository::fetch_leases::{self, Claim, Lease, Outcome};
 
-/// How long a holder has a symbol to itself. Most providers answer within it, and a holder that was
-/// killed delays the others by no more. One that takes longer may be asked twice.
+/// How long a holder has a symbol to itself before it has to renew the lease. A holder that was
+/// killed delays the others by no more.
 const LEASE: Duration = Duration::from_secs(2);
+/// How often a lease is renewed. Most fetches end before the first time.
+const RENEWED_EVERY: Duration = Duration::from_millis(500);
 /// Longest that a symbol waits for other holders. After it, it is fetched without a lease.
-const LONGEST_WAIT: Duration = Duration::from_secs(4);
+const LONGEST_WAIT: Duration = REQUEST_TIMEOUT;
 /// Pause between two looks at the leases of others: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
 /// Longest that a statement about leases may take. Without an answer the symbol is fetched, or its
-/// lease expires.
-const STATEMENT: Duration = Duration::from_secs(1);
+/// lease expires. The first statement of an instance may have to open a connection.
+const STATEMENT: Duration = Duration::from_secs(3);
 
 /// Acquires the quotes of `symbols` from `provider`, in one request unless another caller is
 /// fetching some of them already. A symbol that the provider cannot be asked for takes no request,
@@ -74,7 +79,7 @@ async fn share<C: Course>(
         return Ok(Acquired::failed(symbols, paused));
     }
     let Some(accepts) = wish.accepts.filter(|_| provider.is_remote()) else {
-        return ask(course, instance, provider, symbols, wish.at).await;
+        return ask(course, instance, provider, symbols, wish.at, None).await;
     };
 
     let mut flight = instance.flights.board(provider.name(), symbols);
@@ -131,7 +136,9 @@ async fn lead<C: Course>(
         acquired.quotes.append(&mut found.settled);
 
         if !found.granted.is_empty() {
-            let asked = ask(course, instance, provider, &found.granted, at).await;
+            let hold = Hold::new(&claim, &found.granted);
+            let asking = ask(course, instance, provider, &found.granted, at, Some(&hold));
+            let asked = hold.renewed_during(course.pool(), asking).await;
             let quotes = asked.as_ref().map_or(&[][..], |asked| &asked.quotes);
             release(course, &claim, &found.granted, quotes).await;
             acquired.add(asked?);
@@ -144,6 +151,49 @@ async fn lead<C: Course>(
         claim.waiting_since = claim.waiting_since.or(found.at);
         sleep(pause).await;
         pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// The leases on the symbols of one request.
+pub(super) struct Hold<'a> {
+    claim: &'a Claim<'a>,
+    symbols: &'a [Symbol],
+    /// Whether the request was sent. Until then nobody has to wait for it: it may wait for a budget.
+    sent: AtomicBool,
+}
+
+impl<'a> Hold<'a> {
+    fn new(claim: &'a Claim<'a>, symbols: &'a [Symbol]) -> Self {
+        Self {
+            claim,
+            symbols,
+            sent: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that the request is sent.
+    pub(super) fn begin(&self) {
+        self.sent.store(true, Ordering::Relaxed);
+    }
+
+    /// Renews the leases from the time at which the request is sent until the work is done. If
+    /// Postgres does not answer, they expire.
+    async fn renewed_during<T>(&self, pool: &PgPool, work: impl Future<Output = T>) -> T {
+        let renewing = async {
+            loop {
+                sleep(RENEWED_EVERY).await;
+                if self.sent.load(Ordering::Relaxed) {
+                    let renewal = fetch_leases::renew(pool, self.claim, self.symbols);
+                    let _ = timeout(STATEMENT, renewal).await;
+                }
+            }
+        };
+
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = renewing => never,
+        }
     }
 }
 

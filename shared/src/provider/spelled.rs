@@ -76,6 +76,10 @@ impl Provider for Spelled {
         Ok(symbols.iter().filter_map(ours).collect())
     }
 
+    fn take_redirections(&self) -> u32 {
+        self.provider.take_redirections()
+    }
+
     fn market_hours(&self) -> MarketHours {
         self.provider.market_hours()
     }

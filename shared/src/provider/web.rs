@@ -3,6 +3,7 @@
 //! Each such provider is an [`Api`]: data and pure functions. [`Web`] sends its requests.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -75,6 +76,8 @@ pub(super) struct Web<A> {
     source: Source,
     http: Arc<HttpClient>,
     unknown: UnknownSymbols,
+    /// Redirections that were followed and not counted yet.
+    redirections: AtomicU32,
 }
 
 impl<A: Api> Web<A> {
@@ -85,6 +88,7 @@ impl<A: Api> Web<A> {
             source,
             http,
             unknown: UnknownSymbols::default(),
+            redirections: AtomicU32::default(),
         }
     }
 
@@ -97,7 +101,7 @@ impl<A: Api> Web<A> {
     async fn ask(&self, symbols: &[&Symbol]) -> Result<(Received, Found), Fault> {
         let base = self.base()?;
         let request = self.api.request(&base, self.source.key.as_ref(), symbols);
-        let received = self.http.get(request).await?;
+        let received = self.http.get(request, &self.redirections).await?;
 
         match (self.read(&received, symbols), symbols) {
             (Err(Fault::Unknown), _) => Ok((received, Found::default())),
@@ -115,7 +119,7 @@ impl<A: Api> Web<A> {
         let Some(request) = self.api.everything(&self.base()?) else {
             return self.ask(symbols).await;
         };
-        let received = self.http.get(request).await?;
+        let received = self.http.get(request, &self.redirections).await?;
         let found = self.read(&received, symbols)?;
 
         let now = Instant::now();
@@ -187,6 +191,10 @@ impl<A: Api> Provider for Web<A> {
             .iter()
             .filter(|symbol| !self.is_askable(symbol, now));
         Ok(unaskable.map(unknown).collect())
+    }
+
+    fn take_redirections(&self) -> u32 {
+        self.redirections.swap(0, Ordering::Relaxed)
     }
 
     fn market_hours(&self) -> MarketHours {

@@ -14,8 +14,9 @@ use crate::provider::ProviderError;
 
 mod failure;
 
-/// How long a failure is told. It is for those who were waiting; whoever comes later asks.
-const FAILURE_AGE: Duration = Duration::from_secs(1);
+/// How long a failure is told to those who were waiting; whoever comes later asks. They look ten times
+/// in a second, but a busy server may take longer to answer.
+const FAILURE_AGE: Duration = Duration::from_secs(10);
 
 /// What a claim found for one symbol.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +147,38 @@ impl Claimed {
         };
         Ok((symbol, lease))
     }
+}
+
+/// Begins the leases of `claim` on these symbols anew. One that another holder took over stays that
+/// holder's, and one that was released stays free. A row that is locked is left out: it is being
+/// taken over or released.
+///
+/// # Errors
+/// When Postgres is unavailable or refuses the statement.
+pub async fn renew(
+    executor: impl PgExecutor<'_>,
+    claim: &Claim<'_>,
+    symbols: &[Symbol],
+) -> Result<(), Error> {
+    let symbols: Vec<&str> = symbols.iter().map(Symbol::as_str).collect();
+
+    sqlx::query(
+        "with held as (
+             select symbol from fetch_leases
+             where provider = $1 and symbol = any($2) and holder = $3
+               and lease_until > '-infinity'
+             for update skip locked
+         )
+         update fetch_leases lease set lease_until = clock_timestamp() + $4
+         from held where lease.provider = $1 and lease.symbol = held.symbol",
+    )
+    .bind(claim.provider.as_str())
+    .bind(symbols)
+    .bind(claim.holder)
+    .bind(interval(claim.lease))
+    .execute(executor)
+    .await?;
+    Ok(())
 }
 
 /// What came of the fetch of one symbol.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use super::Entry;
@@ -21,6 +21,8 @@ pub(super) struct Known {
     pub(super) allowance: Allowance,
     pub(super) failed_before: bool,
     pub(super) refused: Option<Refused>,
+    /// Held by the request that asks the budget.
+    pub(super) turn: Arc<Mutex<()>>,
     /// One permit for each request that may be open; `None` if any number may be.
     places: Option<Arc<Semaphore>>,
 }
@@ -48,6 +50,7 @@ impl Known {
             allowance: Allowance::new(Instant::now()),
             failed_before: false,
             refused: None,
+            turn: Arc::default(),
             places: None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -89,8 +90,13 @@ impl HttpClient {
     }
 
     /// Sends a request and reads the whole response. Redirections are followed within one origin
-    /// only: others lead to pages that ask for consent, and would receive our key.
-    pub(super) async fn get(&self, request: Request) -> Result<Received, Fault> {
+    /// only: others lead to pages that ask for consent, and would receive our key. Each adds to
+    /// `redirections` before it is followed, so that it counts even if nothing comes of it.
+    pub(super) async fn get(
+        &self,
+        request: Request,
+        redirections: &AtomicU32,
+    ) -> Result<Received, Fault> {
         let client = self.client()?;
         let mut url = request.url;
         let mut requests = 1;
@@ -103,6 +109,7 @@ impl HttpClient {
                 Some(next) if requests <= MAX_REDIRECTS => url = next,
                 _ => return Self::receive(response, requests).await,
             }
+            redirections.fetch_add(1, Ordering::Relaxed);
             requests += 1;
         }
     }
@@ -210,7 +217,7 @@ mod tests {
         let to = || Request::to(Url::parse("http://127.0.0.1:9").unwrap());
 
         for _ in 0..2 {
-            let failed = http.get(to()).await.unwrap_err();
+            let failed = http.get(to(), &AtomicU32::new(0)).await.unwrap_err();
             let reason = "the HTTP client could not be set up".to_owned();
             assert_eq!(failed, Fault::Unavailable(reason));
             assert!(http.client.get().is_none());

@@ -181,4 +181,18 @@ async fn a_redirection_is_a_request_of_its_own() {
 
     let tiingo = web(providers::TIINGO, Tiingo, &server.uri(), REQUEST_TIMEOUT);
     assert_eq!(quotes(&tiingo, &["KO"]).await, (3, vec!["KO 7".to_owned()]));
+    assert_eq!(
+        (tiingo.take_redirections(), tiingo.take_redirections()),
+        (2, 0)
+    );
+
+    let circle = ResponseTemplate::new(302).insert_header("Location", "/iex/");
+    let server = MockServer::start().await;
+    Mock::given(path("/iex/"))
+        .respond_with(circle)
+        .mount(&server)
+        .await;
+    let tiingo = web(providers::TIINGO, Tiingo, &server.uri(), REQUEST_TIMEOUT);
+    assert!(tiingo.fetch(&symbols(&["KO"]), Utc::now()).await.is_err());
+    assert_eq!(tiingo.take_redirections(), 3, "nothing came of them");
 }
