@@ -8,7 +8,7 @@ pub(super) fn text(url: &str, provider: &str, database: Option<&str>) -> String 
     let database = database_line(database);
     format!(
         "
-Ready: {url}   (interactive documentation: {url}/docs)
+Ready: {url}   (open it in a browser: prices, charts and jobs; the API's documentation is at {url}/docs)
 Prices come from '{provider}' unless a request names another provider.
 
 Try next:

@@ -25,7 +25,8 @@ use crate::representation::CONFIRM_FOR_ANYONE;
         (name = "prices", description = "Quotes, their history and moving averages"),
         (name = "polling jobs", description = "Quotes fetched on a schedule"),
         (name = "operation", description = "Service health"),
-        (name = "contract", description = "This document and its page")
+        (name = "contract", description = "This document and its page"),
+        (name = "page", description = "Prices, charts and jobs as a page")
     )
 )]
 pub(crate) struct Contract;

@@ -1,5 +1,5 @@
 //! `GET /docs`: the contract as an interactive page. All its files are served from here; it loads
-//! nothing from other hosts.
+//! nothing from other hosts. It wears the look of the page at `/`, whose tokens it uses.
 
 use axum::extract::Path;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -15,6 +15,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 
 const PAGE: &str = include_str!("../assets/docs/index.html");
 const START: &str = include_str!("../assets/docs/start.js");
+const LOOK: &str = include_str!("../assets/docs/docs.css");
 const BUNDLE: &str = include_str!("../assets/swagger-ui/swagger-ui-bundle.js");
 const STYLES: &str = include_str!("../assets/swagger-ui/swagger-ui.css");
 
@@ -45,6 +46,7 @@ pub(crate) async fn page() -> Response {
 pub(crate) async fn part(Path(name): Path<String>) -> Response {
     match name.as_str() {
         "start.js" => file("text/javascript; charset=utf-8", START),
+        "docs.css" => file("text/css; charset=utf-8", LOOK),
         "swagger-ui-bundle.js" => file("text/javascript; charset=utf-8", BUNDLE),
         "swagger-ui.css" => file("text/css; charset=utf-8", STYLES),
         _ => Problem::no_path(&format!("/docs/{name}")).into_response(),

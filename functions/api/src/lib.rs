@@ -17,6 +17,7 @@ mod json_bodies;
 mod latest;
 mod names;
 mod observed;
+mod page;
 mod paging;
 mod polling_jobs;
 mod problem;

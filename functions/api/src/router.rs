@@ -23,8 +23,8 @@ use crate::history::PARQUET;
 use crate::problem::{MAX_BODY_BYTES, Problem};
 use crate::state::AppState;
 use crate::{
-    average, contract, docs, foreign_pages, health, history, json_bodies, latest, polling_jobs,
-    providers, representation, symbols,
+    average, contract, docs, foreign_pages, health, history, json_bodies, latest, page,
+    polling_jobs, providers, representation, symbols,
 };
 
 /// Fewest bytes of an answer that is compressed. A smaller one fits into one packet either way.
@@ -76,6 +76,8 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(contract::document))
         .routes(routes!(docs::page))
         .routes(routes!(docs::part))
+        .routes(routes!(page::page))
+        .routes(routes!(page::part))
 }
 
 /// The routes of polling jobs.

@@ -14,5 +14,6 @@ mod every_parameter;
 mod fixture;
 mod foreign;
 mod limits;
+mod page;
 mod representations;
 mod routing;

@@ -29,6 +29,7 @@ async fn head_on_every_get_route_is_the_answer_to_get_without_its_body() {
 
     for (path, _) in gets {
         let path = path.replace("{job_id}", "6f9619ff-8b86-4d01-b42d-00cf4fc964ff");
+        let path = path.replace("{version}/{folder}/{file}", "x/app/main.js");
         let path = path.replace("{file}", "start.js");
 
         for encoding in ["identity", "gzip"] {

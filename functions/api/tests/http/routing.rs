@@ -9,12 +9,13 @@ use crate::fixture::Fixture;
 async fn an_unknown_path_is_a_404_problem_that_names_it() {
     let api = Fixture::new();
     for (path, shown) in [
-        ("/", "/;"),
         ("/prices?symbol=AAPL", "/prices;"),
         ("/prices/latest/", "/prices/latest/;"),
         ("/prices/poll/1/2", "/prices/poll/1/2;"),
         ("/docs/other.js", "/docs/other.js;"),
         ("/docs/..%2fstart.js", "/docs/../start.js;"),
+        ("/page/x/app/other.js", "/page/x/app/other.js;"),
+        ("/page/x/..%2fapp/main.js", "/page/x/../app/main.js;"),
     ] {
         let answered = api.get(path).await;
         assert_eq!(answered.status, StatusCode::NOT_FOUND, "{path}");
