@@ -1,8 +1,8 @@
 //! What the four functions share: the domain, the ports to external systems, and the Postgres
 //! repository.
 //!
-//! The domain ([`price`], [`exact_decimal`], [`market`], [`moving_average`], [`price_event`],
-//! [`tick`]) is pure and synchronous. The ports and their adapters ([`provider`], [`price_log`],
+//! The domain ([`price`], [`exact_decimal`], [`market`], [`moving_average`], [`candle`],
+//! [`price_event`], [`tick`]) is pure and synchronous. The ports and their adapters ([`provider`], [`price_log`],
 //! [`schedules`], [`repository`]) do not depend on each other. [`acquisition`] and [`instruments`]
 //! combine them for what api and poller have in common; the functions combine them for the rest.
 //! Only [`config`] reads environment variables.
@@ -10,6 +10,7 @@
 //! This crate never sees a Lambda event: each function decodes its own.
 
 pub mod acquisition;
+pub mod candle;
 pub mod config;
 pub mod exact_decimal;
 pub mod instruments;

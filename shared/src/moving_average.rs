@@ -1,7 +1,11 @@
-//! The simple moving average of the last five prices of a series, in exact decimals.
+//! The simple moving average of the last five prices of a series, in exact decimals. That is the
+//! average which is stored with each point; [`window`] has those that are computed when they are
+//! read.
 
 use crate::exact_decimal::ExactDecimal;
 use crate::price::Price;
+
+pub mod window;
 
 /// Number of prices in a full window.
 pub const WINDOW: usize = 5;

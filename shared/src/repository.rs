@@ -4,6 +4,7 @@
 
 mod batched_deletion;
 pub mod breakers;
+pub mod candles;
 pub mod clock;
 mod connections;
 mod error;

@@ -1,5 +1,8 @@
 //! The api's router in process, on a real Postgres that is filled by the averager's own code.
 
+mod averages;
+mod candle_speed;
+mod candles;
 mod connections;
 mod digits;
 mod export_command;

@@ -75,7 +75,11 @@ async fn a_series_that_is_not_there_is_a_404_and_a_provider_nobody_knows_a_400_t
         .await
         .unwrap();
 
-    for path in ["/prices/average", "/prices/history"] {
+    for path in [
+        "/prices/average?",
+        "/prices/history?",
+        "/prices/candles?interval=1h&",
+    ] {
         for (query, status, words) in [
             ("symbol=IBM", 404, "no price of IBM is stored"),
             (
@@ -91,8 +95,8 @@ async fn a_series_that_is_not_there_is_a_404_and_a_provider_nobody_knows_a_400_t
             ("symbol=AAPL&provider=nobody", 400, "quoter, spare"),
             ("symbol=IBM&provider=pointless", 400, "quoter, spare"),
         ] {
-            let answered = api.get(&format!("{path}?{query}")).await;
-            assert_eq!(answered.status, status, "{path}?{query}");
+            let answered = api.get(&format!("{path}{query}")).await;
+            assert_eq!(answered.status, status, "{path}{query}");
             assert!(
                 answered.json()["detail"].as_str().unwrap().contains(words),
                 "{}",
@@ -101,7 +105,7 @@ async fn a_series_that_is_not_there_is_a_404_and_a_provider_nobody_knows_a_400_t
         }
 
         let foreign = api
-            .get(&format!("{path}?symbol=AAPL&provider=foreign"))
+            .get(&format!("{path}symbol=AAPL&provider=foreign"))
             .await;
         assert_eq!(
             foreign.status, 200,

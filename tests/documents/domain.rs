@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use e2e::binaries::workspace;
 
 /// The modules of the domain, in `shared/src`.
-const DOMAIN: [&str; 6] = [
+const DOMAIN: [&str; 7] = [
     "market",
+    "candle",
     "price",
     "exact_decimal",
     "moving_average",
@@ -15,9 +16,11 @@ const DOMAIN: [&str; 6] = [
     "tick",
 ];
 /// The crates that the domain may use besides the standard library.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 11] = [
     "arrayvec",
     "chrono",
+    "chrono_tz",
+    "num_bigint",
     "rust_decimal",
     "serde",
     "serde_json",

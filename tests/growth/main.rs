@@ -6,7 +6,9 @@
     reason = "a test that cannot continue should fail at that line"
 )]
 
+mod candles;
 mod clocks;
+mod folding;
 mod leftovers;
 mod part_states;
 mod plans;

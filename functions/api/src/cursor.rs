@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta};
-use shared::market::Timestamp;
+use shared::market::{ProviderName, Timestamp};
 
 /// Longest text that is read as a cursor, in bytes.
 const MAX_LENGTH: usize = 200;
@@ -37,6 +37,14 @@ pub(crate) fn decode<T>(
 pub(crate) fn time(word: &str) -> Option<Timestamp> {
     DateTime::from_timestamp_micros(word.parse().ok()?)
         .filter(|time| (-4_000..10_000).contains(&chrono::Datelike::year(time)))
+}
+
+/// Reads a cursor of a list that begins with the newest: a page ends before the last item of the
+/// previous page, in the series of the same provider.
+pub(crate) fn before(text: &str) -> Result<(Timestamp, ProviderName), &'static str> {
+    decode(text, |before, provider| {
+        Some((time(before)?, provider.parse().ok()?))
+    })
 }
 
 /// The end of a range that excludes its end, so that it contains the point at `time`.

@@ -6,6 +6,7 @@
 //! does.
 
 mod average;
+mod candles;
 mod contract;
 mod cursor;
 mod deadline;

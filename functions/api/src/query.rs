@@ -13,6 +13,7 @@ use axum::http::Uri;
 use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
 use shared::market::{Timestamp, to_microseconds};
+use shared::repository::price_points::Range;
 use utoipa::IntoParams;
 
 use crate::problem::{Fault, Problem};
@@ -146,6 +147,21 @@ impl QueryParameters {
         }
 
         self.optional(name, parse)
+    }
+
+    /// The times from `from` to `to`, either of which may be absent.
+    pub(crate) fn range(&mut self) -> Range {
+        let range = Range {
+            from: self.optional("from", time),
+            to: self.optional("to", time),
+        };
+
+        if let (Some(from), Some(to)) = (range.from, range.to)
+            && from >= to
+        {
+            self.fault("to", "must be later than from");
+        }
+        range
     }
 
     /// The page size: `limit`, or its default.

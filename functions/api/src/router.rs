@@ -23,7 +23,7 @@ use crate::history::PARQUET;
 use crate::problem::{MAX_BODY_BYTES, Problem};
 use crate::state::AppState;
 use crate::{
-    average, contract, docs, foreign_pages, health, history, json_bodies, latest, page,
+    average, candles, contract, docs, foreign_pages, health, history, json_bodies, latest, page,
     polling_jobs, providers, representation, symbols,
 };
 
@@ -69,6 +69,7 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(latest::latest))
         .routes(routes!(average::average))
         .routes(routes!(history::history))
+        .routes(routes!(candles::candles))
         .routes(routes!(symbols::symbols))
         .merge(job_routes())
         .routes(routes!(providers::providers))

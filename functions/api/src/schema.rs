@@ -2,8 +2,10 @@
 //! the constant that the code enforces, which an attribute of a field cannot.
 
 use serde_json::json;
+use shared::candle::{Interval, Zone};
 use shared::market::{MAX_NAME_LENGTH, MAX_PROVIDER_LIST_LENGTH};
 use shared::moving_average::WINDOW;
+use shared::moving_average::window::{Kind, MAX_WINDOW};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -69,6 +71,56 @@ impl PartialSchema for FormText {
 }
 
 impl ToSchema for FormText {}
+
+/// The kind of an average.
+#[derive(Debug)]
+pub(crate) struct KindText;
+
+impl PartialSchema for KindText {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(Kind::ALL.map(Kind::name)))
+            .default(Some(json!(Kind::default().name())))
+            .examples([json!(Kind::Exponential.name())])
+            .into()
+    }
+}
+
+impl ToSchema for KindText {}
+
+/// The interval of candles.
+#[derive(Debug)]
+pub(crate) struct IntervalText;
+
+impl PartialSchema for IntervalText {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(Interval::ALL.map(Interval::name)))
+            .examples([json!(Interval::Hour.name())])
+            .into()
+    }
+}
+
+impl ToSchema for IntervalText {}
+
+/// The name of a time zone in a request.
+#[derive(Debug)]
+pub(crate) struct ZoneText;
+
+impl PartialSchema for ZoneText {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(Zone::names()))
+            .default(Some(json!(Zone::UTC.name())))
+            .examples([json!("America/New_York")])
+            .into()
+    }
+}
+
+impl ToSchema for ZoneText {}
 
 /// A list of providers in a request, as one text.
 #[derive(Debug)]
@@ -139,6 +191,17 @@ impl<const DEFAULT: usize, const LEAST: usize, const MOST: usize> ToSchema
 pub(crate) fn averaged_points() -> Schema {
     integer(1, WINDOW)
         .description(Some("Number of points in the average."))
+        .examples([json!(WINDOW)])
+        .into()
+}
+
+/// The number of points in an average over a window that the client chooses.
+pub(crate) fn points_of_window() -> Schema {
+    integer(1, Kind::Exponential.most_points(MAX_WINDOW))
+        .description(Some(
+            "Number of points in this average. It is less than the window while the series is young, or after its unit \
+             changed. An `ema` is of up to ten windows.",
+        ))
         .examples([json!(WINDOW)])
         .into()
 }

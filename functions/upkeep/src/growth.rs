@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use serde::Serialize;
 use shared::config::Retention;
 use shared::market::Timestamp;
-use shared::repository::ingest::{count_points, remove_expired_series};
+use shared::repository::ingest::{count_points, fold_quarters, remove_expired_series};
 use shared::repository::partitions::{
     self, PRICE_POINTS, PartitionError, PartitionedTable, RAW_RESPONSES,
 };
@@ -32,6 +32,8 @@ const CLOCK_TOLERANCE: TimeDelta = TimeDelta::hours(1);
 
 /// Longest that points of series are counted in one run.
 const COUNTING: Duration = Duration::from_secs(15);
+/// Longest that points are folded in one run.
+const FOLDING: Duration = Duration::from_secs(30);
 
 /// What was created and what was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -50,6 +52,8 @@ pub struct Trimmed {
     pub series_removed: u64,
     /// Series whose points were counted.
     pub series_counted: u64,
+    /// Quarter hours of series that were folded for candles, by unit.
+    pub quarters_folded: u64,
     /// Rows of jobs that were deleted or never activated.
     pub jobs: Removed,
 }
@@ -124,6 +128,9 @@ pub async fn trim(
     // The rest is left to the next run.
     let counted = count_points(pool, Instant::now() + COUNTING).await;
     trimmed.series_counted = failures.done("counts of points", counted).unwrap_or(0);
+
+    let folded = fold_quarters(pool, Instant::now() + FOLDING).await;
+    trimmed.quarters_folded = failures.done("folds of points", folded).unwrap_or(0);
 
     let closed = polling_runs::close_unserved(pool, now).await;
     trimmed.requests_closed = failures.done("requested runs", closed).unwrap_or(0);

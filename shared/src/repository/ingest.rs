@@ -11,7 +11,7 @@
 //! 2. Keep the remembered tails that are still valid. Read the others in a later statement, and so
 //!    from a fresh snapshot (`tails`, `series`).
 //! 3. Merge the points at or before their series' newest one (late, repeated or revised) with their
-//!    stored neighbours (`late`).
+//!    stored neighbours (`late`), and mark the folds that they change (`stale`).
 //! 4. Append the points after the newest one. They are certainly new, and their averages follow
 //!    from the tail, so no stored point is read (`append`).
 //! 5. Write the new tails of the series and the rejected events; then COMMIT.
@@ -19,8 +19,8 @@
 //! A small batch whose points all come after the tails that this writer remembers needs no reading.
 //! It takes one statement instead (`express`).
 //!
-//! Locks are always taken in this order: fences, then units, then series and points, then rejected
-//! events.
+//! Locks are always taken in this order: fences, then units, then points, then folds (`folding`),
+//! then series, then rejected events.
 
 use std::ops::Add;
 use std::time::Duration;
@@ -56,14 +56,17 @@ mod expiry;
 mod express;
 mod failures;
 mod fence;
+mod folding;
 mod late;
 mod series;
 mod shard;
+mod stale;
 mod tails;
 mod units;
 
 pub use counting::count_points;
 pub use expiry::remove_expired_series;
+pub use folding::fold_quarters;
 
 /// A connection that was used less than this ago is not tested before its next use.
 const JUST_USED: Duration = Duration::from_secs(1);

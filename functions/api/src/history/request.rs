@@ -10,7 +10,7 @@ use super::export::MAX_POINTS;
 use super::form::Form;
 use crate::cursor;
 use crate::problem::Problem;
-use crate::query::{DEFAULT_LIMIT, MAX_LIMIT, PageLimit, QueryParameters, time, whole_number};
+use crate::query::{DEFAULT_LIMIT, MAX_LIMIT, PageLimit, QueryParameters, whole_number};
 use crate::schema::{FormText, ProviderText, SymbolText};
 use crate::state::AppState;
 use crate::stored::find_series;
@@ -74,16 +74,8 @@ impl HistoryRequest {
         let symbol = query.required("symbol", str::parse::<Symbol>);
         let mut provider = query.optional("provider", str::parse::<ProviderName>);
 
-        let mut range = Range {
-            from: query.optional("from", time),
-            to: query.optional("to", time),
-        };
-        // Compared before the cursor moves `to`: only bounds that the client gave can be at fault.
-        if let (Some(from), Some(to)) = (range.from, range.to)
-            && from >= to
-        {
-            query.fault("to", "must be later than from");
-        }
+        // Read before the cursor moves `to`: only bounds that the client gave can be at fault.
+        let mut range = query.range();
 
         let named = query.text("format").is_some();
         let format = query.optional("format", Form::named);
@@ -102,7 +94,7 @@ impl HistoryRequest {
             .optional("limit", |text| whole_number(text, 1, most))
             .unwrap_or(default);
 
-        if let Some((before, of)) = query.optional("cursor", position) {
+        if let Some((before, of)) = query.optional("cursor", cursor::before) {
             if provider.as_ref().is_some_and(|provider| *provider != of) {
                 query.fault("cursor", format_args!("is of another provider: {of}"));
             }
@@ -147,12 +139,4 @@ impl HistoryRequest {
         let after_newest = cursor::after(series.timestamp);
         self.provider.is_some() && self.range.to.is_some_and(|to| to <= after_newest)
     }
-}
-
-/// Reads a cursor: a page starts before the last point of the previous page, in the series of the
-/// same provider.
-fn position(text: &str) -> Result<(Timestamp, ProviderName), &'static str> {
-    cursor::decode(text, |before, provider| {
-        Some((cursor::time(before)?, provider.parse().ok()?))
-    })
 }

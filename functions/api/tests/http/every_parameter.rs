@@ -25,14 +25,16 @@ async fn parameters(api: &Fixture) -> Vec<Parameter> {
 
         for parameter in parameters.into_iter().flatten().filter(in_query) {
             let name = parameter["name"].as_str().expect("a name").to_owned();
-            let needs_symbol = ["latest", "average", "history"]
+            let needs_symbol = ["latest", "average", "history", "candles"]
                 .iter()
                 .any(|route| path.ends_with(route));
             let is_symbol = name == "symbol" || name == "symbols";
-            let others = if needs_symbol && !is_symbol {
-                "&symbol=AAPL"
-            } else {
-                ""
+            let others = match (path.ends_with("candles"), name.as_str()) {
+                (true, "symbol") => "&interval=1h",
+                (true, "interval") => "&symbol=AAPL",
+                (true, _) => "&symbol=AAPL&interval=1h",
+                _ if needs_symbol && !is_symbol => "&symbol=AAPL",
+                _ => "",
             };
             let path = path.replace("{job_id}", "6f9619ff-8b86-4d01-b42d-00cf4fc964ff");
             found.push(Parameter { path, name, others });

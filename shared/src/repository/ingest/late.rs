@@ -17,8 +17,10 @@ use uuid::Uuid;
 
 use super::beyond::Beyond;
 use super::series::{Newest, SeriesState};
+use super::stale::{self, Quarters};
 use super::units::{self, Units};
 use super::{Error, Indexed, Point, Stored, append, rank};
+use crate::candle::quarter_of;
 use crate::exact_decimal::ExactDecimal;
 use crate::market::{Currency, Timestamp};
 use crate::moving_average::{MovingAverage, WINDOW};
@@ -60,6 +62,7 @@ pub(super) async fn merge(
 
     let mut neighbourhoods = read(connection, series, late).await?;
     let mut points = Vec::new();
+    let mut quarters = Quarters::new();
 
     for events in late.chunk_by(|(a, _), (b, _)| a == b) {
         let series = &mut series[events[0].0];
@@ -81,6 +84,9 @@ pub(super) async fn merge(
             series.changed = true;
         }
 
+        let repriced = changed.iter().filter(|(_, repriced)| **repriced);
+        quarters.extend(repriced.map(|(at, _)| (series.series_id, quarter_of(*at))));
+
         let repaired = repaired_points(series.series_id, rows, &beyond, &changed);
         if changed.values().any(|repriced| *repriced) {
             move_tail(series, rows, &beyond);
@@ -90,7 +96,8 @@ pub(super) async fn merge(
         points.extend(repaired);
     }
 
-    append::upsert(connection, &points).await
+    append::upsert(connection, &points).await?;
+    stale::mark(connection, &quarters).await
 }
 
 #[derive(sqlx::FromRow)]

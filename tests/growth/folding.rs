@@ -1,0 +1,400 @@
+//! Upkeep folds past quarter hours, and candles that are read from them are those of the points,
+//! whatever writers do meanwhile.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use e2e::waiting::until;
+use shared::candle::{Grid, Interval, Zone};
+use shared::price_event::PriceEvent;
+use shared::repository::candles;
+use shared::repository::ingest::fold_quarters;
+use shared::repository::partitions::{PRICE_POINTS, drop_before, make_ahead};
+use shared::repository::price_points::Range;
+use sqlx::PgPool;
+use tokio::time::Instant;
+
+use crate::world::{at, quote, store};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A migrated database in which folding has begun to be allowed.
+pub(crate) async fn database() -> PgPool {
+    let pool = e2e::postgres::database().await.unwrap();
+    allow_folding(&pool).await;
+    pool
+}
+
+async fn allow_folding(pool: &PgPool) {
+    sqlx::query("update _sqlx_migrations set installed_on = installed_on - interval '2 hours'")
+        .execute(pool)
+        .await
+        .unwrap();
+}
+
+/// Folds all that can be folded, and returns the number of rows written.
+pub(crate) async fn fold(pool: &PgPool) -> u64 {
+    fold_quarters(pool, Instant::now() + PATIENCE)
+        .await
+        .unwrap()
+}
+
+/// The candles of AAPL by the hour, newest first: start, open, high, low, close and points.
+async fn hours(pool: &PgPool) -> Vec<String> {
+    let series: i32 = sqlx::query_scalar("select series_id from series where symbol = 'AAPL'")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    let grid = Grid {
+        interval: Interval::Hour,
+        zone: Zone::UTC,
+    };
+
+    let mut connection = pool.acquire().await.unwrap();
+    let candles = candles::newest(&mut connection, series, grid, Range::default(), 100);
+    candles
+        .await
+        .unwrap()
+        .iter()
+        .map(|candle| {
+            format!(
+                "{} {} {} {} {} {}",
+                candle.period.start.format("%H:%M"),
+                candle.open,
+                candle.high,
+                candle.low,
+                candle.close,
+                candle.points
+            )
+        })
+        .collect()
+}
+
+/// The quarter hours that are folded.
+async fn folded(pool: &PgPool) -> Vec<String> {
+    sqlx::query_scalar(
+        "select to_char(starts_at at time zone 'UTC', 'HH24:MI') || ' ' || points
+         from folded_quarters order by starts_at",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
+/// A quote at this time of one day.
+fn quote_at(time: &str, price: u32) -> PriceEvent {
+    quote(at(&format!("2024-03-20T{time}Z")), price)
+}
+
+/// Waits until a session waits for a lock in a statement that contains `words`.
+async fn until_one_waits(pool: &PgPool, words: &str) {
+    until("session that waits for a lock", PATIENCE, async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity
+             where datname = current_database() and wait_event_type = 'Lock' and strpos(query, $1) > 0
+               and pid <> pg_backend_pid()",
+        )
+        .bind(words)
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        (waiting > 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn quarter_hours_before_that_of_the_newest_point_are_folded() {
+    let pool = database().await;
+    store(
+        &pool,
+        &[
+            quote_at("10:01:00", 1),
+            quote_at("10:14:59", 2),
+            quote_at("10:15:00", 3),
+            quote_at("11:59:00", 4),
+            quote_at("12:00:00", 5),
+        ],
+    )
+    .await;
+
+    assert_eq!(fold(&pool).await, 3);
+    assert_eq!(folded(&pool).await, ["10:00 2", "10:15 1", "11:45 1"]);
+    assert_eq!(fold(&pool).await, 0, "there is nothing left to fold");
+    assert_eq!(
+        hours(&pool).await,
+        ["12:00 5 5 5 5 1", "11:00 4 4 4 4 1", "10:00 1 3 1 3 3"]
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_folded_while_functions_of_the_version_before_may_run() {
+    let pool = e2e::postgres::database().await.unwrap();
+    store(&pool, &[quote_at("10:01:00", 1), quote_at("12:00:00", 5)]).await;
+
+    assert_eq!(fold(&pool).await, 0);
+    assert_eq!(
+        hours(&pool).await.len(),
+        2,
+        "candles are made of the points"
+    );
+
+    allow_folding(&pool).await;
+    assert_eq!(fold(&pool).await, 1);
+}
+
+#[tokio::test]
+async fn candles_are_read_from_the_folds() {
+    let pool = database().await;
+    store(&pool, &[quote_at("10:01:00", 1), quote_at("12:00:00", 5)]).await;
+    fold(&pool).await;
+
+    sqlx::query("update folded_quarters set high = 99")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(hours(&pool).await[1], "10:00 1 99 1 1 1");
+}
+
+#[tokio::test]
+async fn late_and_corrected_points_change_candles_at_once_and_their_folds_with_the_next_run() {
+    let pool = database().await;
+    store(&pool, &[quote_at("10:01:00", 10), quote_at("12:00:00", 5)]).await;
+    fold(&pool).await;
+
+    let corrected = PriceEvent {
+        polled_at: at("2024-03-20T13:00:00Z"),
+        ..quote_at("10:01:00", 20)
+    };
+    store(&pool, &[quote_at("10:50:00", 30), corrected]).await;
+    let expected = ["12:00 5 5 5 5 1", "10:00 20 30 20 30 2"];
+    assert_eq!(hours(&pool).await, expected);
+
+    assert_eq!(fold(&pool).await, 2);
+    assert_eq!(folded(&pool).await, ["10:00 1", "10:45 1"]);
+    assert_eq!(hours(&pool).await, expected);
+
+    let marks: i64 = sqlx::query_scalar("select count(*) from stale_quarters")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(marks, 0);
+}
+
+/// Off-hours every poll repeats the last quote; that must not cost a fold.
+#[tokio::test]
+async fn a_repeated_quote_leaves_its_fold_as_it_is() {
+    let pool = database().await;
+    store(&pool, &[quote_at("10:01:00", 10), quote_at("12:00:00", 5)]).await;
+    fold(&pool).await;
+
+    let repeated = PriceEvent {
+        polled_at: at("2024-03-20T13:00:00Z"),
+        ..quote_at("10:01:00", 10)
+    };
+    assert_eq!(store(&pool, &[repeated]).await.revised, 1);
+    assert_eq!(fold(&pool).await, 0);
+}
+
+#[tokio::test]
+async fn a_long_backlog_is_folded_in_parts_and_completely() {
+    let pool = database().await;
+    let start = at("2024-03-20T10:00:00Z");
+    // 10,000 in one quarter hour, and two a minute for two days after it.
+    let dense = (0..10_000).map(|count| start + TimeDelta::milliseconds(count));
+    let sparse = (1..5_760).map(|count| start + TimeDelta::seconds(900 + 30 * count));
+    let events: Vec<PriceEvent> = (1..)
+        .zip(dense.chain(sparse))
+        .map(|(n, t)| quote(t, n))
+        .collect();
+    store(&pool, &events).await;
+
+    fold(&pool).await;
+    let (points, rows): (i64, i64) =
+        sqlx::query_as("select sum(points)::int8, count(*) from folded_quarters")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    let newest = events.last().unwrap().timestamp;
+    let before = newest - TimeDelta::seconds(newest.timestamp() % 900);
+    let expected = events
+        .iter()
+        .filter(|event| event.timestamp < before)
+        .count();
+    assert_eq!((usize::try_from(points).unwrap(), rows), (expected, 192));
+}
+
+#[tokio::test]
+async fn folds_of_dropped_points_are_neither_read_nor_kept() {
+    let pool = database().await;
+    for month in ["2024-01-01T00:00:00Z", "2024-03-20T00:00:00Z"] {
+        make_ahead(&pool, PRICE_POINTS, at(month)).await.unwrap();
+    }
+    let [january, february, march] =
+        ["01", "02", "03"].map(|month| at(&format!("2024-{month}-15T12:00:00Z")));
+    store(
+        &pool,
+        &[quote(january, 1), quote(february, 2), quote(march, 3)],
+    )
+    .await;
+    fold(&pool).await;
+    assert_eq!(hours(&pool).await.len(), 3);
+
+    drop_before(&pool, PRICE_POINTS, at("2024-02-10T00:00:00Z"))
+        .await
+        .unwrap();
+    let expected = ["12:00 3 3 3 3 1", "12:00 2 2 2 2 1"];
+    assert_eq!(hours(&pool).await, expected);
+    assert_eq!(folded(&pool).await.len(), 2, "they are still there");
+
+    fold(&pool).await;
+    assert_eq!(folded(&pool).await, ["12:00 1"]);
+    assert_eq!(hours(&pool).await, expected);
+}
+
+#[tokio::test]
+async fn the_folds_of_a_removed_series_go_with_it() {
+    let pool = database().await;
+    store(&pool, &[quote_at("10:01:00", 1), quote_at("12:00:00", 5)]).await;
+    fold(&pool).await;
+
+    sqlx::raw_sql("delete from price_points; delete from series")
+        .execute(&pool)
+        .await
+        .unwrap();
+    fold(&pool).await;
+    let left: i64 = sqlx::query_scalar(
+        "select (select count(*) from folded_series) + (select count(*) from folded_quarters)",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn appended_points_neither_wait_for_folding_nor_look_for_folds() {
+    let pool = database().await;
+    store(&pool, &[quote_at("10:01:00", 1), quote_at("12:00:00", 5)]).await;
+    fold(&pool).await;
+
+    let mut folding = pool.begin().await.unwrap();
+    sqlx::query(
+        "lock table folded_series, folded_quarters, stale_quarters in access exclusive mode",
+    )
+    .execute(&mut *folding)
+    .await
+    .unwrap();
+
+    // A writer's first batch takes the long path, and the next one the short path.
+    let writer = shared::repository::ingest::Ingest::new(pool.clone());
+    for (time, price) in [("12:01:00", 6), ("12:20:00", 7), ("12:40:00", 8)] {
+        let stored = tokio::time::timeout(PATIENCE, async {
+            writer.store(&[quote_at(time, price)], &[]).await.unwrap()
+        });
+        assert_eq!(stored.await.expect("no wait").added, 1);
+    }
+}
+
+/// Folding has read the points of a quarter hour when a late point of it arrives.
+#[tokio::test]
+async fn a_late_point_that_arrives_while_its_quarter_hour_is_folded_is_not_lost() {
+    let pool = database().await;
+    store(&pool, &[quote_at("09:00:00", 1)]).await;
+    fold(&pool).await;
+    store(&pool, &[quote_at("10:01:00", 10), quote_at("12:00:00", 5)]).await;
+
+    // Folding stops before its last statement: it holds the series' row, and has written the folds.
+    let mut blocker = pool.begin().await.unwrap();
+    sqlx::query("lock table folded_series in share mode")
+        .execute(&mut *blocker)
+        .await
+        .unwrap();
+    let folding = tokio::spawn({
+        let pool = pool.clone();
+        async move { fold(&pool).await }
+    });
+    until_one_waits(&pool, "update folded_series").await;
+
+    let late = tokio::spawn({
+        let pool = pool.clone();
+        async move { store(&pool, &[quote_at("10:02:00", 99)]).await }
+    });
+    until_one_waits(&pool, "insert into stale_quarters").await;
+
+    blocker.rollback().await.unwrap();
+    assert_eq!(late.await.unwrap().added, 1);
+    folding.await.unwrap();
+
+    let expected = ["12:00 5 5 5 5 1", "10:00 10 99 10 99 2", "09:00 1 1 1 1 1"];
+    assert_eq!(hours(&pool).await, expected);
+    fold(&pool).await;
+    assert_eq!(hours(&pool).await, expected);
+    assert_eq!(folded(&pool).await, ["09:00 1", "10:00 2"]);
+}
+
+/// A late point is written and not yet committed when folding begins.
+#[tokio::test]
+async fn folding_passes_over_a_series_whose_late_point_is_not_committed() {
+    let pool = database().await;
+    store(&pool, &[quote_at("09:00:00", 1)]).await;
+    fold(&pool).await;
+    store(&pool, &[quote_at("10:01:00", 10), quote_at("12:00:00", 5)]).await;
+
+    let (blocker, late) = uncommitted_late_point(&pool).await;
+    assert_eq!(fold(&pool).await, 0);
+
+    blocker.rollback().await.unwrap();
+    assert_eq!(late.await.unwrap(), 1);
+    fold(&pool).await;
+    assert_eq!(folded(&pool).await, ["09:00 1", "10:00 2"]);
+    assert_eq!(
+        hours(&pool).await,
+        ["12:00 5 5 5 5 1", "10:00 10 99 10 99 2", "09:00 1 1 1 1 1"]
+    );
+}
+
+/// The same before the series was ever folded, so that there is no row to lock.
+#[tokio::test]
+async fn the_first_folding_of_a_series_waits_for_writers_that_are_at_work() {
+    let pool = database().await;
+    store(&pool, &[quote_at("10:01:00", 10), quote_at("12:00:00", 5)]).await;
+
+    let (blocker, late) = uncommitted_late_point(&pool).await;
+    let folding = tokio::spawn({
+        let pool = pool.clone();
+        async move { fold(&pool).await }
+    });
+    until_one_waits(&pool, "from ingest_fences").await;
+
+    blocker.rollback().await.unwrap();
+    assert_eq!(late.await.unwrap(), 1);
+    folding.await.unwrap();
+    assert_eq!(folded(&pool).await, ["10:00 2"]);
+    assert_eq!(
+        hours(&pool).await,
+        ["12:00 5 5 5 5 1", "10:00 10 99 10 99 2"]
+    );
+}
+
+/// Stores a late point in another task, which stops before it commits, until the returned
+/// transaction ends.
+async fn uncommitted_late_point(
+    pool: &PgPool,
+) -> (
+    sqlx::Transaction<'static, sqlx::Postgres>,
+    tokio::task::JoinHandle<usize>,
+) {
+    let mut blocker = pool.begin().await.unwrap();
+    sqlx::query("lock table series in share mode")
+        .execute(&mut *blocker)
+        .await
+        .unwrap();
+
+    let late = tokio::spawn({
+        let pool = pool.clone();
+        async move { store(&pool, &[quote_at("10:02:00", 99)]).await.added }
+    });
+    until_one_waits(pool, "update series").await;
+    (blocker, late)
+}
