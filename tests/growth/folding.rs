@@ -200,8 +200,8 @@ async fn a_repeated_quote_leaves_its_fold_as_it_is() {
 async fn a_long_backlog_is_folded_in_parts_and_completely() {
     let pool = database().await;
     let start = at("2024-03-20T10:00:00Z");
-    // 10,000 in one quarter hour, and two a minute for two days after it.
-    let dense = (0..10_000).map(|count| start + TimeDelta::milliseconds(count));
+    // 50,000 in one quarter hour, and two a minute for two days after it.
+    let dense = (0..50_000).map(|count| start + TimeDelta::milliseconds(10 * count));
     let sparse = (1..5_760).map(|count| start + TimeDelta::seconds(900 + 30 * count));
     let events: Vec<PriceEvent> = (1..)
         .zip(dense.chain(sparse))

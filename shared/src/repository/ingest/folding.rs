@@ -34,9 +34,9 @@ const OVERLAP: Duration = Duration::from_secs(3_600);
 const MIGRATION: i64 = 31;
 /// Series in one transaction.
 const BATCH: i64 = 50;
-/// Points of a series that are folded in one transaction, or those of a quarter hour if it has more.
-/// A writer of late points may have to wait for the transaction.
-const MAX_POINTS: i64 = 4_000;
+/// Points that are folded in one transaction, in equal shares of its series; of a series, at least those
+/// of a quarter hour. A writer of late points may have to wait for the transaction.
+const MAX_POINTS: usize = 40_000;
 /// Stale quarter hours that are folded again in one transaction.
 const MAX_STALE: i64 = 500;
 
@@ -209,8 +209,8 @@ struct Folded {
     spans: usize,
 }
 
-/// Folds a part of each series. A series whose row is locked
-/// by a writer is left to the next call: waiting for it would let other writers wait for this one.
+/// Folds a part of each series. One whose row is locked by a writer is left to the next call: waiting
+/// for it would let other writers wait for this transaction.
 async fn fold_batch(pool: &PgPool, series: Vec<i32>) -> Result<Folded, Error> {
     let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin_with(BEGIN).await?;
@@ -262,6 +262,10 @@ async fn renew_stale(connection: &mut PgConnection, series: &[i32]) -> Result<Fo
     .bind(MAX_STALE)
     .fetch_all(&mut *connection)
     .await?;
+    if stale.is_empty() {
+        return Ok(Folded { rows: 0, spans: 0 });
+    }
+
     for delete in [
         "delete from folded_quarters q using unnest($1::int4[], $2::timestamptz[]) as stale(series_id, starts_at)
          where q.series_id = stale.series_id and q.starts_at = stale.starts_at",
@@ -282,9 +286,11 @@ async fn renew_stale(connection: &mut PgConnection, series: &[i32]) -> Result<Fo
     })
 }
 
-/// What comes next of each series: up to the quarter hour of its newest point, and at most
-/// [`MAX_POINTS`] points or one quarter hour.
+/// What comes next of each series: up to the quarter hour of its newest point, and at most its share
+/// of [`MAX_POINTS`] or one quarter hour.
 async fn next_spans(connection: &mut PgConnection, series: &[i32]) -> Result<Vec<Span>, Error> {
+    let share = MAX_POINTS / series.len().max(1);
+
     let spans = sqlx::query_as(
         "select f.series_id, nullif(f.folded_to, '-infinity') as \"from\",
                 case when beyond.quarter is null then newest.quarter
@@ -305,7 +311,7 @@ async fn next_spans(connection: &mut PgConnection, series: &[i32]) -> Result<Vec
     )
     .bind(series)
     .bind(quarter_seconds())
-    .bind(MAX_POINTS)
+    .bind(i64::try_from(share).unwrap_or(i64::MAX))
     .fetch_all(connection)
     .await?;
     Ok(spans)
