@@ -19,6 +19,9 @@ const PAGE: &str = "page";
 /// The document; all other files are in folders.
 const DOCUMENT: &str = "index.html";
 
+/// Files by their path below `page`.
+type Files = Vec<(String, Vec<u8>)>;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
     let out = out_directory()?;
@@ -55,9 +58,9 @@ fn out_directory() -> Result<PathBuf, Box<dyn Error>> {
     Ok(directory.into())
 }
 
-/// The scripts, styles and pictures in the folders, by their path below `page`, in its order.
-fn files(page: &Path) -> Result<Vec<(String, Vec<u8>)>, Box<dyn Error>> {
-    let mut files = Vec::new();
+/// The scripts, styles and pictures in the folders, in the order of their paths.
+fn files(page: &Path) -> Result<Files, Box<dyn Error>> {
+    let mut files = Files::new();
     for folder in fs::read_dir(page)? {
         let folder = folder?;
         if !folder.file_type()?.is_dir() {

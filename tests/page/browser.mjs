@@ -79,3 +79,8 @@ export function check(condition, message) {
 export async function reads(page, selector, text) {
   await page.locator(selector).filter({ hasText: text }).first().waitFor();
 }
+
+/** What is drawn in the chart's pane, without the legend above it. */
+export function drawn(page) {
+  return page.evaluate(() => document.querySelector("#chart canvas").toDataURL());
+}

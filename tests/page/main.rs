@@ -10,6 +10,7 @@
 mod accessibility;
 mod events;
 mod jobs;
+mod operation;
 mod prices;
 mod speed;
 mod visitor;

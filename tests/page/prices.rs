@@ -68,6 +68,26 @@ async fn a_late_point_moves_the_drawn_average() {
 
 #[tokio::test]
 #[ignore = "needs tools/page/install"]
+async fn candles_are_drawn_and_listed_with_all_their_digits() {
+    let data = tempfile::tempdir().unwrap();
+    let stack = Stack::start_in(data.path()).await.unwrap();
+    let producer = stack.producer().unwrap();
+    for (time, price) in [
+        ("10:30:00", "0.1"),
+        ("10:30:20", "30"),
+        ("10:30:40", "20.000000000000000001"),
+        ("10:31:00", "40"),
+    ] {
+        let time = format!("2024-03-20T{time}Z");
+        publish(&producer, "ACME", price, &time).await;
+    }
+    stored(&stack, 4).await;
+
+    Visitor::of("candles.mjs", &stack).said().await;
+}
+
+#[tokio::test]
+#[ignore = "needs tools/page/install"]
 async fn a_page_without_its_pipeline_says_so_and_goes_on_when_it_is_back() {
     let data = tempfile::tempdir().unwrap();
     let stack = Stack::start_in(data.path()).await.unwrap();

@@ -23,6 +23,11 @@ pub(crate) struct Visitor {
 impl Visitor {
     /// Starts the script, which opens the page of the stack.
     pub(crate) fn of(script: &str, stack: &Stack) -> Self {
+        Self::with(script, stack, &[])
+    }
+
+    /// Starts the script with arguments of its own.
+    pub(crate) fn with(script: &str, stack: &Stack, arguments: &[&str]) -> Self {
         let installed = workspace().join("target/page/installed");
         assert!(
             installed.exists(),
@@ -33,6 +38,7 @@ impl Visitor {
             .arg(workspace().join("tests/page").join(script))
             .arg(&stack.ready.url)
             .arg(pictures())
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

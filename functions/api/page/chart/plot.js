@@ -113,6 +113,7 @@ export class Plot {
     this.#line.applyOptions({ lineColor: line, topColor: token("--line-area"), bottomColor: "transparent", priceLineColor: line });
     this.#average.applyOptions({ color: average });
     this.#candles.applyOptions({
+      priceLineColor: line,
       upColor: token("--surface"),
       downColor: down,
       borderUpColor: up,
