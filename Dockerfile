@@ -10,11 +10,11 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     cargo build --release --locked --bins \
         --package emulator --package api --package poller --package averager --package upkeep --package redrive \
-        --package instruments --package export \
+        --package instruments --package export --package keys \
     && install -D --target-directory=/out \
         target/release/emulator target/release/api target/release/poller target/release/averager \
         target/release/upkeep target/release/redrive target/release/instruments \
-        target/release/export
+        target/release/export target/release/keys
 
 # The same Debian as the builder's, so the same C library.
 FROM debian:12.14-slim

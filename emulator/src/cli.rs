@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -20,6 +21,8 @@ Examples:
   cargo run -- --only averager               one function; DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS must be set
   DATABASE_URL=postgres://me:secret@127.0.0.1/prices cargo run
   KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092 cargo run
+  cargo run -- keys create --name dashboard --scope read --rate 5/s
+                                             a key of the HTTP API; from the first one on, every request needs one
   DEFAULT_PROVIDER=replay cargo run          play recorded prices, ask nobody
 
 The variables that the functions understand (see .env.example) are passed on to them.";
@@ -40,6 +43,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Starts only the emulator's own PostgreSQL, for tests and to look at the data
     Postgres(PostgresArguments),
+    /// Makes, lists and revokes keys of the HTTP API, in the Postgres of the emulator that runs: see
+    /// keys --help
+    #[command(disable_help_flag = true)]
+    Keys(KeysArguments),
     /// Reports whether the emulator that uses a data directory works, also by its exit status: for
     /// container health checks
     Health(HealthArguments),
@@ -51,10 +58,13 @@ pub(crate) struct StackArguments {
     /// Port of the HTTP API; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
     pub(crate) port: u16,
-    /// Address of the HTTP API; any address other than loopback opens it to the network, without
-    /// authentication
+    /// Address of the HTTP API; through any address other than loopback, requests need an API key
     #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
     pub(crate) listen: IpAddr,
+    /// In a container: the address of its host at which the API's port is published; if that is
+    /// loopback, requests need no API key until one is made
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) published_on: Option<IpAddr>,
     /// Template that declares the functions' wiring [default: template.yaml of the project]
     #[arg(long, value_name = "FILE")]
     pub(crate) template: Option<PathBuf>,
@@ -97,6 +107,17 @@ pub(crate) struct PostgresArguments {
     pub(crate) port: Option<u16>,
     #[command(flatten)]
     pub(crate) common: CommonArguments,
+}
+
+/// What the command `keys` is told.
+#[derive(Debug, Args)]
+pub(crate) struct KeysArguments {
+    /// Data directory of the emulator [default: .data in the project]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Its arguments, such as: create --name dashboard --scope read
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<OsString>,
 }
 
 /// The emulator whose health is reported.

@@ -4,7 +4,7 @@
 //! the response. If no function answers, the gateway does, in API Gateway's own form: `{"message":
 //! "…"}`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,11 +52,17 @@ struct Gateway {
     permits: PerFunction,
     timeout: Duration,
     visitors: Visitors,
+    /// Where it listens.
+    address: IpAddr,
+    /// Whether only this machine reaches it.
+    on_loopback: bool,
 }
 
-/// Serves `routes` on `listener` until `stop`, then finishes the requests in flight.
+/// Serves `routes` on `listener` until `stop`, then finishes the requests in flight. Others reach the
+/// listener at `reached_at`, which in a container is an address of its host.
 pub(crate) async fn serve(
     listener: TcpListener,
+    reached_at: IpAddr,
     allowed_hosts: &AllowedHosts,
     routes: Vec<HttpRoute>,
     invoker: Arc<dyn Invoker>,
@@ -65,6 +71,7 @@ pub(crate) async fn serve(
     serve_within(
         INTEGRATION_TIMEOUT,
         listener,
+        reached_at,
         allowed_hosts,
         routes,
         invoker,
@@ -76,6 +83,7 @@ pub(crate) async fn serve(
 async fn serve_within(
     timeout: Duration,
     listener: TcpListener,
+    reached_at: IpAddr,
     allowed_hosts: &AllowedHosts,
     routes: Vec<HttpRoute>,
     invoker: Arc<dyn Invoker>,
@@ -85,9 +93,10 @@ async fn serve_within(
         routes.iter().map(|route| &route.function),
         MAX_CONCURRENT_REQUESTS,
     );
-    let visitors = allowed_hosts.at(listener
+    let address = listener
         .local_addr()
-        .context("the HTTP gateway has no address")?);
+        .context("the HTTP gateway has no address")?;
+    let visitors = allowed_hosts.at(address);
     let routes = RouteTable::new(routes);
     let gateway = Arc::new(Gateway {
         routes,
@@ -95,6 +104,8 @@ async fn serve_within(
         permits,
         timeout,
         visitors,
+        address: address.ip(),
+        on_loopback: reached_at.to_canonical().is_loopback(),
     });
 
     let service = Router::new().fallback(handle).with_state(gateway);
@@ -129,6 +140,11 @@ async fn handle(
 }
 
 impl Gateway {
+    /// Whether the sender is on this machine: it uses loopback, or the address of the listener.
+    fn is_here(&self, sender: IpAddr) -> bool {
+        sender.to_canonical().is_loopback() || sender == self.address
+    }
+
     async fn answer(&self, request: Request, client: SocketAddr, request_id: &str) -> Response {
         let (head, body) = request.into_parts();
         let Some(path) = event::path(&head) else {
@@ -165,6 +181,10 @@ impl Gateway {
             path: &path,
             body: &body,
             client,
+            known: event::Known {
+                on_loopback: self.on_loopback,
+                from_this_machine: self.is_here(client.ip()),
+            },
             request_id,
         };
         let event = event::of_request(&request, &route);

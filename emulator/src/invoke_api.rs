@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::middleware::{self, Next};
@@ -25,7 +25,7 @@ use crate::clock::SystemClock;
 use crate::invoker::{InvokeError, Invoker};
 use crate::per_function::PerFunction;
 use crate::template::FunctionDefinition;
-use crate::visitors::{AllowedHosts, Visitors};
+use crate::visitors::{self, AllowedHosts, Visitors};
 
 mod answer;
 mod names;
@@ -127,12 +127,19 @@ async fn serve_with(
     served.context("the Invoke API failed")
 }
 
-/// Bodies of any type are accepted, because a page that sends one is recognised by its origin.
+/// Refuses what pages of other sites send: they are recognised by host and origin, and by the types
+/// of bodies that need no preflight request. JSON is not required, because some SDKs declare another
+/// type and others none.
 async fn admit(State(visitors): State<Visitors>, request: Request, next: Next) -> Response {
-    match visitors.check(request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => answer::refused(&Refusal::NotAdmitted(refused), Uuid::new_v4()),
+    if let Err(refused) = visitors.check(request.uri(), request.headers()) {
+        return answer::refused(&Refusal::NotAdmitted(refused), Uuid::new_v4());
     }
+
+    if !request.body().is_end_stream() && visitors::is_type_of_a_form(request.headers()) {
+        return answer::refused(&Refusal::TypeOfAForm, Uuid::new_v4());
+    }
+
+    next.run(request).await
 }
 
 async fn invoke(

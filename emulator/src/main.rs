@@ -15,6 +15,7 @@ mod database_url;
 mod function_binaries;
 mod health_command;
 mod health_note;
+mod keys_command;
 mod log;
 mod output;
 mod postgres_command;
@@ -97,6 +98,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             runtime.block_on(postgres_command::run(&arguments, &settings))
         }
         Some(Command::Health(arguments)) => runtime.block_on(health_command::run(&arguments)),
+        Some(Command::Keys(arguments)) => {
+            runtime.block_on(keys_command::run(&arguments, &settings))
+        }
         None => runtime.block_on(stack::run(&cli.stack, &settings)),
     };
 

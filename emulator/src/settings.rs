@@ -13,7 +13,7 @@ const PASSED_ON: [&str; 42] = [
     "KAFKA_PRICE_TOPIC",
     "KAFKA_DEAD_LETTER_TOPIC",
     "POLLING_INTERVAL",
-    "ALLOWED_ORIGINS",
+    "CORS_ORIGINS",
     "AVERAGER_GROUP",
     "DEFAULT_PROVIDER",
     "FALLBACK_ON_UNKNOWN_SYMBOL",
@@ -85,6 +85,8 @@ pub(crate) struct Settings {
     pub(crate) cache_directory: Option<std::path::PathBuf>,
     /// The cargo that runs this emulator.
     pub(crate) cargo: String,
+    /// Whether there is one.
+    pub(crate) run_by_cargo: bool,
     variables: BTreeMap<String, String>,
 }
 
@@ -190,6 +192,7 @@ impl Settings {
                 .map(|path| std::env::split_paths(&path).collect())
                 .unwrap_or_default(),
             cache_directory,
+            run_by_cargo: variables.contains_key("CARGO"),
             cargo: get("CARGO").unwrap_or_else(|| "cargo".to_owned()),
             variables,
         })

@@ -19,6 +19,8 @@ mod start;
 mod stop;
 mod waiting;
 
+use std::net::IpAddr;
+
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,6 +41,8 @@ pub(crate) struct Stack {
     announcements: Announcements,
     show_passwords: bool,
     allowed_hosts: AllowedHosts,
+    /// The address at which others reach the HTTP API.
+    reached_at: IpAddr,
     request: StopRequest,
     postgres: Option<Postgres>,
     broker: Option<Broker>,
@@ -63,6 +67,7 @@ pub(crate) async fn run(arguments: &StackArguments, settings: &Settings) -> anyh
         announcements,
         show_passwords: arguments.common.show_passwords,
         allowed_hosts: settings.allowed_hosts.and(&of_flags),
+        reached_at: arguments.published_on.unwrap_or(arguments.listen),
         request: request.clone(),
         postgres: None,
         broker: None,

@@ -9,7 +9,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::http::header::{HOST, HeaderMap, ORIGIN};
+use axum::http::header::{CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
 use axum::http::{HeaderName, Uri};
 
 mod host;
@@ -150,6 +150,27 @@ impl Visitors {
 
         usual || self.allowed.0.contains(host)
     }
+}
+
+/// Whether a page could have a browser send a body of this type without a preflight request. No SDK
+/// declares a body so.
+pub(crate) fn is_type_of_a_form(headers: &HeaderMap) -> bool {
+    let types = headers.get_all(CONTENT_TYPE).into_iter();
+    let essence = |value: &str| {
+        value
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase()
+    };
+
+    types.map(|value| value.to_str().map(essence)).any(|kind| {
+        matches!(
+            kind.as_deref(),
+            Ok("text/plain" | "application/x-www-form-urlencoded" | "multipart/form-data")
+        )
+    })
 }
 
 fn is_loopback(address: IpAddr) -> bool {

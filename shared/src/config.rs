@@ -6,6 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::access::FirstKey;
 use crate::market::ProviderList;
 use crate::provider::Limits;
 
@@ -158,8 +159,11 @@ pub struct Api {
     pub relay_jobs: u32,
     /// The averager's consumer group on the price topic.
     pub averager_group: String,
-    /// Origins, besides the API's own, whose pages may send requests; spelled as browsers do.
-    pub allowed_origins: Vec<String>,
+    /// Origins, besides the API's own, whose pages may send requests and read the answers; spelled as
+    /// browsers do.
+    pub cors_origins: Vec<String>,
+    /// Whether a key of scope read may come as the query parameter `key`.
+    pub key_in_query: bool,
 }
 
 /// Configuration of the poller function.
@@ -202,11 +206,20 @@ pub struct Upkeep {
     /// The function's name, under which `CloudWatch` gets its metrics; `None` if nothing reads
     /// them.
     pub metrics_of: Option<String>,
+    /// What is stored of the first key of the HTTP API, if the deployment names one.
+    pub first_key: Option<FirstKey>,
 }
 
 /// Configuration of the command that loads and lists how providers spell symbols.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instruments {
+    /// The connection to Postgres.
+    pub database: Database,
+}
+
+/// Configuration of the command that makes, lists and revokes API keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
     /// The connection to Postgres.
     pub database: Database,
 }
@@ -286,7 +299,8 @@ read_from_environment!(Api {
     max_polled_symbols: max_polled_symbols,
     relay_jobs: relay_jobs,
     averager_group: averager_group,
-    allowed_origins: allowed_origins,
+    cors_origins: cors_origins,
+    key_in_query: key_in_query,
 });
 read_from_environment!(Poller {
     database: database,
@@ -304,8 +318,10 @@ read_from_environment!(Upkeep {
     topic_retention: topic_retention,
     averager_group: averager_group,
     metrics_of: metrics_of,
+    first_key: first_key,
 });
 read_from_environment!(Export { database: database });
+read_from_environment!(Keys { database: database });
 read_from_environment!(Instruments { database: database });
 read_from_environment!(Redrive { kafka: kafka });
 read_from_environment!(Logging {

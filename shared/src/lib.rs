@@ -5,10 +5,11 @@
 //! [`price_event`], [`tick`]) is pure and synchronous. The ports and their adapters ([`provider`], [`price_log`],
 //! [`schedules`], [`repository`]) do not depend on each other. [`acquisition`] and [`instruments`]
 //! combine them for what api and poller have in common; the functions combine them for the rest.
-//! Only [`config`] reads environment variables.
+//! [`access`] is what an API key is. Only [`config`] reads environment variables.
 //!
 //! This crate never sees a Lambda event: each function decodes its own.
 
+pub mod access;
 pub mod acquisition;
 pub mod candle;
 pub mod config;

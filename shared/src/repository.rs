@@ -2,6 +2,7 @@
 //!
 //! Functions take `impl PgExecutor<'_>` for one statement and `&mut PgConnection` for several.
 
+pub mod api_keys;
 mod batched_deletion;
 pub mod breakers;
 pub mod candles;

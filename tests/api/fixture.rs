@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{AppState, Observed};
+use api::{Access, AppState, Observed};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};
@@ -185,7 +185,8 @@ impl Api {
             polling_interval: 10,
             job_limits: LIMITS,
             relay_jobs: RELAY_JOBS,
-            allowed_origins: Vec::new(),
+            cors_origins: Vec::new(),
+            access: Access::Everybody,
             asking_time,
             observed: Observed::default(),
         };

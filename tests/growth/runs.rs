@@ -78,6 +78,7 @@ pub(crate) fn upkeep(
         retention,
         topic_retention,
         metrics: None,
+        first_key: None,
     }
 }
 

@@ -13,6 +13,7 @@ mod fallback;
 mod falling_behind;
 mod foreign_page;
 mod invoke_api;
+mod keys;
 mod membership;
 mod odd_records;
 mod outages;

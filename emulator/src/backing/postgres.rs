@@ -11,6 +11,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -132,6 +133,17 @@ async fn prepare(settings: PostgresSettings<'_>) -> anyhow::Result<(Server, Iden
         },
         identity,
     ))
+}
+
+/// The URL of the Postgres that an emulator runs in `data_directory`, password included; `None` if
+/// there is none, or it does not take connections.
+pub(crate) async fn running(data_directory: &Path) -> Option<Url> {
+    let account = Account::needed(data_directory).ok()?;
+    let identity = Cluster::of(data_directory, account).identity()?;
+    let port = identity.port?;
+
+    TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    identity.url(port).ok()
 }
 
 async fn end_leftover(data: &Path) -> anyhow::Result<()> {

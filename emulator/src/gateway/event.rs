@@ -42,7 +42,17 @@ pub(super) struct Received<'a> {
     pub(super) path: &'a str,
     pub(super) body: &'a Bytes,
     pub(super) client: SocketAddr,
+    pub(super) known: Known,
     pub(super) request_id: &'a str,
+}
+
+/// What the gateway knows of a request, and the function cannot see.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    /// Whether it came through a listener that only this machine reaches.
+    pub(super) on_loopback: bool,
+    /// Whether its sender is on this machine.
+    pub(super) from_this_machine: bool,
 }
 
 /// Returns the decoded path, or `None` if path and host do not form a URL. Without a URL, the
@@ -122,7 +132,7 @@ fn context(request: &Received<'_>, route_key: &str) -> Value {
     let url = host(&head.headers).and_then(|host| Url::parse(&format!("http://{host}/")).ok());
     let domain = url.as_ref().and_then(Url::host_str).unwrap_or("localhost");
 
-    json!({
+    let mut context = json!({
         "accountId": "000000000000",
         "apiId": "local",
         "domainName": domain,
@@ -139,7 +149,17 @@ fn context(request: &Received<'_>, route_key: &str) -> Value {
         "stage": "$default",
         "time": now.format("%d/%b/%Y:%H:%M:%S +0000").to_string(),
         "timeEpoch": now.timestamp_millis(),
-    })
+    });
+
+    // Where API Gateway puts what a Lambda authorizer knows of a request: no client can write here.
+    let known = request.known;
+    if known.on_loopback {
+        context["authorizer"]["lambda"]["listener"] = "loopback".into();
+    }
+    if known.from_this_machine {
+        context["authorizer"]["lambda"]["sender"] = "this machine".into();
+    }
+    context
 }
 
 /// Returns the headers: names in lower case, repeated ones joined, and those that a proxy adds.

@@ -85,10 +85,22 @@ impl Harness {
     }
 
     async fn within(timeout: Duration, function: Fixed, routes: &[(&str, &str)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::at("127.0.0.1", "127.0.0.1", timeout, function, routes).await
+    }
+
+    /// Starts a gateway that listens at `listen`, and that others reach at `reached`.
+    async fn at(
+        listen: &str,
+        reached: &str,
+        timeout: Duration,
+        function: Fixed,
+        routes: &[(&str, &str)],
+    ) -> Self {
+        let listener = TcpListener::bind((listen, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let stop = CancellationToken::new();
         let function = Arc::new(function);
+        let reached_at = reached.parse().expect("an address");
 
         let default = HttpRoute {
             method: None,
@@ -110,7 +122,10 @@ impl Harness {
         let until = stop.clone();
         let served = tokio::spawn(async move {
             let allowed = AllowedHosts::read(["market.example", "a"]).expect("these are hosts");
-            super::serve_within(timeout, listener, &allowed, routes, invoker, until).await
+            super::serve_within(
+                timeout, listener, reached_at, &allowed, routes, invoker, until,
+            )
+            .await
         });
 
         Self {

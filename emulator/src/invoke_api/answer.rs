@@ -25,6 +25,7 @@ pub(super) enum Refusal {
     Unavailable(String),
     UnknownOperation,
     NotAdmitted(Refused),
+    TypeOfAForm,
 }
 
 impl Refusal {
@@ -71,6 +72,12 @@ impl Refusal {
                 StatusCode::FORBIDDEN,
                 "AccessDeniedException",
                 refused.to_string(),
+            ),
+            Self::TypeOfAForm => of_user(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UnsupportedMediaTypeException",
+                "The body must be JSON, and its header must say so: Content-Type: application/json"
+                    .to_owned(),
             ),
             Self::UnknownOperation => of_user(
                 StatusCode::NOT_FOUND,

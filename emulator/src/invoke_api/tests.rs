@@ -342,3 +342,35 @@ async fn what_a_page_has_a_browser_send_invokes_nothing() {
     let untyped = api.client.post(&url).body("{}").send().await.unwrap();
     assert_eq!(untyped.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_body_of_a_type_that_a_page_may_send_without_asking_is_refused() {
+    let api = Api::telling([]).await;
+    let url = format!(
+        "http://{}/2015-03-31/functions/api/invocations",
+        api.address
+    );
+    let send = async |kind: &str| {
+        let request = api.client.post(&url).header("content-type", kind);
+        request.body("{}").send().await.unwrap()
+    };
+
+    for kind in [
+        "text/plain",
+        "Text/Plain;charset=UTF-8",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+    ] {
+        let (status, error, _) = refusal(send(kind).await).await;
+        assert_eq!(
+            (status, error.as_str()),
+            (415, "UnsupportedMediaTypeException"),
+            "{kind}"
+        );
+    }
+    assert_eq!(api.calls(0).await.len(), 0);
+
+    for kind in ["application/json", "application/octet-stream"] {
+        assert_eq!(send(kind).await.status(), StatusCode::OK, "{kind}");
+    }
+}

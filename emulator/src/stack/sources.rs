@@ -72,9 +72,11 @@ impl Stack {
         let routes = template.http_routes.clone();
         let stop = self.no_new_work.clone();
         let (allowed_hosts, invoker) = (self.allowed_hosts.clone(), Arc::clone(invoker));
+        let reached_at = self.reached_at;
 
         self.sources.spawn(async move {
-            let served = gateway::serve(listener, &allowed_hosts, routes, invoker, stop);
+            let served =
+                gateway::serve(listener, reached_at, &allowed_hosts, routes, invoker, stop);
             if let Err(error) = served.await {
                 tracing::error!("the gateway failed: {error:#}");
             }

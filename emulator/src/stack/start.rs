@@ -296,6 +296,12 @@ impl Stack {
             }
         }
 
+        if addresses.gateway.is_some() && !self.reached_at.to_canonical().is_loopback() {
+            self.announcements.notice(
+                "requests need an API key: cargo run -- keys create --name NAME --scope read (docs/access.md)",
+            );
+        }
+
         let database = self.show_passwords.then(|| addresses.database_url.as_str());
         let text = match (&addresses.gateway, provider) {
             (Some(gateway), Some(provider)) => first_steps::text(gateway, provider, database),

@@ -17,6 +17,7 @@ use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::cors;
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -30,28 +31,24 @@ pub(crate) async fn refuse(
     request: Request,
     next: Next,
 ) -> Response {
-    match check(request.method(), request.headers(), &state.allowed_origins) {
+    match check(request.method(), request.headers(), &state.cors_origins) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
-fn check(method: &Method, headers: &HeaderMap, allowed: &[String]) -> Result<(), Problem> {
+fn check(method: &Method, headers: &HeaderMap, listed: &[String]) -> Result<(), Problem> {
     let site = only(headers, &SITE);
     // The page is ours, or there is none because the user typed the address.
     let own_page = site == Some("same-origin") || site == Some("none");
 
     if headers.contains_key(header::ORIGIN) {
-        let origin = only(headers, &header::ORIGIN).unwrap_or("several");
-
-        // Before `Sec-Fetch-Site` is considered: the pages of an allowed origin are another site's.
-        if allowed
-            .iter()
-            .any(|allowed| allowed.eq_ignore_ascii_case(origin))
-        {
+        // Before `Sec-Fetch-Site` is considered: the pages of a listed origin are another site's.
+        if cors::listed(headers, listed).is_some() {
             return Ok(());
         }
 
+        let origin = only(headers, &header::ORIGIN).unwrap_or("several");
         // A page of ours that hides its address sends `null`.
         let own = is_own(origin, headers) || (origin == "null" && own_page);
         return if own && (own_page || site.is_none()) {
@@ -109,7 +106,7 @@ fn host_and_port(authority: &str, default_port: u16) -> Option<(String, u16)> {
 }
 
 /// The header's value, if the header is present exactly once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     values
         .next()

@@ -9,15 +9,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use shared::repository::schema;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
+use crate::access::Caller;
 use crate::problem::{self, AlwaysProblems};
 use crate::representation::KEEP_NOTHING;
 use crate::state::AppState;
@@ -55,10 +56,15 @@ pub(crate) struct Health {
     /// `unavailable` if Postgres or Kafka is; otherwise `degraded` if `averaging`, `upkeep` or
     /// `jobs` is; otherwise `ok`.
     status: Status,
-    /// The providers that are asked, in this order, if a request names none.
-    default_provider: String,
+    /// The providers that are asked, in this order, if a request names none. Only senders with a key,
+    /// or on this machine, get it, and `checks`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    default_provider: Option<String>,
     /// The result of each check.
-    checks: Checks,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    checks: Option<Checks>,
 }
 
 /// The result of each check.
@@ -93,7 +99,10 @@ pub(crate) struct Checks {
         AlwaysProblems
     )
 )]
-pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
+pub(crate) async fn health(
+    State(state): State<Arc<AppState>>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
     let (postgres, kafka, averaging, upkeep, jobs, providers) = tokio::join!(
         postgres(&state),
         kafka(&state),
@@ -134,8 +143,8 @@ pub(crate) async fn health(State(state): State<Arc<AppState>>) -> Response {
         [(header::CACHE_CONTROL, KEEP_NOTHING)],
         Json(Health {
             status,
-            default_provider,
-            checks,
+            default_provider: Some(default_provider).filter(|_| caller.sees_details),
+            checks: Some(checks).filter(|_| caller.sees_details),
         }),
     )
         .into_response()

@@ -5,9 +5,11 @@
 //! or write polling jobs and their schedules. The api never writes price points: only the averager
 //! does.
 
+mod access;
 mod average;
 mod candles;
 mod contract;
+mod cors;
 mod cursor;
 mod deadline;
 mod docs;
@@ -26,12 +28,14 @@ mod providers;
 mod query;
 mod quotes;
 mod representation;
+mod request_id;
 mod router;
 mod schema;
 mod state;
 mod stored;
 mod symbols;
 
+pub use access::{Access, Keys};
 pub use deadline::ASKING_TIME;
 pub use observed::Observed;
 pub use router::router;

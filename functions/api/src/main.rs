@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{AppState, Observed};
+use api::{Access, AppState, Keys, Observed};
 use shared::config;
 use shared::instruments::Instruments;
 use shared::invocations::Invocations;
@@ -42,7 +42,8 @@ async fn main() -> Result<(), lambda_http::Error> {
             symbols: config.max_polled_symbols,
         },
         relay_jobs: config.relay_jobs,
-        allowed_origins: config.allowed_origins,
+        cors_origins: config.cors_origins,
+        access: Access::Keys(Keys::new(config.key_in_query)),
         asking_time: api::ASKING_TIME,
         observed: Observed::default(),
     };

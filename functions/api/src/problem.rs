@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+mod access;
 mod answers;
 mod causes;
 mod conditions;
@@ -210,7 +211,7 @@ impl Problem {
 
     pub(crate) fn foreign_page() -> Self {
         let detail = "a page of another site had a browser send this: its Origin is not this API's own, and \
-                      ALLOWED_ORIGINS does not name it";
+                      CORS_ORIGINS does not list it";
         Self::new(
             StatusCode::FORBIDDEN,
             "/docs#foreign-page",
@@ -322,7 +323,7 @@ pub(crate) fn health_status(working: bool) -> StatusCode {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after;
+        let (retry_after, challenge) = (self.retry_after, self.challenge());
         let mut response = (status, Json(self)).into_response();
 
         let headers = response.headers_mut();
@@ -332,6 +333,12 @@ impl IntoResponse for Problem {
         );
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(challenge) = challenge {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(challenge),
+            );
         }
 
         response

@@ -1,6 +1,6 @@
-//! Maps paths to handlers, and applies to all of them: the check for foreign pages, the limit on
-//! bodies, compression, entity tags and conditions, and problems for requests that no handler
-//! answers.
+//! Maps paths to handlers, and applies to all of them: request ids, CORS, the check for foreign pages,
+//! keys, the limit on bodies, compression, entity tags and conditions, and problems for requests that no
+//! handler answers.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -18,13 +18,14 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::access::contract::add_access;
 use crate::contract::{Contract, add_conditions};
 use crate::history::PARQUET;
 use crate::problem::{MAX_BODY_BYTES, Problem};
 use crate::state::AppState;
 use crate::{
-    average, candles, contract, docs, foreign_pages, health, history, json_bodies, latest, page,
-    polling_jobs, providers, representation, symbols,
+    access, average, candles, contract, cors, docs, foreign_pages, health, history, json_bodies,
+    latest, page, polling_jobs, providers, representation, request_id, symbols,
 };
 
 /// Fewest bytes of an answer that is compressed. A smaller one fits into one packet either way.
@@ -35,16 +36,18 @@ pub fn router(state: AppState) -> Router {
     let state = Arc::new(state);
     let (routes, mut contract) = routes().split_for_parts();
     add_conditions(&mut contract);
+    add_access(&mut contract);
 
     // The levels above make answers a little smaller, and take several times as long.
     let compression = CompressionLayer::new()
         .quality(CompressionLevel::Fastest)
         .compress_when(SizeAbove::new(MIN_COMPRESSED_BYTES).and(is_compressible));
 
+    let (letting_in, sharing) = (Arc::clone(&state), Arc::clone(&state));
     // A layer covers only the routes and fallbacks before it, and the one added last runs first: a
-    // tag is that of the compressed bytes, a panic of any handler is caught, and a foreign page is
-    // refused before its body is looked at. The limit of axum's extractors is off, so that there is
-    // one limit.
+    // tag is that of the compressed bytes, a panic of any handler is caught, a foreign page and a
+    // request without a key are refused before their body is looked at, and every answer has an id.
+    // The limit of axum's extractors is off, so that there is one limit.
     routes
         .route_layer(middleware::from_fn(json_bodies::require))
         .route_layer(Extension(Arc::new(contract)))
@@ -56,10 +59,13 @@ pub fn router(state: AppState) -> Router {
         .layer(middleware::map_response(async |response: Response| {
             Problem::instead_of_plain_413(response)
         }))
+        .layer(middleware::from_fn_with_state(letting_in, access::admit))
         .layer(middleware::from_fn_with_state(state, foreign_pages::refuse))
         .layer(compression)
         .layer(CatchPanicLayer::custom(internal))
         .layer(middleware::from_fn(representation::complete))
+        .layer(middleware::from_fn_with_state(sharing, cors::share))
+        .layer(middleware::from_fn(request_id::give))
 }
 
 /// Each handler with the path, the method and the description that its attribute states. So the

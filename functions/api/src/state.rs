@@ -12,6 +12,7 @@ use shared::repository::polling_jobs::JobLimits;
 use shared::schedules::Schedules;
 use sqlx::PgPool;
 
+use crate::access::Access;
 use crate::observed::Observed;
 use crate::problem::Problem;
 
@@ -36,8 +37,11 @@ pub struct AppState {
     pub job_limits: JobLimits,
     /// Most polling jobs of one relay.
     pub relay_jobs: u32,
-    /// Origins whose pages may send requests, besides the api's own, as browsers write them.
-    pub allowed_origins: Vec<String>,
+    /// Origins whose pages may send requests and read the answers, besides the api's own, as browsers
+    /// write them.
+    pub cors_origins: Vec<String>,
+    /// Who is let in.
+    pub access: Access,
     /// Longest that a request which asks providers may take.
     pub asking_time: Duration,
     /// Outcomes of this instance's earlier requests.

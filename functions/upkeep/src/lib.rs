@@ -10,10 +10,11 @@ use std::sync::{Arc, Once};
 use chrono::Utc;
 use serde::Serialize;
 use serde_json::Value;
+use shared::access::FirstKey;
 use shared::config::{Kafka, Retention, TopicRetention};
 use shared::price_log::topics::{Ensured, Topic, ensure_topics};
 use shared::repository::part_states::{self, Part};
-use shared::repository::{self, clock, series};
+use shared::repository::{self, api_keys, clock, series};
 use shared::schedules::{ScheduleError, Schedules};
 use sqlx::PgPool;
 use tokio::time::timeout;
@@ -55,6 +56,8 @@ pub struct Upkeep {
     pub retention: Retention,
     /// How long the topics that it creates keep their records.
     pub topic_retention: TopicRetention,
+    /// What is stored of the first key of the HTTP API, if the deployment names one.
+    pub first_key: Option<FirstKey>,
     /// Writes metrics for `CloudWatch`; `None` if nothing reads them.
     pub metrics: Option<Arc<Metrics>>,
 }
@@ -112,7 +115,7 @@ impl Upkeep {
         let (mut summary, mut failures) = (Summary::default(), Failures::default());
 
         let (_, topics) = tokio::join!(
-            self.look_after_postgres(time, &mut summary, &mut failures),
+            self.look_after_stored(time, &mut summary, &mut failures),
             time.share(ensure_topics(&self.kafka, &topics)),
         );
 
@@ -158,6 +161,17 @@ impl Upkeep {
         };
 
         [prices, dead_letters]
+    }
+
+    /// Does what concerns Postgres, one task after another.
+    async fn look_after_stored(&self, time: Time, summary: &mut Summary, failures: &mut Failures) {
+        self.look_after_postgres(time, summary, failures).await;
+
+        // Without its table the key cannot be stored; the failed migration is already recorded.
+        if let (Some(first), Some(_)) = (&self.first_key, summary.migrated) {
+            let added = api_keys::add_first(&self.pool, first);
+            failures.done("first key", time.share(added).await);
+        }
     }
 
     /// Migrates the schema, creates and drops partitions, and reconciles schedules, one task after

@@ -36,6 +36,7 @@ async fn main() -> Result<(), Error> {
         kafka: config.kafka,
         retention: config.retention,
         topic_retention: config.topic_retention,
+        first_key: config.first_key,
     };
 
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {

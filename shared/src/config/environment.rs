@@ -11,6 +11,7 @@ use super::security::THIS_BUILD_SPEAKS_TLS;
 use super::{
     ConfigError, Database, InvocationSettings, Kafka, Retention, ScheduleSettings, TopicRetention,
 };
+use crate::access::FirstKey;
 
 mod providers;
 mod security;
@@ -182,14 +183,28 @@ impl<'a> Environment<'a> {
         })
     }
 
-    pub(super) fn allowed_origins(&mut self) -> Vec<String> {
+    pub(super) fn cors_origins(&mut self) -> Vec<String> {
         let expected =
             "http or https origins such as https://shop.example, with commas between them";
-        let text = self.or_default("ALLOWED_ORIGINS", "", expected, |text| {
+        let text = self.or_default("CORS_ORIGINS", "", expected, |text| {
             text.is_empty() || are_origins(text)
         });
 
         text.split(',').filter_map(origin).collect()
+    }
+
+    pub(super) fn key_in_query(&mut self) -> bool {
+        self.truth("API_KEY_IN_QUERY")
+    }
+
+    pub(super) fn first_key(&mut self) -> Option<FirstKey> {
+        let expected =
+            "what `keys create --scope admin --hash-only` prints: an id, a colon and a hash";
+        let text = self.or_default("FIRST_ADMIN_KEY", "", expected, |text| {
+            text.is_empty() || text.parse::<FirstKey>().is_ok()
+        });
+
+        text.parse().ok()
     }
 
     pub(super) fn log_filter(&mut self) -> String {

@@ -93,13 +93,13 @@ fn points_are_kept_for_ever_unless_told_otherwise() {
 }
 
 #[test]
-fn allowed_origins_are_kept_as_browsers_write_them() {
+fn cors_origins_are_kept_as_browsers_write_them() {
     let allowed =
-        |changes| Api::from_lookup(&lookup_with(changes)).map(|api| api.allowed_origins.join(" "));
+        |changes| Api::from_lookup(&lookup_with(changes)).map(|api| api.cors_origins.join(" "));
     assert_eq!(allowed(&[]).unwrap(), "");
 
     let origins: &'static [(&str, &str)] = &[(
-        "ALLOWED_ORIGINS",
+        "CORS_ORIGINS",
         "https://Shop.example:443/, http://localhost:3000,http://[::1]:80",
     )];
     assert_eq!(
@@ -116,7 +116,7 @@ fn allowed_origins_are_kept_as_browsers_write_them() {
         "file:///",
     ] {
         let lookup = |name: &str| {
-            if name == "ALLOWED_ORIGINS" {
+            if name == "CORS_ORIGINS" {
                 Some(faulty.to_owned())
             } else {
                 lookup_with(&[])(name)
@@ -124,9 +124,33 @@ fn allowed_origins_are_kept_as_browsers_write_them() {
         };
         let faults = Api::from_lookup(&lookup).unwrap_err().to_string();
         assert!(
-            faults.starts_with("ALLOWED_ORIGINS is not http or https origins"),
+            faults.starts_with("CORS_ORIGINS is not http or https origins"),
             "{faulty}: {faults}"
         );
+    }
+}
+
+#[test]
+fn the_first_key_of_a_deployment_is_told_by_its_hash() {
+    let first = |text: &str| {
+        let lookup = |name: &str| match name {
+            "FIRST_ADMIN_KEY" => Some(text.to_owned()),
+            name => lookup_with(&[])(name),
+        };
+        Upkeep::from_lookup(&lookup).map(|upkeep| upkeep.first_key)
+    };
+
+    let hash = format!("8rWPzxxG:{}", "0f".repeat(32));
+    assert_eq!(first(""), Ok(None));
+    assert_eq!(first(&hash), Ok(Some(hash.parse().unwrap())));
+
+    for faulty in ["8rWPzxxG", "mdp_8rWPzxxG_secret", &hash[1..]] {
+        let faults = first(faulty).unwrap_err().to_string();
+        assert!(
+            faults.starts_with("FIRST_ADMIN_KEY is not what"),
+            "{faults}"
+        );
+        assert!(!faults.contains(faulty), "{faults}");
     }
 }
 

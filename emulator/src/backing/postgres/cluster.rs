@@ -149,6 +149,12 @@ impl Cluster {
         Ok(identity)
     }
 
+    /// Who may connect, if the cluster exists.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.major()?;
+        Identity::load(&self.identity).ok()
+    }
+
     /// Saves the port, so that the URL stays the same from start to start.
     pub(super) fn remember_port(&self, identity: &Identity, port: u16) -> anyhow::Result<()> {
         Identity {

@@ -1,8 +1,11 @@
 //! What functions receive of a request.
 
+use std::sync::Mutex;
+
+use axum::body::Bytes;
 use serde_json::{Value, json};
 
-use super::{Harness, client};
+use super::{Fixed, Harness, Outcome, PATIENCE, client};
 
 #[tokio::test]
 async fn a_request_becomes_an_event_of_payload_format_two() {
@@ -43,6 +46,7 @@ async fn a_request_becomes_an_event_of_payload_format_two() {
             "requestContext": {
                 "accountId": "000000000000",
                 "apiId": "local",
+                "authorizer": { "lambda": { "listener": "loopback", "sender": "this machine" } },
                 "domainName": "market.example",
                 "domainPrefix": "market",
                 "http": {
@@ -59,6 +63,43 @@ async fn a_request_becomes_an_event_of_payload_format_two() {
             "isBase64Encoded": false,
         })
     );
+}
+
+#[tokio::test]
+async fn only_a_listener_that_this_machine_alone_reaches_says_so_whatever_the_client_sends() {
+    for (listen, reached, is_loopback) in [
+        ("127.0.0.1", "127.0.0.1", true),
+        ("127.0.0.1", "::1", true),
+        ("0.0.0.0", "0.0.0.0", false),
+        ("0.0.0.0", "127.0.0.1", true),
+        ("0.0.0.0", "192.168.1.5", false),
+        ("127.0.0.1", "0.0.0.0", false),
+    ] {
+        let function = Fixed {
+            answer: Ok(Outcome::Success(Bytes::from_static(b"{}"))),
+            events: Mutex::default(),
+            release: None,
+        };
+        let harness = Harness::at(listen, reached, PATIENCE, function, &[]).await;
+
+        let port = harness.address.port();
+        let request = client()
+            .get(format!("http://127.0.0.1:{port}/x?listener=loopback"))
+            .header("x-forwarded-for", "127.0.0.1")
+            .header("authorizer", "loopback")
+            .header("listener", "loopback");
+        request.send().await.unwrap();
+
+        let context = &harness.only_event()["requestContext"];
+        let known = &context["authorizer"]["lambda"];
+        let expected = if is_loopback {
+            json!("loopback")
+        } else {
+            Value::Null
+        };
+        assert_eq!(known["listener"], expected, "{listen} {reached}");
+        assert_eq!(known["sender"], "this machine");
+    }
 }
 
 #[tokio::test]
@@ -138,11 +179,7 @@ async fn a_body_that_is_not_text_goes_in_base64() {
 
 #[tokio::test]
 async fn a_named_route_gives_its_key_and_path_parameters() {
-    let harness = Harness::start(
-        Ok(super::Outcome::Success("{}".into())),
-        &[("GET", "/jobs/{id}")],
-    )
-    .await;
+    let harness = Harness::start(Ok(Outcome::Success("{}".into())), &[("GET", "/jobs/{id}")]).await;
 
     assert_eq!(harness.get("/jobs/a%20b").await.status(), 200);
     let event = harness.only_event();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use api::{AppState, Observed};
+use api::{Access, AppState, Observed};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, HttpBody as _, to_bytes};
@@ -127,7 +127,8 @@ impl Fixture {
             polling_interval: 10,
             job_limits: JobLimits::NONE,
             relay_jobs: 200,
-            allowed_origins: vec!["https://shop.example".to_owned()],
+            cors_origins: vec!["https://shop.example".to_owned()],
+            access: Access::Everybody,
             asking_time: api::ASKING_TIME,
             observed: Observed::default(),
         };

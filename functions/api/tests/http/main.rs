@@ -6,6 +6,7 @@ mod absence;
 mod bad_input;
 mod compression;
 mod contract;
+mod cors;
 mod every_parameter;
 #[expect(
     clippy::unwrap_used,
@@ -16,4 +17,5 @@ mod foreign;
 mod limits;
 mod page;
 mod representations;
+mod request_ids;
 mod routing;

@@ -123,6 +123,7 @@ fn request() -> String {
         "requestContext": {
             "accountId": "123456789012",
             "apiId": "bench",
+            "authorizer": { "lambda": { "listener": "loopback" } },
             "domainName": "localhost",
             "http": {
                 "method": "GET",
