@@ -10,6 +10,7 @@
 mod accessibility;
 mod events;
 mod jobs;
+mod keys;
 mod operation;
 mod prices;
 mod speed;

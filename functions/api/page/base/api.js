@@ -9,7 +9,7 @@ import { key } from "./key.js";
 export class Problem extends Error {
   /**
    * @param {number} status
-   * @param {{ type?: string, title?: string, detail?: string, errors?: { location: string, message: string }[] }} body
+   * @param {{ type?: string, title?: string, detail?: string, errors?: { location: string, message: string }[], retry_after?: string }} body
    */
   constructor(status, body) {
     super(body.detail ?? body.title ?? `the API answered ${status}`);
@@ -18,6 +18,8 @@ export class Problem extends Error {
     this.type = body.type ?? "about:blank";
     this.title = body.title ?? "";
     this.errors = body.errors ?? [];
+    /** Seconds after which to try again. */
+    this.retryAfter = Number(body.retry_after ?? 0);
   }
 
   /** Whether the API asks for a key, or for another one. */

@@ -63,7 +63,7 @@ export class Plot {
       autoSize: true,
       layout: { attributionLogo: false, fontFamily: token("--font"), fontSize: 11 },
       crosshair: { mode: CrosshairMode.Magnet },
-      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.14, bottom: 0.08 } },
+      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.2, bottom: 0.08 } },
       timeScale: {
         borderVisible: false,
         timeVisible: true,

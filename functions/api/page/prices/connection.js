@@ -33,7 +33,8 @@ export class Connection {
     const needsKey = error instanceof Problem && error.needsKey;
     this.#show(needsKey ? "key" : "lost", words(error));
 
-    const wait = WAITS[Math.min(this.#failures, WAITS.length - 1)] ?? 0;
+    const asked = error instanceof Problem ? error.retryAfter * 1_000 : 0;
+    const wait = Math.max(WAITS[Math.min(this.#failures, WAITS.length - 1)] ?? 0, asked);
     this.#failures += 1;
     await new Promise((resolve) => {
       if (!needsKey) setTimeout(resolve, wait);
