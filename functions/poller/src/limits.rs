@@ -28,6 +28,10 @@ pub(crate) const PUBLISHING: Duration = Duration::from_secs(4);
 /// Longest that Postgres may take for one attempt; after it the connection counts as lost.
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(5);
 
+/// How long a request waits for a provider's budget although another provider could be asked: for
+/// the tokens of a second.
+const SHORT_WAIT: TimeDelta = TimeDelta::milliseconds(1_100);
+
 /// The points in time that limit the steps of one invocation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -56,6 +60,28 @@ impl Limits {
     /// When the steps before publishing have to end: the whole of [`PUBLISHING`] is left then.
     pub(crate) fn before_publishing(&self) -> Timestamp {
         self.published_by - TimeDelta::from_std(PUBLISHING).unwrap_or_default()
+    }
+}
+
+/// Until when a request that is made `now` waits for a provider's budget, if the next tick of its jobs
+/// is at `next_tick`. If no other provider is left to ask, that is until this tick. Otherwise it
+/// waits shortly, and all requests since the provider's turn `began` leave the other providers half of
+/// the time until the tick.
+pub(crate) fn budget_wait(
+    now: Timestamp,
+    began: Timestamp,
+    next_tick: Option<Timestamp>,
+    is_last: bool,
+) -> Timestamp {
+    let short = now + SHORT_WAIT;
+
+    match next_tick {
+        Some(next) if is_last => short.max(next),
+        Some(next) => {
+            let half = began + (next - began) / 2;
+            short.min(half.max(began + SHORT_WAIT))
+        }
+        None => short,
     }
 }
 
@@ -95,5 +121,28 @@ mod tests {
         assert!(limits.last_start + FETCH < limits.before_publishing());
         assert!(limits.before_publishing() + PUBLISHING <= limits.published_by);
         assert!(limits.published_by < limits.end && limits.end < deadline);
+    }
+
+    #[test]
+    fn waits_for_a_budget_leave_the_next_provider_half_of_the_time_until_the_next_tick() {
+        let at = |milliseconds| Timestamp::from_timestamp_millis(milliseconds).unwrap();
+        let wait = |now, next: Option<i64>, is_last| {
+            let until = budget_wait(at(now), at(1_000), next.map(at), is_last);
+            (until - at(now)).num_milliseconds()
+        };
+
+        assert_eq!(wait(1_000, Some(61_000), false), 1_100);
+        assert_eq!(wait(30_500, Some(61_000), false), 500, "until second 31");
+        assert_eq!(wait(45_000, Some(61_000), false), -14_000, "not at all");
+        assert_eq!(wait(1_000, Some(2_000), false), 1_100, "once in any case");
+        assert_eq!(wait(2_500, Some(2_000), false), -400, "and not again");
+
+        assert_eq!(wait(1_000, Some(61_000), true), 60_000);
+        assert_eq!(
+            wait(70_000, Some(61_000), true),
+            1_100,
+            "the tick has passed"
+        );
+        assert_eq!(wait(45_000, None, false), 1_100);
     }
 }

@@ -15,14 +15,13 @@ use shared::repository::series::{self, Series};
 use tracing::warn;
 
 use crate::course::{ClaimedCourse, Stop};
+use crate::limits::budget_wait;
 use crate::party::{Tick, at_once};
 use crate::poll::Poll;
 use crate::{FiringError, Poller};
 
 /// Number of outages in a row after which the provider gets no further request in this poll.
 const OUTAGES_TO_GIVE_UP: u32 = 2;
-/// How long a poll waits for a provider's budget although another provider could be asked.
-const SHORT_WAIT: TimeDelta = TimeDelta::milliseconds(1_100);
 /// Longest that a poll waits for the points with which it compares its quotes.
 const READING_POINTS: Duration = Duration::from_secs(1);
 /// A request that took longer than this renews its claims once more, so that the next one starts
@@ -196,20 +195,10 @@ impl Poller {
         }
     }
 
-    /// Until when a request waits for a provider's budget. If no other provider is left to ask, that
-    /// is until the next tick of the jobs. Otherwise it is for the budget of a second only, and the
-    /// waits of all requests together leave the others half of the time until the next tick.
+    /// Until when a request waits for a provider's budget.
     fn waits_until(&self, turn: &Turn<'_>, ticks: &[&Tick], poll: &Poll<'_>) -> Timestamp {
-        let short = self.clock.now() + SHORT_WAIT;
         let next = ticks.iter().map(|tick| tick.next()).min();
-        let until = match next {
-            Some(next) if turn.is_last => short.max(next),
-            Some(next) => {
-                let half = turn.began + (next - turn.began) / 2;
-                short.min(half.max(turn.began + SHORT_WAIT))
-            }
-            None => short,
-        };
+        let until = budget_wait(self.clock.now(), turn.began, next, turn.is_last);
         until.min(poll.limits.last_start)
     }
 }
