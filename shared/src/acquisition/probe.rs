@@ -26,7 +26,7 @@ const STATEMENT: Duration = Duration::from_secs(2);
 /// learns the result. The request counts, so callers use the result again for a while.
 ///
 /// # Errors
-/// When the provider does not answer within [`PROBE_TIMEOUT`], or must not be asked.
+/// When the provider does not answer within three seconds, or must not be asked.
 pub async fn probe(
     pool: &PgPool,
     instance: &Instance,
