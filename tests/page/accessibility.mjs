@@ -39,7 +39,7 @@ await visit(
     await page.getByRole("button", { name: /^Runs/ }).first().click();
     await page.locator(".runs li").first().waitFor();
     lesser.runs = await examine(page, "runs");
-    await page.getByRole("button", { name: "New job" }).click();
+    await page.getByRole("button", { name: "New job" }).first().click();
     lesser.dialog = await examine(page, "the dialog of a job");
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "API key" }).click();

@@ -29,7 +29,7 @@ await visit(async (page, context) => {
   await other.locator("#key-dialog").waitFor();
 
   // A key that may only read.
-  await page.getByRole("button", { name: "New job" }).click();
+  await page.getByRole("button", { name: "New job" }).first().click();
   await page.getByLabel("Symbols", { exact: true }).fill("AAPL");
   await page.getByRole("button", { name: "Start polling" }).click();
   await reads(page, "#job-error", "scope");
