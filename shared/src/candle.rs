@@ -2,7 +2,7 @@
 //! such periods.
 //!
 //! Periods up to an hour are whole multiples since 1970 in UTC, in every time zone. Those of a day
-//! are the calendar days of a time zone, some of which have 23 or 25 hours ([`day`]).
+//! are the calendar days of a time zone, some of which have 23 or 25 hours (`day`).
 
 use std::fmt;
 use std::str::FromStr;

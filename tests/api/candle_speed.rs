@@ -50,7 +50,6 @@ async fn store_points(pool: &PgPool, from: Timestamp, to: Timestamp) {
 
 #[tokio::test]
 #[ignore = "stores three million points; run it with --ignored, alone"]
-#[expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 async fn a_year_of_daily_candles_of_three_million_points_takes_less_than_100_ms() {
     let api = Api::start().await;
     let to: Timestamp = "2026-11-27T12:03:00Z".parse().expect("a time");

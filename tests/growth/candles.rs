@@ -144,10 +144,6 @@ async fn compare(pool: &PgPool, zone: &str) -> Result<(), TestCaseError> {
 }
 
 #[test]
-#[expect(
-    clippy::print_stdout,
-    reason = "the seed of a run is part of what a test tells"
-)]
 fn every_candle_is_the_fold_of_the_stored_points_whatever_came_late_and_was_folded() {
     let seed = seed();
     println!("seed {seed}; repeat with PROPTEST_RNG_SEED={seed}");

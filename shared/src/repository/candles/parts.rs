@@ -205,7 +205,7 @@ fn combine(periods: &[Period], parts: Vec<Part>) -> Result<Vec<Candle>, Error> {
         let units = combined.entry(part.period).or_default();
         let key = (part.unit.is_none(), part.unit.clone());
         match units.remove(&key) {
-            Some(other) => units.insert(key, other.and(part)),
+            Some(other) => units.insert(key, other.and(&part)),
             None => units.insert(key, part),
         };
     }
@@ -219,7 +219,7 @@ fn combine(periods: &[Period], parts: Vec<Part>) -> Result<Vec<Candle>, Error> {
 
 impl Part {
     /// Both parts as one. They are of different times.
-    fn and(self, other: Self) -> Self {
+    fn and(self, other: &Self) -> Self {
         let open = if self.first_at <= other.first_at {
             self.open
         } else {
