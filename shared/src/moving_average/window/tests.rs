@@ -175,10 +175,6 @@ fn texts() -> impl Strategy<Value = Vec<String>> {
 }
 
 #[test]
-#[expect(
-    clippy::print_stdout,
-    reason = "the seed of a run is part of what a test tells"
-)]
 fn every_average_is_the_fraction_of_its_weights_rounded_once() {
     let seed = seed();
     println!("seed {seed}; repeat with PROPTEST_RNG_SEED={seed}");
