@@ -12,7 +12,7 @@ use shared::repository::ingest::fold_quarters;
 use shared::repository::partitions::{PRICE_POINTS, drop_before, make_ahead};
 use shared::repository::price_points::Range;
 use sqlx::PgPool;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::world::{at, quote, store};
 
@@ -34,9 +34,8 @@ async fn allow_folding(pool: &PgPool) {
 
 /// Folds all that can be folded, and returns the number of rows written.
 pub(crate) async fn fold(pool: &PgPool) -> u64 {
-    fold_quarters(pool, Instant::now() + PATIENCE)
-        .await
-        .unwrap()
+    let folded = timeout(2 * PATIENCE, fold_quarters(pool, Instant::now() + PATIENCE));
+    folded.await.expect("it waits for no writer").unwrap()
 }
 
 /// The candles of AAPL by the hour, newest first: start, open, high, low, close and points.
@@ -289,7 +288,7 @@ async fn appended_points_neither_wait_for_folding_nor_look_for_folds() {
     // A writer's first batch takes the long path, and the next one the short path.
     let writer = shared::repository::ingest::Ingest::new(pool.clone());
     for (time, price) in [("12:01:00", 6), ("12:20:00", 7), ("12:40:00", 8)] {
-        let stored = tokio::time::timeout(PATIENCE, async {
+        let stored = timeout(PATIENCE, async {
             writer.store(&[quote_at(time, price)], &[]).await.unwrap()
         });
         assert_eq!(stored.await.expect("no wait").added, 1);
