@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use e2e::waiting::until;
 use shared::candle::{Grid, Interval, Zone};
 use shared::price_event::PriceEvent;
-use shared::repository::candles;
+use shared::repository::candles::newest;
 use shared::repository::ingest::fold_quarters;
 use shared::repository::partitions::{PRICE_POINTS, drop_before, make_ahead};
 use shared::repository::price_points::Range;
@@ -38,19 +38,24 @@ pub(crate) async fn fold(pool: &PgPool) -> u64 {
     folded.await.expect("it waits for no writer").unwrap()
 }
 
-/// The candles of AAPL by the hour, newest first: start, open, high, low, close and points.
+/// The candles of AAPL by the hour, newest first.
 async fn hours(pool: &PgPool) -> Vec<String> {
-    let series: i32 = sqlx::query_scalar("select series_id from series where symbol = 'AAPL'")
-        .fetch_one(pool)
-        .await
-        .unwrap();
     let grid = Grid {
         interval: Interval::Hour,
         zone: Zone::UTC,
     };
+    candles(pool, grid).await
+}
+
+/// The candles of AAPL, newest first: start, open, high, low, close and points.
+async fn candles(pool: &PgPool, grid: Grid) -> Vec<String> {
+    let series: i32 = sqlx::query_scalar("select series_id from series where symbol = 'AAPL'")
+        .fetch_one(pool)
+        .await
+        .unwrap();
 
     let mut connection = pool.acquire().await.unwrap();
-    let candles = candles::newest(&mut connection, series, grid, Range::default(), 100);
+    let candles = newest(&mut connection, series, grid, Range::default(), 100);
     candles
         .await
         .unwrap()
@@ -249,6 +254,37 @@ async fn folds_of_dropped_points_are_neither_read_nor_kept() {
     fold(&pool).await;
     assert_eq!(folded(&pool).await, ["12:00 1"]);
     assert_eq!(hours(&pool).await, expected);
+}
+
+#[tokio::test]
+async fn a_day_at_the_edge_of_retention_is_of_the_points_that_are_left() {
+    let pool = database().await;
+    for month in ["2024-01-01T00:00:00Z", "2024-03-20T00:00:00Z"] {
+        make_ahead(&pool, PRICE_POINTS, at(month)).await.unwrap();
+    }
+    let [before, after] = ["2024-01-31T23:00:00Z", "2024-02-01T01:00:00Z"].map(at);
+    let newest = at("2024-03-15T12:00:00Z");
+    store(
+        &pool,
+        &[quote(before, 1), quote(after, 2), quote(newest, 3)],
+    )
+    .await;
+    fold(&pool).await;
+
+    let in_new_york = Grid {
+        interval: Interval::Day,
+        zone: "America/New_York".parse().unwrap(),
+    };
+    let whole = ["04:00 3 3 3 3 1", "05:00 1 2 1 2 2"];
+    assert_eq!(candles(&pool, in_new_york).await, whole);
+
+    drop_before(&pool, PRICE_POINTS, at("2024-02-10T00:00:00Z"))
+        .await
+        .unwrap();
+    let left = ["04:00 3 3 3 3 1", "05:00 2 2 2 2 1"];
+    assert_eq!(candles(&pool, in_new_york).await, left);
+    fold(&pool).await;
+    assert_eq!(candles(&pool, in_new_york).await, left);
 }
 
 #[tokio::test]
