@@ -51,6 +51,31 @@ async fn a_pending_migration_is_applied_and_leaves_no_lock_behind() {
 }
 
 #[tokio::test]
+async fn a_schema_that_lacks_any_of_our_migrations_is_not_complete() {
+    let pool = e2e::postgres::database().await.unwrap();
+    schema::check(&pool).await.unwrap();
+
+    // A later version of the functions may have added another one.
+    let later =
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+                 values (9999, 'later', true, '', 0)";
+    sqlx::query(later).execute(&pool).await.unwrap();
+    schema::check(&pool).await.unwrap();
+
+    for migration in MIGRATOR.iter() {
+        let mut transaction = pool.begin().await.unwrap();
+        sqlx::query("delete from _sqlx_migrations where version = $1")
+            .bind(migration.version)
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+
+        let checked = schema::check(&mut *transaction).await;
+        assert!(checked.is_err(), "without {}", migration.version);
+    }
+}
+
+#[tokio::test]
 async fn a_migrator_whose_lock_another_one_keeps_gives_up_in_time() {
     let pool = repository::connect(&e2e::postgres::empty_database_url().await.unwrap(), 2).unwrap();
 

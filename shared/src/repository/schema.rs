@@ -51,10 +51,16 @@ pub async fn migrate(pool: &PgPool) -> Result<i64, SchemaError> {
 /// # Errors
 /// When Postgres does not answer, or a migration is missing.
 pub async fn check(executor: impl PgExecutor<'_>) -> Result<(), Error> {
-    sqlx::query("select from _sqlx_migrations where version >= $1 and success limit 1")
-        .bind(newest())
-        .fetch_one(executor)
-        .await?;
+    let ours: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
+
+    // Each of them: one with a lower number may be younger than one that is applied.
+    sqlx::query(
+        "select from unnest($1::int8[]) ours
+         having count(*) = (select count(*) from _sqlx_migrations where version = any($1) and success)",
+    )
+    .bind(ours)
+    .fetch_one(executor)
+    .await?;
     Ok(())
 }
 
