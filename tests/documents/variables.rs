@@ -97,3 +97,40 @@ fn every_variable_of_the_providers_can_be_set_in_aws() {
     let missing = not_in("template.yaml", names);
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+/// The variables that the table of the documents marks as parameters of the template, and those that
+/// the template sets from a parameter of the variable's name.
+fn parameters() -> (BTreeSet<String>, BTreeSet<String>) {
+    let read = |document: &str| fs::read_to_string(workspace().join(document)).unwrap();
+
+    let documented = read("docs/configuration.md")
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.contains("template |"))
+        .filter_map(|line| line.split('|').nth(1).map(str::to_owned))
+        .flat_map(|names| {
+            let names = names.split('`').filter(|name| is_name(name));
+            names.map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+
+    let set = read("template.yaml")
+        .lines()
+        .filter_map(|line| line.trim().split_once(": !Ref "))
+        .filter(|(name, parameter)| {
+            is_name(name) && name.replace('_', "").eq_ignore_ascii_case(parameter)
+        })
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    (documented, set)
+}
+
+#[test]
+fn the_table_of_the_documents_says_which_variables_can_be_set_in_aws() {
+    let (documented, set) = parameters();
+    assert!(set.contains("MAX_POLLING_JOBS"), "{set:?}");
+
+    let unmarked: Vec<_> = set.difference(&documented).collect();
+    assert!(unmarked.is_empty(), "{unmarked:?}");
+    let missing = not_in("template.yaml", documented);
+    assert!(missing.is_empty(), "{missing:?}");
+}
