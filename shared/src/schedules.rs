@@ -13,7 +13,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_scheduler::error::{BuildError, DisplayErrorContext, SdkError};
 use aws_sdk_scheduler::operation::create_schedule::CreateScheduleError;
 use aws_sdk_scheduler::operation::delete_schedule::DeleteScheduleError;
-use aws_sdk_scheduler::operation::get_schedule::GetScheduleError;
+use aws_sdk_scheduler::operation::get_schedule::{GetScheduleError, GetScheduleOutput};
 use aws_sdk_scheduler::operation::update_schedule::UpdateScheduleError;
 use aws_sdk_scheduler::primitives::DateTime;
 use aws_sdk_scheduler::types::ScheduleState;
@@ -128,14 +128,34 @@ impl Schedules {
         start_at: Timestamp,
     ) -> Result<(), ScheduleError> {
         self.create_for(&Subject::job(job_id, interval_seconds), start_at)
-            .await
+            .await?;
+        Ok(())
     }
 
+    /// Creates the schedule of a job, first firing at `start_at`. The definition of an existing
+    /// schedule is replaced.
+    ///
+    /// # Errors
+    /// When EventBridge is unavailable or refuses the request.
+    pub async fn create_or_replace(
+        &self,
+        job_id: Uuid,
+        interval_seconds: u32,
+        start_at: Timestamp,
+    ) -> Result<(), ScheduleError> {
+        let subject = Subject::job(job_id, interval_seconds);
+        if !self.create_for(&subject, start_at).await? {
+            self.update_for(&subject, start_at).await?;
+        }
+        Ok(())
+    }
+
+    /// Creates a schedule; returns false if there is one already.
     async fn create_for(
         &self,
         subject: &Subject,
         start_at: Timestamp,
-    ) -> Result<(), ScheduleError> {
+    ) -> Result<bool, ScheduleError> {
         let created = self
             .client()
             .await
@@ -150,13 +170,13 @@ impl Schedules {
             .await;
 
         match created {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             Err(error)
                 if error
                     .as_service_error()
                     .is_some_and(CreateScheduleError::is_conflict_exception) =>
             {
-                Ok(())
+                Ok(false)
             }
             Err(error) => Err(ScheduleError::from_sdk("create the schedule", &error)),
         }
@@ -215,6 +235,14 @@ impl Schedules {
         grid: &Grid,
         now: Timestamp,
     ) -> Result<Option<Vec<&'static str>>, ScheduleError> {
+        let found = self.get(subject).await?;
+        let differences =
+            found.map(|found| definition::differences(&self.config, subject, grid, now, &found));
+        Ok(differences.transpose()?)
+    }
+
+    /// A schedule as it is; `None` if there is none.
+    async fn get(&self, subject: &Subject) -> Result<Option<GetScheduleOutput>, ScheduleError> {
         let schedule = self
             .client()
             .await
@@ -223,13 +251,7 @@ impl Schedules {
             .group_name(&self.config.group);
 
         match schedule.send().await {
-            Ok(found) => Ok(Some(definition::differences(
-                &self.config,
-                subject,
-                grid,
-                now,
-                &found,
-            )?)),
+            Ok(found) => Ok(Some(found)),
             Err(error)
                 if error
                     .as_service_error()
@@ -241,8 +263,8 @@ impl Schedules {
         }
     }
 
-    /// Replaces the definition of a job's schedule, next firing at `start_at`. Returns whether the
-    /// schedule exists.
+    /// Replaces the definition of a job's schedule, next firing at `start_at`. A description and a
+    /// queue for undelivered firings stay. Returns whether the schedule exists.
     ///
     /// # Errors
     /// When EventBridge is unavailable or refuses the request.
@@ -261,6 +283,13 @@ impl Schedules {
         subject: &Subject,
         start_at: Timestamp,
     ) -> Result<bool, ScheduleError> {
+        // EventBridge replaces the whole definition, also what is the operator's choice.
+        let Some(found) = Box::pin(self.get(subject)).await? else {
+            return Ok(false);
+        };
+        let mut target = definition::target(&self.config, subject)?;
+        target.dead_letter_config = found.target.and_then(|target| target.dead_letter_config);
+
         let updated = self
             .client()
             .await
@@ -270,7 +299,8 @@ impl Schedules {
             .schedule_expression(subject.expression())
             .start_date(DateTime::from_secs(start_at.timestamp()))
             .flexible_time_window(definition::window()?)
-            .target(definition::target(&self.config, subject)?)
+            .target(target)
+            .set_description(found.description)
             // EventBridge's default, stated because some substitutes for it do not know that
             // default.
             .state(ScheduleState::Enabled)

@@ -9,6 +9,8 @@ use crate::market::Timestamp;
 
 /// The shortest interval that EventBridge Scheduler supports.
 pub const MINUTE_SECONDS: u32 = 60;
+/// Bounds, in seconds, of a firing's age until it is delivered; between them the interval applies.
+const DELIVERY_AGE: (u32, u32) = (120, 3_600);
 /// Longest back-off after consecutive failures, unless the job's own interval is longer.
 pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(5 * 60);
 /// Longest pause that a job makes because a provider asks for one. The provider's breaker, which
@@ -136,6 +138,13 @@ impl Grid {
 #[must_use]
 pub fn is_relayed(interval_seconds: u32) -> bool {
     !interval_seconds.is_multiple_of(MINUTE_SECONDS)
+}
+
+/// How long EventBridge tries to deliver a firing.
+#[must_use]
+pub fn delivery_age(interval_seconds: u32) -> TimeDelta {
+    let (least, most) = DELIVERY_AGE;
+    TimeDelta::seconds(i64::from(interval_seconds.clamp(least, most)))
 }
 
 /// The next whole second after `created_at`: a job's first tick.

@@ -9,6 +9,9 @@ use crate::fixture::{Answered, Api, LIMITS};
 use crate::polling_jobs::{asked_of_event_bridge, event_bridge_answers};
 use crate::polling_jobs_once::linked;
 
+/// Longest that a machine which is busy with other tests may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 async fn created(api: &Api, body: Value) -> String {
     let answered = api.send("POST", "/prices/poll", body.to_string()).await;
     assert_eq!(answered.status, 202, "{}", answered.text);
@@ -294,16 +297,25 @@ async fn the_limits_hold_exactly_against_requests_at_the_same_time() {
         let names: Vec<String> = (0..symbols).map(|number| format!("S{number}")).collect();
         let body = json!({"symbols": names, "interval": 60}).to_string();
 
-        let answers =
-            join_all((0..20).map(|_| api.send("POST", "/prices/poll", body.clone()))).await;
-        let of_status = |status| {
-            answers
-                .iter()
-                .filter(|answered| answered.status == status)
-                .count()
-        };
+        // Each waits for those before it. On a busy machine the time of the last ones may be up before
+        // their turn: they are sent again.
+        let (mut left, mut accepted, mut refused) = (20, 0, 0);
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while left > 0 && tokio::time::Instant::now() < deadline {
+            let sent = (0..left).map(|_| api.send("POST", "/prices/poll", body.clone()));
+            for answered in join_all(sent).await {
+                match answered.status {
+                    202 => accepted += 1,
+                    409 => refused += 1,
+                    503 => continue,
+                    other => panic!("{other}: {}", answered.text),
+                }
+                left -= 1;
+            }
+        }
+
         let expected = usize::try_from(expected).expect("a number");
-        assert_eq!((of_status(202), of_status(409)), (expected, 20 - expected));
+        assert_eq!((accepted, refused), (expected, 20 - expected));
     }
 }
 

@@ -3,6 +3,7 @@
 mod averages;
 mod candle_speed;
 mod candles;
+mod changes_unanswered;
 mod connections;
 mod digits;
 mod export_command;

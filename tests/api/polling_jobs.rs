@@ -17,7 +17,7 @@ pub(crate) async fn jobs(api: &Api) -> usize {
     api.get("/prices/poll").await.each("job_id").len()
 }
 
-/// The requests that `EventBridge` received: the method and the schedule's name.
+/// The requests to change schedules that `EventBridge` received: the method and the schedule's name.
 pub(crate) async fn asked_of_event_bridge(api: &Api) -> Vec<(String, String)> {
     let requests = api
         .event_bridge
@@ -29,6 +29,7 @@ pub(crate) async fn asked_of_event_bridge(api: &Api) -> Vec<(String, String)> {
 
     requests
         .iter()
+        .filter(|request| request.method.as_str() != "GET")
         .map(|request| (request.method.to_string(), name(request.url.path())))
         .collect()
 }
@@ -194,9 +195,11 @@ async fn a_job_with_a_month_s_runs_is_deleted_as_soon_as_any_other() {
     .unwrap();
 
     // It takes milliseconds. Removing the runs would take seconds.
+    let begun = std::time::Instant::now();
     let deleting = api.send("DELETE", &path, String::new());
     let deleted = tokio::time::timeout(std::time::Duration::from_secs(1), deleting).await;
     assert_eq!(deleted.expect("an answer at once").status, 204);
+    println!("deleted after {:?}", begun.elapsed());
     assert_eq!((api.get(&path).await.status, jobs(&api).await), (404, 0));
     assert_eq!(api.send("DELETE", &path, String::new()).await.status, 404);
 

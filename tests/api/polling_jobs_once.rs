@@ -1,14 +1,17 @@
 //! Requests for a job that are sent again, or whose answer from Postgres is lost.
 
+use chrono::{TimeDelta, Utc};
 use e2e::link::{Link, Moment};
 use futures::future::join_all;
 use serde_json::{Value, json};
+use shared::repository::polling_jobs::NewJob;
 use shared::repository::polling_jobs::removal::{Removed, remove_marked};
 use shared::repository::{self, polling_jobs};
 use uuid::Uuid;
-use wiremock::ResponseTemplate;
+use wiremock::matchers::method;
+use wiremock::{Mock, ResponseTemplate};
 
-use crate::fixture::{Answered, Api};
+use crate::fixture::{Answered, Api, LIMITS, RELAY_JOBS};
 use crate::polling_jobs::{asked_of_event_bridge, event_bridge_answers, jobs};
 
 fn body(symbol: &str) -> String {
@@ -205,15 +208,20 @@ async fn a_key_of_another_request_is_refused_with_the_job_of_that_one() {
 async fn a_key_outlives_its_job_and_is_free_after_a_day() {
     let api = Api::start().await;
     let made = job_id(&post(&api, "A", "k").await);
+    let assert_refused = async || {
+        let refused = post(&api, "A", "k").await;
+        let problem = refused.json();
+        assert_eq!(
+            (refused.status, &problem["type"]),
+            (422, &json!("/docs#idempotency-key-reused"))
+        );
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(&format!("{made} that it made is deleted")));
+    };
 
     let path = format!("/prices/poll/{made}");
     assert_eq!(api.send("DELETE", &path, String::new()).await.status, 204);
-
-    assert_eq!(
-        job_id(&post(&api, "A", "k").await),
-        made,
-        "no second job of one request"
-    );
+    assert_refused().await;
 
     assert_eq!(
         remove_marked(&api.pool).await.unwrap(),
@@ -223,7 +231,7 @@ async fn a_key_outlives_its_job_and_is_free_after_a_day() {
         }
     );
 
-    assert_eq!(job_id(&post(&api, "A", "k").await), made);
+    assert_refused().await;
     assert_eq!(jobs(&api).await, 0);
 
     let age = "update polling_job_keys set created_at = created_at - interval '25 hours'";
@@ -265,6 +273,79 @@ async fn a_request_that_failed_for_want_of_a_schedule_leaves_its_key_free() {
     .await;
 
     job_id(&post(&api, "B", "k").await);
+}
+
+/// Lets the requests that are under way be over.
+async fn let_requests_end(api: &Api) {
+    let age = "update polling_jobs set pending_since = pending_since - interval '11 seconds',
+                      start_at = start_at - interval '11 seconds'
+               where pending_since is not null";
+    sqlx::query(age).execute(&api.pool).await.expect("aged");
+}
+
+/// Leaves a job pending, as a request does whose api is killed, and returns its id.
+async fn left_pending(api: &Api, symbol: &str, key: &str) -> Uuid {
+    let job = NewJob {
+        job_id: Uuid::new_v4(),
+        symbols: vec![symbol.parse().expect("a symbol")],
+        provider: "quoter".parse().expect("a provider"),
+        interval_seconds: 60,
+        market_hours: false,
+        created_at: Utc::now() - TimeDelta::seconds(11),
+    };
+    polling_jobs::prepare(&api.pool, &job, Some(key), &LIMITS, RELAY_JOBS)
+        .await
+        .expect("a job");
+    let_requests_end(api).await;
+    job.job_id
+}
+
+#[tokio::test]
+async fn a_request_that_continues_an_abandoned_one_is_held_to_the_limits() {
+    let api = Api::start().await;
+    let left = left_pending(&api, "A", "k").await;
+    for number in 0..LIMITS.jobs {
+        job_id(&post(&api, "B", &number.to_string()).await);
+    }
+
+    let refused = post(&api, "A", "k").await;
+    assert_eq!(
+        (refused.status, &refused.json()["type"]),
+        (409, &json!("/docs#too-many-jobs"))
+    );
+    assert_eq!(jobs(&api).await, 12);
+
+    // Once there is a place, it gets it, and it counts from the request on.
+    let path = "/prices/poll";
+    let first = api.get(path).await.each("job_id")[0].clone();
+    let path = format!("{path}/{}", first.as_str().unwrap());
+    assert_eq!(api.send("DELETE", &path, String::new()).await.status, 204);
+    assert_eq!(job_id(&post(&api, "A", "k").await), left);
+    assert_eq!(post(&api, "C", "another").await.status, 409);
+}
+
+#[tokio::test]
+async fn a_request_that_continues_an_abandoned_one_begins_the_job_s_ticks_anew() {
+    let api = Api::start().await;
+    let left = left_pending(&api, "A", "k").await;
+    // The schedule of the abandoned request exists, and begins in the past.
+    let conflict = ResponseTemplate::new(409)
+        .insert_header("x-amzn-errortype", "ConflictException")
+        .set_body_json(json!({"Message": "it exists"}));
+    Mock::given(method("POST"))
+        .respond_with(conflict)
+        .with_priority(1)
+        .mount(&api.event_bridge)
+        .await;
+
+    let before = Utc::now();
+    assert_eq!(job_id(&post(&api, "A", "k").await), left);
+
+    let job = polling_jobs::get(&api.pool, left).await.unwrap().unwrap();
+    assert!(job.start_at > before && job.created_at >= before, "{job:?}");
+    let requests = api.event_bridge.received_requests().await.unwrap();
+    let put: Value = requests.last().unwrap().body_json().unwrap();
+    assert_eq!(put["StartDate"], json!(job.start_at.timestamp()));
 }
 
 #[tokio::test]

@@ -5,25 +5,22 @@ use shared::market::Timestamp;
 use shared::repository::polling_jobs::{self, Change, JobLimits, JobStatus, PollingJob};
 use shared::repository::polling_runs::{self, Claim, ClaimOutcome, RunResult};
 
-use crate::world::{Act, World, at, claim, rows, symbols};
+use crate::world::{Act, World, at, claim, committed, rows, symbols};
 
 async fn change(world: &World, job: &PollingJob, change: Change, second: f64) -> PollingJob {
     let now = moment(second);
-    polling_jobs::change(&world.pool, job.job_id, &change, &JobLimits::NONE, 200, now)
+    let none = JobLimits::NONE;
+    committed(polling_jobs::change(&world.pool, job.job_id, &change, &none, 200, now).await)
         .await
-        .expect("a change")
-        .expect("the job")
         .after
 }
 
 async fn pause(world: &World, job: &PollingJob, second: f64) -> PollingJob {
-    let paused = polling_jobs::pause(&world.pool, job.job_id, moment(second)).await;
-    paused.expect("a pause").expect("the job")
+    committed(polling_jobs::pause(&world.pool, job.job_id, moment(second)).await).await
 }
 
 async fn resume(world: &World, job: &PollingJob, second: f64) -> PollingJob {
-    let resumed = polling_jobs::resume(&world.pool, job.job_id, moment(second)).await;
-    resumed.expect("an end of the pause").expect("the job")
+    committed(polling_jobs::resume(&world.pool, job.job_id, moment(second)).await).await
 }
 
 fn moment(second: f64) -> Timestamp {
@@ -93,9 +90,8 @@ async fn a_relay_serves_the_new_interval_from_its_next_tick_on() -> anyhow::Resu
 
     world.clock.happens_at(moment(15.5), async move {
         let (change, none) = (interval(25), JobLimits::NONE);
-        polling_jobs::change(&pool, job_id, &change, &none, 200, moment(15.5))
-            .await
-            .expect("a change");
+        committed(polling_jobs::change(&pool, job_id, &change, &none, 200, moment(15.5)).await)
+            .await;
     });
     world.fire(&job, 0).await?;
 
@@ -249,9 +245,7 @@ async fn a_run_in_progress_is_not_ended_by_a_pause() -> anyhow::Result<()> {
     let ours = Claim::new(job.job_id, at(0));
     polling_runs::claim(&world.pool, &ours, at(0)).await?;
     world.clock.happens_at(at(10), async move {
-        polling_jobs::pause(&pool, job_id, at(10))
-            .await
-            .expect("a pause");
+        committed(polling_jobs::pause(&pool, job_id, at(10)).await).await;
     });
 
     let served = world.fire(&job, 1).await?;

@@ -4,7 +4,9 @@
 mod breakers;
 mod budgets;
 mod changes;
+mod changes_meanwhile;
 mod claims;
+mod configurations;
 mod event_bridge;
 mod fallback;
 mod gate;
@@ -12,6 +14,7 @@ mod gate_outcomes;
 mod jobs;
 mod jumping_clock;
 mod leases;
+mod locked_jobs;
 mod market_hours;
 mod metered;
 mod moves;

@@ -6,7 +6,7 @@ use shared::market::{Symbol, Timestamp, Trading, TradingPeriod};
 use shared::repository::polling_jobs::{self, Change, JobLimits, JobStatus, PollingJob};
 use shared::repository::polling_runs::{self, Outcome, Run};
 
-use crate::world::{World, at, rows, symbols};
+use crate::world::{World, at, committed, rows, symbols};
 
 const HOUR: i64 = 3_600;
 
@@ -24,7 +24,8 @@ async fn set(world: &World, job: &PollingJob, market_hours: bool) -> anyhow::Res
         ..Change::default()
     };
     let now = world.poller.clock.now();
-    polling_jobs::change(&world.pool, job.job_id, &change, &JobLimits::NONE, 200, now).await?;
+    let none = JobLimits::NONE;
+    committed(polling_jobs::change(&world.pool, job.job_id, &change, &none, 200, now).await).await;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use poller::clock::Clock as _;
 use shared::repository::polling_jobs::{self, Change, JobLimits, PollingJob};
 use shared::repository::relays;
 
-use crate::world::{Act, World, at, job_of_its_own, new_job, rows};
+use crate::world::{Act, World, at, committed, job_of_its_own, new_job, rows};
 
 /// Gives a job another interval at this second, before any poller polls a tick of that second.
 fn changes_at(world: &World, job: &PollingJob, second: i64, interval_seconds: u32) {
@@ -16,9 +16,7 @@ fn changes_at(world: &World, job: &PollingJob, second: i64, interval_seconds: u3
 
     world.clock.happens_at(at(second), async move {
         let none = JobLimits::NONE;
-        polling_jobs::change(&pool, job_id, &change, &none, 200, at(second))
-            .await
-            .expect("a change");
+        committed(polling_jobs::change(&pool, job_id, &change, &none, 200, at(second)).await).await;
     });
 }
 
@@ -113,22 +111,22 @@ async fn a_job_that_moves_to_a_relay_takes_a_vacant_place_and_leaves_one_behind(
             ..Change::default()
         };
         let none = JobLimits::NONE;
-        polling_jobs::change(&pool, job.job_id, &change, &none, 2, at(1)).await
+        committed(polling_jobs::change(&pool, job.job_id, &change, &none, 2, at(1)).await).await
     };
     let relay = async |job: &PollingJob| -> anyhow::Result<Option<i32>> {
         let relay = relays::of_job(&pool, job.job_id).await?;
         Ok(relay.map(|relay| relay.relay_id))
     };
 
-    change(&jobs[3], 13).await?;
+    change(&jobs[3], 13).await;
     assert_eq!(relay(&jobs[3]).await?, Some(2));
 
-    change(&jobs[0], 120).await?;
+    change(&jobs[0], 120).await;
     assert_eq!(relay(&jobs[0]).await?, None);
     let another = polling_jobs::insert(&pool, &new_job(9), 2).await?;
     assert_eq!(relay(&another).await?, Some(1), "the place that was left");
 
-    change(&jobs[0], 9).await?;
+    change(&jobs[0], 9).await;
     assert_eq!(relay(&jobs[0]).await?, Some(3), "its old relay is full");
     Ok(())
 }
@@ -141,13 +139,11 @@ async fn a_job_paused_in_its_relay_skips_its_ticks_and_no_other_job_does() -> an
 
     let (pool, job_id) = (world.pool.clone(), job.job_id);
     world.clock.happens_at(at(14), async move {
-        let paused = polling_jobs::pause(&pool, job_id, at(14)).await;
-        paused.expect("a pause");
+        committed(polling_jobs::pause(&pool, job_id, at(14)).await).await;
     });
     let (pool, job_id) = (world.pool.clone(), job.job_id);
     world.clock.happens_at(at(60), async move {
-        let resumed = polling_jobs::resume(&pool, job_id, at(60)).await;
-        resumed.expect("an end of the pause");
+        committed(polling_jobs::resume(&pool, job_id, at(60)).await).await;
     });
 
     world.fire_relay(&relay, 0).await?;
@@ -159,5 +155,43 @@ async fn a_job_paused_in_its_relay_skips_its_ticks_and_no_other_job_does() -> an
 
     let all: Vec<_> = (0..=120).step_by(7).collect();
     assert_eq!(world.runs(&other).await?, succeeded(&all));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tick_long_before_the_change_is_not_polled_after_it() -> anyhow::Result<()> {
+    for (changed_at, polled) in [(100, true), (72_000, false)] {
+        let (world, job) = World::with_job(86_400).await?;
+        changes_at(&world, &job, changed_at, 50);
+        world.clock.wait_until(at(changed_at)).await;
+
+        // The first tick was missed. Its firing may still come, or is long past.
+        let relay = world.relay_of(&job).await?;
+        world.fire_relay(&relay, changed_at + 2).await?;
+
+        let first = world.runs(&job).await?.remove(0);
+        let expected = if polled { "succeeded" } else { "missed" };
+        assert_eq!(first, (0, 1, expected.to_owned()));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_old_tick_that_cannot_be_claimed_hides_none_of_the_new_ones() -> anyhow::Result<()> {
+    let (world, job) = World::with_job(7).await?;
+    // The tick at second 14 is missed, and the change comes right after it.
+    changes_at(&world, &job, 15, 10);
+    world.clock.wait_until(at(15)).await;
+    let relay = world.relay_of(&job).await?;
+
+    // The job begins to back off before its relay is there again.
+    sqlx::query("update polling_jobs set backing_off_until = $2 where job_id = $1")
+        .bind(job.job_id)
+        .bind(at(20))
+        .execute(&world.pool)
+        .await?;
+    let due = relays::due(&world.pool, relay.relay_id, at(27), &[], 10).await?;
+    let due: Vec<_> = due.iter().map(|due| due.tick_time).collect();
+    assert_eq!(due, [at(26)]);
     Ok(())
 }

@@ -8,7 +8,7 @@ use shared::repository::polling_jobs::{self, Change, JobLimits, JobStatus, Polli
 use shared::repository::polling_runs::{self, Outcome, Run, RunStatus};
 use uuid::Uuid;
 
-use crate::world::{Act, World, at, rows, symbols};
+use crate::world::{Act, World, at, committed, rows, symbols};
 
 /// Stores a point of the world's provider, which always quotes 1.5 at the time of the tick.
 async fn store(world: &World, symbol: &str, price: &str, timestamp: Timestamp) {
@@ -109,15 +109,9 @@ async fn a_run_names_each_failure_and_the_provider_that_answered() -> anyhow::Re
         provider: Some("script,second".parse()?),
         ..Change::default()
     };
-    polling_jobs::change(
-        &world.pool,
-        job.job_id,
-        &change,
-        &JobLimits::NONE,
-        200,
-        at(0),
-    )
-    .await?;
+    let none = JobLimits::NONE;
+    committed(polling_jobs::change(&world.pool, job.job_id, &change, &none, 200, at(0)).await)
+        .await;
 
     // The first provider does not know AAPL, and fails for the other request. The second one
     // answers that, but for GOOG.

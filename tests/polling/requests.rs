@@ -5,7 +5,7 @@ use shared::market::Timestamp;
 use shared::repository::polling_jobs::{self, JobStatus, PollingJob};
 use shared::repository::polling_runs::{self, Claim, ClaimOutcome, RequestedRun, RunStatus};
 
-use crate::world::{Act, World, at, forget_failures, rows};
+use crate::world::{Act, World, at, committed, forget_failures, rows};
 
 fn moment(second: f64) -> Timestamp {
     at(0) + std::time::Duration::from_secs_f64(second)
@@ -75,7 +75,7 @@ async fn a_request_at_a_whole_second_never_takes_a_tick() -> anyhow::Result<()> 
 #[tokio::test]
 async fn a_paused_job_is_polled_on_request_and_stays_paused() -> anyhow::Result<()> {
     let (world, job) = World::with_job(60).await?;
-    polling_jobs::pause(&world.pool, job.job_id, moment(10.5)).await?;
+    committed(polling_jobs::pause(&world.pool, job.job_id, moment(10.5)).await).await;
 
     let run = request(&world, &job, 70.5).await;
     assert_eq!(serve(&world, &job, run).await?.polled, 1);

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use shared::repository::polling_jobs::{self, NewJob, PollingJob};
 
-use crate::world::{Act, World, at, new_job, rows, symbols};
+use crate::world::{Act, World, at, committed, new_job, rows, symbols};
 
 /// Adds jobs, one for each list of symbols.
 async fn add(
@@ -28,7 +28,7 @@ async fn add(
 async fn world() -> anyhow::Result<(World, shared::repository::relays::Relay)> {
     let (world, job) = World::with_job(3_601).await?;
     let relay = world.relay_of(&job).await?;
-    polling_jobs::pause(&world.pool, job.job_id, at(0)).await?;
+    committed(polling_jobs::pause(&world.pool, job.job_id, at(0)).await).await;
     Ok((world, relay))
 }
 

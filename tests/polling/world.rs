@@ -11,7 +11,7 @@ use poller::{Firing, FiringError, Poller, Served};
 use shared::market::{Symbol, Timestamp};
 use shared::provider::{Provider, Providers};
 use shared::repository;
-use shared::repository::polling_jobs::{self, NewJob, PollingJob};
+use shared::repository::polling_jobs::{self, ChangeError, NewJob, PollingJob, Uncommitted};
 use shared::repository::polling_runs::{self, Claim, ClaimOutcome};
 use shared::repository::relays::{self, Relay};
 use sqlx::PgPool;
@@ -183,6 +183,12 @@ impl World {
             .await?
             .expect("the job"))
     }
+}
+
+/// Commits a change of the job, and returns what it changed.
+pub(crate) async fn committed<T>(written: Result<Option<Uncommitted<T>>, ChangeError>) -> T {
+    let written = written.expect("a change").expect("the job");
+    written.commit().await.expect("committed")
 }
 
 /// How long an instance remembers that a request may not pass.

@@ -44,7 +44,8 @@ use request::PollRequest;
 /// does not know one, the job's `last_run` shows it.
 ///
 /// A 503 means that no job was created. To be able to repeat a request after a 504, or after no
-/// answer at all, give it an `Idempotency-Key`.
+/// answer at all, give it an `Idempotency-Key`: the same request is answered as the first time, also
+/// if the job was changed since. If it was deleted, the answer is a 422.
 #[utoipa::path(
     post,
     path = "/prices/poll",
@@ -97,6 +98,7 @@ impl From<InsertError> for Problem {
         match error {
             InsertError::Limit(limit) => limit.into(),
             InsertError::KeyOfAnotherRequest { job_id } => Self::key_of_another_request(job_id),
+            InsertError::KeyOfDeletedJob { job_id } => Self::key_of_deleted_job(job_id),
             InsertError::Repository(error) => error.into(),
         }
     }

@@ -225,11 +225,23 @@ impl Problem {
             "the Idempotency-Key came with another request within 24 hours, which made the polling job {job_id}; give \
              each request a key of its own"
         );
+        Self::key_reused(detail)
+    }
+
+    pub(crate) fn key_of_deleted_job(job_id: uuid::Uuid) -> Self {
+        let detail = format!(
+            "the Idempotency-Key came within 24 hours with the same request, and the polling job {job_id} that it made is \
+             deleted; to make another one, use another key"
+        );
+        Self::key_reused(detail)
+    }
+
+    fn key_reused(detail: String) -> Self {
         let (status, kind) = (
             StatusCode::UNPROCESSABLE_ENTITY,
             "/docs#idempotency-key-reused",
         );
-        Self::new(status, kind, "Idempotency key of another request", detail)
+        Self::new(status, kind, "Idempotency key used before", detail)
     }
 
     pub(crate) fn outcome_unknown(job_id: uuid::Uuid) -> Self {

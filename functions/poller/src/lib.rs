@@ -209,7 +209,7 @@ impl Poller {
             // A firing from before the grid is a tick of the whole minutes that the job had before.
             if scheduled_time < job.start_at {
                 let claim = Claim::new(job_id, scheduled_time);
-                self.serve_only(&job, &claim, &limits).await?;
+                self.serve_only(&claim, &limits).await?;
             }
             return self.serve_relay_of(firing, deadline, &limits).await;
         }
@@ -225,7 +225,7 @@ impl Poller {
             .newest_at(scheduled_time)
             .unwrap_or(scheduled_time);
         let claim = Claim::new(job_id, tick);
-        let polled = self.serve_only(&job, &claim, &limits).await?;
+        let polled = self.serve_only(&claim, &limits).await?;
         Ok(Served {
             job_id,
             polled: u32::from(polled),

@@ -151,6 +151,7 @@ mod tests {
             closed_markets: shared::repository::polling_jobs::ClosedMarkets::default(),
             closed_until: None,
             overdue_at: None,
+            configuration: 0,
             backing_off_since: None,
             active_since: None,
             paused_at: None,

@@ -225,6 +225,7 @@ impl Poll<'_> {
         let symbols = &tick.job.symbols;
         let mut result = RunResult {
             error: self.error.clone(),
+            configuration: Some(tick.job.configuration),
             ..RunResult::default()
         };
 

@@ -9,8 +9,10 @@
 use std::collections::HashMap;
 
 use chrono::TimeDelta;
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use shared::market::Timestamp;
+use shared::repository;
 use shared::repository::polling_jobs;
 use shared::repository::polling_runs::{self, Claim, ClaimOutcome};
 use shared::repository::relays;
@@ -24,6 +26,9 @@ use crate::{Ended, Firing, FiringError, Poller, Served, as_stored};
 
 /// How often the leases of the ticks that are being served are renewed.
 const RENEWAL: TimeDelta = TimeDelta::seconds(10);
+/// Claims at the same time that take a transaction each. They leave connections to the runs that
+/// end meanwhile.
+const CLAIMS_AT_ONCE: usize = 2;
 
 /// The event with which a relay's schedule invokes the poller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -199,17 +204,63 @@ impl Poller {
             .iter()
             .map(|due| Claim::new(due.job_id, due.tick_time))
             .collect();
-        let claim = || polling_runs::claim_all(&self.pool, &claims, self.clock.now());
-        let outcomes = self
+        let claim = || polling_runs::claim_successors(&self.pool, &claims, self.clock.now());
+        let held = self
             .patiently("claim the ticks", limits.relays_until, limits, claim)
             .await?;
-
-        let mut claimed: HashMap<_, _> = outcomes
+        let (together, others): (Vec<Claim>, Vec<Claim>) = claims
             .into_iter()
-            .filter(|(_, outcome)| *outcome == ClaimOutcome::Claimed)
-            .map(|(claim, _)| (claim.job_id, claim))
+            .partition(|claim| held.contains(&claim.claim_id));
+        self.begin(together, limits, in_flight).await?;
+
+        // After those have begun: each of these takes a transaction, and after an outage they are
+        // many.
+        let claim = || self.claim_each(&others);
+        let others = self
+            .patiently("claim the ticks", limits.relays_until, limits, claim)
+            .await?;
+        self.begin(others, limits, in_flight).await
+    }
+
+    /// Claims ticks whose claims also record gaps and close runs that were abandoned; returns the
+    /// claims that hold.
+    async fn claim_each(&self, claims: &[Claim]) -> Result<Vec<Claim>, repository::Error> {
+        // Collected first: the compiler cannot prove that a stream of borrowing futures may move
+        // between threads.
+        let claiming: Vec<_> = claims
+            .iter()
+            .map(|claim| async move {
+                let now = self.clock.now();
+                let outcome = polling_runs::claim_unless_locked(&self.pool, claim, now).await?;
+                Ok::<_, repository::Error>((*claim, outcome))
+            })
             .collect();
-        let job_ids: Vec<_> = claimed.keys().copied().collect();
+
+        let outcomes: Vec<_> = stream::iter(claiming)
+            .buffer_unordered(CLAIMS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let held = |(claim, outcome): (Claim, Option<ClaimOutcome>)| {
+            (outcome == Some(ClaimOutcome::Claimed)).then_some(claim)
+        };
+        Ok(outcomes.into_iter().filter_map(held).collect())
+    }
+
+    /// Begins to poll ticks that are claimed.
+    async fn begin(
+        &self,
+        claims: Vec<Claim>,
+        limits: &Limits,
+        in_flight: &mut InFlight,
+    ) -> Result<(), FiringError> {
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let job_ids: Vec<Uuid> = claims.iter().map(|claim| claim.job_id).collect();
+        let mut claimed: HashMap<Uuid, Claim> = claims
+            .into_iter()
+            .map(|claim| (claim.job_id, claim))
+            .collect();
 
         // Read after the claims, so that a change that was committed before a tick takes effect.
         let get = || polling_jobs::get_all(&self.pool, &job_ids);

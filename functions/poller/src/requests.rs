@@ -30,12 +30,12 @@ impl Poller {
 
         // Counted from now: Lambda may deliver the event long after the request.
         let limits = Limits::new(self.clock.now(), deadline);
-        let Some(job) = self.job(job_id, &limits).await? else {
+        if self.job(job_id, &limits).await?.is_none() {
             return Ok(served(false, Ended::NoSuchJob));
-        };
+        }
 
         let claim = Claim::of_request(job_id, requested_at);
-        let polled = self.serve_only(&job, &claim, &limits).await?;
+        let polled = self.serve_only(&claim, &limits).await?;
         Ok(served(polled, Ended::Done))
     }
 }

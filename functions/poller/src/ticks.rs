@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use shared::market::Timestamp;
-use shared::repository::polling_jobs::PollingJob;
 use shared::repository::polling_runs::{self, Claim, ClaimOutcome};
 
 use crate::in_flight::Held;
@@ -25,12 +24,11 @@ impl Poller {
     /// without a result, this one takes the run over.
     pub(crate) async fn serve_only(
         &self,
-        job: &PollingJob,
         claim: &Claim,
         limits: &Limits,
     ) -> Result<bool, FiringError> {
         loop {
-            match self.serve_claim(job, claim, limits).await? {
+            match self.serve_claim(claim, limits).await? {
                 ClaimOutcome::Held(lease_until) if lease_until > limits.last_start => {
                     return Err(FiringError::Held);
                 }
@@ -46,7 +44,6 @@ impl Poller {
     /// the run held by this claim, not by another poller.
     async fn serve_claim(
         &self,
-        job: &PollingJob,
         claim: &Claim,
         limits: &Limits,
     ) -> Result<ClaimOutcome, FiringError> {
@@ -59,8 +56,14 @@ impl Poller {
             .patiently("claim the tick", limits.relays_until, limits, attempt)
             .await?;
 
-        if outcome == ClaimOutcome::Claimed {
-            let tick = Tick::new(job.clone(), *claim);
+        if outcome != ClaimOutcome::Claimed {
+            return Ok(outcome);
+        }
+
+        // Read after the claim, which may have waited long, so that a change that was committed
+        // before takes effect. A job that was deleted meanwhile polls nothing.
+        if let Some(job) = self.job(claim.job_id, limits).await? {
+            let tick = Tick::new(job, *claim);
             self.poll(vec![tick], limits, &Held::default()).await?;
         }
         Ok(outcome)

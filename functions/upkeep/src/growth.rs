@@ -135,6 +135,9 @@ pub async fn trim(
     let closed = polling_runs::close_unserved(pool, now).await;
     trimmed.requests_closed = failures.done("requested runs", closed).unwrap_or(0);
 
+    let abandoned = polling_runs::close_left_behind(pool, now).await;
+    failures.done("abandoned runs", abandoned);
+
     if let Some(cutoff) = days_before(now, retention.runs_days) {
         let runs = polling_runs::delete_before(pool, cutoff).await;
         trimmed.runs_deleted = failures.done("retention of runs", runs).unwrap_or(0);

@@ -9,6 +9,7 @@ use shared::market::Timestamp;
 use shared::repository;
 use shared::repository::polling_jobs::{self, JobStatus, PollingJob};
 use shared::schedules::{Listed, Named, ScheduleError, Schedules};
+use shared::tick::Grid;
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -23,6 +24,9 @@ const COMPARED: usize = 2_000;
 /// Schedules compared at the same time. At 20 ms each this makes 200 requests a second, below
 /// EventBridge's limit of 250 in the smaller Regions.
 const AT_ONCE: usize = 4;
+/// How often one schedule is compared in a run because its job is changed meanwhile. The next run
+/// does the rest.
+const MOST_TURNS: u32 = 3;
 /// Seconds between two runs.
 const RUN_SECONDS: u64 = 600;
 /// How long a run repairs schedules; the function has five minutes for all its tasks.
@@ -110,7 +114,7 @@ pub async fn reconcile(
         .map(|job| async {
             (
                 job.job_id,
-                in_time(until, repair(pool, schedules, job, &now)).await,
+                in_time(until, repair(pool, schedules, job.job_id, &now)).await,
             )
         })
         .collect();
@@ -245,49 +249,84 @@ async fn restore(
     job_id: Uuid,
     now: impl Fn() -> Timestamp,
 ) -> Result<bool, ReconciliationError> {
-    let Some(job) = polling_jobs::get(pool, job_id).await? else {
+    let Some((interval_seconds, grid)) = own_grid(pool, job_id).await? else {
         return Ok(false);
     };
 
     // EventBridge refuses a start that is long past. The start must lie on the grid, or firings
     // would miss the ticks.
-    let start_at = job.grid().firings().next_from(now());
-    Box::pin(schedules.create(job_id, job.interval_seconds, start_at)).await?;
+    let start_at = grid.firings().next_from(now());
+    Box::pin(schedules.create(job_id, interval_seconds, start_at)).await?;
     info!(%job_id, %start_at, "created the missing schedule of job {job_id}");
+
+    // A request that changed the job meanwhile takes the new schedule for its own.
+    if own_grid(pool, job_id).await? != Some((interval_seconds, grid)) {
+        repair(pool, schedules, job_id, now).await?;
+    }
     Ok(true)
 }
 
 /// Updates a schedule that differs from its job's; returns whether it did.
+///
+/// A request may change the job at any time, and then its schedule. So the job is read before the
+/// comparison, because the list may be minutes old; after it, because a schedule that follows the
+/// change already must not be set back; and after the update, because that may have been between
+/// the request's two steps, or after both. If the ticks moved, all begins anew.
 async fn repair(
     pool: &PgPool,
     schedules: &Schedules,
-    job: &PollingJob,
+    job_id: Uuid,
     now: impl Fn() -> Timestamp,
 ) -> Result<bool, ReconciliationError> {
-    let PollingJob {
-        job_id,
-        interval_seconds,
-        ..
-    } = *job;
+    let mut repaired = false;
+
+    for _ in 0..MOST_TURNS {
+        let Some(own) = own_grid(pool, job_id).await? else {
+            break;
+        };
+        repaired |= repair_to(pool, schedules, job_id, own, &now).await?;
+
+        if own_grid(pool, job_id).await? == Some(own) {
+            break;
+        }
+    }
+    Ok(repaired)
+}
+
+/// Updates a schedule that differs from these ticks, if they are still those of its job; returns
+/// whether it did. The schedule of a job deleted meanwhile is left to the api.
+async fn repair_to(
+    pool: &PgPool,
+    schedules: &Schedules,
+    job_id: Uuid,
+    own: (u32, Grid),
+    now: impl Fn() -> Timestamp,
+) -> Result<bool, ReconciliationError> {
+    let (interval_seconds, grid) = own;
+
     // Boxed, because the SDK's futures are large and several run at once.
     let differences =
-        Box::pin(schedules.differences(job_id, interval_seconds, &job.grid(), now())).await?;
+        Box::pin(schedules.differences(job_id, interval_seconds, &grid, now())).await?;
     let Some(differences) = differences.filter(|differences| !differences.is_empty()) else {
         return Ok(false);
     };
-
-    // Read again after the comparison: the schedule of a job deleted meanwhile is left to the api.
-    if polling_jobs::get(pool, job_id).await?.is_none() {
+    if own_grid(pool, job_id).await? != Some(own) {
         return Ok(false);
     }
 
-    let start_at = job.grid().firings().next_from(now());
+    let start_at = grid.firings().next_from(now());
     let repaired = Box::pin(schedules.update(job_id, interval_seconds, start_at)).await?;
     if repaired {
         warn!(%job_id, %start_at, ?differences, "repaired the schedule of job {job_id}");
     }
-
     Ok(repaired)
+}
+
+/// The interval and the ticks of a job, if it exists and has a schedule of its own.
+async fn own_grid(pool: &PgPool, job_id: Uuid) -> Result<Option<(u32, Grid)>, repository::Error> {
+    let job = polling_jobs::get(pool, job_id).await?;
+    let own = job.filter(|job| !job.grid().is_relayed());
+    Ok(own.map(|job| (job.interval_seconds, job.grid())))
 }
 
 /// Deletes the schedule of a job that does not exist; returns whether it did.

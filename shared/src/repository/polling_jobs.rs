@@ -18,7 +18,7 @@ pub mod removal;
 mod search;
 mod status;
 
-pub use change::{Change, ChangeError, Changed, change};
+pub use change::{Change, ChangeError, Changed, Uncommitted, change};
 pub use closed_markets::ClosedMarkets;
 pub use creation::{
     InsertError, Prepared, activate, exists, insert, is_pending, prepare, withdraw,
@@ -85,6 +85,8 @@ pub struct PollingJob {
     /// When the next run becomes overdue; `None` while the job is paused. Each run and each
     /// back-off moves it.
     pub overdue_at: Option<Timestamp>,
+    /// The number of its configuration, which each change and each end of a pause raises.
+    pub configuration: i32,
     /// The newest run that has ended.
     pub last_run: Option<LastRun>,
 }
@@ -130,6 +132,7 @@ struct JobRow {
     closed_markets: Option<String>,
     closed_until: Option<Timestamp>,
     overdue_at: Option<Timestamp>,
+    configuration: i32,
     run_tick_time: Option<Timestamp>,
     run_status: Option<String>,
     run_published: Option<i32>,
@@ -176,6 +179,7 @@ impl TryFrom<JobRow> for PollingJob {
             closed_markets: ClosedMarkets::read(row.closed_markets.as_deref()),
             closed_until: row.closed_until,
             overdue_at: row.overdue_at,
+            configuration: row.configuration,
             last_run,
         })
     }

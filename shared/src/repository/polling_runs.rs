@@ -25,9 +25,10 @@ mod outcomes;
 mod requests;
 mod run_id;
 
-pub use claiming::claim;
-pub use claiming_many::{claim_all, renew_all};
-pub use expiry::delete_before;
+pub(super) use claiming::close_abandoned;
+pub use claiming::{claim, claim_unless_locked};
+pub use claiming_many::{claim_successors, renew_all};
+pub use expiry::{close_left_behind, delete_before};
 pub use list::{Run, get, list};
 pub(super) use locked_job::{LockedJob, lock_job};
 pub use outcomes::{Failure, Outcome, OutcomeGroup};
@@ -148,6 +149,8 @@ pub struct RunResult {
     pub outcomes: Vec<OutcomeGroup>,
     /// The symbols that are left out from now on; `None` leaves that as it is.
     pub closed_markets: Option<ClosedMarkets>,
+    /// The configuration of the job that was polled; `None` stands for the present one.
+    pub configuration: Option<i32>,
 }
 
 impl RunResult {
@@ -219,7 +222,9 @@ pub async fn renew(
     Ok(renewed.rows_affected() > 0)
 }
 
-/// Closes a run and updates its job's back-off; returns whether the claim still held.
+/// Closes a run and updates its job's back-off; returns whether the claim still held. A run of an
+/// earlier configuration changes neither the back-off nor the closed markets, which belong to what
+/// the job polls now.
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
@@ -264,17 +269,32 @@ pub async fn finish(
         return Ok(false);
     }
 
-    if let Some(closed) = &result.closed_markets {
-        closed.store(&mut transaction, claim.job_id, now).await?;
-    }
-
-    // Requests do not decide how long the job backs off. A success ends that, whoever asked for it.
-    if !claim.requested || result.status() != RunStatus::Failed {
-        back_off(&mut transaction, &job, result, claim, now).await?;
+    let polled = result.configuration.unwrap_or(job.configuration);
+    if polled == job.configuration {
+        follow(&mut transaction, &job, result, claim, now).await?;
     }
 
     transaction.commit().await?;
     Ok(true)
+}
+
+/// Writes what a run of the job's present configuration changes of the job.
+async fn follow(
+    connection: &mut PgConnection,
+    job: &LockedJob,
+    result: &RunResult,
+    claim: &Claim,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if let Some(closed) = &result.closed_markets {
+        closed.store(connection, claim.job_id, now).await?;
+    }
+
+    // Requests do not decide how long the job backs off. A success ends that, whoever asked for it.
+    if !claim.requested || result.status() != RunStatus::Failed {
+        back_off(connection, job, result, claim, now).await?;
+    }
+    Ok(())
 }
 
 /// Begins, continues or ends the job's back-off after a run.

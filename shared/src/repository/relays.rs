@@ -168,8 +168,8 @@ pub async fn list(executor: impl PgExecutor<'_>) -> Result<Vec<Relay>, Error> {
         .await?)
 }
 
-/// Records a firing of a relay's schedule, on the relay and on its jobs; the latest one is kept.
-/// Returns whether the relay exists.
+/// Records a firing of a relay's schedule; the latest one is kept. Returns whether the relay exists.
+/// Readers of its jobs find the firing there.
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
@@ -178,21 +178,14 @@ pub async fn note_firing(
     relay_id: i32,
     firing: Timestamp,
 ) -> Result<bool, Error> {
-    let noted: i64 = sqlx::query_scalar(
-        "with relay as (
-             update relays set last_firing_at = greatest(last_firing_at, $2) where relay_id = $1
-             returning relay_id
-         ), jobs as (
-             update polling_jobs set last_firing_at = greatest(last_firing_at, $2)
-             where relay_id = $1 and interval_seconds % 60 <> 0
-         )
-         select count(*) from relay",
+    let noted = sqlx::query(
+        "update relays set last_firing_at = greatest(last_firing_at, $2) where relay_id = $1",
     )
     .bind(relay_id)
     .bind(firing)
-    .fetch_one(executor)
+    .execute(executor)
     .await?;
-    Ok(noted > 0)
+    Ok(noted.rows_affected() > 0)
 }
 
 /// Removes the relays without a job; returns their number. Their schedules are removed as those

@@ -51,7 +51,7 @@ pub(super) fn visibly_differs(config: &config::ScheduleSettings, listed: &Schedu
 }
 
 /// The members of a schedule that differ at `now` from those that it must have. A description and a
-/// queue for undelivered firings are the operator's choice.
+/// queue for undelivered firings are the operator's choice, and survive an update.
 pub(super) fn differences(
     config: &config::ScheduleSettings,
     subject: &Subject,

@@ -15,7 +15,8 @@ impl Schedules {
         relay_id: i32,
         start_at: Timestamp,
     ) -> Result<(), ScheduleError> {
-        self.create_for(&Subject::relay(relay_id), start_at).await
+        self.create_for(&Subject::relay(relay_id), start_at).await?;
+        Ok(())
     }
 
     /// The members in which a relay's schedule differs at `now` from what [`Self::create_relay`]

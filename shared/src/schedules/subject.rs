@@ -7,8 +7,6 @@ use crate::tick::{self, MINUTE_SECONDS};
 
 /// How often EventBridge tries to deliver a firing. If the poller itself fails, Lambda retries.
 const DELIVERY_ATTEMPTS: i32 = 20;
-/// Bounds, in seconds, of a firing's age until it is delivered; between them the interval applies.
-const DELIVERY_AGE: (u32, u32) = (120, 3_600);
 /// What precedes a relay's number in its schedule's name.
 const RELAY: &str = "relay-";
 
@@ -89,8 +87,8 @@ impl Subject {
     }
 
     pub(super) fn delivery(&self) -> RetryPolicy {
-        let (least, most) = DELIVERY_AGE;
-        let age = i32::try_from(self.interval_seconds.clamp(least, most)).unwrap_or(i32::MAX);
+        let age = tick::delivery_age(self.interval_seconds).num_seconds();
+        let age = i32::try_from(age).unwrap_or(i32::MAX);
         RetryPolicy::builder()
             .maximum_event_age_in_seconds(age)
             .maximum_retry_attempts(DELIVERY_ATTEMPTS)

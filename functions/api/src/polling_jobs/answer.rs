@@ -16,7 +16,7 @@ pub(crate) struct AcceptedJob {
     /// Always `accepted`.
     #[schema(example = "accepted")]
     status: &'static str,
-    /// What the job polls.
+    /// What the request asked for, with the defaults of what it did not name.
     config: JobConfig,
 }
 

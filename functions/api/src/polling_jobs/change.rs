@@ -13,7 +13,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use chrono::{TimeDelta, Utc};
 use shared::market::Timestamp;
-use shared::repository::polling_jobs::{self, ChangeError, PollingJob};
+use shared::repository::polling_jobs::{self, ChangeError, PollingJob, Uncommitted};
 use shared::repository::relays;
 use shared::schedules::ScheduleError;
 use uuid::Uuid;
@@ -39,8 +39,8 @@ const START_AGE: TimeDelta = TimeDelta::minutes(1);
 /// Change a polling job
 ///
 /// The changes take effect at the next tick. If the interval changes, the job's ticks begin anew at
-/// the next whole second. Another provider or other symbols end a back-off. The same request may be
-/// sent again.
+/// the next whole second. Another interval or provider and other symbols end a back-off. The same
+/// request may be sent again.
 #[utoipa::path(
     patch,
     path = "/prices/poll/{job_id}",
@@ -81,20 +81,32 @@ pub(crate) async fn change(
     Ok(Json(JobAnswer::of(changed.after, Utc::now())))
 }
 
-/// Waits for a change of a job. Its outcome is unknown if Postgres does not answer in time, because
-/// the change may be committed then.
+/// Waits for a change of a job, and commits it. Its outcome is unknown only if Postgres does not
+/// answer the commit: nothing is changed before.
 pub(super) async fn of_change<T>(
     job_id: Uuid,
     deadline: Deadline,
-    change: impl Future<Output = Result<Option<T>, ChangeError>>,
+    change: impl Future<Output = Result<Option<Uncommitted<T>>, ChangeError>>,
 ) -> Result<T, Problem> {
-    let changed = match deadline.wait(change).await {
-        Some(Err(ChangeError::Unknown)) | None => return Err(Problem::change_unknown(job_id)),
-        Some(Err(ChangeError::Limit(limit))) => return Err(limit.into()),
-        Some(Err(ChangeError::Repository(error))) => return Err(error.into()),
-        Some(Ok(changed)) => changed,
-    };
-    changed.ok_or_else(|| Problem::no_job(job_id))
+    let written = deadline.postgres(change).await?;
+    let written = written.ok_or_else(|| Problem::no_job(job_id))?;
+    if deadline.left().is_zero() {
+        return Err(Problem::database_unavailable());
+    }
+
+    match deadline.wait(written.commit()).await {
+        Some(Ok(changed)) => Ok(changed),
+        Some(Err(_)) | None => Err(Problem::change_unknown(job_id)),
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Limit(limit) => limit.into(),
+            ChangeError::Repository(error) => error.into(),
+        }
+    }
 }
 
 /// Makes the schedule that of the job or its relay, and again if the job is changed or deleted

@@ -35,6 +35,7 @@ pub(super) async fn create(
         start_at,
         relay,
         pending,
+        again,
     } = deadline.postgres(prepared).await?;
     if !pending {
         return Ok(job_id);
@@ -49,6 +50,10 @@ pub(super) async fn create(
             Some(relay) => {
                 let firing = relay.first_firing(Utc::now());
                 Box::pin(schedules.create_relay(relay.relay_id, firing)).await
+            }
+            // An earlier attempt may have left a schedule with another start.
+            None if again => {
+                Box::pin(schedules.create_or_replace(job_id, job.interval_seconds, start_at)).await
             }
             None => Box::pin(schedules.create(job_id, job.interval_seconds, start_at)).await,
         }

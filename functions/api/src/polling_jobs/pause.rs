@@ -35,11 +35,7 @@ pub(crate) async fn pause(
     State(state): State<Arc<AppState>>,
     Path(job_id): Path<String>,
 ) -> Result<Json<JobAnswer>, Problem> {
-    let job_id = job_id_of(&job_id)?;
-
-    let pausing = polling_jobs::pause(&state.db, job_id, Utc::now());
-    let job = of_change(job_id, Deadline::of_request(), pausing).await?;
-    Ok(Json(JobAnswer::of(job, Utc::now())))
+    set_paused(&state, &job_id, true).await
 }
 
 /// Resume a paused polling job
@@ -61,9 +57,24 @@ pub(crate) async fn resume(
     State(state): State<Arc<AppState>>,
     Path(job_id): Path<String>,
 ) -> Result<Json<JobAnswer>, Problem> {
-    let job_id = job_id_of(&job_id)?;
+    set_paused(&state, &job_id, false).await
+}
 
-    let resuming = polling_jobs::resume(&state.db, job_id, Utc::now());
-    let job = of_change(job_id, Deadline::of_request(), resuming).await?;
+/// Pauses the job, or ends its pause.
+async fn set_paused(
+    state: &AppState,
+    job_id: &str,
+    paused: bool,
+) -> Result<Json<JobAnswer>, Problem> {
+    let (job_id, now) = (job_id_of(job_id)?, Utc::now());
+
+    let change = async {
+        if paused {
+            polling_jobs::pause(&state.db, job_id, now).await
+        } else {
+            polling_jobs::resume(&state.db, job_id, now).await
+        }
+    };
+    let job = of_change(job_id, Deadline::of_request(), change).await?;
     Ok(Json(JobAnswer::of(job, Utc::now())))
 }

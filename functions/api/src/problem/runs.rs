@@ -48,7 +48,7 @@ impl From<RequestError> for Problem {
                     StatusCode::UNPROCESSABLE_ENTITY,
                     "/docs#idempotency-key-reused",
                 );
-                Self::new(status, kind, "Idempotency key of another request", detail)
+                Self::new(status, kind, "Idempotency key used before", detail)
             }
             RequestError::Repository(error) => error.into(),
         }

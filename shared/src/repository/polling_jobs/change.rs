@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::limits::{self, JobLimits, LimitReached, Load, count};
-use super::{PollingJob, get};
+use super::{JobStatus, PollingJob, get};
 use crate::market::{ProviderList, Symbol, Timestamp, to_microseconds};
 use crate::repository::Error;
 use crate::repository::polling_runs::{LockedJob, gaps, lock_job};
@@ -29,16 +29,13 @@ pub struct Change {
     pub market_hours: Option<bool>,
 }
 
-/// Why a job was not changed, or may not have been.
+/// Why a job was not changed: nothing of it is.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// A limit on jobs would be exceeded; nothing was changed.
+    /// A limit on jobs would be exceeded.
     #[error(transparent)]
     Limit(#[from] LimitReached),
-    /// Postgres did not tell whether it committed the change.
-    #[error("Postgres did not tell whether the polling job is changed")]
-    Unknown,
-    /// Postgres is unavailable or refuses a statement; nothing was changed.
+    /// Postgres is unavailable or refuses a statement.
     #[error(transparent)]
     Repository(#[from] Error),
 }
@@ -46,6 +43,30 @@ pub enum ChangeError {
 impl From<sqlx::Error> for ChangeError {
     fn from(error: sqlx::Error) -> Self {
         Self::Repository(error.into())
+    }
+}
+
+/// A change that is written, and that nobody sees before its commit. Dropped, it is not made.
+#[derive(Debug)]
+#[must_use]
+pub struct Uncommitted<T> {
+    pub(super) transaction: Transaction<'static, Postgres>,
+    pub(super) job_id: Uuid,
+    pub(super) changed: T,
+}
+
+impl<T> Uncommitted<T> {
+    /// Commits the change, and returns what it changed.
+    ///
+    /// # Errors
+    /// When Postgres does not tell whether it committed: the change may be made or not. So it may
+    /// if this future is dropped.
+    pub async fn commit(self) -> Result<T, Error> {
+        let job_id = self.job_id;
+        self.transaction.commit().await.inspect_err(|error| {
+            tracing::warn!(%job_id, %error, "a change of job {job_id} was not acknowledged");
+        })?;
+        Ok(self.changed)
     }
 }
 
@@ -62,12 +83,12 @@ pub struct Changed {
 /// its new interval needs a relay, it gets one with fewer than `relay_jobs` jobs. Making a change
 /// again changes nothing.
 ///
-/// Pollers read a job before each tick, so a change takes effect at the next one. Another provider
-/// or other symbols end a back-off, which is that of the configuration that failed.
+/// Pollers read a job after they have claimed a tick, so a change takes effect at the next one.
+/// Another provider, other symbols and another interval end a back-off, which is that of the
+/// configuration that failed.
 ///
 /// # Errors
-/// When a limit would be exceeded, or Postgres is unavailable, refuses a statement, or does not
-/// tell whether it committed.
+/// When a limit would be exceeded, or Postgres is unavailable or refuses a statement.
 pub async fn change(
     pool: &PgPool,
     job_id: Uuid,
@@ -75,7 +96,7 @@ pub async fn change(
     limits: &JobLimits,
     relay_jobs: u32,
     now: Timestamp,
-) -> Result<Option<Changed>, ChangeError> {
+) -> Result<Option<Uncommitted<Changed>>, ChangeError> {
     let mut transaction = pool.begin_with(BEGIN).await?;
     let Some(locked) = lock_job(&mut transaction, job_id).await? else {
         return Ok(None);
@@ -90,8 +111,11 @@ pub async fn change(
     after.interval_seconds = change.interval_seconds.unwrap_or(after.interval_seconds);
     after.market_hours = change.market_hours.unwrap_or(after.market_hours);
     if after == before {
-        transaction.rollback().await?;
-        return Ok(Some(Changed { before, after }));
+        return Ok(Some(Uncommitted {
+            transaction,
+            job_id,
+            changed: Changed { before, after },
+        }));
     }
 
     if let Some(limit) = exceeded(&mut transaction, limits, &before, &after).await? {
@@ -108,8 +132,11 @@ pub async fn change(
     }
 
     let after = get(&mut *transaction, job_id).await?;
-    commit(transaction, job_id).await?;
-    Ok(after.map(|after| Changed { before, after }))
+    Ok(after.map(|after| Uncommitted {
+        transaction,
+        job_id,
+        changed: Changed { before, after },
+    }))
 }
 
 /// The limit that the changed job would exceed. What a job has already counts as allowed, even if a
@@ -122,7 +149,8 @@ async fn exceeded(
 ) -> Result<Option<LimitReached>, Error> {
     let symbols = count(&after.symbols);
     let load = Load {
-        replaces: Some(before.job_id),
+        job_id: before.job_id,
+        is_new: false,
         symbols: Some(symbols).filter(|symbols| *symbols > count(&before.symbols)),
     };
 
@@ -132,8 +160,8 @@ async fn exceeded(
     limits::check(connection, limits, &load).await
 }
 
-/// Records the ticks up to `now` that no poller took, if the change ends their grid or the back-off
-/// that they belong to.
+/// Records the ticks up to `now` that no poller took, if the change ends their grid, and those that
+/// were skipped. The other ones are left to the next claim: until then the job is stalled if it was.
 async fn record_old_ticks(
     connection: &mut PgConnection,
     locked: &LockedJob,
@@ -141,14 +169,20 @@ async fn record_old_ticks(
     after: &PollingJob,
     now: Timestamp,
 ) -> Result<(), Error> {
-    // The newest tick gets a row of its own, or none: a poller may be about to claim it, and it
-    // takes a single missed tick over.
-    if let Some(newest_tick) = locked.grid.newest_at(now) {
-        gaps::record(connection, locked, newest_tick).await?;
+    let newest_tick = locked.grid.newest_at(now);
+
+    // If what they were skipped for ends now, nothing tells later why nobody polled them.
+    if after.start_at == before.start_at {
+        return match newest_tick {
+            Some(newest_tick) => gaps::record_skipped(connection, locked, newest_tick).await,
+            None => Ok(()),
+        };
     }
 
-    if after.start_at == before.start_at {
-        return Ok(());
+    // The newest tick gets a row of its own, or none: a poller may be about to claim it, and it
+    // takes a single missed tick over.
+    if let Some(newest_tick) = newest_tick {
+        gaps::record(connection, locked, newest_tick).await?;
     }
     gaps::record(connection, locked, after.start_at).await
 }
@@ -161,17 +195,28 @@ async fn write(
 ) -> Result<(), Error> {
     let polls_other = after.symbols != before.symbols || after.provider != before.provider;
     let opens_again = polls_other || after.market_hours != before.market_hours;
+    let begins_anew = after.start_at != before.start_at;
+
+    // What failed has not failed at the new interval, and a tick of it may be long before the end of
+    // a back-off that was counted in the old one. The count of failures stays for the next one.
+    let ends_back_off = polls_other || begins_anew;
+    let was_active = match before.status(now) {
+        JobStatus::BackingOff => !ends_back_off,
+        JobStatus::Stalled => !begins_anew,
+        JobStatus::Active | JobStatus::Paused => true,
+    };
     let names: Vec<&str> = after.symbols.iter().map(Symbol::as_str).collect();
 
     sqlx::query(
         "update polling_jobs
          set symbols = $2, provider = $3, interval_seconds = $4, market_hours = $5, start_at = $6,
-             active_since = case when $7 and backing_off_since is not null then $9 else active_since end,
-             consecutive_failures = case when $7 then 0 else consecutive_failures end,
-             backing_off_until = case when not $7 then backing_off_until end,
-             backing_off_since = case when not $7 then backing_off_since end,
-             closed_markets = case when not $8 then closed_markets end,
-             closed_until = case when not $8 then closed_until end
+             configuration = configuration + 1,
+             active_since = coalesce($7, active_since),
+             consecutive_failures = case when $8 then 0 else consecutive_failures end,
+             backing_off_until = case when not $9 then backing_off_until end,
+             backing_off_since = case when not $9 then backing_off_since end,
+             closed_markets = case when not $10 then closed_markets end,
+             closed_until = case when not $10 then closed_until end
          where job_id = $1",
     )
     .bind(after.job_id)
@@ -180,21 +225,11 @@ async fn write(
     .bind(i32::try_from(after.interval_seconds).unwrap_or(i32::MAX))
     .bind(after.market_hours)
     .bind(after.start_at)
+    .bind((!was_active).then(|| to_microseconds(now)))
     .bind(polls_other)
+    .bind(ends_back_off)
     .bind(opens_again)
-    .bind(to_microseconds(now))
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// Commits a change. If the answer is lost, it may be made or not.
-pub(super) async fn commit(
-    transaction: Transaction<'_, Postgres>,
-    job_id: Uuid,
-) -> Result<(), ChangeError> {
-    transaction.commit().await.map_err(|error| {
-        tracing::warn!(%job_id, %error, "a change of job {job_id} was not acknowledged");
-        ChangeError::Unknown
-    })
 }

@@ -24,6 +24,8 @@ pub struct Prepared {
     pub relay: Option<Relay>,
     /// Whether it still has to be scheduled and activated.
     pub pending: bool,
+    /// Whether the same request has prepared it before, and may have created its schedule.
+    pub again: bool,
 }
 
 /// Why a job was not created.
@@ -36,6 +38,13 @@ pub enum InsertError {
     #[error("the idempotency key belongs to another request, which made the polling job {job_id}")]
     KeyOfAnotherRequest {
         /// The job that the other request created.
+        job_id: Uuid,
+    },
+    /// The idempotency key came with the same request in the last 24 hours, and the job that it made
+    /// is deleted.
+    #[error("the idempotency key belongs to the polling job {job_id}, which is deleted")]
+    KeyOfDeletedJob {
+        /// The job that the request created.
         job_id: Uuid,
     },
     /// Postgres is unavailable or refuses the statement.
@@ -57,8 +66,8 @@ impl From<sqlx::Error> for InsertError {
 /// own id.
 ///
 /// # Errors
-/// When a limit is reached, the key belongs to another request, or Postgres is unavailable or
-/// refuses a statement.
+/// When a limit is reached, the key belongs to another request or to a job that is deleted, or
+/// Postgres is unavailable or refuses a statement.
 pub async fn prepare(
     pool: &PgPool,
     job: &NewJob,
@@ -73,10 +82,12 @@ pub async fn prepare(
     if let Some(key) = idempotency_key
         && !take_key(&mut transaction, key, job).await?
     {
-        return same_request(&mut transaction, key, job).await;
+        let prepared = same_request(&mut transaction, key, job, limits).await?;
+        transaction.commit().await?;
+        return Ok(prepared);
     }
 
-    let added = Load::of(&job.symbols);
+    let added = Load::of(job.job_id, &job.symbols);
     if let Some(limit) = limits::check(&mut transaction, limits, &added).await? {
         return Err(limit.into());
     }
@@ -109,6 +120,7 @@ pub async fn prepare(
         start_at,
         relay,
         pending: true,
+        again: false,
     })
 }
 
@@ -215,18 +227,19 @@ async fn take_key(connection: &mut PgConnection, key: &str, job: &NewJob) -> Res
     Ok(taken.rows_affected() > 0)
 }
 
-/// The job that the key's first request created. A job that was deleted since is returned, too.
+/// The job that the key's first request created. One that is still pending is prepared again.
 async fn same_request(
     connection: &mut PgConnection,
     key: &str,
     job: &NewJob,
+    limits: &JobLimits,
 ) -> Result<Prepared, InsertError> {
-    let (job_id, same, start_at, pending): (Uuid, bool, Option<Timestamp>, bool) = sqlx::query_as(
+    let (job_id, same, exists): (Uuid, bool, bool) = sqlx::query_as(
         "select key.job_id,
                 (key.symbols, key.provider, key.interval_seconds, key.market_hours) = ($2, $3, $4, $5),
-                job.start_at,
-                job.pending_since is not null
-         from polling_job_keys key left join polling_jobs job using (job_id)
+                job.job_id is not null
+         from polling_job_keys key
+         left join polling_jobs job on job.job_id = key.job_id and job.deleted_at is null
          where idempotency_key = $1",
     )
     .bind(key)
@@ -240,13 +253,67 @@ async fn same_request(
     if !same {
         return Err(InsertError::KeyOfAnotherRequest { job_id });
     }
+    if !exists {
+        return Err(InsertError::KeyOfDeletedJob { job_id });
+    }
 
+    let pending = prepare_again(connection, job_id, job, limits).await?;
     Ok(Prepared {
         job_id,
-        start_at: start_at.unwrap_or(job.created_at),
+        start_at: pending.unwrap_or(job.created_at),
         relay: relays::of_job(connection, job_id).await?,
-        pending,
+        pending: pending.is_some(),
+        again: true,
     })
+}
+
+/// Renews a job that is still pending, and returns its first tick; `None` if it is not pending. It
+/// counts against the limits again, and firings wait for its activation, for as long as they do of
+/// a new job.
+async fn prepare_again(
+    connection: &mut PgConnection,
+    job_id: Uuid,
+    job: &NewJob,
+    limits: &JobLimits,
+) -> Result<Option<Timestamp>, InsertError> {
+    // The row before the advisory lock of the limits, as whoever changes a job does.
+    let pending: Option<(Timestamp, bool)> = sqlx::query_as(
+        "select start_at, pending_since > now() - interval '10 seconds'
+         from polling_jobs
+         where job_id = $1 and pending_since is not null and deleted_at is null for update",
+    )
+    .bind(job_id)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some((start_at, is_under_way)) = pending else {
+        return Ok(None);
+    };
+
+    let added = Load::of(job_id, &job.symbols);
+    if let Some(limit) = limits::check(connection, limits, &added).await? {
+        return Err(limit.into());
+    }
+
+    // A request that is still under way schedules the first tick that it has read. One whose end is
+    // long past may have left a start that EventBridge refuses.
+    let created_at = to_microseconds(job.created_at);
+    let first_tick = if is_under_way {
+        start_at
+    } else {
+        tick::start_after(created_at)
+    };
+    sqlx::query(
+        "update polling_jobs
+         set pending_since = now(), start_at = $2,
+             created_at = case when start_at = $2 then created_at else $3 end
+         where job_id = $1",
+    )
+    .bind(job_id)
+    .bind(first_tick)
+    .bind(created_at)
+    .execute(connection)
+    .await?;
+    Ok(Some(first_tick))
 }
 
 fn names(job: &NewJob) -> Vec<&str> {

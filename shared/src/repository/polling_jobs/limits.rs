@@ -63,17 +63,20 @@ pub enum LimitReached {
 
 /// What a job adds to what all jobs poll.
 pub(super) struct Load {
-    /// The job, if it exists and so is not counted among the others.
-    pub(super) replaces: Option<Uuid>,
+    /// The job, which is not counted among the others.
+    pub(super) job_id: Uuid,
+    /// Whether it is one more job.
+    pub(super) is_new: bool,
     /// Its symbols; `None` if it has no more of them than before.
     pub(super) symbols: Option<u64>,
 }
 
 impl Load {
     /// The load of a new job.
-    pub(super) fn of(symbols: &[Symbol]) -> Self {
+    pub(super) fn of(job_id: Uuid, symbols: &[Symbol]) -> Self {
         Self {
-            replaces: None,
+            job_id,
+            is_new: true,
             symbols: Some(count(symbols)),
         }
     }
@@ -111,17 +114,17 @@ pub(super) async fn check(
     let (jobs, symbols): (i64, i64) = sqlx::query_as(
         "select count(*), coalesce(sum(cardinality(symbols)), 0)::int8
          from polling_jobs
-         where deleted_at is null and job_id is distinct from $1
+         where deleted_at is null and job_id <> $1
            and (pending_since is null or pending_since > now() - interval '10 seconds')",
     )
-    .bind(added.replaces)
+    .bind(added.job_id)
     .fetch_one(connection)
     .await?;
 
     let reached = |count: i64, limit: u32| count >= i64::from(limit);
     let polled = symbols.unsigned_abs();
     Ok(match added.symbols {
-        _ if added.replaces.is_none() && reached(jobs, limits.jobs) => {
+        _ if added.is_new && reached(jobs, limits.jobs) => {
             Some(LimitReached::Jobs { limit: limits.jobs })
         }
         Some(asked) if exceeds(polled + asked, limits.symbols) => Some(LimitReached::Symbols {

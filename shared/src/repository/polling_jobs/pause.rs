@@ -1,36 +1,34 @@
 //! Pauses jobs. A paused job keeps its schedule: firings find it paused and poll nothing. So a
 //! pause is one statement in Postgres, and no crash leaves a half of it behind.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::change::{ChangeError, commit};
+use super::change::{ChangeError, Uncommitted};
 use super::{PollingJob, get};
 use crate::market::{Timestamp, to_microseconds};
-use crate::repository::polling_runs::{gaps, lock_job};
+use crate::repository::polling_runs::{LockedJob, close_abandoned, gaps, lock_job};
 use crate::repository::transaction::BEGIN;
+use crate::tick;
 
 /// Pauses a job at `now`, and returns it; `None` if there is no such job. Pausing a paused job
 /// changes nothing.
 ///
 /// # Errors
-/// When Postgres is unavailable or refuses a statement, or does not tell whether it committed.
+/// When Postgres is unavailable or refuses a statement.
 pub async fn pause(
     pool: &PgPool,
     job_id: Uuid,
     now: Timestamp,
-) -> Result<Option<PollingJob>, ChangeError> {
+) -> Result<Option<Uncommitted<PollingJob>>, ChangeError> {
     let mut transaction = pool.begin_with(BEGIN).await?;
     let Some(job) = lock_job(&mut transaction, job_id).await? else {
         return Ok(None);
     };
 
     if job.paused_at.is_none() {
-        // Ticks that were missed before are told apart from those that the pause skips. The newest
-        // tick is left: a poller may be about to find the job paused.
-        if let Some(newest_tick) = job.grid.newest_at(now) {
-            gaps::record(&mut transaction, &job, newest_tick).await?;
-        }
+        close_abandoned(&mut transaction, job_id, now).await?;
+        record_missed(&mut transaction, &job, now).await?;
         set_paused(&mut transaction, job_id, Some(now)).await?;
     }
 
@@ -47,20 +45,24 @@ pub async fn resume(
     pool: &PgPool,
     job_id: Uuid,
     now: Timestamp,
-) -> Result<Option<PollingJob>, ChangeError> {
+) -> Result<Option<Uncommitted<PollingJob>>, ChangeError> {
     let mut transaction = pool.begin_with(BEGIN).await?;
     let Some(job) = lock_job(&mut transaction, job_id).await? else {
         return Ok(None);
     };
 
     if job.paused_at.is_some() {
+        // Those whose poller ended during the pause. Nobody could take them over.
+        close_abandoned(&mut transaction, job_id, now).await?;
+
         // Up to the newest tick, or a relay would poll it and so catch up.
         let next_tick = job.grid.next_after(now);
         gaps::record(&mut transaction, &job, next_tick).await?;
 
         sqlx::query(
             "update polling_jobs
-             set active_since = $2, consecutive_failures = 0, backing_off_until = null, backing_off_since = null
+             set active_since = $2, configuration = configuration + 1,
+                 consecutive_failures = 0, backing_off_until = null, backing_off_since = null
              where job_id = $1",
         )
         .bind(job_id)
@@ -71,6 +73,24 @@ pub async fn resume(
     }
 
     finish(transaction, job_id).await
+}
+
+/// Records the ticks that were missed before the pause, to tell them apart from those that it skips.
+/// The newest one is left if its firing may still come, which then finds the job paused.
+async fn record_missed(
+    connection: &mut PgConnection,
+    job: &LockedJob,
+    now: Timestamp,
+) -> Result<(), ChangeError> {
+    let Some(newest_tick) = job.grid.newest_at(now) else {
+        return Ok(());
+    };
+
+    gaps::record(connection, job, newest_tick).await?;
+    if newest_tick + tick::delivery_age(job.interval_seconds) < now {
+        gaps::record(connection, job, job.grid.next_after(now)).await?;
+    }
+    Ok(())
 }
 
 async fn set_paused(
@@ -86,12 +106,15 @@ async fn set_paused(
     Ok(())
 }
 
-/// Reads the job as it is now, and commits.
+/// Reads the job as it is now.
 async fn finish(
-    mut transaction: sqlx::Transaction<'_, sqlx::Postgres>,
+    mut transaction: Transaction<'static, Postgres>,
     job_id: Uuid,
-) -> Result<Option<PollingJob>, ChangeError> {
+) -> Result<Option<Uncommitted<PollingJob>>, ChangeError> {
     let job = get(&mut *transaction, job_id).await?;
-    commit(transaction, job_id).await?;
-    Ok(job)
+    Ok(job.map(|changed| Uncommitted {
+        transaction,
+        job_id,
+        changed,
+    }))
 }

@@ -1,6 +1,6 @@
 //! Jobs by their status and by what they poll.
 
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{JobRow, JobStatus, PollingJob};
@@ -28,39 +28,43 @@ pub async fn search(
     after: Option<(Timestamp, Uuid)>,
     limit: i64,
 ) -> Result<Vec<PollingJob>, Error> {
-    let (created_at, job_id) = after.unzip();
+    // Only the conditions that are asked for, so that the planner sees them: one that may or may not
+    // apply would keep it from the index on symbols.
+    let mut query = QueryBuilder::<Postgres>::new("select * from polling_job_states where true");
 
-    // The statuses are those of `PollingJob::status`: a job backs off if it has failed twice, or if
-    // the first tick after its pause is later than its next one.
-    let rows: Vec<JobRow> = sqlx::query_as(
-        "select * from (
-             select state.*,
-                    case
-                        when paused_at is not null then 'paused'
-                        when $3 > overdue_at then 'stalled'
-                        when backing_off_until is not null
-                             and (consecutive_failures > 1
-                                  or ceil(extract(epoch from backing_off_until - start_at) / interval_seconds)
-                                     > greatest(floor(extract(epoch from $3 - start_at) / interval_seconds) + 1, 0))
-                            then 'backing_off'
-                        else 'active'
-                    end as status
-             from polling_job_states state
-             where $2::text is null or symbols @> array[$2]
-         ) job
-         where ($1::text is null or status = $1)
-           and ($4::timestamptz is null or (created_at, job_id) > ($4, $5))
-         order by created_at, job_id
-         limit $6",
-    )
-    .bind(filter.status.map(JobStatus::as_str))
-    .bind(filter.symbol.as_ref().map(Symbol::as_str))
-    .bind(now)
-    .bind(created_at)
-    .bind(job_id)
-    .bind(limit)
-    .fetch_all(executor)
-    .await?;
+    if let Some(status) = filter.status {
+        has_status(&mut query, status, now);
+    }
+    if let Some(symbol) = &filter.symbol {
+        query.push(" and symbols @> array[");
+        query.push_bind(symbol.as_str()).push("]");
+    }
+    if let Some((created_at, job_id)) = after {
+        query.push(" and (created_at, job_id) > (");
+        query.push_bind(created_at).push(", ");
+        query.push_bind(job_id).push(")");
+    }
+    query.push(" order by created_at, job_id limit ");
+    query.push_bind(limit);
 
+    let rows: Vec<JobRow> = query.build_query_as().fetch_all(executor).await?;
     rows.into_iter().map(PollingJob::try_from).collect()
+}
+
+/// The jobs that [`PollingJob::status`] finds to have this status. A job that is not paused has a
+/// time at which its next run is overdue.
+fn has_status(query: &mut QueryBuilder<Postgres>, status: JobStatus, now: Timestamp) {
+    query.push(match status {
+        JobStatus::Paused => " and paused_at is not null",
+        JobStatus::Stalled => " and paused_at is null and overdue_at < ",
+        JobStatus::BackingOff => {
+            " and paused_at is null and backing_off_since is not null and overdue_at >= "
+        }
+        JobStatus::Active => {
+            " and paused_at is null and backing_off_since is null and overdue_at >= "
+        }
+    });
+    if status != JobStatus::Paused {
+        query.push_bind(now);
+    }
 }

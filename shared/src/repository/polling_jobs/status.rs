@@ -45,19 +45,11 @@ impl PollingJob {
             JobStatus::Paused
         } else if Some(now) > self.overdue_at {
             JobStatus::Stalled
-        } else if self.backs_off(now) {
+        } else if self.backing_off_since.is_some() {
             JobStatus::BackingOff
         } else {
             JobStatus::Active
         }
-    }
-
-    /// Whether the job has failed twice in a row, or the first tick after its pause is later than
-    /// its next one.
-    fn backs_off(&self, now: Timestamp) -> bool {
-        let (grid, failures) = (self.grid(), self.consecutive_failures);
-        self.backing_off_until
-            .is_some_and(|until| failures > 1 || grid.next_from(until) > grid.next_after(now))
     }
 
     /// Since when the job has its status at `now`.

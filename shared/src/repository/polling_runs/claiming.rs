@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::locked_job::lock_job;
+use super::locked_job::{LockedJob, Waiting, lock};
 use super::{Claim, ClaimOutcome, LEASE, gaps};
 use crate::market::{Timestamp, to_microseconds};
 use crate::repository::Error;
@@ -15,25 +15,54 @@ use crate::repository::transaction::BEGIN;
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
 pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<ClaimOutcome, Error> {
-    let &Claim {
-        job_id,
-        tick_time,
-        requested,
-        ..
-    } = claim;
+    let outcome = claim_waiting(pool, claim, now, Waiting::Patient).await?;
+    Ok(outcome.unwrap_or(ClaimOutcome::NoSuchJob))
+}
+
+/// As [`claim`]; `None` if the job does not exist, or if somebody else has locked its row. A lock
+/// is not waited for: the tick stays due.
+///
+/// # Errors
+/// When Postgres is unavailable or refuses the statement.
+pub async fn claim_unless_locked(
+    pool: &PgPool,
+    claim: &Claim,
+    now: Timestamp,
+) -> Result<Option<ClaimOutcome>, Error> {
+    claim_waiting(pool, claim, now, Waiting::Never).await
+}
+
+async fn claim_waiting(
+    pool: &PgPool,
+    claim: &Claim,
+    now: Timestamp,
+    waiting: Waiting,
+) -> Result<Option<ClaimOutcome>, Error> {
     let mut transaction = pool.begin_with(BEGIN).await?;
 
     // The job's row is locked first: what follows then sees what the last claim of this job
     // committed.
-    let Some(job) = lock_job(&mut transaction, job_id).await? else {
-        return Ok(ClaimOutcome::NoSuchJob);
+    let Some(job) = lock(&mut transaction, claim.job_id, waiting).await? else {
+        return Ok(None);
     };
 
+    let outcome = claim_of(&mut transaction, &job, claim, now).await?;
+    transaction.commit().await?;
+    Ok(Some(outcome))
+}
+
+/// Claims a run of a job that is locked.
+async fn claim_of(
+    connection: &mut PgConnection,
+    job: &LockedJob,
+    claim: &Claim,
+    now: Timestamp,
+) -> Result<ClaimOutcome, Error> {
+    let tick_time = claim.tick_time;
+
     // Also of a job that is paused or backs off: whoever asked for the run wants it now.
-    if requested {
-        let outcome = take_over(&mut transaction, claim, now).await?;
-        transaction.commit().await?;
-        return Ok(outcome);
+    if claim.requested {
+        return take_over(connection, claim, now).await;
     }
 
     if job.paused_at.is_some() {
@@ -44,19 +73,15 @@ pub async fn claim(pool: &PgPool, claim: &Claim, now: Timestamp) -> Result<Claim
     }
 
     // A tick of the grid that the job had before its interval changed is in a row, or it is none.
-    let newest = gaps::newest_recorded(&mut transaction, &job).await?;
-    let is_recorded = !job.grid.has(tick_time) || newest.is_some_and(|newest| tick_time <= newest);
-    let outcome = if is_recorded {
-        take_over(&mut transaction, claim, now).await?
-    } else {
-        close_abandoned(&mut transaction, job_id, now).await?;
-        gaps::record(&mut transaction, &job, tick_time).await?;
-        insert(&mut transaction, claim, now).await?;
-        ClaimOutcome::Claimed
-    };
+    let newest = gaps::newest_recorded(connection, job).await?;
+    if !job.grid.has(tick_time) || newest.is_some_and(|newest| tick_time <= newest) {
+        return take_over(connection, claim, now).await;
+    }
 
-    transaction.commit().await?;
-    Ok(outcome)
+    close_abandoned(connection, job.job_id, now).await?;
+    gaps::record_before(connection, job, tick_time).await?;
+    insert(connection, claim, now).await?;
+    Ok(ClaimOutcome::Claimed)
 }
 
 /// Claims a tick that already has a row: if its lease has expired or belongs to this claim, if it
@@ -100,7 +125,7 @@ async fn take_over(
 
 /// Closes the runs of ticks whose poller ended. A requested run waits for its invocation to come
 /// again.
-async fn close_abandoned(
+pub(in crate::repository) async fn close_abandoned(
     connection: &mut PgConnection,
     job_id: Uuid,
     now: Timestamp,

@@ -5,56 +5,38 @@ use std::collections::HashSet;
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::{Claim, ClaimOutcome, LEASE, claim};
+use super::{Claim, LEASE};
 use crate::market::{Timestamp, to_microseconds};
 use crate::repository::Error;
 use crate::repository::transaction::BEGIN;
 
-/// Claims ticks of different jobs at `now`, and returns the outcome of each claim, in no order. It
-/// may be repeated with the same claims if its answer was lost.
+/// Claims ticks of different jobs at `now`, those together that can be, as nearly all can: the ticks
+/// that directly follow on their job's newest row, or are the job's first, if the job skips no ticks
+/// and none of its runs is being polled. Returns the ids of the claims that hold; the rest is
+/// left to [`claim_unless_locked`](super::claim_unless_locked). It may be repeated with the same
+/// claims if its answer was lost.
 ///
-/// Those that follow on the newest recorded tick of their job, as nearly all do, are claimed
-/// together. The others go through [`claim`], which records gaps and closes abandoned runs.
+/// A job that somebody else has locked is left out: it must not hold up the others.
 ///
 /// # Errors
-/// When Postgres is unavailable or refuses a statement. Ticks that were claimed before stay so.
-pub async fn claim_all(
-    pool: &PgPool,
-    claims: &[Claim],
-    now: Timestamp,
-) -> Result<Vec<(Claim, ClaimOutcome)>, Error> {
-    let claimed = claim_successors(pool, claims, now).await?;
-
-    let mut outcomes = Vec::with_capacity(claims.len());
-    for one in claims {
-        let outcome = if claimed.contains(&one.claim_id) {
-            ClaimOutcome::Claimed
-        } else {
-            claim(pool, one, now).await?
-        };
-        outcomes.push((*one, outcome));
-    }
-    Ok(outcomes)
-}
-
-/// Claims the ticks that directly follow on their job's newest row, or are the job's first, if the
-/// job skips no ticks and none of its runs is being polled. Returns the ids of these claims.
-async fn claim_successors(
+/// When Postgres is unavailable or refuses a statement.
+pub async fn claim_successors(
     pool: &PgPool,
     claims: &[Claim],
     now: Timestamp,
 ) -> Result<HashSet<Uuid>, Error> {
-    let job_ids: Vec<Uuid> = claims.iter().map(|claim| claim.job_id).collect();
+    let asked: Vec<Uuid> = claims.iter().map(|claim| claim.job_id).collect();
     let ticks: Vec<Timestamp> = claims.iter().map(|claim| claim.tick_time).collect();
     let claim_ids: Vec<Uuid> = claims.iter().map(|claim| claim.claim_id).collect();
     let mut transaction = pool.begin_with(BEGIN).await?;
 
     // A statement of its own: the next one then sees what the last claims of these jobs committed.
-    // In the order of the ids, so that two pollers do not wait for each other.
-    sqlx::query("select from polling_jobs where job_id = any($1) order by job_id for update")
-        .bind(&job_ids)
-        .execute(&mut *transaction)
-        .await?;
+    let job_ids: Vec<Uuid> = sqlx::query_scalar(
+        "select job_id from polling_jobs where job_id = any($1) for update skip locked",
+    )
+    .bind(&asked)
+    .fetch_all(&mut *transaction)
+    .await?;
 
     let claimed: Vec<Uuid> = sqlx::query_scalar(
         "insert into polling_runs (job_id, tick_time, status, claim_id, lease_until, started_at)
@@ -69,7 +51,8 @@ async fn claim_successors(
              order by tick_time desc
              limit 1
          ) newest on true
-         where job.pending_since is null and job.deleted_at is null and job.paused_at is null
+         where job.job_id = any($6)
+           and job.pending_since is null and job.deleted_at is null and job.paused_at is null
            and coalesce(greatest(job.backing_off_until, job.closed_until) <= due.tick_time, true)
            and due.tick_time = coalesce(
                newest.tick_time + newest.ticks * job.interval_seconds * interval '1 second', job.start_at
@@ -78,11 +61,12 @@ async fn claim_successors(
                            where polling_runs.job_id = due.job_id and status = 'running' and not requested)
          returning claim_id",
     )
-    .bind(&job_ids)
+    .bind(&asked)
     .bind(&ticks)
     .bind(&claim_ids)
     .bind(to_microseconds(now + LEASE))
     .bind(to_microseconds(now))
+    .bind(&job_ids)
     .fetch_all(&mut *transaction)
     .await?;
 

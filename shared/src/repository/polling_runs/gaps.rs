@@ -27,6 +27,14 @@ pub(super) async fn newest_recorded(
     Ok(row.map(|(first, ticks)| job.grid.last_of(Gap { first, ticks })))
 }
 
+/// The ticks that no row covers yet.
+struct Gaps {
+    /// The first of them, as long as the job skips ticks.
+    skipped: Option<Gap>,
+    /// Those after them.
+    rest: Option<Gap>,
+}
+
 /// Records the ticks between the newest recorded one and `end`: as skipped for as long as the job
 /// skips ticks or if it is paused, and as missed otherwise.
 pub(in crate::repository) async fn record(
@@ -34,22 +42,62 @@ pub(in crate::repository) async fn record(
     job: &LockedJob,
     end: Timestamp,
 ) -> Result<(), Error> {
+    let gaps = find(connection, job, end).await?;
+    insert(connection, job, &gaps).await
+}
+
+/// Records the ticks before `tick`, which is about to be polled, as [`record`] does. If the job was
+/// stalled, it is active from this tick on.
+pub(super) async fn record_before(
+    connection: &mut PgConnection,
+    job: &LockedJob,
+    tick: Timestamp,
+) -> Result<(), Error> {
+    let gaps = find(connection, job, tick).await?;
+
+    // Before the rows, which move the time at which the job's next run is overdue. A stalled job has
+    // missed a tick.
+    if gaps.rest.is_some() {
+        note_end_of_stall(connection, job, tick).await?;
+    }
+    insert(connection, job, &gaps).await
+}
+
+/// Records the ticks between the newest recorded one and `end` that the job skipped, and no others.
+/// This does not move the time at which the job's next run is overdue.
+pub(in crate::repository) async fn record_skipped(
+    connection: &mut PgConnection,
+    job: &LockedJob,
+    end: Timestamp,
+) -> Result<(), Error> {
+    let gaps = Gaps {
+        rest: None,
+        ..find(connection, job, end).await?
+    };
+    insert(connection, job, &gaps).await
+}
+
+async fn find(
+    connection: &mut PgConnection,
+    job: &LockedJob,
+    end: Timestamp,
+) -> Result<Gaps, Error> {
     let newest = newest_recorded(connection, job).await?;
     let skipped = job
         .skips_until
         .and_then(|until| job.grid.gap(newest, until.min(end)));
     let newest = skipped.map(|gap| job.grid.last_of(gap)).or(newest);
     let rest = job.grid.gap(newest, end);
+    Ok(Gaps { skipped, rest })
+}
 
+async fn insert(connection: &mut PgConnection, job: &LockedJob, gaps: &Gaps) -> Result<(), Error> {
     let others = match job.paused_at {
         Some(_) => RunStatus::Skipped,
         None => RunStatus::Missed,
     };
-    if rest.is_some() && others == RunStatus::Missed {
-        note_end_of_stall(connection, job, end).await?;
-    }
 
-    for (gap, status) in [(skipped, RunStatus::Skipped), (rest, others)] {
+    for (gap, status) in [(gaps.skipped, RunStatus::Skipped), (gaps.rest, others)] {
         let Some(gap) = gap else { continue };
         sqlx::query(
             "insert into polling_runs (job_id, tick_time, ticks, status) values ($1, $2, $3, $4)",
@@ -64,8 +112,7 @@ pub(in crate::repository) async fn record(
     Ok(())
 }
 
-/// If the job was stalled, it is active from `now` on. A stalled job has missed a tick, so this is
-/// not needed for a claim without a gap before it.
+/// If the job was stalled, it is active from `now` on.
 async fn note_end_of_stall(
     connection: &mut PgConnection,
     job: &LockedJob,

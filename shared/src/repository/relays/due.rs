@@ -20,7 +20,8 @@ pub struct DueTick {
 /// `except`. A tick that is listed may be taken all the same: its claim decides.
 ///
 /// A change of a job's interval records the tick that was due just then as missed. It is listed for
-/// a minute after the change, so that no tick is lost if a job is changed at its very tick.
+/// a minute after the change, so that no tick is lost if a job is changed at its very tick. An older
+/// one is past: its firing, a minute late at most, would have come before the change.
 ///
 /// # Errors
 /// When Postgres is unavailable or refuses the statement.
@@ -69,6 +70,8 @@ pub async fn due(
                  limit 1
              ) run
              where job.start_at > $2 - interval '1 minute' and run.status = 'missed' and run.ticks = 1
+               and run.tick_time > job.start_at - interval '2 minutes'
+               and coalesce(greatest(job.backing_off_until, job.closed_until) <= run.tick_time, true)
          )
          -- One tick of a job at a time.
          select job_id, min(tick_time) as tick_time
