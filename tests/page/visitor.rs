@@ -75,6 +75,10 @@ impl Visitor {
     }
 
     /// The next line that is for the test. What else the script prints is shown.
+    #[expect(
+        clippy::print_stdout,
+        reason = "what a script says is part of what a test tells"
+    )]
     async fn line(&mut self) -> Value {
         loop {
             let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
