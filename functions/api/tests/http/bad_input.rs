@@ -24,66 +24,69 @@ async fn all_faults_of_a_query_are_named_with_their_places() {
     );
 }
 
+/// Malformed queries, and the places of their faults.
+const MALFORMED: &[(&str, &str)] = &[
+    ("/prices/latest", "query.symbol"),
+    ("/prices/latest?symbol=", "query.symbol"),
+    ("/prices/latest?symbol=A&symbol=A", "query.symbol"),
+    ("/prices/latest?symbol=%FF", "query.symbol"),
+    ("/prices/latest?symbol=A&symbols=B", "query.symbols"),
+    ("/prices/latest?symbols=A,B,A", "query.symbols[2]"),
+    ("/prices/latest?symbols=A,,B", "query.symbols[1]"),
+    ("/prices/latest?symbol=A&max_age=1.5", "query.max_age"),
+    ("/prices/latest?symbol=A&max_age=86401", "query.max_age"),
+    ("/prices/average?symbol=A&window=1", "query.window"),
+    ("/prices/average?symbol=A&window=201", "query.window"),
+    ("/prices/average?symbol=A&kind=wma", "query.kind"),
+    ("/prices/average", "query.symbol"),
+    ("/prices/candles?symbol=A", "query.interval"),
+    ("/prices/candles?interval=1h", "query.symbol"),
+    ("/prices/candles?symbol=A&interval=2h", "query.interval"),
+    ("/prices/candles?symbol=A&interval=1d&tz=utc", "query.tz"),
+    (
+        "/prices/candles?symbol=A&interval=1d&limit=0",
+        "query.limit",
+    ),
+    (
+        "/prices/candles?symbol=A&interval=1d&from=2024-03-20T10:30:00Z&to=2024-03-20T10:30:00Z",
+        "query.to",
+    ),
+    ("/prices/history?symbol=A&limit=0", "query.limit"),
+    ("/prices/history?symbol=A&limit=1001", "query.limit"),
+    ("/prices/history?symbol=A&from=2024-03-20", "query.from"),
+    (
+        "/prices/history?symbol=A&to=2024-03-20T10:30:00",
+        "query.to",
+    ),
+    (
+        "/prices/history?symbol=A&from=2024-03-20T10:30:00Z&to=2024-03-20T10:30:00Z",
+        "query.to",
+    ),
+    ("/prices/history?symbol=A&cursor=nonsense", "query.cursor"),
+    ("/symbols?cursor=%00", "query.cursor"),
+    ("/symbols?limit=0", "query.limit"),
+    ("/symbols?limit=5001", "query.limit"),
+    ("/symbols?prefix=", "query.prefix"),
+    ("/symbols?prefix=A%20B", "query.prefix"),
+    ("/symbols?prefix=A%00", "query.prefix"),
+    ("/symbols?prefix=%C3%28", "query.prefix"),
+    (
+        "/symbols?prefix=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "query.prefix",
+    ),
+    ("/symbols?prefix=A&prefix=A", "query.prefix"),
+    ("/symbols?provider=", "query.provider"),
+    ("/symbols?provider=a%20b", "query.provider"),
+    ("/symbols?symbol=AAPL", "query.symbol"),
+    ("/prices/poll?limit=many", "query.limit"),
+    ("/prices/poll?cursor=AAAA", "query.cursor"),
+    ("/prices/poll/42", "path.job_id"),
+];
+
 #[tokio::test]
 async fn each_malformed_query_is_a_fault_in_its_place() {
     let api = Fixture::new();
-    for (path, place) in [
-        ("/prices/latest", "query.symbol"),
-        ("/prices/latest?symbol=", "query.symbol"),
-        ("/prices/latest?symbol=A&symbol=A", "query.symbol"),
-        ("/prices/latest?symbol=%FF", "query.symbol"),
-        ("/prices/latest?symbol=A&symbols=B", "query.symbols"),
-        ("/prices/latest?symbols=A,B,A", "query.symbols[2]"),
-        ("/prices/latest?symbols=A,,B", "query.symbols[1]"),
-        ("/prices/latest?symbol=A&max_age=1.5", "query.max_age"),
-        ("/prices/latest?symbol=A&max_age=86401", "query.max_age"),
-        ("/prices/average?symbol=A&window=1", "query.window"),
-        ("/prices/average?symbol=A&window=201", "query.window"),
-        ("/prices/average?symbol=A&kind=wma", "query.kind"),
-        ("/prices/average", "query.symbol"),
-        ("/prices/candles?symbol=A", "query.interval"),
-        ("/prices/candles?interval=1h", "query.symbol"),
-        ("/prices/candles?symbol=A&interval=2h", "query.interval"),
-        ("/prices/candles?symbol=A&interval=1d&tz=utc", "query.tz"),
-        (
-            "/prices/candles?symbol=A&interval=1d&limit=0",
-            "query.limit",
-        ),
-        (
-            "/prices/candles?symbol=A&interval=1d&from=2024-03-20T10:30:00Z&to=2024-03-20T10:30:00Z",
-            "query.to",
-        ),
-        ("/prices/history?symbol=A&limit=0", "query.limit"),
-        ("/prices/history?symbol=A&limit=1001", "query.limit"),
-        ("/prices/history?symbol=A&from=2024-03-20", "query.from"),
-        (
-            "/prices/history?symbol=A&to=2024-03-20T10:30:00",
-            "query.to",
-        ),
-        (
-            "/prices/history?symbol=A&from=2024-03-20T10:30:00Z&to=2024-03-20T10:30:00Z",
-            "query.to",
-        ),
-        ("/prices/history?symbol=A&cursor=nonsense", "query.cursor"),
-        ("/symbols?cursor=%00", "query.cursor"),
-        ("/symbols?limit=0", "query.limit"),
-        ("/symbols?limit=5001", "query.limit"),
-        ("/symbols?prefix=", "query.prefix"),
-        ("/symbols?prefix=A%20B", "query.prefix"),
-        ("/symbols?prefix=A%00", "query.prefix"),
-        ("/symbols?prefix=%C3%28", "query.prefix"),
-        (
-            "/symbols?prefix=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-            "query.prefix",
-        ),
-        ("/symbols?prefix=A&prefix=A", "query.prefix"),
-        ("/symbols?provider=", "query.provider"),
-        ("/symbols?provider=a%20b", "query.provider"),
-        ("/symbols?symbol=AAPL", "query.symbol"),
-        ("/prices/poll?limit=many", "query.limit"),
-        ("/prices/poll?cursor=AAAA", "query.cursor"),
-        ("/prices/poll/42", "path.job_id"),
-    ] {
+    for &(path, place) in MALFORMED {
         let answered = api.get(path).await;
         assert_eq!(answered.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
         assert_eq!(answered.places(), [place], "{path}");
