@@ -231,6 +231,13 @@ pub struct Export {
     pub database: Database,
 }
 
+/// Configuration of the command that proves stored averages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// The connection to Postgres.
+    pub database: Database,
+}
+
 /// Configuration of the command that sends dead letters back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redrive {
@@ -322,6 +329,7 @@ read_from_environment!(Upkeep {
 });
 read_from_environment!(Export { database: database });
 read_from_environment!(Keys { database: database });
+read_from_environment!(Verify { database: database });
 read_from_environment!(Instruments { database: database });
 read_from_environment!(Redrive { kafka: kafka });
 read_from_environment!(Logging {

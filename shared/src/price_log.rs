@@ -18,11 +18,26 @@ pub trait PriceLog: std::fmt::Debug + Send + Sync {
     /// acknowledged it or it has failed (at most 3 s). Returns one result per event, in order.
     async fn append(&self, events: &[PriceEvent]) -> Vec<Result<(), PublishError>>;
 
+    /// Appends records as they are, like [`PriceLog::append`].
+    async fn append_records(&self, records: &[Record]) -> Vec<Result<(), PublishError>>;
+
+    /// The name of the log's topic.
+    fn topic(&self) -> &str;
+
     /// Checks that the log answers within `timeout`.
     ///
     /// # Errors
     /// When it does not answer, or does not have the topic.
     async fn check(&self, timeout: std::time::Duration) -> Result<(), PublishError>;
+}
+
+/// A record of the log, in any form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The key, which decides the partition.
+    pub key: Option<Vec<u8>>,
+    /// The value.
+    pub value: Vec<u8>,
 }
 
 /// Why an event was not acknowledged, or the log cannot be written to.

@@ -6,6 +6,7 @@ pub mod api_keys;
 mod batched_deletion;
 pub mod breakers;
 pub mod candles;
+pub mod changes;
 pub mod clock;
 mod connections;
 mod error;
@@ -26,6 +27,7 @@ pub mod request_budgets;
 pub mod schema;
 pub mod series;
 mod transaction;
+pub mod verification;
 
 pub use connections::connect;
 pub use error::{Error, Refusal};

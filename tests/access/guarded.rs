@@ -101,6 +101,7 @@ impl Guarded {
             db: pool.clone(),
             providers: Providers::new(&config.providers),
             price_log: Arc::<MemoryPriceLog>::clone(&log),
+            dead_letters: Arc::<MemoryPriceLog>::clone(&log),
             backlog: log,
             schedules: schedules_at("http://127.0.0.1:1"),
             poller: poller_at("http://127.0.0.1:1"),

@@ -179,6 +179,7 @@ impl Api {
                 "quoter".parse().expect("a name"),
             )),
             price_log: Arc::<MemoryPriceLog>::clone(&log),
+            dead_letters: Arc::<MemoryPriceLog>::clone(&log),
             backlog: Arc::<MemoryPriceLog>::clone(&log),
             schedules: schedules_at(&event_bridge.uri()),
             poller: poller_at(&lambda.uri()),

@@ -6,6 +6,7 @@
 )]
 
 mod batches;
+mod changes;
 mod connections;
 mod means;
 mod migrations;

@@ -1,9 +1,9 @@
 //! Which letters are sent back, and that none is sent twice.
 
-use redrive::Outcome;
-use redrive::letter::Unsendable;
-use redrive::report::Action;
 use serde_json::Value;
+use shared::dead_letters::letter::Unsendable;
+use shared::dead_letters::port::{DeadLetters as _, Selection};
+use shared::dead_letters::{Action, Outcome};
 
 use crate::world::{World, bare, envelope, original};
 
@@ -146,7 +146,8 @@ async fn what_cannot_be_sent_is_left_and_told_by_each_run() {
                 sent,
                 sent_before,
                 left: 3,
-                passed_over: 0
+                passed_over: 0,
+                more: false,
             }
         );
         assert_eq!(told[..3], left);
@@ -166,4 +167,59 @@ async fn a_value_that_does_not_parse_is_sent_as_it_is() {
 
     world.redrive(None, false).await;
     assert_eq!(world.records().await[0].value, b"{\"symbol\":");
+}
+
+#[tokio::test]
+async fn a_record_is_sent_back_three_times_at_most_as_its_header_counts() {
+    let world = World::new();
+    for (offset, header) in [
+        (0, "[]"),
+        (1, r#"[{"redriven":[50]}]"#),
+        (2, r#"[{"redriven":[51]}]"#),
+    ] {
+        let mut record = original(offset, &bare(1, "150.25"));
+        record["headers"] = serde_json::from_str(header).unwrap();
+        world.dead(0, &envelope("RetriesExhausted", &record)).await;
+    }
+
+    let (outcome, told) = world.redrive(None, false).await;
+    assert_eq!((outcome.sent, outcome.left), (2, 1));
+    assert!(
+        told.contains(&(2, Action::Left(Unsendable::TooOften))),
+        "{told:?}"
+    );
+
+    let mut sent: Vec<_> = world
+        .records()
+        .await
+        .into_iter()
+        .map(|record| record.redriven)
+        .collect();
+    sent.sort();
+    assert_eq!(sent, [Some("1".to_owned()), Some("3".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_function_sends_as_many_as_it_is_asked_for_and_is_told_that_there_are_more() {
+    let world = World::new();
+    world.dead(0, "nonsense").await;
+    for offset in 0..3 {
+        letter(&world, 1, "RetriesExhausted", offset).await;
+    }
+
+    let select = |dry_run| Selection {
+        reason: None,
+        dry_run,
+        limit: 2,
+    };
+    let looked = world.letters().redrive(&select(true)).await.unwrap();
+    assert_eq!((looked.letters.len(), looked.outcome.more), (3, true));
+    assert_eq!(world.records().await, []);
+
+    for (sent, more) in [(2, true), (1, false), (0, false)] {
+        let redriven = world.letters().redrive(&select(false)).await.unwrap();
+        assert_eq!((redriven.outcome.sent, redriven.outcome.more), (sent, more));
+        assert_eq!(redriven.outcome.left, 1);
+    }
+    assert_eq!(world.records().await.len(), 3);
 }

@@ -7,13 +7,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use rdkafka::ClientConfig;
 use rdkafka::Message as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
-use redrive::report::{Action, Line, Report};
-use redrive::{Options, Outcome};
 use serde_json::{Value, json};
 use shared::config::{Kafka, KafkaSecurity};
+use shared::dead_letters::port::KafkaDeadLetters;
+use shared::dead_letters::{Action, Line, Options, Outcome, Report};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const PARTITIONS: i32 = 6;
@@ -32,6 +33,8 @@ pub(crate) struct Record {
     pub(crate) timestamp: i64,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Vec<u8>,
+    /// The header that counts how often it was sent back.
+    pub(crate) redriven: Option<String>,
 }
 
 impl World {
@@ -68,6 +71,11 @@ impl World {
         self.producer.send(record, PATIENCE).await.unwrap();
     }
 
+    /// The letters as functions use them.
+    pub(crate) fn letters(&self) -> KafkaDeadLetters {
+        KafkaDeadLetters::new(&self.kafka)
+    }
+
     /// Runs the command's work. Returns the outcome, and the offset and action of each reported
     /// letter.
     pub(crate) async fn redrive(
@@ -79,11 +87,12 @@ impl World {
             kafka: self.kafka.clone(),
             reason: reason.map(str::to_owned),
             dry_run,
+            limit: None,
         };
 
         let run = move || {
             let mut told = Told::default();
-            let outcome = redrive::redrive(&options, &mut told).unwrap();
+            let outcome = shared::dead_letters::redrive(&options, &mut told).unwrap();
             (outcome, told.0)
         };
 
@@ -97,6 +106,13 @@ impl World {
             .await
             .unwrap()
     }
+}
+
+/// The header that counts how often a record was sent back.
+fn redriven(message: &BorrowedMessage<'_>) -> Option<String> {
+    let headers = message.headers()?;
+    let header = headers.iter().find(|header| header.key == "redriven")?;
+    Some(String::from_utf8(header.value?.to_vec()).unwrap())
 }
 
 fn read_all(servers: &str) -> Vec<Record> {
@@ -130,6 +146,7 @@ fn read_all(servers: &str) -> Vec<Record> {
             timestamp: message.timestamp().to_millis().unwrap(),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().unwrap().to_vec(),
+            redriven: redriven(&message),
         });
     }
 

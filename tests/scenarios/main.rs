@@ -8,6 +8,7 @@
 
 mod another_scheduler;
 mod averages;
+mod changes;
 mod codecs;
 mod fallback;
 mod falling_behind;

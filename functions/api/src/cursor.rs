@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta};
 use shared::market::{ProviderName, Timestamp};
 
 /// Longest text that is read as a cursor, in bytes.
-const MAX_LENGTH: usize = 200;
+const MAX_LENGTH: usize = 700;
 
 /// The fault of a text that is not a cursor of this list.
 pub(crate) const NOT_A_CURSOR: &str = "must be the next_cursor of an answer of this list";
@@ -35,7 +35,12 @@ pub(crate) fn decode<T>(
 
 /// Reads a time of a cursor: microseconds since 1970, within the years that Postgres stores.
 pub(crate) fn time(word: &str) -> Option<Timestamp> {
-    DateTime::from_timestamp_micros(word.parse().ok()?)
+    time_of(word.parse().ok()?)
+}
+
+/// The time so many microseconds after 1970, if it is within the years that Postgres stores.
+pub(crate) fn time_of(micros: i64) -> Option<Timestamp> {
+    DateTime::from_timestamp_micros(micros)
         .filter(|time| (-4_000..10_000).contains(&chrono::Datelike::year(time)))
 }
 

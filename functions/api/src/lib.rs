@@ -8,9 +8,11 @@
 mod access;
 mod average;
 mod candles;
+mod changes;
 mod contract;
 mod cors;
 mod cursor;
+mod dead_letters;
 mod deadline;
 mod docs;
 mod foreign_pages;
@@ -27,6 +29,7 @@ mod problem;
 mod providers;
 mod query;
 mod quotes;
+mod rejected;
 mod representation;
 mod request_id;
 mod router;
@@ -34,6 +37,7 @@ mod schema;
 mod state;
 mod stored;
 mod symbols;
+mod verify;
 
 pub use access::{Access, Keys};
 pub use deadline::ASKING_TIME;

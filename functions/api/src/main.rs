@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::{Access, AppState, Keys, Observed};
 use shared::config;
+use shared::dead_letters::port::KafkaDeadLetters;
 use shared::instruments::Instruments;
 use shared::invocations::Invocations;
 use shared::price_log::backlog::KafkaBacklog;
@@ -28,6 +29,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         providers: Providers::new(&config.providers).spelled_by(&spellings),
         db,
         price_log: Arc::new(KafkaPriceLog::new(&config.kafka)),
+        dead_letters: Arc::new(KafkaDeadLetters::new(&config.kafka)),
         backlog: Arc::new(KafkaBacklog::new(
             &config.kafka,
             &config.kafka.price_topic,

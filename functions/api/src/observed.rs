@@ -10,6 +10,7 @@ use shared::market::ProviderName;
 use shared::price_log::backlog::PartitionBacklog;
 use tokio::time::Instant;
 
+use crate::changes::Fences;
 use crate::health::check::Check;
 
 /// How long after a failed publish no provider is asked, because its quotes could not be published
@@ -24,6 +25,8 @@ pub struct Observed {
     pub(crate) instance: Instance,
     pub(crate) probes: Latest<ProviderName, Check>,
     pub(crate) backlog: Latest<(), Vec<PartitionBacklog>>,
+    /// What requests that wait for changes look at.
+    pub(crate) fences: Fences,
 }
 
 impl Observed {

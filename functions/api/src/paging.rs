@@ -5,9 +5,14 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 
 /// A `Link` header to the page at `next_cursor`; no header on the last page.
 pub(crate) fn links(uri: &Uri, next_cursor: Option<&str>) -> HeaderMap {
+    links_by(uri, "cursor", next_cursor)
+}
+
+/// A `Link` header to the page at `next_cursor`, which the parameter `name` takes.
+pub(crate) fn links_by(uri: &Uri, name: &str, next_cursor: Option<&str>) -> HeaderMap {
     next_cursor
         .and_then(|cursor| {
-            let link = format!("<{}>; rel=\"next\"", with_cursor(uri, cursor));
+            let link = format!("<{}>; rel=\"next\"", with_parameter(uri, name, cursor));
             HeaderValue::try_from(link).ok()
         })
         .map(|link| (header::LINK, link))
@@ -19,17 +24,22 @@ pub(crate) fn links(uri: &Uri, next_cursor: Option<&str>) -> HeaderMap {
 /// relative to this server. The parameter `_` is left out: a client that appends it means one
 /// request.
 pub(crate) fn with_cursor(uri: &Uri, cursor: &str) -> String {
+    with_parameter(uri, "cursor", cursor)
+}
+
+/// Like [`with_cursor`], for the parameter `parameter`.
+fn with_parameter(uri: &Uri, parameter: &str, cursor: &str) -> String {
     let kept = uri
         .query()
         .unwrap_or_default()
         .split('&')
         .filter(|pair| {
             let name = pair.split('=').next().unwrap_or_default();
-            !["", "cursor", "_"].contains(&name)
+            !["", parameter, "_"].contains(&name)
         })
         .map(visible);
 
-    let query: Vec<String> = kept.chain([format!("cursor={cursor}")]).collect();
+    let query: Vec<String> = kept.chain([format!("{parameter}={cursor}")]).collect();
     format!("{}?{}", visible(uri.path()), query.join("&"))
 }
 

@@ -13,14 +13,17 @@ use utoipa::ToSchema;
 mod access;
 mod answers;
 mod causes;
+mod changes;
 mod conditions;
 mod limits;
+mod rejected;
 mod runs;
 
 pub(crate) use answers::{
-    AlwaysProblems, BodyProblems, ChangeUnknown, DatabaseProblems, FileProblems, JobNotFound,
-    NoSeries, OutcomeUnknown, PathNotFound, ProviderProblems, QueryProblems, RunNotFound,
-    RunProblems, ScheduleProblems, TooManyJobs, UnknownProvider,
+    AlwaysProblems, BodyProblems, ChangeUnknown, ChangesGone, DatabaseProblems, FileProblems,
+    JobNotFound, KafkaProblems, NoSeries, OutcomeUnknown, PathNotFound, ProviderProblems,
+    QueryProblems, RedriveProblems, RejectedNotFound, RejectedProblems, RunNotFound, RunProblems,
+    ScheduleProblems, TooManyJobs, UnknownProvider,
 };
 
 /// Most bytes of a request's body.

@@ -24,8 +24,9 @@ use crate::history::PARQUET;
 use crate::problem::{MAX_BODY_BYTES, Problem};
 use crate::state::AppState;
 use crate::{
-    access, average, candles, contract, cors, docs, foreign_pages, health, history, json_bodies,
-    latest, page, polling_jobs, providers, representation, request_id, symbols,
+    access, average, candles, changes, contract, cors, dead_letters, docs, foreign_pages, health,
+    history, json_bodies, latest, page, polling_jobs, providers, rejected, representation,
+    request_id, symbols, verify,
 };
 
 /// Fewest bytes of an answer that is compressed. A smaller one fits into one packet either way.
@@ -76,15 +77,34 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(average::average))
         .routes(routes!(history::history))
         .routes(routes!(candles::candles))
+        .routes(routes!(changes::changes))
         .routes(routes!(symbols::symbols))
         .merge(job_routes())
+        .merge(repair_routes())
         .routes(routes!(providers::providers))
         .routes(routes!(health::health))
+        .merge(page_routes())
+}
+
+/// The routes of the pages, and of the contract that one of them shows.
+fn page_routes() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
         .routes(routes!(contract::document))
         .routes(routes!(docs::page))
         .routes(routes!(docs::part))
         .routes(routes!(page::page))
         .routes(routes!(page::part))
+}
+
+/// The routes that show and repair what went wrong.
+fn repair_routes() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
+        .routes(routes!(rejected::list))
+        .routes(routes!(rejected::redrive::one))
+        .routes(routes!(rejected::redrive::many))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::redrive))
+        .routes(routes!(verify::verify))
 }
 
 /// The routes of polling jobs.

@@ -10,6 +10,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::changes::MAX_CURSOR_LENGTH;
+use crate::rejected::MAX_REASON;
+
 /// Prices and averages in the contract: a JSON number without a format, because `double` would make
 /// clients read a float.
 #[derive(Debug)]
@@ -56,6 +59,42 @@ impl PartialSchema for ProviderText {
 }
 
 impl ToSchema for ProviderText {}
+
+/// The cursor of changes in a request.
+#[derive(Debug)]
+pub(crate) struct ChangesCursorText;
+
+impl PartialSchema for ChangesCursorText {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(MAX_CURSOR_LENGTH))
+            .pattern(Some("^[A-Za-z0-9_-]+$"))
+            .examples([json!("now")])
+            .into()
+    }
+}
+
+impl ToSchema for ChangesCursorText {}
+
+/// The beginning of a reason in a request.
+#[derive(Debug)]
+pub(crate) struct ReasonText;
+
+impl PartialSchema for ReasonText {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(MAX_REASON))
+            .pattern(Some("^[ -~]*[!-~][ -~]*$"))
+            .examples([json!("price ")])
+            .into()
+    }
+}
+
+impl ToSchema for ReasonText {}
 
 /// The form of a history in a request.
 #[derive(Debug)]

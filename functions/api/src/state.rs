@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::dead_letters::port::DeadLetters;
 use shared::invocations::Invocations;
 use shared::market::{ProviderList, ProviderName};
 use shared::price_log::PriceLog;
@@ -25,6 +26,8 @@ pub struct AppState {
     pub providers: Providers,
     /// The log to which price events are published.
     pub price_log: Arc<dyn PriceLog>,
+    /// The dead letters, which can be sent back.
+    pub dead_letters: Arc<dyn DeadLetters>,
     /// Reads how far the averager is behind on the log.
     pub backlog: Arc<dyn Backlog>,
     /// The schedules of polling jobs.

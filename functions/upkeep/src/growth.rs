@@ -15,7 +15,7 @@ use shared::repository::partitions::{
     self, PRICE_POINTS, PartitionError, PartitionedTable, RAW_RESPONSES,
 };
 use shared::repository::polling_jobs::removal::{Removed, remove_marked};
-use shared::repository::{fetch_leases, polling_runs, rejected_events};
+use shared::repository::{changes, fetch_leases, polling_runs, rejected_events};
 use sqlx::PgPool;
 use tokio::time::Instant;
 
@@ -54,6 +54,8 @@ pub struct Trimmed {
     pub series_counted: u64,
     /// Quarter hours of series that were folded for candles, by unit.
     pub quarters_folded: u64,
+    /// Changes of points forgotten for their age.
+    pub changes_forgotten: u64,
     /// Rows of jobs that were deleted or never activated.
     pub jobs: Removed,
 }
@@ -132,6 +134,9 @@ pub async fn trim(
     let folded = fold_quarters(pool, Instant::now() + FOLDING).await;
     trimmed.quarters_folded = failures.done("folds of points", folded).unwrap_or(0);
 
+    let forgotten = changes::forget_old(pool).await;
+    trimmed.changes_forgotten = failures.done("old changes", forgotten).unwrap_or(0);
+
     let closed = polling_runs::close_unserved(pool, now).await;
     trimmed.requests_closed = failures.done("requested runs", closed).unwrap_or(0);
 
@@ -143,15 +148,29 @@ pub async fn trim(
         trimmed.runs_deleted = failures.done("retention of runs", runs).unwrap_or(0);
     }
 
+    trim_rejected(pool, retention, now, trimmed, failures).await;
+
+    let leases = fetch_leases::delete_old(pool).await;
+    failures.done("old leases on fetches", leases);
+}
+
+/// Deletes old rejected events, and the notes of those that were sent again.
+async fn trim_rejected(
+    pool: &PgPool,
+    retention: &Retention,
+    now: Timestamp,
+    trimmed: &mut Trimmed,
+    failures: &mut Failures,
+) {
     if let Some(cutoff) = days_before(now, retention.rejected_days) {
         let rejected = rejected_events::delete_before(pool, cutoff).await;
         trimmed.rejected_deleted = failures
             .done("retention of rejected events", rejected)
             .unwrap_or(0);
-    }
 
-    let leases = fetch_leases::delete_old(pool).await;
-    failures.done("old leases on fetches", leases);
+        let forgotten = rejected_events::quarantine::forget_redriven(pool, cutoff).await;
+        failures.done("notes of events sent again", forgotten);
+    }
 }
 
 /// Drops the partitions of a table that ended `days` before both `now` and the newest row. If all

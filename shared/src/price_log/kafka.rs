@@ -11,7 +11,7 @@ use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
 use tokio::time::{Instant, timeout_at};
 
 use super::client::{self, Context};
-use super::{PriceLog, PublishError};
+use super::{PriceLog, PublishError, Record};
 use crate::config::Kafka;
 use crate::price_event::PriceEvent;
 
@@ -50,43 +50,30 @@ impl KafkaPriceLog {
     fn enqueue(
         &self,
         producer: &LoggingProducer,
-        event: &PriceEvent,
+        key: Option<&[u8]>,
+        value: &[u8],
     ) -> Result<DeliveryFuture, PublishError> {
-        let value = event
-            .encode()
-            .map_err(|error| PublishError::Unwritable(error.to_string()))?;
-        let record = FutureRecord::to(&self.kafka.price_topic)
-            .key(event.symbol.as_str())
-            .payload(&value);
+        let mut record = FutureRecord::to(&self.kafka.price_topic).payload(value);
+        record.key = key;
 
         producer
             .send_result(record)
             .map_err(|(error, _)| PublishError::NotAcknowledged(error.to_string()))
     }
-}
 
-impl fmt::Debug for KafkaPriceLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KafkaPriceLog")
-            .field("kafka", &self.kafka)
-            .finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl PriceLog for KafkaPriceLog {
-    async fn append(&self, events: &[PriceEvent]) -> Vec<Result<(), PublishError>> {
+    /// Queues all of them before the first acknowledgement is awaited, so that they share batches
+    /// and one deadline.
+    async fn append_all<'a, T: 'a>(
+        &self,
+        items: impl ExactSizeIterator<Item = T>,
+        enqueue: impl Fn(&LoggingProducer, T) -> Result<DeliveryFuture, PublishError>,
+    ) -> Vec<Result<(), PublishError>> {
         let deadline = Instant::now() + ACKNOWLEDGEMENT_TIMEOUT;
         let producer = match self.producer() {
             Ok(producer) => producer,
-            Err(error) => return events.iter().map(|_| Err(error.clone())).collect(),
+            Err(error) => return items.map(|_| Err(error.clone())).collect(),
         };
-        // All events are queued before the first acknowledgement is awaited, so they share batches
-        // and one deadline.
-        let sent: Vec<_> = events
-            .iter()
-            .map(|event| self.enqueue(&producer, event))
-            .collect();
+        let sent: Vec<_> = items.map(|item| enqueue(&producer, item)).collect();
 
         let mut results = Vec::with_capacity(sent.len());
         for delivery in sent {
@@ -102,6 +89,38 @@ impl PriceLog for KafkaPriceLog {
         }
 
         results
+    }
+}
+
+impl fmt::Debug for KafkaPriceLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaPriceLog")
+            .field("kafka", &self.kafka)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl PriceLog for KafkaPriceLog {
+    async fn append(&self, events: &[PriceEvent]) -> Vec<Result<(), PublishError>> {
+        let enqueue = |producer: &LoggingProducer, event: &PriceEvent| {
+            let value = event
+                .encode()
+                .map_err(|error| PublishError::Unwritable(error.to_string()))?;
+            self.enqueue(producer, Some(event.symbol.as_str().as_bytes()), &value)
+        };
+        self.append_all(events.iter(), enqueue).await
+    }
+
+    async fn append_records(&self, records: &[Record]) -> Vec<Result<(), PublishError>> {
+        let enqueue = |producer: &LoggingProducer, record: &Record| {
+            self.enqueue(producer, record.key.as_deref(), &record.value)
+        };
+        self.append_all(records.iter(), enqueue).await
+    }
+
+    fn topic(&self) -> &str {
+        &self.kafka.price_topic
     }
 
     async fn check(&self, timeout: Duration) -> Result<(), PublishError> {

@@ -11,7 +11,8 @@
 //! 2. Keep the remembered tails that are still valid. Read the others in a later statement, and so
 //!    from a fresh snapshot (`tails`, `series`).
 //! 3. Merge the points at or before their series' newest one (late, repeated or revised) with their
-//!    stored neighbours (`late`), and mark the folds that they change (`stale`).
+//!    stored neighbours (`late`), mark the folds that they change (`stale`), and list those that
+//!    changed (`changed`).
 //! 4. Append the points after the newest one. They are certainly new, and their averages follow
 //!    from the tail, so no stored point is read (`append`).
 //! 5. Write the new tails of the series and the rejected events; then COMMIT.
@@ -50,6 +51,7 @@ mod added;
 mod append;
 mod beyond;
 mod binary_copy;
+mod changed;
 mod counting;
 mod events_by_series;
 mod expiry;
@@ -59,7 +61,7 @@ mod fence;
 mod folding;
 mod late;
 mod series;
-mod shard;
+pub(super) mod shard;
 mod stale;
 mod tails;
 mod units;
@@ -324,7 +326,15 @@ async fn store_in_steps(
     batch.sort_by_series_id(&mut series);
     let answers = batch.take_newest_answers();
     let (late, new) = split(&series, answers);
-    late::merge(&mut transaction, &mut series, &late, &units, &mut stored).await?;
+    late::merge(
+        &mut transaction,
+        &mut series,
+        &late,
+        &units,
+        &marks,
+        &mut stored,
+    )
+    .await?;
 
     // 4. Append the points after the newest ones.
     let points = extend(&mut series, &new, &units)?;

@@ -113,7 +113,7 @@ pub async fn oldest(
     rows.iter().map(read).collect()
 }
 
-fn read(row: &PgRow) -> Result<PricePoint, Error> {
+pub(super) fn read(row: &PgRow) -> Result<PricePoint, Error> {
     Ok(PricePoint {
         timestamp: row.try_get("quoted_at")?,
         price: series::price(row.try_get("price")?)?,

@@ -7,6 +7,8 @@ use super::Error;
 use super::batched_deletion::delete_in_batches;
 use crate::market::Timestamp;
 
+pub mod quarantine;
+
 /// A refused record, as it was on the topic.
 #[derive(Clone, Debug)]
 pub struct RejectedEvent {

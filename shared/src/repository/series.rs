@@ -92,6 +92,32 @@ pub async fn find(
     row.as_ref().map(read).transpose()
 }
 
+/// The first series from this id on, of the symbol and the provider, if given.
+///
+/// # Errors
+/// When Postgres is unavailable or refuses the statement.
+pub(super) async fn first_from(
+    executor: impl PgExecutor<'_>,
+    series_id: i32,
+    symbol: Option<&Symbol>,
+    provider: Option<&ProviderName>,
+) -> Result<Option<Series>, Error> {
+    let row = sqlx::query(
+        "select series_id, symbol, provider, last_at, last_polled_at, last_price, last_currency, last_average, last_points
+         from series
+         where series_id >= $1 and last_at is not null
+           and ($2::text is null or symbol = $2) and ($3::text is null or provider = $3)
+         order by series_id
+         limit 1",
+    )
+    .bind(series_id)
+    .bind(symbol.map(Symbol::as_str))
+    .bind(provider.map(ProviderName::as_str))
+    .fetch_optional(executor)
+    .await?;
+    row.as_ref().map(read).transpose()
+}
+
 /// Which series to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {

@@ -4,9 +4,9 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use redrive::report::{JsonLines, Report, Text};
-use redrive::{Options, Outcome, redrive};
+use redrive::report::{JsonLines, Text};
 use shared::config;
+use shared::dead_letters::{Options, Outcome, Report, redrive};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         kafka,
         reason: cli.reason,
         dry_run: cli.dry_run,
+        limit: None,
     };
 
     let mut stdout = std::io::stdout().lock();
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
             ExitCode::from(if outcome.left > 0 { 3 } else { 0 })
         }
         Err(error) => {
-            let _gone = writeln!(std::io::stderr(), "error: {error:#}");
+            let _gone = writeln!(std::io::stderr(), "error: {:#}", anyhow::Error::new(error));
             ExitCode::FAILURE
         }
     }
@@ -74,6 +75,7 @@ fn summary(outcome: &Outcome, terminal: bool, dry_run: bool) -> String {
         passed_over,
         left,
         sent_before,
+        ..
     } = outcome;
 
     if !terminal {

@@ -3,43 +3,8 @@
 use std::io::Write;
 
 use serde_json::json;
-
-use crate::Outcome;
-use crate::letter::{Letter, Unsendable};
-
-/// The result for a letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// The letter was sent back.
-    Sent,
-    /// The letter would be sent back if this were not a dry run.
-    WouldSend,
-    /// The letter has another reason than the requested one.
-    PassedOver,
-    /// The letter cannot be sent back.
-    Left(Unsendable),
-}
-
-/// A letter and its result.
-#[derive(Clone, Copy, Debug)]
-pub struct Line<'a> {
-    /// The letter's partition in the dead-letter topic.
-    pub partition: i32,
-    /// The letter's offset in the partition.
-    pub offset: i64,
-    /// The decoded letter; `None` if it cannot be decoded.
-    pub letter: Option<&'a Letter>,
-    /// The letter's result.
-    pub action: Action,
-}
-
-/// Receives the results of a run.
-pub trait Report {
-    /// Reports the result for one letter.
-    fn letter(&mut self, line: &Line<'_>);
-    /// Reports the counts so far.
-    fn progress(&mut self, outcome: &Outcome);
-}
+use shared::dead_letters::letter::Letter;
+use shared::dead_letters::{Action, Line, Outcome, Report};
 
 /// Text for people: the letters that are not simply sent, and the progress.
 #[derive(Debug)]

@@ -26,7 +26,7 @@ const OPEN: [&str; 6] = [
 /// The route for load balancers and health checks.
 const STATUS: &str = "/health";
 /// What repairs data: everything at these paths and below them that is not only read.
-const REPAIR: [&str; 2] = ["/verify", "/rejected"];
+const REPAIR: [&str; 3] = ["/verify", "/rejected", "/dead-letters"];
 
 impl Need {
     /// What a request needs whose path is that of a route. One without a route needs a key too:
@@ -69,6 +69,7 @@ mod tests {
             (Method::POST, "/verify", Scope::Admin),
             (Method::GET, "/rejected", Scope::Read),
             (Method::POST, "/rejected/{id}/redrive", Scope::Admin),
+            (Method::POST, "/dead-letters/redrive", Scope::Admin),
             (Method::POST, "/rejected_too", Scope::Write),
             (Method::POST, "/docs/more/{file}", Scope::Write),
         ] {

@@ -82,6 +82,13 @@ problems! {
 }
 
 problems! {
+    /// Problems of the endpoint that answers with changes.
+    ChangesGone {
+        Gone = 410, "The changes since this cursor are not known any more: discard what you have, and begin again without `after`";
+    }
+}
+
+problems! {
     /// Problems of endpoints that answer with files.
     FileProblems {
         NotAcceptable = 406, "`Accept` lists none of the forms: `detail` does";
@@ -110,6 +117,34 @@ problems! {
     /// Problems of endpoints about one job.
     JobNotFound {
         NotFound = 404, "There is no such job";
+    }
+}
+
+problems! {
+    /// Problems of endpoints about one rejected event.
+    RejectedNotFound {
+        NotFound = 404, "There is no such rejected event";
+    }
+}
+
+problems! {
+    /// Problems of the endpoint that sends one rejected event again.
+    RejectedProblems {
+        Conflict = 409, "It was sent three times, has no value, or is of another topic";
+    }
+}
+
+problems! {
+    /// Problems of endpoints that send rejected events again.
+    RedriveProblems {
+        Unavailable = 503, "Postgres or Kafka is unavailable: try again after `Retry-After` seconds", "Retry-After";
+    }
+}
+
+problems! {
+    /// Problems of endpoints that need Kafka only.
+    KafkaProblems {
+        Unavailable = 503, "Kafka is unavailable: try again after `Retry-After` seconds", "Retry-After";
     }
 }
 

@@ -104,6 +104,30 @@ async fn each_malformed_query_is_a_fault_in_its_place() {
 }
 
 #[tokio::test]
+async fn each_malformed_query_of_changes_and_rejected_events_is_a_fault_in_its_place() {
+    let api = Fixture::new();
+    for (path, place) in [
+        ("/prices/changes", "query.symbols"),
+        ("/prices/changes?symbols=", "query.symbols[0]"),
+        ("/prices/changes?symbols=A,B,A", "query.symbols[2]"),
+        ("/prices/changes?symbols=A&after=AAAA", "query.after"),
+        ("/prices/changes?symbols=A&after=Now", "query.after"),
+        ("/prices/changes?symbols=A&wait=21", "query.wait"),
+        ("/prices/changes?symbols=A&wait=-1", "query.wait"),
+        ("/prices/changes?symbols=A&limit=1001", "query.limit"),
+        ("/prices/changes?symbol=A&symbols=A", "query.symbol"),
+        ("/rejected?reason=", "query.reason"),
+        ("/rejected?reason=%00", "query.reason"),
+        ("/rejected?limit=401", "query.limit"),
+        ("/rejected?cursor=AAAA", "query.cursor"),
+    ] {
+        let answered = api.get(path).await;
+        assert_eq!(answered.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+        assert_eq!(answered.places(), [place], "{path}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_provider_is_a_400_that_lists_the_known_ones() {
     let api = Fixture::new();
     let asked = api

@@ -33,7 +33,9 @@ async fn parameters(api: &Fixture) -> Vec<Parameter> {
                 (true, "symbol") => "&interval=1h",
                 (true, "interval") => "&symbol=AAPL",
                 (true, _) => "&symbol=AAPL&interval=1h",
-                _ if needs_symbol && !is_symbol => "&symbol=AAPL",
+                _ if is_symbol => "",
+                _ if path == "/prices/changes" => "&symbols=AAPL",
+                _ if needs_symbol => "&symbol=AAPL",
                 _ => "",
             };
             let path = path.replace("{job_id}", "6f9619ff-8b86-4d01-b42d-00cf4fc964ff");

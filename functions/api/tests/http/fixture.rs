@@ -12,6 +12,8 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use e2e::memory_log::MemoryPriceLog;
 use e2e::schedules::{poller_at, schedules_at};
 use serde_json::Value;
+use shared::dead_letters::DeadLetterError;
+use shared::dead_letters::port::{DeadLetters, Redriven, Selection};
 use shared::market::{ProviderName, Symbol, Timestamp};
 use shared::provider::{Answer, Limits, Provider, ProviderError, Providers};
 use shared::repository::polling_jobs::JobLimits;
@@ -44,6 +46,17 @@ impl Provider for Silent {
             provider: self.name.clone(),
             reason: "told to fail".to_owned(),
         })
+    }
+}
+
+/// Dead letters that cannot be reached.
+#[derive(Debug)]
+struct NoLetters;
+
+#[async_trait]
+impl DeadLetters for NoLetters {
+    async fn redrive(&self, _: &Selection) -> Result<Redriven, DeadLetterError> {
+        Err(DeadLetterError::Silent(10))
     }
 }
 
@@ -121,6 +134,7 @@ impl Fixture {
                 "yahoo".parse().unwrap(),
             ),
             price_log: Arc::<MemoryPriceLog>::clone(&log),
+            dead_letters: Arc::new(NoLetters),
             backlog: Arc::<MemoryPriceLog>::clone(&log),
             schedules: schedules_at("http://127.0.0.1:1"),
             poller: poller_at("http://127.0.0.1:1"),

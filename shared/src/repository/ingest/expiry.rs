@@ -77,14 +77,18 @@ async fn remove_batch(pool: &PgPool, expired: &[(i32, String)]) -> Result<u64, E
     fence::pass(&mut transaction, &shards, &[], Uuid::new_v4()).await?;
 
     // The condition is repeated: a writer may have added a point before the fences were locked.
-    let removed = sqlx::query(
-        "delete from series where series_id = any($1) and last_at < (select points_from from retention)",
+    let removed: Vec<i32> = sqlx::query_scalar(
+        "delete from series where series_id = any($1) and last_at < (select points_from from retention)
+         returning series_id",
     )
     .bind(ids)
-    .execute(&mut *transaction)
-    .await?
-    .rows_affected();
+    .fetch_all(&mut *transaction)
+    .await?;
+    sqlx::query("delete from late_points where series_id = any($1)")
+        .bind(&removed)
+        .execute(&mut *transaction)
+        .await?;
 
     transaction.commit().await?;
-    Ok(removed)
+    Ok(removed.len() as u64)
 }

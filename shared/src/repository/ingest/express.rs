@@ -21,13 +21,15 @@ use crate::market::Currency;
 /// has changed is compared once more when its lock is free, and stays as it is. If only some fences
 /// are unchanged, these get the mark of a batch that writes nothing: other writers then read the
 /// tails behind them again. The time of a series' first point stays, because these points come after
-/// a known one.
+/// a known one. The lineage is compared because the first batch after a restart has to begin an
+/// epoch, which the long path does.
 const APPEND: &str = "
     with known as materialized (
         select * from unnest($1::int4[], $2::int8[], $3::uuid[]) as known(shard_id, version, token) order by shard_id
     ), counted as (
         update ingest_fences f set version = f.version + 1, token = $4
         from known where f.shard_id = known.shard_id and f.version = known.version and f.token = known.token
+            and f.lineage = (select database_lineage())
         returning f.shard_id
     ), compared as (
         select count(*) = cardinality($1) and not exists (select from retention where points_from > $5)

@@ -45,11 +45,15 @@ struct FenceRow {
     version: i64,
     token: Uuid,
     points_from: Option<Timestamp>,
+    /// Whether this is the first batch since the server started or the database was restored.
+    begins_epoch: bool,
     numbers: Option<Vec<Option<i16>>>,
 }
 
 /// Locks the fences in order, so that writers cannot deadlock, and leaves the batch's mark `token`,
-/// unique to the batch, at each. Looks up the units of the batch, and creates new ones.
+/// unique to the batch, at each. Looks up the units of the batch, and creates new ones. At a fence
+/// that no batch has passed since the server started or the database was restored, the batch begins
+/// an epoch.
 pub(super) async fn pass(
     connection: &mut PgConnection,
     shards: &[i32],
@@ -67,6 +71,7 @@ pub(super) async fn pass(
          update ingest_fences f set version = f.version + 1, token = $2
          from locked where f.shard_id = locked.shard_id
          returning f.shard_id, locked.version, locked.token, (select points_from from retention) as points_from,
+             f.lineage <> (select database_lineage()) as begins_epoch,
              case when f.shard_id = ($1::int4[])[1] then (
                  select array_agg(u.unit_id order by k.place)
                  from unnest($3::text[]) with ordinality as k(unit, place) left join units u using (unit)
@@ -86,9 +91,12 @@ pub(super) async fn pass(
 
     let points_from = rows.first().and_then(|row| row.points_from);
 
-    let mut marks = Marks::new();
+    let (mut marks, mut begun) = (Marks::new(), Vec::new());
     let mut numbers = Vec::new();
     for row in rows {
+        if row.begins_epoch {
+            begun.push(row.shard_id);
+        }
         marks.insert(
             row.shard_id,
             Mark {
@@ -99,6 +107,8 @@ pub(super) async fn pass(
         numbers = row.numbers.unwrap_or(numbers);
     }
 
+    begin_epochs(connection, &begun, token).await?;
+
     // Units are locked after the fences, as in every transaction.
     let units = units::complete(connection, currencies, numbers).await?;
     Ok(Passage {
@@ -106,6 +116,31 @@ pub(super) async fn pass(
         points_from,
         units,
     })
+}
+
+/// Begins an epoch at fences that this batch has locked, with this batch.
+async fn begin_epochs(
+    connection: &mut PgConnection,
+    shards: &[i32],
+    token: Uuid,
+) -> Result<(), Error> {
+    if shards.is_empty() {
+        return Ok(());
+    }
+
+    sqlx::query(
+        "with begun as (
+             update ingest_fences set lineage = database_lineage(), epoch = $2 where shard_id = any($1)
+             returning shard_id, version, epoch
+         )
+         insert into ingest_epochs (shard_id, version, epoch) select * from begun
+         on conflict (shard_id, version) do update set epoch = excluded.epoch, begun_at = now()",
+    )
+    .bind(shards)
+    .bind(token)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The marks after a batch with this token has passed fences that had the marks `found`.

@@ -16,10 +16,11 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::beyond::Beyond;
+use super::fence::Marks;
 use super::series::{Newest, SeriesState};
 use super::stale::{self, Quarters};
 use super::units::{self, Units};
-use super::{Error, Indexed, Point, Stored, append, rank};
+use super::{Error, Indexed, Point, Stored, append, changed, rank};
 use crate::candle::quarter_of;
 use crate::exact_decimal::ExactDecimal;
 use crate::market::{Currency, Timestamp};
@@ -44,12 +45,13 @@ pub(super) struct Row {
 pub(super) type Neighbourhood = BTreeMap<Timestamp, Row>;
 
 /// Merges the late events: writes the points that they change, and repairs the averages that
-/// include those points and the tails of their series.
+/// include those points and the tails of their series. `found` are the marks at the batch's fences.
 pub(super) async fn merge(
     connection: &mut PgConnection,
     series: &mut [SeriesState],
     late: &Indexed<'_>,
     units: &Units,
+    found: &Marks,
     stored: &mut Stored,
 ) -> Result<(), Error> {
     debug_assert!(
@@ -97,7 +99,8 @@ pub(super) async fn merge(
     }
 
     append::upsert(connection, &points).await?;
-    stale::mark(connection, &quarters).await
+    stale::mark(connection, &quarters).await?;
+    changed::list(connection, series, &points, found).await
 }
 
 #[derive(sqlx::FromRow)]
@@ -220,8 +223,8 @@ fn apply<'a>(
     Ok(changed)
 }
 
-/// The rows to write: the changed ones, and those with a changed price or unit among the four
-/// before them. A row with a new poll time only keeps its stored average.
+/// The rows to write: the changed ones, and those whose averages change because a price or unit
+/// among the four before them does. A row with a new poll time only keeps its stored average.
 fn repaired_points(
     series_id: i32,
     rows: &Neighbourhood,
@@ -240,6 +243,11 @@ fn repaired_points(
         };
 
         let Some(average) = average else { continue };
+        let is_as_stored = row.average == Some(average);
+        if is_as_stored && !changed.contains_key(quoted_at) {
+            continue;
+        }
+
         points.push(Point {
             series_id,
             quoted_at: *quoted_at,

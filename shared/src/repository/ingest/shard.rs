@@ -4,11 +4,11 @@
 use crate::market::Symbol;
 
 /// Number of fences: a multiple of the usual numbers of partitions (6, 8, 12, 16, 24).
-pub(super) const SHARDS: u32 = 48;
+pub(in crate::repository) const SHARDS: u32 = 48;
 
 /// The fence of `symbol`: Kafka's default partitioner, `murmur2(key) & 0x7fffffff`, over
 /// [`SHARDS`].
-pub(super) fn of(symbol: &Symbol) -> i32 {
+pub(in crate::repository) fn of(symbol: &Symbol) -> i32 {
     let positive = murmur2(symbol.as_str().as_bytes()) & 0x7fff_ffff;
     i32::try_from(positive % SHARDS).unwrap_or(0)
 }

@@ -3,22 +3,23 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context;
+use super::letter::HEADER;
+use super::{DeadLetterError, failed};
+use crate::config::Kafka;
+use crate::price_log::security;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
-use shared::config::Kafka;
-use shared::price_log::security;
 
 /// Longest that a record waits for its acknowledgement.
 const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The result of sending a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Delivery {
+pub(super) enum Delivery {
     /// All replicas have it.
     Acknowledged,
     /// It is larger than the brokers allow.
@@ -28,7 +29,7 @@ pub(crate) enum Delivery {
 }
 
 /// Sends records to one topic.
-pub(crate) struct Producer {
+pub(super) struct Producer {
     producer: BaseProducer<Deliveries>,
     topic: String,
 }
@@ -67,7 +68,7 @@ fn failure(error: &KafkaError) -> Delivery {
 }
 
 impl Producer {
-    pub(crate) fn open(kafka: &Kafka) -> anyhow::Result<Self> {
+    pub(super) fn open(kafka: &Kafka) -> Result<Self, DeadLetterError> {
         let mut config = ClientConfig::new();
         security::apply(&kafka.security, &mut config);
 
@@ -85,7 +86,7 @@ impl Producer {
             // The limit on a record's size is the broker's.
             .set("message.max.bytes", "16000000")
             .create_with_context(Deliveries::default())
-            .context("cannot make the Kafka producer")?;
+            .map_err(failed("cannot make the Kafka producer"))?;
 
         // Before the first record: this client never requests a token itself.
         security::log_in(&kafka.security, producer.client())?;
@@ -96,10 +97,17 @@ impl Producer {
         })
     }
 
-    /// Queues a record. An error is reported by [`Self::deliveries`].
-    pub(crate) fn send(&self, number: usize, key: Option<&[u8]>, value: &[u8]) {
+    /// Queues a record that is sent back for the `times`-th time. An error is reported by
+    /// [`Self::deliveries`].
+    pub(super) fn send(&self, number: usize, key: Option<&[u8]>, value: &[u8], times: u8) {
+        let times = times.to_string();
+        let header = Header {
+            key: HEADER,
+            value: Some(&times),
+        };
         let mut record = BaseRecord::<[u8], [u8], _>::with_opaque_to(&self.topic, Box::new(number))
-            .payload(value);
+            .payload(value)
+            .headers(OwnedHeaders::new_with_capacity(1).insert(header));
         record.key = key;
 
         if let Err((error, _)) = self.producer.send(record) {
@@ -108,10 +116,10 @@ impl Producer {
     }
 
     /// Waits for all queued records, and returns the result of each.
-    pub(crate) fn deliveries(&self) -> anyhow::Result<Vec<(usize, Delivery)>> {
+    pub(super) fn deliveries(&self) -> Result<Vec<(usize, Delivery)>, DeadLetterError> {
         self.producer
             .flush(2 * ACKNOWLEDGEMENT_TIMEOUT)
-            .context("Kafka did not acknowledge the records")?;
+            .map_err(failed("Kafka did not acknowledge the records"))?;
 
         let mut reported = self
             .producer

@@ -5,12 +5,17 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use crate::price_event::RecordCoordinates;
+use crate::redriving::value_to_send;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
-use shared::price_event::{PriceEvent, RecordCoordinates};
+
+/// How often a record is sent back at most.
+pub const MOST_TIMES: u8 = 3;
+/// The header of a record that was sent back: how often, as a digit.
+pub const HEADER: &str = "redriven";
 
 /// A record, and why it became a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +36,8 @@ pub struct Letter {
     pub key: Option<Vec<u8>>,
     /// The original record's value.
     pub value: Vec<u8>,
+    /// How often the record was sent back before.
+    pub redriven: u8,
 }
 
 /// Why a letter cannot be sent back. It is left in the topic.
@@ -45,6 +52,9 @@ pub enum Unsendable {
     /// The record belongs to a topic other than the price topic.
     #[error("the record is of another topic")]
     OtherTopic,
+    /// The record was sent back [`MOST_TIMES`], and failed each time.
+    #[error("the record was sent back three times, and failed each time")]
+    TooOften,
     /// The brokers do not accept a record of this size.
     #[error("the record is too large for the topic")]
     TooLarge,
@@ -91,6 +101,18 @@ struct Record<'a> {
     key: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     value: Option<Cow<'a, str>>,
+    #[serde(default)]
+    headers: Vec<BTreeMap<String, Vec<i16>>>,
+}
+
+/// How often the headers say that the record was sent back.
+fn times_redriven(headers: &[BTreeMap<String, Vec<i16>>]) -> u8 {
+    let values = headers.iter().filter_map(|header| header.get(HEADER));
+    let digits = values.filter_map(|value| match value.as_slice() {
+        [digit] => u8::try_from(digit - i16::from(b'0')).ok(),
+        _ => None,
+    });
+    digits.max().unwrap_or(0)
 }
 
 impl Letter {
@@ -122,6 +144,7 @@ impl Letter {
             partition: record.partition,
             offset: record.offset,
             timestamp: record.timestamp,
+            redriven: times_redriven(&record.headers),
             key: record.key.map(bytes).transpose()?,
             value: bytes(record.value.ok_or(Unsendable::NoValue)?)?,
         })
@@ -137,9 +160,7 @@ impl Letter {
                 .is_some_and(|error| error.eq_ignore_ascii_case(reason))
     }
 
-    /// The value to send: the record's own, unless it is a price event without `id` or `polled_at`.
-    /// The averager derives these from the record's place and time, which change when it is sent
-    /// again. So they are filled in here as the averager would have derived them.
+    /// The value to send: see [`value_to_send`].
     #[must_use]
     pub fn value_to_send(&self) -> Cow<'_, [u8]> {
         // Kafka represents a missing timestamp as -1.
@@ -152,29 +173,8 @@ impl Letter {
             timestamp,
         };
 
-        let Ok(event) = PriceEvent::decode(Some(&self.value), &coordinates, Utc::now()) else {
-            return Cow::Borrowed(&self.value);
-        };
-        if has_identity(&self.value) {
-            return Cow::Borrowed(&self.value);
-        }
-
-        event
-            .encode()
-            .map_or(Cow::Borrowed(&self.value), Cow::Owned)
+        value_to_send(&self.value, &coordinates)
     }
-}
-
-/// Whether the value has both its id and its poll time.
-fn has_identity(value: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Identity {
-        id: Option<IgnoredAny>,
-        polled_at: Option<IgnoredAny>,
-    }
-
-    serde_json::from_slice::<Identity>(value)
-        .is_ok_and(|identity| identity.id.is_some() && identity.polled_at.is_some())
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! One run: sends letter after letter from the dead-letter topic to the price topic.
 
-use anyhow::bail;
-use rdkafka::message::{BorrowedMessage, Message};
-use shared::config::Kafka;
+use std::ops::ControlFlow;
 
-use crate::letter::{Letter, Unsendable};
-use crate::letters::{Letters, Range};
-use crate::producer::{Delivery, Producer};
-use crate::progress::Progress;
-use crate::report::{Action, Line, Report};
+use rdkafka::message::{BorrowedMessage, Message};
+
+use super::DeadLetterError;
+use super::letter::{Letter, MOST_TIMES, Unsendable};
+use super::letters::{Letters, Range};
+use super::producer::{Delivery, Producer};
+use super::progress::Progress;
+use crate::config::Kafka;
 
 /// Letters sent before waiting for their acknowledgements and committing.
 const CHUNK: usize = 500;
@@ -24,6 +25,8 @@ pub struct Options {
     pub reason: Option<String>,
     /// Reports what would be done, and does nothing.
     pub dry_run: bool,
+    /// Ends the run after so many letters that are sent.
+    pub limit: Option<usize>,
 }
 
 /// The numbers of letters, by result.
@@ -37,6 +40,42 @@ pub struct Outcome {
     pub left: usize,
     /// Sent by an earlier run. Letters before the first one that is left to send are not counted.
     pub sent_before: usize,
+    /// Whether the run ended at its limit.
+    pub more: bool,
+}
+
+/// The result for a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The letter was sent back.
+    Sent,
+    /// The letter would be sent back if this were not a dry run.
+    WouldSend,
+    /// The letter has another reason than the requested one.
+    PassedOver,
+    /// The letter cannot be sent back.
+    Left(Unsendable),
+}
+
+/// A letter and its result.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// The letter's partition in the dead-letter topic.
+    pub partition: i32,
+    /// The letter's offset in the partition.
+    pub offset: i64,
+    /// The decoded letter; `None` if it cannot be decoded.
+    pub letter: Option<&'a Letter>,
+    /// The letter's result.
+    pub action: Action,
+}
+
+/// Receives the results of a run.
+pub trait Report {
+    /// Reports the result for one letter.
+    fn letter(&mut self, line: &Line<'_>);
+    /// Reports the counts so far.
+    fn progress(&mut self, outcome: &Outcome);
 }
 
 /// Sends dead letters back, and reports each to `report`.
@@ -44,7 +83,7 @@ pub struct Outcome {
 /// # Errors
 /// When Kafka is unavailable or does not acknowledge a record. Acknowledged records are committed
 /// and not sent again.
-pub fn redrive(options: &Options, report: &mut dyn Report) -> anyhow::Result<Outcome> {
+pub fn redrive(options: &Options, report: &mut dyn Report) -> Result<Outcome, DeadLetterError> {
     let letters = Letters::open(&options.kafka)?;
     let mut run = Run {
         options,
@@ -55,7 +94,9 @@ pub fn redrive(options: &Options, report: &mut dyn Report) -> anyhow::Result<Out
     };
 
     for partition in letters.partitions()? {
-        run.partition(partition)?;
+        if !run.outcome.more {
+            run.partition(partition)?;
+        }
     }
 
     Ok(run.outcome)
@@ -78,7 +119,7 @@ struct Chunk {
 
 impl Run<'_> {
     /// Sends the letters of one partition, chunk by chunk.
-    fn partition(&mut self, partition: i32) -> anyhow::Result<()> {
+    fn partition(&mut self, partition: i32) -> Result<(), DeadLetterError> {
         let letters = self.letters;
         let range = letters.range(partition)?;
 
@@ -86,11 +127,17 @@ impl Run<'_> {
         let mut chunk = Chunk::default();
 
         letters.read(partition, &range, |message| {
+            let taken = self.outcome.sent + chunk.letters.len();
+            if self.options.limit.is_some_and(|limit| taken >= limit) {
+                self.outcome.more = true;
+                return Ok(ControlFlow::Break(()));
+            }
+
             self.take(&range, message, &mut chunk);
             if chunk.letters.len() >= CHUNK || chunk.bytes >= CHUNK_BYTES {
                 self.send(partition, &std::mem::take(&mut chunk), &mut progress)?;
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
 
         self.send(partition, &chunk, &mut progress)
@@ -134,6 +181,8 @@ impl Run<'_> {
             self.report.letter(&line(Action::PassedOver));
         } else if letter.topic != self.options.kafka.price_topic {
             self.leave(&line(Action::Left(Unsendable::OtherTopic)));
+        } else if letter.redriven >= MOST_TIMES {
+            self.leave(&line(Action::Left(Unsendable::TooOften)));
         } else if self.options.dry_run {
             self.outcome.sent += 1;
             self.report.letter(&line(Action::WouldSend));
@@ -149,14 +198,15 @@ impl Run<'_> {
         partition: i32,
         chunk: &Chunk,
         progress: &mut Progress,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), DeadLetterError> {
         if chunk.letters.is_empty() {
             return Ok(());
         }
 
         for (number, (_, letter)) in chunk.letters.iter().enumerate() {
+            let (key, times) = (letter.key.as_deref(), letter.redriven + 1);
             self.producer
-                .send(number, letter.key.as_deref(), &letter.value_to_send());
+                .send(number, key, &letter.value_to_send(), times);
         }
 
         let mut failure = None;
@@ -190,7 +240,7 @@ impl Run<'_> {
         self.report.progress(&self.outcome);
 
         match failure {
-            Some(code) => bail!("Kafka did not acknowledge every record: {code}"),
+            Some(code) => Err(DeadLetterError::NotAcknowledged(code)),
             None => Ok(()),
         }
     }

@@ -1,43 +1,46 @@
-//! The dead-letter topic: its records, and the progress of this command.
+//! The dead-letter topic: its records, and the progress of earlier runs.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use super::progress::Progress;
+use super::{DeadLetterError, failed};
+use crate::config::Kafka;
+use crate::price_log::security;
 use backon::{BlockingRetryable, ConstantBuilder};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use shared::config::Kafka;
-use shared::price_log::security;
-
-use crate::progress::Progress;
 
 /// The consumer group whose offsets record what was sent.
 const GROUP: &str = "redrive";
 /// Longest that one request to the brokers may take, and longest that they may send nothing while
 /// records are left.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// What requests are for, in errors.
+const READING: &str = "cannot read the dead-letter topic";
+const NOTING: &str = "Kafka did not note what was sent";
 /// Pause between two attempts of a request.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Reads the dead-letter topic, one partition after the other.
-pub(crate) struct Letters {
+pub(super) struct Letters {
     consumer: BaseConsumer,
     topic: String,
 }
 
 /// The records of a partition that are left to read.
-pub(crate) struct Range {
+pub(super) struct Range {
     /// The offsets that are already done.
-    pub(crate) progress: Progress,
+    pub(super) progress: Progress,
     /// The end of the partition when it was queried; later records are left to the next run.
-    pub(crate) end: i64,
+    pub(super) end: i64,
 }
 
 impl Letters {
-    pub(crate) fn open(kafka: &Kafka) -> anyhow::Result<Self> {
+    pub(super) fn open(kafka: &Kafka) -> Result<Self, DeadLetterError> {
         let mut config = ClientConfig::new();
         security::apply(&kafka.security, &mut config);
 
@@ -51,7 +54,7 @@ impl Letters {
             .set("auto.offset.reset", "earliest")
             .set("queued.max.messages.kbytes", "32768")
             .create()
-            .context("cannot make the Kafka consumer")?;
+            .map_err(failed("cannot make the Kafka consumer"))?;
 
         // Before any request: this client never requests a token itself.
         security::log_in(&kafka.security, consumer.client())?;
@@ -63,34 +66,36 @@ impl Letters {
     }
 
     /// The ids of the topic's partitions.
-    pub(crate) fn partitions(&self) -> anyhow::Result<Vec<i32>> {
+    pub(super) fn partitions(&self) -> Result<Vec<i32>, DeadLetterError> {
         let metadata = self
             .consumer
             .fetch_metadata(Some(&self.topic), TIMEOUT)
-            .context("Kafka does not answer")?;
+            .map_err(failed("Kafka does not answer"))?;
 
         let topic = metadata
             .topics()
             .iter()
             .find(|topic| topic.name() == self.topic);
         let partitions = topic.map_or(&[][..], MetadataTopic::partitions);
-        ensure!(!partitions.is_empty(), "Kafka has no topic {}", self.topic);
+        if partitions.is_empty() {
+            return Err(DeadLetterError::NoTopic(self.topic.clone()));
+        }
 
         Ok(partitions.iter().map(MetadataPartition::id).collect())
     }
 
     /// The part of a partition that is left to do.
-    pub(crate) fn range(&self, partition: i32) -> anyhow::Result<Range> {
+    pub(super) fn range(&self, partition: i32) -> Result<Range, DeadLetterError> {
         let (low, end) = patiently(|| {
             self.consumer
                 .fetch_watermarks(&self.topic, partition, TIMEOUT)
         })
-        .context("Kafka does not tell what the topic holds")?;
+        .map_err(failed("Kafka does not tell what the topic holds"))?;
 
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&self.topic, partition);
         let committed = patiently(|| self.consumer.committed_offsets(asked.clone(), TIMEOUT))
-            .context("Kafka does not tell what was sent before")?;
+            .map_err(failed("Kafka does not tell what was sent before"))?;
 
         let elements = committed.elements();
         let progress = elements.first().and_then(|element| match element.offset() {
@@ -107,50 +112,56 @@ impl Letters {
         })
     }
 
-    /// Passes every record of the range to `each`, whether done or not, until `each` fails.
-    pub(crate) fn read(
+    /// Passes every record of the range to `each`, whether done or not, until `each` fails or
+    /// breaks off.
+    pub(super) fn read(
         &self,
         partition: i32,
         range: &Range,
-        mut each: impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+        mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<ControlFlow<()>, DeadLetterError>,
+    ) -> Result<(), DeadLetterError> {
         let next = range.progress.next();
         if next >= range.end {
             return Ok(());
         }
 
         let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(&self.topic, partition, Offset::Offset(next))?;
-        self.consumer
-            .assign(&assignment)
-            .context("cannot read the dead-letter topic")?;
+        assignment
+            .add_partition_offset(&self.topic, partition, Offset::Offset(next))
+            .and_then(|()| self.consumer.assign(&assignment))
+            .map_err(failed(READING))?;
 
         loop {
             match self.consumer.poll(TIMEOUT) {
                 Some(Ok(message)) => {
-                    if message.offset() < range.end {
-                        each(&message)?;
+                    if message.offset() < range.end && each(&message)?.is_break() {
+                        return Ok(());
                     }
                     if message.offset() + 1 >= range.end {
                         return Ok(());
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
-                Some(Err(error)) => return Err(error).context("cannot read the dead-letter topic"),
-                None => anyhow::bail!("Kafka was silent for {} s", TIMEOUT.as_secs()),
+                Some(Err(error)) => return Err(failed(READING)(error)),
+                None => return Err(DeadLetterError::Silent(TIMEOUT.as_secs())),
             }
         }
     }
 
     /// Commits how far the partition is done.
-    pub(crate) fn commit(&self, partition: i32, progress: &Progress) -> anyhow::Result<()> {
+    pub(super) fn commit(
+        &self,
+        partition: i32,
+        progress: &Progress,
+    ) -> Result<(), DeadLetterError> {
         let mut offsets = TopicPartitionList::new();
         let mut offset = offsets.add_partition(&self.topic, partition);
-        offset.set_offset(Offset::Offset(progress.next()))?;
+        offset
+            .set_offset(Offset::Offset(progress.next()))
+            .map_err(failed(NOTING))?;
         offset.set_metadata(progress.metadata());
 
-        patiently(|| self.consumer.commit(&offsets, CommitMode::Sync))
-            .context("Kafka did not note what was sent")
+        patiently(|| self.consumer.commit(&offsets, CommitMode::Sync)).map_err(failed(NOTING))
     }
 }
 

@@ -1,4 +1,7 @@
+use chrono::Utc;
+
 use super::*;
+use crate::price_event::PriceEvent;
 
 const BARE: &str = r#"{"symbol":"AAPL","price":150.250,"timestamp":"2024-03-20T10:30:00Z","source":"yahoo","note":1}"#;
 const WHOLE: &str = r#"{"id":"7f3c1c0e-8f0a-4a52-9c4f-0f6a3c2b1d00","symbol":"AAPL","price":150.250,
@@ -55,6 +58,25 @@ fn an_absent_identity_is_filled_in_as_the_averager_would_have_derived_it() {
         PriceEvent::decode(Some(&sent), &elsewhere, Utc::now()).unwrap(),
         first
     );
+}
+
+#[test]
+fn a_header_tells_how_often_a_letter_was_sent_back() {
+    let text = envelope(&format!("\"{}\"", STANDARD.encode(BARE)));
+    for (headers, expected) in [
+        ("[]", 0),
+        (r#"[{"redriven":[50]}]"#, 2),
+        (r#"[{"other":[-61,1]},{"redriven":[51]}]"#, 3),
+        (r#"[{"redriven":[50,50]}]"#, 0),
+        (r#"[{"redriven":[-50]}]"#, 0),
+    ] {
+        let text = text.replace(r#""headers":[]"#, &format!(r#""headers":{headers}"#));
+        assert_eq!(
+            Letter::read(text.as_bytes()).unwrap().redriven,
+            expected,
+            "{headers}"
+        );
+    }
 }
 
 #[test]
