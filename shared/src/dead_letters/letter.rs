@@ -5,12 +5,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::price_event::RecordCoordinates;
-use crate::redriving::value_to_send;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
 use serde::Deserialize;
+
+use crate::price_event::RecordCoordinates;
+use crate::redriving::value_to_send;
 
 /// How often a record is sent back at most.
 pub const MOST_TIMES: u8 = 3;

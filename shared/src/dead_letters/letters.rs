@@ -3,16 +3,17 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use super::progress::Progress;
-use super::{DeadLetterError, failed};
-use crate::config::Kafka;
-use crate::price_log::security;
 use backon::{BlockingRetryable, ConstantBuilder};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use super::progress::Progress;
+use super::{DeadLetterError, failed};
+use crate::config::Kafka;
+use crate::price_log::security;
 
 /// The consumer group whose offsets record what was sent.
 const GROUP: &str = "redrive";

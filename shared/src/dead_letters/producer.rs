@@ -3,16 +3,17 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::letter::HEADER;
-use super::{DeadLetterError, failed};
-use crate::config::Kafka;
-use crate::price_log::security;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
+
+use super::letter::HEADER;
+use super::{DeadLetterError, failed};
+use crate::config::Kafka;
+use crate::price_log::security;
 
 /// Longest that a record waits for its acknowledgement.
 const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
