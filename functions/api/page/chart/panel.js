@@ -71,6 +71,9 @@ export class ChartPanel {
     the("chart-empty").hidden = true;
     the("chart-panel").dataset.filled = "yes";
     this.#heading();
+    // Nothing of the previous series stays beside the name of this one.
+    this.#table.show(shown);
+    this.#legend();
     this.#speak(series, true);
     void this.#load(shown);
   }
