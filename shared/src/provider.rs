@@ -76,14 +76,14 @@ pub(crate) mod documented {
 /// Longest that one request to a provider may take, connecting and reading included.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a provider tells of when markets are open.
+/// Whether a provider says when markets are open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarketHours {
     /// Its markets never close.
     AlwaysOpen,
-    /// Its answers tell trading periods.
+    /// Its answers contain trading periods.
     Told,
-    /// It tells nothing that is read.
+    /// Its answers contain no trading periods, or none that are read.
     Unknown,
 }
 
@@ -130,10 +130,10 @@ pub trait Provider: fmt::Debug + Send + Sync {
     }
 
     /// The symbols that the provider is not asked for, each with its error: it cannot have them, or
-    /// did not know them lately. No request is sent.
+    /// did not know them within the last hour. No request is sent.
     ///
     /// # Errors
-    /// When that is not known of any symbol.
+    /// When this cannot be determined for any symbol.
     async fn unaskable(
         &self,
         _symbols: &[Symbol],
@@ -155,13 +155,13 @@ pub trait Provider: fmt::Debug + Send + Sync {
         0
     }
 
-    /// Whether it tells when markets are open.
+    /// Whether it says when markets are open.
     fn market_hours(&self) -> MarketHours {
         MarketHours::Unknown
     }
 
-    /// What an answer to the request for `symbols` tells of when they trade. An answer about a
-    /// single symbol may tell more.
+    /// The trading periods in an answer to the request for `symbols`. An answer about a single symbol
+    /// may contain more of them.
     async fn trading(&self, _symbols: &[Symbol], _answer: &Answer) -> Vec<(Symbol, Trading)> {
         Vec::new()
     }

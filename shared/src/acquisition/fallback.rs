@@ -12,9 +12,9 @@ const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// Whether another provider may have the quote that this one did not give.
 ///
-/// What one provider does not know is most likely misspelt, so another one is asked only with
-/// `on_unknown_symbol`. A quote without a usable price is the market's answer. A quote that was not
-/// published came already.
+/// A symbol that one provider does not know is most likely misspelt, so another one is asked only
+/// with `on_unknown_symbol`. A missing price is a fact about the market, and not about the provider.
+/// A quote that could not be published was received, so another provider would not help.
 #[must_use]
 pub fn is_mendable(loss: &Loss, on_unknown_symbol: bool) -> bool {
     match loss {
@@ -67,8 +67,8 @@ pub fn is_outage(error: &ProviderError) -> bool {
     )
 }
 
-/// How long until one of the providers that failed may be asked again, if each of them says so.
-/// That is at most five minutes if a breaker or a budget says it.
+/// How long until the first of the failed providers may be asked again. `None` if one of them does
+/// not say when. A wait for a breaker or a budget counts as five minutes at most.
 #[must_use]
 pub fn wait<'a>(errors: impl IntoIterator<Item = &'a ProviderError>) -> Option<Duration> {
     let wait = |error: &ProviderError| match error {
@@ -85,7 +85,7 @@ mod tests {
     use crate::provider::name;
 
     #[test]
-    fn another_provider_mends_what_is_the_provider_s_own_trouble() {
+    fn another_provider_is_asked_if_the_failure_is_the_provider_s_and_not_the_symbol_s() {
         let provider = || name("yahoo");
         let reason = String::new;
         let symbol = || "AAPL".parse().unwrap();

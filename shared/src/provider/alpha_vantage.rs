@@ -1,7 +1,7 @@
 //! Alpha Vantage: the last daily price of one symbol per request. The key can only be sent in the
 //! URL, and the answer may repeat it.
 //!
-//! Everything comes with status 200. The quote names a day and no time: see [`quote_time`]. It has
+//! Failures come with status 200, so the words count before the status. The quote names a day and no time: see [`quote_time`]. It has
 //! no currency.
 
 use std::borrow::Cow;
@@ -62,25 +62,26 @@ impl Api for AlphaVantage {
     }
 
     fn read(&self, received: &Received, symbols: &[&Symbol]) -> Result<Found, Fault> {
+        let body = serde_json::from_str::<Body<'_>>(&received.body).ok();
+        match body.as_ref().and_then(|body| told(body, received)) {
+            Some(Fault::Unknown) => return Ok(Found::default()),
+            Some(fault @ Fault::Malformed(_)) => {
+                return Err(Fault::of_status(received).unwrap_or(fault));
+            }
+            Some(fault) => return Err(fault),
+            None => {}
+        }
         if let Some(fault) = Fault::of_status(received) {
             return Err(fault);
         }
 
-        let body: Body<'_> = serde_json::from_str(&received.body).map_err(|_| Fault::shape())?;
-        match told(&body, received) {
-            Some(Fault::Unknown) => return Ok(Found::default()),
-            Some(fault) => return Err(fault),
-            None => {}
-        }
-
         // Delayed quotes come under a longer name that says so.
+        let body = body.ok_or_else(Fault::shape)?;
         let is_quote = |name: &str| name.starts_with("Global Quote");
         let quote = body.iter().find(|(name, _)| is_quote(name));
         let (_, quote) = quote.ok_or_else(Fault::shape)?;
-        Ok(Found::one(
-            symbols[0],
-            read_quote(quote, symbols[0], received.received_at),
-        ))
+        let quote = read_quote(quote, symbols[0], received);
+        Ok(Found::one(symbols[0], quote))
     }
 }
 
@@ -107,7 +108,7 @@ fn told(body: &Body<'_>, received: &Received) -> Option<Fault> {
 }
 
 /// The quote; an empty one means that the symbol is unknown.
-fn read_quote(quote: &RawValue, symbol: &Symbol, received_at: Timestamp) -> Result<Quote, Fault> {
+fn read_quote(quote: &RawValue, symbol: &Symbol, received: &Received) -> Result<Quote, Fault> {
     let empty = quote
         .get()
         .bytes()
@@ -123,13 +124,13 @@ fn read_quote(quote: &RawValue, symbol: &Symbol, received_at: Timestamp) -> Resu
     }
 
     let day = fields::text(quote.day).and_then(|day| day.parse().ok());
-    let time = day.and_then(|day| quote_time(day, received_at));
+    let time = day.and_then(|day| quote_time(day, received.asked_at));
 
     Ok(Quote {
         symbol: symbol.clone(),
         price: fields::price(quote.price)?,
         currency: None,
-        timestamp: fields::market_time(time, received_at)?,
+        timestamp: fields::market_time(time, received.received_at)?,
     })
 }
 
@@ -137,14 +138,14 @@ fn read_quote(quote: &RawValue, symbol: &Symbol, received_at: Timestamp) -> Resu
 /// The close is that of New York, 16:00, for all exchanges and also on days with an early one.
 ///
 /// A day that has not begun anywhere has no quotes.
-fn quote_time(day: NaiveDate, received_at: Timestamp) -> Option<Timestamp> {
-    let begun = day <= (received_at + TimeDelta::hours(14)).date_naive();
+fn quote_time(day: NaiveDate, asked_at: Timestamp) -> Option<Timestamp> {
+    let begun = day <= (asked_at + TimeDelta::hours(14)).date_naive();
     if !begun {
         return None;
     }
 
     let close = new_york(day.and_hms_opt(CLOSE_HOUR, 0, 0)?);
-    Some(close.min(received_at))
+    Some(close.min(asked_at))
 }
 
 /// A time of the day in New York, as clocks there have shown since 2007, in UTC.

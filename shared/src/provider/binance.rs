@@ -1,6 +1,6 @@
 //! Binance, through its host for market data: crypto-currencies, many per request, without a key.
 //!
-//! The answer has no time: the quote's is that of the answer. One unknown symbol makes the answer
+//! The answer has no time: the quote's is the time of asking. One unknown symbol makes the answer
 //! for a whole list an error that does not name it; then all symbols there are are requested.
 
 use reqwest::Url;
@@ -141,7 +141,7 @@ impl Entry<'_> {
             symbol: symbol.clone(),
             price: fields::price(self.price)?,
             currency: unit(symbol),
-            timestamp: received.received_at,
+            timestamp: received.asked_at,
         })
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::web::fields::{self, Field};
 use super::web::{Api, Fault, Found, Received, Request, is_name, url};
-use super::{LimitScope, Limits};
+use super::{LimitScope, Limits, Refusal};
 use crate::config::Secret;
 use crate::market::{Quote, Symbol};
 
@@ -50,6 +50,10 @@ impl Api for Finnhub {
     }
 
     fn read(&self, received: &Received, symbols: &[&Symbol]) -> Result<Found, Fault> {
+        let body = serde_json::from_str::<Body<'_>>(&received.body).ok();
+        if let Some(fault) = body.as_ref().and_then(|body| body.told(received)) {
+            return Err(fault);
+        }
         match Fault::of_status(received) {
             Some(Fault::RateLimited { .. }) => {
                 return Err(Fault::limited(received, LimitScope::Minute));
@@ -58,21 +62,31 @@ impl Api for Finnhub {
             None => {}
         }
 
-        let body: Body<'_> = serde_json::from_str(&received.body).map_err(|_| Fault::shape())?;
-        match fields::text(body.error) {
-            Some(error) if error.contains("API limit") => {
-                return Err(Fault::limited(received, LimitScope::Minute));
-            }
-            Some(_) => return Err(Fault::reported()),
-            None if body.c.is_none() && body.t.is_none() => return Err(Fault::shape()),
-            None => {}
+        let body = body.ok_or_else(Fault::shape)?;
+        if body.error.is_some() {
+            return Err(Fault::reported());
         }
-
+        if body.c.is_none() && body.t.is_none() {
+            return Err(Fault::shape());
+        }
         Ok(Found::one(symbols[0], body.quote(symbols[0], received)))
     }
 }
 
 impl Body<'_> {
+    /// The fault that the error's words tell, with any status.
+    fn told(&self, received: &Received) -> Option<Fault> {
+        let error = fields::text(self.error)?;
+        let says = |part: &str| error.contains(part);
+
+        match () {
+            () if says("API limit") => Some(Fault::limited(received, LimitScope::Minute)),
+            () if says("API key") => Some(Fault::NotAllowed(Refusal::KeyRefused)),
+            () if says("access") => Some(Fault::NotAllowed(Refusal::Plan)),
+            () => None,
+        }
+    }
+
     fn quote(&self, symbol: &Symbol, received: &Received) -> Result<Quote, Fault> {
         let is_zero = |field: Field<'_>| field.is_some_and(|field| field.get() == "0");
         if is_zero(self.c) && is_zero(self.t) {

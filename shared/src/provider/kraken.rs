@@ -1,14 +1,16 @@
 //! Kraken: crypto-currencies, several pairs per request, without a key.
 //!
 //! The answer names pairs by Kraken's own names, `XXBTZUSD` for `XBTUSD`, and has no time: the
-//! quote's is that of the answer. Everything comes with status 200. One unknown pair makes the
+//! quote's is the time of asking. Everything comes with status 200. One unknown pair makes the
 //! answer for a whole list an error that does not name it; then all pairs there are are requested.
 
+use chrono::DateTime;
 use reqwest::Url;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::web::fields::{self, Field};
-use super::web::{Api, Fault, Found, Received, Request, is_name, list, tolerant, url};
+use super::web::{Api, Fault, Found, Received, Request, is_name, list, retry_after, tolerant, url};
 use super::{LimitScope, Limits, MarketHours, Refusal};
 use crate::config::Secret;
 use crate::market::{Quote, Symbol};
@@ -44,6 +46,12 @@ struct Errors {
 }
 
 #[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow)]
+    result: &'a RawValue,
+}
+
+#[derive(Deserialize)]
 struct Ticker<'a> {
     /// The last trade: its price and its volume.
     #[serde(borrow)]
@@ -71,7 +79,7 @@ impl Api for Kraken {
     }
 
     fn read(&self, received: &Received, symbols: &[&Symbol]) -> Result<Found, Fault> {
-        if let Some(fault) = told(&received.body) {
+        if let Some(fault) = told(received) {
             return Err(fault);
         }
         if let Some(fault) = Fault::of_status_without_key(received) {
@@ -105,17 +113,17 @@ impl Api for Kraken {
 }
 
 /// The fault in the list of errors. Warnings, which start with a W, come with a result.
-fn told(body: &str) -> Option<Fault> {
-    let errors = serde_json::from_str::<Errors>(body).ok()?.error;
+fn told(received: &Received) -> Option<Fault> {
+    let errors = serde_json::from_str::<Errors>(&received.body).ok()?.error;
     let error = errors.into_iter().find(|error| error.starts_with('E'))?;
     let is = |part: &str| error.contains(part);
 
     Some(match () {
         () if is("Unknown asset pair") => Fault::Unknown,
-        () if is("Too many requests") || is("Rate limit") => Fault::RateLimited {
-            retry_after: None,
-            scope: Some(LimitScope::Address),
-        },
+        () if is("Throttled") => throttled(&error, received),
+        () if is("Too many requests") || is("Rate limit") || is("lockout") => {
+            Fault::limited(received, LimitScope::Address)
+        }
         () if is("Permission denied") => Fault::NotAllowed(Refusal::Blocked),
         () if is("EService") || is("Internal error") => {
             Fault::Unavailable("its service is down or busy".to_owned())
@@ -124,16 +132,43 @@ fn told(body: &str) -> Option<Fault> {
     })
 }
 
+/// The limit of an error such as `EService:Throttled: 1767625260`, which lasts until that time, in
+/// seconds since 1970.
+fn throttled(error: &str, received: &Received) -> Fault {
+    let end = error
+        .rsplit_once(':')
+        .and_then(|(_, end)| end.trim().parse().ok());
+    let end = end.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    let wait = end.and_then(|end| (end - received.received_at).to_std().ok());
+
+    Fault::RateLimited {
+        retry_after: wait
+            .map(retry_after::within_reason)
+            .or(received.retry_after),
+        scope: Some(LimitScope::Address),
+    }
+}
+
 /// The names and tickers in the object `result`.
 fn pairs(body: &str) -> Option<Vec<Option<(String, &str)>>> {
+    if let Ok(Document { result }) = serde_json::from_str(body) {
+        return tolerant::members(result.get(), is_pair);
+    }
+
     let (_, result) = body.split_once("\"result\"")?;
     let result = result.trim_start().strip_prefix(':')?.trim();
 
     // In an answer that is cut off, the last brace is not the document's.
     let sound = |pairs: &Vec<Option<_>>| pairs.iter().flatten().count();
-    let cut_off = tolerant::members(result);
-    let whole = result.strip_suffix('}').and_then(tolerant::members);
+    let members = |result| tolerant::members(result, is_pair);
+    let cut_off = members(result);
+    let whole = result.strip_suffix('}').and_then(members);
     cut_off.into_iter().chain(whole).max_by_key(sound)
+}
+
+/// Whether a member may be a pair. The fields of a ticker have names of one small letter.
+fn is_pair(name: &str) -> bool {
+    !name.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
 fn quote(name: &str, ticker: &str, symbol: &Symbol, received: &Received) -> Result<Quote, Fault> {
@@ -149,7 +184,7 @@ fn quote(name: &str, ticker: &str, symbol: &Symbol, received: &Received) -> Resu
         symbol: symbol.clone(),
         price: fields::price(last.first().copied())?,
         currency: unit(name).and_then(|unit| unit.parse().ok()),
-        timestamp: received.received_at,
+        timestamp: received.asked_at,
     })
 }
 

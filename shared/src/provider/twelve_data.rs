@@ -76,20 +76,24 @@ impl Api for TwelveData {
             (Some(entry), _) => match entry.fault(received) {
                 Some(Fault::Unknown) => entry.of_list(),
                 Some(fault) => Err(fault),
-                None => read_list(received),
+                None => read_list(received, symbols),
             },
-            (None, _) => read_list(received),
+            (None, _) => read_list(received, symbols),
         }
     }
 }
 
 /// The quotes of a list, whose members have the symbols as names.
-fn read_list(received: &Received) -> Result<Found, Fault> {
+fn read_list(received: &Received, symbols: &[&Symbol]) -> Result<Found, Fault> {
     if let Some(fault) = Fault::of_status(received) {
         return Err(fault);
     }
 
-    let members = tolerant::members(&received.body).ok_or_else(Fault::shape)?;
+    let is_asked = |name: &str| {
+        let mut asked = symbols.iter();
+        asked.any(|symbol| symbol.as_str().eq_ignore_ascii_case(name))
+    };
+    let members = tolerant::members(&received.body, is_asked).ok_or_else(Fault::shape)?;
     let mut found = Found::default();
     for member in members {
         let named = member.and_then(|(name, value)| Some((name.parse::<Symbol>().ok()?, value)));

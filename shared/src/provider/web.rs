@@ -22,7 +22,7 @@ pub(super) mod fields;
 mod found;
 #[cfg(test)]
 pub(super) mod mutation;
-mod retry_after;
+pub(super) mod retry_after;
 pub(super) mod tolerant;
 mod unknown;
 
@@ -57,12 +57,12 @@ pub(super) trait Api: std::fmt::Debug + Send + Sync + 'static {
     /// If it holds no quote because of a fault that is not one of single symbols.
     fn read(&self, received: &Received, symbols: &[&Symbol]) -> Result<Found, Fault>;
 
-    /// Whether it tells when markets are open.
+    /// Whether it says when markets are open.
     fn market_hours(&self) -> MarketHours {
         MarketHours::Unknown
     }
 
-    /// What an answer to the request for `symbols` tells of when they trade.
+    /// The trading periods in an answer to the request for `symbols`.
     fn trading(&self, _body: &str, _symbols: &[&Symbol]) -> Vec<(Symbol, Trading)> {
         Vec::new()
     }
@@ -130,7 +130,8 @@ impl<A: Api> Web<A> {
         Ok((received, found))
     }
 
-    /// Reads an answer. One in which every entry reports the same limit or refusal is none.
+    /// Reads an answer. If every entry reports the same limit or refusal, the whole answer is that
+    /// fault.
     fn read(&self, received: &Received, symbols: &[&Symbol]) -> Result<Found, Fault> {
         let found = self.api.read(received, symbols);
         let found = found.map_err(|fault| fault.with_its_end(received))?;

@@ -2,7 +2,7 @@
 //! one symbol, and the sparklines of up to twenty. Only the current price, its time, its currency
 //! and the trading period are read.
 //!
-//! Yahoo limits the rate of each IP address, and seldom says for how long.
+//! Yahoo limits the rate of each IP address, and rarely says for how long.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ mod entry;
 
 use entry::{Entry, is_chart_of};
 
-/// Yahoo documents no limits, and refuses only more than 20 symbols in a request. It blocks
-/// addresses that ask for much longer than a second apart, and more than about six connections.
+/// Yahoo documents no limits but the 20 symbols of a request. It blocks addresses that send more
+/// than about one request a second for long, and refuses more than about eight connections.
 pub(crate) const LIMITS: Limits = Limits {
     per_second: Some(4),
     per_minute: Some(60),

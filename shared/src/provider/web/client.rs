@@ -49,6 +49,8 @@ pub(in crate::provider) struct Received {
     pub(in crate::provider) retry_after: Option<Duration>,
     /// As text that Postgres can store.
     pub(in crate::provider) body: String,
+    /// When the request for it was sent: the time of a quote whose provider tells none.
+    pub(in crate::provider) asked_at: Timestamp,
     pub(in crate::provider) received_at: Timestamp,
     /// How many requests were sent for it: one, and one for each redirection.
     pub(in crate::provider) requests: u32,
@@ -98,6 +100,7 @@ impl HttpClient {
         redirections: &AtomicU32,
     ) -> Result<Received, Fault> {
         let client = self.client()?;
+        let asked_at = to_microseconds(Utc::now());
         let mut url = request.url;
         let mut requests = 1;
 
@@ -107,7 +110,7 @@ impl HttpClient {
 
             match redirection(&url, &response) {
                 Some(next) if requests <= MAX_REDIRECTS => url = next,
-                _ => return Self::receive(response, requests).await,
+                _ => return Self::receive(response, asked_at, requests).await,
             }
             redirections.fetch_add(1, Ordering::Relaxed);
             requests += 1;
@@ -115,7 +118,11 @@ impl HttpClient {
     }
 
     /// Reads the body of a response.
-    async fn receive(mut response: Response, requests: u32) -> Result<Received, Fault> {
+    async fn receive(
+        mut response: Response,
+        asked_at: Timestamp,
+        requests: u32,
+    ) -> Result<Received, Fault> {
         let status = response.status().as_u16();
         let told = response.headers().get(RETRY_AFTER);
         let told = told.and_then(|value| value.to_str().ok());
@@ -134,6 +141,7 @@ impl HttpClient {
             status,
             retry_after: retry_after::told(told.as_deref(), received_at),
             body: text(&body),
+            asked_at,
             received_at,
             requests,
         })

@@ -9,7 +9,7 @@ use crate::provider::{LimitScope, ProviderError, Refusal};
 /// Why a request, or one symbol of it, gave no quote. The texts are safe to show.
 ///
 /// [`Fault::Unavailable`] and [`Fault::TimedOut`] are outages: the provider gave no answer of its
-/// own, whatever it was asked for. [`Fault::Malformed`] is an answer of which nothing can be used.
+/// own, whatever it was asked for. [`Fault::Malformed`] is an answer that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::provider) enum Fault {
     Unknown,
@@ -25,7 +25,7 @@ pub(in crate::provider) enum Fault {
 }
 
 impl Fault {
-    /// A limit of this scope whose end the provider does not tell in the body.
+    /// A limit of this scope, for as long as the header `Retry-After` says.
     pub(in crate::provider) fn limited(received: &Received, scope: LimitScope) -> Self {
         Self::RateLimited {
             retry_after: received.retry_after,
@@ -58,11 +58,11 @@ impl Fault {
         Self::Malformed(format!("an error of its own, code {code}"))
     }
 
-    /// The fault that the status and the form of an answer show, where its body has told none.
-    /// `None` for JSON with a status of success.
+    /// The fault that follows from the status and the form of an answer whose body names none. `None`
+    /// for JSON with a status of success.
     ///
-    /// A status of the 500s is an outage. An unknown one of the 400s may be about what was asked
-    /// for.
+    /// A status from 500 on is an outage. Another status from 400 on may be caused by the symbols of
+    /// the request.
     pub(in crate::provider) fn of_status(received: &Received) -> Option<Self> {
         let status = received.status;
         let http = || format!("HTTP status {status}");
@@ -87,7 +87,7 @@ impl Fault {
         }
     }
 
-    /// The same for a provider without keys, which denies access to an address only.
+    /// The same for a provider without keys, which can only deny access to our address.
     pub(in crate::provider) fn of_status_without_key(received: &Received) -> Option<Self> {
         match Self::of_status(received) {
             Some(Self::NotAllowed(_)) => Some(Self::NotAllowed(Refusal::Blocked)),
@@ -95,7 +95,7 @@ impl Fault {
         }
     }
 
-    /// An outage whose end the provider tells is a limit until then.
+    /// Turns an outage with a header `Retry-After` into a limit that lasts as long.
     pub(super) fn with_its_end(self, received: &Received) -> Self {
         match self {
             Self::Unavailable(_) if received.retry_after.is_some() => Self::RateLimited {
@@ -106,7 +106,7 @@ impl Fault {
         }
     }
 
-    /// Whether it concerns every request for a while, and not what was asked for.
+    /// Whether it applies to every request for a while, whatever its symbols.
     pub(super) fn concerns_all(&self) -> bool {
         match self {
             Self::RateLimited { .. } => true,
@@ -115,7 +115,8 @@ impl Fault {
         }
     }
 
-    /// Whether it may be due to what was asked for: about one symbol, it is that symbol's own.
+    /// Whether the symbols of the request may have caused it. In an answer about one symbol it is that
+    /// symbol's fault.
     pub(super) fn may_be_of_symbol(&self) -> bool {
         matches!(self, Self::NotAllowed(Refusal::Plan) | Self::Malformed(_))
     }

@@ -99,13 +99,13 @@ pub(in crate::provider) fn has_number(entry: &[u8], price: Price) -> bool {
         .any(|number: Price| number == price)
 }
 
-/// A runner of `cases` cases, which prints its seed.
+/// A runner of `cases` cases, or of as many as `PROPTEST_CASES` says. It prints its seed.
 pub(in crate::provider) fn runner(cases: u32) -> TestRunner {
-    let seed = seed();
+    let seed = asked("PROPTEST_RNG_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
     println!("seed {seed}; repeat with PROPTEST_RNG_SEED={seed}");
 
     TestRunner::new(Config {
-        cases,
+        cases: asked("PROPTEST_CASES").unwrap_or(cases),
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(seed),
         ..Config::default()
@@ -114,11 +114,8 @@ pub(in crate::provider) fn runner(cases: u32) -> TestRunner {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "proptest's own variable, so that a failed seed can be repeated"
+    reason = "proptest's own variables, so that a failed seed can be repeated"
 )]
-fn seed() -> u64 {
-    let asked = std::env::var("PROPTEST_RNG_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    asked.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0)
+fn asked<T: std::str::FromStr>(variable: &str) -> Option<T> {
+    std::env::var(variable).ok()?.parse().ok()
 }

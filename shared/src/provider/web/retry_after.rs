@@ -20,8 +20,12 @@ pub(super) fn told(retry_after: Option<&str>, now: Timestamp) -> Option<Duration
         Some((date - now).to_std().unwrap_or_default())
     };
 
-    let told = seconds().or_else(until_date);
-    told.map(|told| told.clamp(Duration::from_secs(1), LONGEST))
+    seconds().or_else(until_date).map(within_reason)
+}
+
+/// A wait that an answer asks for, within the limits of all such waits.
+pub(in crate::provider) fn within_reason(wait: Duration) -> Duration {
+    wait.clamp(Duration::from_secs(1), LONGEST)
 }
 
 #[cfg(test)]

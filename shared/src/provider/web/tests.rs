@@ -20,6 +20,7 @@ mod lists;
 mod mutations;
 mod recorded;
 mod server;
+mod times;
 
 const KEY: &str = "k3y-0f-ours";
 
@@ -68,6 +69,7 @@ fn received(status: u16, body: impl Into<String>) -> Received {
         status,
         retry_after: None,
         body: body.into(),
+        asked_at: "2026-01-05T14:59:58Z".parse().unwrap(),
         received_at: "2026-01-05T15:00:00Z".parse().unwrap(),
         requests: 1,
     }

@@ -2,7 +2,8 @@
 //!
 //! Each entry is read by itself, and as strictly as any answer: it counts only if it is a whole
 //! entry of the document, from its first byte to its last. The content of an entry is never read as
-//! an entry. In an answer that is cut off, the entries before the cut count.
+//! an entry. In an answer that is cut off, the entries before the cut count, and what followed
+//! them counts as one more that cannot be read.
 
 use std::borrow::Cow;
 
@@ -15,32 +16,32 @@ const UNREADABLE: &str = "null";
 const MAX_TRIES: usize = 100;
 
 /// What a list consists of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+#[derive(Clone, Copy)]
+enum Kind<'a> {
     /// Objects, between brackets.
     Objects,
-    /// Members of an object, each a name and an object, between braces.
-    Members,
+    /// Members of an object, each a name and an object, between braces. The function knows which
+    /// names a member may have.
+    Members(&'a dyn Fn(&str) -> bool),
 }
 
-impl Kind {
+impl Kind<'_> {
     /// How an entry starts.
     fn start(self) -> char {
         match self {
             Self::Objects => '{',
-            Self::Members => '"',
+            Self::Members(_) => '"',
         }
     }
 
-    /// Whether `entry` is one, and JSON. A member with another value than an object is none: it may
-    /// be a field of an entry whose braces are lost.
+    /// Whether `entry` is one, and JSON. A member with another name or another value than an object
+    /// is none: it may be a field of an entry whose braces are lost.
     fn is_entry(self, entry: &str) -> bool {
         match self {
             Self::Objects => is_json(entry),
-            Self::Members => {
-                let is_object = |(_, value): (_, &str)| value.starts_with('{') && is_json(value);
-                member(entry).is_some_and(is_object)
-            }
+            Self::Members(is_name) => member(entry).is_some_and(|(name, value)| {
+                is_name(&name) && value.starts_with('{') && is_json(value)
+            }),
         }
     }
 }
@@ -52,36 +53,34 @@ pub(in crate::provider) fn list(body: &str) -> Option<Vec<&str>> {
     Some(of_list(list, ']', Kind::Objects))
 }
 
-/// The names and values of a JSON object whose values are objects. A member that is not JSON is
-/// `None`. The outer `None` means that `body` is no object.
-pub(in crate::provider) fn members(body: &str) -> Option<Vec<Option<(String, &str)>>> {
+/// The names and values of a JSON object whose values are objects, and whose names are such that
+/// `is_name`. A member that is not JSON is `None`. The outer `None` means that `body` is no object.
+pub(in crate::provider) fn members(
+    body: &str,
+    is_name: impl Fn(&str) -> bool,
+) -> Option<Vec<Option<(String, &str)>>> {
     let list = body.trim().strip_prefix('{')?;
-    let members = of_list(list, '}', Kind::Members);
+    let members = of_list(list, '}', Kind::Members(&is_name));
     Some(members.into_iter().map(member).collect())
 }
 
 /// The entries of a list that ends with `end`, unless it is cut off.
-fn of_list(list: &str, end: char, kind: Kind) -> Vec<&str> {
-    let sound = |entries: &Vec<&str>| {
-        let sound = entries.iter().filter(|entry| **entry != UNREADABLE);
-        sound.filter(|entry| kind.is_entry(entry)).count()
-    };
-
-    if list.trim().is_empty() {
-        return vec![UNREADABLE];
-    }
-
+fn of_list<'a>(list: &'a str, end: char, kind: Kind<'_>) -> Vec<&'a str> {
     // In a list that is cut off, a closing bracket at its end may be an entry's own.
-    let cut_off = entries(list, kind);
-    let Some(list) = list.strip_suffix(end) else {
-        return cut_off;
-    };
-    let whole = entries(list, kind);
-    if sound(&whole) >= sound(&cut_off) {
-        whole
-    } else {
-        cut_off
+    let mut cut_off = entries(list, kind);
+    let whole = list.strip_suffix(end).map(|list| entries(list, kind));
+    if let Some(whole) = whole.filter(|whole| sound(whole, kind) >= sound(&cut_off, kind)) {
+        return whole;
     }
+
+    cut_off.push(UNREADABLE);
+    cut_off
+}
+
+/// How many of these entries are sound.
+fn sound(entries: &[&str], kind: Kind<'_>) -> usize {
+    let sound = entries.iter().filter(|entry| **entry != UNREADABLE);
+    sound.filter(|entry| kind.is_entry(entry)).count()
 }
 
 /// The name and the value of a member.
@@ -113,19 +112,30 @@ fn is_json(text: &str) -> bool {
 }
 
 /// Replaces the unreadable entries. The list of entries has the first `[` and the last `]` of an
-/// answer. Where that gives no JSON, the answer is cut off, and its two objects are closed.
+/// answer. Where that gives no JSON, the answer is cut off: the last `]` may be an entry's own, and
+/// the answer's two objects are closed.
 fn without_unreadable_entries(body: &str) -> Option<String> {
     let (head, rest) = body.split_once('[')?;
-    let joined = |list: &str, tail: &str| {
-        let entries = entries(list, Kind::Objects).join(",");
-        let joined = format!("{head}[{entries}]{tail}");
+    let joined = |entries: &[&str], tail: &str| {
+        let joined = format!("{head}[{}]{tail}", entries.join(","));
         is_json(&joined).then_some(joined)
     };
 
-    let whole = rest.rsplit_once(']');
-    whole
-        .and_then(|(list, tail)| joined(list, tail))
-        .or_else(|| joined(rest, "}}"))
+    let up_to_bracket = rest.rsplit_once(']');
+    let up_to_bracket = up_to_bracket.map(|(list, tail)| (entries(list, Kind::Objects), tail));
+    let whole = up_to_bracket
+        .as_ref()
+        .and_then(|(entries, tail)| joined(entries, tail));
+    if whole.is_some() {
+        return whole;
+    }
+
+    let readings = up_to_bracket.map(|(entries, _)| entries).into_iter();
+    let mut cut_off = readings
+        .chain([entries(rest, Kind::Objects)])
+        .max_by_key(|entries| sound(entries, Kind::Objects))?;
+    cut_off.push(UNREADABLE);
+    joined(&cut_off, "}}")
 }
 
 /// The entries of a list, with [`UNREADABLE`] for each that is not JSON.
@@ -133,7 +143,7 @@ fn without_unreadable_entries(body: &str) -> Option<String> {
 /// An entry that is not JSON ends where its brackets end. They may mislead: after a missing quote,
 /// strings are read as structure and the reverse, up to the end of a later entry. So the list
 /// continues inside such an entry, at the first place where the rest of the list is sound.
-fn entries(list: &str, kind: Kind) -> Vec<&str> {
+fn entries<'a>(list: &'a str, kind: Kind<'_>) -> Vec<&'a str> {
     let mut entries = Vec::new();
     let mut rest = Some(list).filter(|list| !list.trim().is_empty());
     let mut tries = MAX_TRIES;
@@ -170,7 +180,7 @@ enum First<'a> {
 }
 
 impl<'a> First<'a> {
-    fn of(list: &'a str, kind: Kind) -> Self {
+    fn of(list: &'a str, kind: Kind<'_>) -> Self {
         let Some((entry, after)) = split_value(list) else {
             return Self::Endless;
         };
@@ -200,7 +210,7 @@ impl<'a> First<'a> {
     /// The rest of `list` from the first sound place inside this entry: a JSON object from which
     /// all brackets match up to the end of `list`. The brackets of a list inside the entry do not
     /// match up to there, so none of its items is used.
-    fn sound_start(self, list: &'a str, kind: Kind, tries: &mut usize) -> Option<&'a str> {
+    fn sound_start(self, list: &'a str, kind: Kind<'_>, tries: &mut usize) -> Option<&'a str> {
         let within = match self {
             Self::Json { entry, .. } | Self::Bracketed { entry, .. } => entry,
             Self::Endless => list,
@@ -219,7 +229,7 @@ impl<'a> First<'a> {
 }
 
 /// Whether the first entry of a list is JSON, and all brackets match up to the list's end.
-fn is_sound(list: &str, kind: Kind) -> bool {
+fn is_sound(list: &str, kind: Kind<'_>) -> bool {
     let First::Json { next: mut rest, .. } = First::of(list, kind) else {
         return false;
     };

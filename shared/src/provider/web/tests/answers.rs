@@ -82,6 +82,31 @@ fn finnhub() {
                 &[MINUTE],
             ),
             (200, r#"{"error":"API limit reached."}"#, &["KO"], &[MINUTE]),
+            (403, r#"{"error":"API limit reached."}"#, &["KO"], &[MINUTE]),
+            (
+                200,
+                r#"{"error":"Please use an API key."}"#,
+                &["KO"],
+                &["whole: NotAllowed(KeyRefused)"],
+            ),
+            (
+                200,
+                r#"{"error":"You don't have access to this resource."}"#,
+                &["KO"],
+                &["whole: NotAllowed(Plan)"],
+            ),
+            (
+                200,
+                r#"{"error":"Symbol not supported"}"#,
+                &["KO"],
+                &[r#"whole: Malformed("an error of its own")"#],
+            ),
+            (
+                502,
+                r#"{"error":"Internal"}"#,
+                &["KO"],
+                &[r#"whole: Unavailable("HTTP status 502")"#],
+            ),
         ],
     );
 }
@@ -209,12 +234,12 @@ fn alpha_vantage() {
     let read = |body: &str| told(&AlphaVantage, &["KO"], &received(200, body)).remove(0);
     let quote = |entry: &str| read(&format!(r#"{{"Global Quote":{entry}}}"#));
 
-    assert_eq!(quote(QUOTE), "71.12 ? 15:00:00");
+    assert_eq!(quote(QUOTE), "71.12 ? 14:59:58");
     assert_eq!(
         read(&format!(
             r#"{{"Global Quote - DATA DELAYED BY 15 MINUTES":{QUOTE}}}"#
         )),
-        "71.12 ? 15:00:00"
+        "71.12 ? 14:59:58"
     );
     assert_eq!(quote(&QUOTE.replace("01-05", "01-02")), "71.12 ? 21:00:00");
     assert_eq!(quote(&QUOTE.replace("2026-01-05", "soon")), NOT_PAST);
@@ -241,6 +266,21 @@ fn alpha_vantages_failures_are_told_by_their_words() {
     assert_eq!(says("Information", burst), limited("Second"));
     assert_eq!(says("Information", day), limited("Day"));
     assert_eq!(says("Note", minute), limited("Minute"));
+
+    // The words say more than the status.
+    let answer = |status, words| {
+        let body = format!(r#"{{"Information":"{words}"}}"#);
+        told(&AlphaVantage, &["KO"], &received(status, body)).remove(0)
+    };
+    assert_eq!(answer(429, day), limited("Day"));
+    assert_eq!(
+        answer(503, "Please come back later"),
+        r#"whole: Unavailable("HTTP status 503")"#
+    );
+    assert_eq!(
+        answer(200, "Please come back later"),
+        r#"whole: Malformed("an error of its own")"#
+    );
 
     for (name, words, failure) in [
         (

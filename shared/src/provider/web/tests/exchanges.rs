@@ -61,7 +61,7 @@ fn kraken() {
                 r#"{"error":[],"result":{"XXBTZUSD":{"a":["9"],"c":["77726.10000","0.1"],"o":"7"},"XETHXXBT":{"c":[]},"USDTZUSD":{"c":NaN}}}"#,
                 &["XBTUSD", "ETHXBT", "USDTUSD", "SOLUSD"],
                 &[
-                    "77726.1 USD 15:00:00",
+                    "77726.1 USD 14:59:58",
                     NONE,
                     r#"Malformed("its entry for USDTUSD")"#,
                     r#"Malformed("its entry for SOLUSD")"#,
@@ -71,19 +71,25 @@ fn kraken() {
                 200,
                 r#"{"error":[],"result":{"ZETAUSD":{"c":["7","1"]},"XTZUSD":{"c":["8","1"]}}}"#,
                 &["ETAUSD", "TZUSD", "zetausd"],
-                &["Unknown", "Unknown", "7 USD 15:00:00"],
+                &["Unknown", "Unknown", "7 USD 14:59:58"],
             ),
             (
                 200,
                 r#"{"error":[],"result":{"XETHZUSD":{"c":["7","1"]},"ETHUSD":{"c":["8","1"]}}}"#,
                 &["ETHUSD"],
-                &["8 USD 15:00:00"],
+                &["8 USD 14:59:58"],
             ),
             (
                 200,
                 r#"{"error":["WDatabase: late"],"result":{"SOLUSD":{"c":["7","1"]}}}"#,
                 &["SOLUSD"],
-                &["7 USD 15:00:00"],
+                &["7 USD 14:59:58"],
+            ),
+            (
+                200,
+                r#"{"result":{"SOLUSD":{"c":["7","1"]},"ADAUSD":{"c":["8","1"]}},"error":[]}"#,
+                &["SOLUSD", "ADAUSD", "XTZUSD"],
+                &["7 USD 14:59:58", "8 USD 14:59:58", "Unknown"],
             ),
         ],
     );
@@ -125,6 +131,31 @@ fn krakens_errors_are_told_by_their_words() {
                 &[r#"whole: Malformed("an error of its own")"#],
             ),
             (200, r#"{"error":[]}"#, &["SOLUSD"], &[SHAPE]),
+            (
+                200,
+                r#"{"error":["EGeneral:Temporary lockout"]}"#,
+                &["SOLUSD"],
+                &["whole: RateLimited { retry_after: None, scope: Some(Address) }"],
+            ),
+            // A minute after the answer, a second before it, and no time at all.
+            (
+                200,
+                r#"{"error":["EService:Throttled: 1767625260"]}"#,
+                &["SOLUSD"],
+                &["whole: RateLimited { retry_after: Some(60s), scope: Some(Address) }"],
+            ),
+            (
+                200,
+                r#"{"error":["EService:Throttled: 1767625199"]}"#,
+                &["SOLUSD"],
+                &["whole: RateLimited { retry_after: None, scope: Some(Address) }"],
+            ),
+            (
+                200,
+                r#"{"error":["EService:Throttled"]}"#,
+                &["SOLUSD"],
+                &["whole: RateLimited { retry_after: None, scope: Some(Address) }"],
+            ),
         ],
     );
 }
@@ -140,8 +171,8 @@ fn binance() {
                 &["ETHBTC", "BTCUSDT", "SOLXYZ", "NOPE"],
                 &[
                     r#"NoPrice("its price is not a decimal number")"#,
-                    "60262.05 USDT 15:00:00",
-                    "7 ? 15:00:00",
+                    "60262.05 USDT 14:59:58",
+                    "7 ? 14:59:58",
                     "Unknown",
                 ],
             ),
@@ -149,7 +180,7 @@ fn binance() {
                 200,
                 r#"[{"symbol":"BTCUSDT","price":"7"}]"#,
                 &["btcusdt"],
-                &["7 USDT 15:00:00"],
+                &["7 USDT 14:59:58"],
             ),
             (
                 400,

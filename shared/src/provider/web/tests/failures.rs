@@ -1,5 +1,8 @@
 //! Every failure of HTTP, from every provider: none panics, hangs, or is taken for a quote.
 
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
 use super::server::{Play, Server, compressed};
 use super::*;
 use crate::provider::Refusal;
@@ -16,7 +19,7 @@ fn kind(error: &ProviderError) -> String {
             Some(wait) => format!("rate limited for {} s", wait.as_secs()),
             None => "rate limited".to_owned(),
         },
-        ProviderError::NotAllowed { .. } => "not allowed".to_owned(),
+        ProviderError::NotAllowed { refusal, .. } => format!("not allowed: it {refusal}"),
         ProviderError::TimedOut { .. } => "timed out".to_owned(),
         ProviderError::Unspelled { .. } => "unspelled".to_owned(),
         ProviderError::Paused { .. } => "paused".to_owned(),
@@ -58,7 +61,15 @@ async fn a_body_that_does_not_arrive_is_no_answer() {
     let whole = compressed(100_000);
     let half = whole[..whole.len() / 2].to_vec();
 
-    all_say(Play::Reset, "unavailable: the connection broke off").await;
+    for play in [
+        Play::Reset,
+        Play::Cut("Content-Length: 100"),
+        Play::Cut("Transfer-Encoding: chunked"),
+        Play::Close,
+        Play::Garbage,
+    ] {
+        all_say(play, "unavailable: the connection broke off").await;
+    }
     all_say(Play::Answer(200, "", ""), "unavailable: an empty answer").await;
     all_say(
         Play::Compressed(half),
@@ -68,8 +79,20 @@ async fn a_body_that_does_not_arrive_is_no_answer() {
 }
 
 #[tokio::test]
-async fn a_dripping_body_times_out() {
-    all_say(Play::Drip, "timed out").await;
+async fn an_answer_that_drips_or_never_comes_times_out() {
+    for play in [Play::Drip, Play::DripHead, Play::Silence] {
+        all_say(play, "timed out").await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_unavailable() {
+    let server = Server::playing(Play::Close).await;
+    server.stop().await;
+
+    for (provider, kind) in kinds(&server).await {
+        assert_eq!(kind, "unavailable: no connection to it", "{provider}");
+    }
 }
 
 #[tokio::test]
@@ -98,6 +121,11 @@ async fn a_web_page_is_an_outage_whatever_its_status_and_type() {
     all_say(Play::Answer(503, "", page), "unavailable: HTTP status 503").await;
     all_say(Play::Answer(502, "", ""), "unavailable: HTTP status 502").await;
     all_say(Play::Answer(500, "", "{}"), "unavailable: HTTP status 500").await;
+    all_say(
+        Play::Answer(504, "Content-Type: text/plain\r\n", "upstream timed out"),
+        "unavailable: HTTP status 504",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -158,6 +186,18 @@ async fn a_limit_lasts_as_long_as_the_provider_says_in_seconds_or_by_a_date() {
     )
     .await;
 
+    for status in [429, 503] {
+        let minutes = Play::RetryAfterDate(status, Duration::from_mins(10));
+        let server = Server::playing(minutes).await;
+        for (provider, kind) in kinds(&server).await {
+            let wait = kind.strip_prefix("rate limited for ");
+            let wait = wait.and_then(|wait| wait.strip_suffix(" s")?.parse::<u64>().ok());
+            // The test takes a part of the time.
+            let is_told = wait.is_some_and(|wait| (480..=600).contains(&wait));
+            assert!(is_told, "{provider}, {status}: {kind}");
+        }
+    }
+
     // Also where it is busy or being serviced.
     for status in [500, 503] {
         let busy = Play::Answer(status, "Retry-After: 30\r\n", "{}");
@@ -173,8 +213,24 @@ async fn a_limit_lasts_as_long_as_the_provider_says_in_seconds_or_by_a_date() {
 
 #[tokio::test]
 async fn a_denial_is_not_allowed_and_not_unavailable() {
-    for status in [401, 403, 451] {
-        all_say(Play::Answer(status, "", "no"), "not allowed").await;
+    use Refusal::{Blocked, KeyRefused, Plan};
+
+    for (status, with_key) in [(401, KeyRefused), (402, Plan), (403, Plan), (451, Blocked)] {
+        let server = Server::playing(Play::Answer(status, "", "no")).await;
+        for (provider, kind) in kinds(&server).await {
+            // Without a key there is nothing but the address to deny access to.
+            let has_key = ["finnhub", "twelve_data", "alpha_vantage", "tiingo"];
+            let refusal = if has_key.contains(&provider.as_str()) {
+                with_key
+            } else {
+                Blocked
+            };
+            assert_eq!(
+                kind,
+                format!("not allowed: it {refusal}"),
+                "{provider}, {status}"
+            );
+        }
     }
 }
 
@@ -193,4 +249,28 @@ async fn redirections_are_followed_three_times_and_never_to_another_server() {
         assert_eq!(kind, "unavailable: it sends us elsewhere", "{provider}");
     }
     assert_eq!(circle.requests(), 8 * 4);
+}
+
+#[tokio::test]
+async fn a_request_and_its_redirections_share_one_limit() {
+    const EACH: Duration = Duration::from_millis(1_500);
+    const LIMIT: Duration = Duration::from_millis(2_500);
+
+    let server = MockServer::start().await;
+    let moved = ResponseTemplate::new(302).insert_header("Location", "/moved");
+    Mock::given(path("/api/v1/quote"))
+        .respond_with(moved.set_delay(EACH))
+        .mount(&server)
+        .await;
+    let quote = ResponseTemplate::new(200).set_body_string(r#"{"c":7,"t":1767623701}"#);
+    Mock::given(path("/moved"))
+        .respond_with(quote.set_delay(EACH))
+        .mount(&server)
+        .await;
+
+    // Either one alone is answered within the limit.
+    let finnhub = web(providers::FINNHUB, Finnhub, &server.uri(), LIMIT);
+    let error = finnhub.fetch(&symbols(&["KO"]), Utc::now()).await;
+    assert_eq!(kind(&error.unwrap_err()), "timed out");
+    assert_eq!(server.received_requests().await.unwrap().len(), 2);
 }

@@ -88,7 +88,11 @@ fn verify_list(
     mutations
         .iter()
         .for_each(|mutation| mutation.apply(&mut pad));
+    verify_beside(listing, place, pad)
+}
 
+/// The same with the garbled entry itself.
+fn verify_beside(listing: &Listing, place: usize, pad: Vec<u8>) -> Result<(), TestCaseError> {
     let neighbour = |symbol, price| (listing.entry)(symbol, price).into_bytes();
     let mut entries = vec![neighbour("KO", "71.125"), neighbour("PEP", "144.1")];
     entries.insert(place, pad.clone());
@@ -125,6 +129,24 @@ fn a_garbled_entry_costs_no_neighbour_its_quote_and_gives_no_price_that_is_not_i
     }
 }
 
+/// Both braces of an entry are lost, and one of them is found at the end of the answer. The objects
+/// inside the entry are then no entries, even if that gives more of them.
+#[test]
+fn an_object_within_an_entry_that_does_not_end_is_not_taken_for_a_neighbour() {
+    let twelve_data = &LISTINGS[2];
+    let raw = r#"{"raw":9}"#;
+    let other = r#"{"symbol":"KO","response":[{"meta":{"symbol":"KO"}}]}"#;
+
+    for (last_quote_at, close) in [(raw, "17.5"), (other, "17.5"), ("1", raw), (raw, other)] {
+        let pad = format!(
+            r#""PAD":{{"symbol":"PAD","last_quote_at":{last_quote_at},"close":{close},"fifty_two_week":{{"low":"1""#
+        );
+        for place in 0..3 {
+            verify_beside(twelve_data, place, pad.clone().into_bytes()).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_garbled_answer_about_one_symbol_gives_no_price_that_is_not_in_it() {
     for (api, body) in SINGLE {
@@ -151,7 +173,7 @@ fn a_garbled_answer_about_one_symbol_gives_no_price_that_is_not_in_it() {
 }
 
 #[test]
-fn an_answer_that_is_cut_off_keeps_the_entries_before_the_cut() {
+fn an_answer_that_is_cut_off_keeps_the_entries_before_the_cut_and_makes_no_other_unknown() {
     for listing in &LISTINGS {
         let (head, tail) = listing.around;
         let (ko, pep) = (
@@ -163,10 +185,11 @@ fn an_answer_that_is_cut_off_keeps_the_entries_before_the_cut() {
         let nothing = told(listing.api, &["KO"], &received(200, head));
         assert!(nothing[0].contains("Malformed"), "{nothing:?}");
 
-        // From the comma on: without it, the entry's last bracket could be the list's.
-        for end in head.len() + ko.len() + 1..whole.len() {
+        // From the entry's last bracket on, which could be the list's.
+        for end in head.len() + ko.len()..whole.len() {
             let told = told(listing.api, &["KO", "PEP"], &received(200, &whole[..end]));
             assert!(told[0].starts_with("71.125 "), "{told:?} {}", &whole[..end]);
+            assert_ne!(told[1], "Unknown", "{}", &whole[..end]);
         }
     }
 }

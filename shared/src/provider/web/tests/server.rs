@@ -5,20 +5,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use chrono::Utc;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 /// What the server does with each request.
 #[derive(Clone, Debug)]
 pub(super) enum Play {
     /// Answers with a status, headers and a body.
     Answer(u16, &'static str, &'static str),
+    /// Answers with a status and a date of `Retry-After` that is this far ahead.
+    RetryAfterDate(u16, Duration),
     /// Resets the connection in the middle of the body.
     Reset,
-    /// Sends a byte from time to time, for ever.
+    /// Closes the connection in the middle of the body, which this header delimits.
+    Cut(&'static str),
+    /// Closes the connection without an answer.
+    Close,
+    /// Answers in another protocol.
+    Garbage,
+    /// Never answers.
+    Silence,
+    /// Sends a byte from time to time, without an end.
     Drip,
+    /// The same within the head of the answer.
+    DripHead,
     /// Sends this many bytes.
     Long(usize),
     /// Sends these bytes as a compressed body.
@@ -31,6 +45,7 @@ pub(super) enum Play {
 pub(super) struct Server {
     pub(super) address: String,
     requests: Arc<AtomicUsize>,
+    accepting: JoinHandle<()>,
 }
 
 impl Server {
@@ -40,13 +55,25 @@ impl Server {
         let requests = Arc::new(AtomicUsize::new(0));
 
         let counted = Arc::clone(&requests);
-        tokio::spawn(async move {
+        let accepting = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 tokio::spawn(serve(connection, play.clone(), Arc::clone(&counted)));
             }
         });
 
-        Self { address, requests }
+        Self {
+            address,
+            requests,
+            accepting,
+        }
+    }
+
+    /// Stops listening.
+    pub(super) async fn stop(&self) {
+        self.accepting.abort();
+        while !self.accepting.is_finished() {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// How many requests there were so far.
@@ -94,12 +121,29 @@ async fn answer(connection: &mut TcpStream, play: Play) -> std::io::Result<()> {
             connection.set_zero_linger()?;
             return Ok(());
         }
+        Play::RetryAfterDate(status, ahead) => {
+            let date = (Utc::now() + ahead).format("%a, %d %b %Y %H:%M:%S GMT");
+            let head = format!(
+                "HTTP/1.1 {status} X\r\nRetry-After: {date}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            connection.write_all(head.as_bytes()).await?;
+        }
+        Play::Cut(length) => {
+            let head = format!("HTTP/1.1 200 OK\r\n{length}\r\n\r\n");
+            connection
+                .write_all(format!("{head}7\r\n[{{\"c\":7").as_bytes())
+                .await?;
+        }
+        Play::Close => {}
+        Play::Garbage => connection.write_all(b"SSH-2.0-server\r\n").await?,
+        Play::Silence => connection.read_u8().await.map(|_more| ())?,
         Play::Drip => {
             connection.write_all(json(1_000_000, "").as_bytes()).await?;
-            loop {
-                connection.write_all(b" ").await?;
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            drip(connection, b" ").await?;
+        }
+        Play::DripHead => {
+            connection.write_all(b"HTTP/1.1 200 OK\r\n").await?;
+            drip(connection, b"X-More: 1\r\n").await?;
         }
         Play::Long(bytes) => {
             connection.write_all(json(bytes, "").as_bytes()).await?;
@@ -125,6 +169,14 @@ async fn answer(connection: &mut TcpStream, play: Play) -> std::io::Result<()> {
     }
 
     connection.shutdown().await
+}
+
+/// Sends `bytes` again and again, until the client goes away.
+async fn drip(connection: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+    loop {
+        connection.write_all(bytes).await?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// A server that keeps its connections.

@@ -27,6 +27,7 @@ fn outcomes(body: &[u8]) -> Result<[Result<Quote, ProviderError>; 3], Fault> {
         status: 200,
         retry_after: None,
         body: text(body),
+        asked_at: to_microseconds(Utc::now()),
         received_at: to_microseconds(Utc::now()),
         requests: 1,
     };

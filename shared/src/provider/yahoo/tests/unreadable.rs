@@ -104,15 +104,22 @@ async fn several_entries_that_are_not_json_cost_their_neighbours_nothing() {
 #[tokio::test]
 async fn an_answer_that_is_cut_off_keeps_the_entries_before_the_cut() {
     let (ko, pep) = (entry("KO", "71.12"), entry("PEP", "144.1"));
-    let body = [&b"{\"spark\":{\"result\":["[..], &ko, b",", &pep].concat();
+    let head = [&b"{\"spark\":{\"result\":["[..], &ko].concat();
+    let rest = [b",", &pep[..], b"],\"error\":null}}"].concat();
 
-    for end in [1, 20, pep.len() - 1, pep.len()] {
-        let cut = body[..body.len() - pep.len() + end].to_vec();
+    for end in 0..rest.len() {
+        let cut = [&head[..], &rest[..end]].concat();
         let server = answering(ResponseTemplate::new(200).set_body_raw(cut, "text/plain")).await;
 
         let answer = ask(&client_of(&server), &["KO", "PEP"]).await.unwrap();
         assert!(answer.quotes[0].1.is_ok(), "{:?}", answer.quotes);
-        assert_eq!(answer.quotes[1].1.is_ok(), end == pep.len());
+        match &answer.quotes[1].1 {
+            Ok(_) => assert!(end > pep.len()),
+            Err(error) => {
+                assert!(matches!(error, ProviderError::Malformed { .. }), "{error}");
+                assert!(end <= pep.len(), "{}", rest[..end].escape_ascii());
+            }
+        }
     }
 }
 
