@@ -18,7 +18,7 @@ use crate::{FiringError, Poller};
 /// in the next polls.
 const MOST_REQUESTS: usize = 5;
 
-/// What the answers of one poll tell of when its symbols trade.
+/// When the symbols of a poll trade, as its answers say.
 #[derive(Debug, Default)]
 pub(crate) struct Markets(BTreeMap<Symbol, Market>);
 
@@ -29,7 +29,7 @@ struct Market {
 }
 
 impl Markets {
-    /// Adds what one answer tells.
+    /// Adds the trading periods and the quotes of one answer.
     pub(crate) fn note(
         &mut self,
         trading: &[(Symbol, Trading)],
@@ -73,12 +73,21 @@ impl Markets {
         of_exchange.map(|(symbol, _)| symbol.clone()).collect()
     }
 
-    /// The symbols that are left out after this poll, which began with those of `before`.
-    pub(crate) fn closed(&self, before: &ClosedMarkets, now: Timestamp) -> ClosedMarkets {
+    /// Which of a job's `symbols` are left out after this poll, in addition to those that were left
+    /// out of it.
+    pub(crate) fn closed(
+        &self,
+        symbols: &[Symbol],
+        before: &ClosedMarkets,
+        now: Timestamp,
+    ) -> ClosedMarkets {
         let periods = self.periods();
         let mut closed = before.clone();
 
-        for (symbol, market) in &self.0 {
+        let markets = symbols
+            .iter()
+            .filter_map(|symbol| self.0.get_key_value(symbol));
+        for (symbol, market) in markets {
             let Market {
                 trading: Trading { exchange, period },
                 newest_quote,
@@ -93,8 +102,8 @@ impl Markets {
 }
 
 impl Poller {
-    /// Asks when the exchanges trade of which the answers so far do not tell it: an answer about a
-    /// single symbol tells more than one about a list. A failure leaves them open.
+    /// Asks for the trading periods that the answers so far lack: an answer about a single symbol
+    /// contains more than one about a list. If that fails, the exchanges count as open.
     pub(crate) async fn ask_when_they_trade(
         &self,
         provider: &dyn Provider,
@@ -190,15 +199,18 @@ mod tests {
         let told = [
             ("AAPL", trading("NMS", Some((30, 36)))),
             ("MSFT", trading("NMS", None)),
+            ("NVDA", trading("NMS", None)),
             ("SAP.DE", trading("GER", None)),
         ];
         let mut before = ClosedMarkets::default();
         before.set(symbol("SAP.DE"), Some(at(19)));
         before.set(symbol("VOD.L"), Some(at(40)));
 
-        let closed = markets(&told, at(0)).closed(&before, at(20));
+        let own = ["AAPL", "SAP.DE", "MSFT"].map(symbol);
+        let closed = markets(&told, at(0)).closed(&own, &before, at(20));
         let left_out = |name| closed.leaves_out(&symbol(name), at(29));
         assert!(left_out("AAPL") && left_out("MSFT"));
+        assert!(!left_out("NVDA"), "it is another job's");
         assert!(!left_out("SAP.DE"), "its answer told no period");
         assert!(left_out("VOD.L"), "it was not asked for");
         assert!(!closed.leaves_out(&symbol("AAPL"), at(30)));

@@ -245,7 +245,8 @@ impl Poll<'_> {
             });
         }
         if tick.job.market_hours {
-            result.closed_markets = Some(self.markets.closed(&tick.job.closed_markets, now));
+            result.closed_markets =
+                Some(self.markets.closed(symbols, &tick.job.closed_markets, now));
         }
         result
     }
