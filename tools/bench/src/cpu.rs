@@ -1,5 +1,6 @@
 //! CPU time and memory of processes, read from `/proc`.
 
+use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
@@ -28,14 +29,14 @@ pub(crate) fn of_tree(root: u32) -> Duration {
         .sum()
 }
 
-/// CPU time of the running descendants of `root` whose command is `name`.
-pub(crate) fn of_children_named(root: u32, name: &str) -> Duration {
+/// CPU time of each running descendant of `root` whose command is `name`, by pid.
+pub(crate) fn of_children_named(root: u32, name: &str) -> HashMap<u32, Duration> {
     let named = |process: &&Process| command(process.pid).as_deref() == Some(name);
     tree(root)
         .iter()
         .filter(named)
-        .map(|process| process.own)
-        .sum()
+        .map(|process| (process.pid, process.own))
+        .collect()
 }
 
 /// Pids of the running descendants of `root` whose command is `name`.

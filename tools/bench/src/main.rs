@@ -74,7 +74,8 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
         report,
     };
 
-    measure(&mut bench).await?;
+    // What was measured before an error is printed, too.
+    let measured = measure(&mut bench).await;
 
     let Bench {
         server, mut report, ..
@@ -82,7 +83,8 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
     report.finish();
     server.stop().await?;
     drop(progress);
-    report.print(cli.output)
+    report.print(cli.output)?;
+    measured
 }
 
 /// Runs what the command names, or everything.

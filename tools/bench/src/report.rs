@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 use crate::cli::OutputFormat;
 use crate::machine;
 
+/// Longest line of a table. A wider table is printed with a line for each figure.
+const LONGEST_LINE: usize = 120;
+
 /// All results of one run.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -103,44 +106,88 @@ impl Table {
     }
 
     fn text(&self) -> String {
-        let mut lines: Vec<Vec<String>> =
-            vec![self.columns.iter().map(|name| (*name).to_owned()).collect()];
-        lines.extend(self.rows.iter().map(|row| row.iter().map(shown).collect()));
-
-        let width = |column: usize| {
-            lines
-                .iter()
-                .filter_map(|line| line.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        let names = self.columns.iter().map(|name| Cell::text(name)).collect();
+        let rows = self
+            .rows
+            .iter()
+            .map(|row| row.iter().map(Cell::of).collect());
+        let lines: Vec<Vec<Cell>> = std::iter::once(names).chain(rows).collect();
 
         let mut text = format!("\n{}\n", self.title);
         for note in &self.notes {
             text += &format!("  {note}\n");
         }
 
-        for (number, line) in lines.iter().enumerate() {
-            let cells = line
-                .iter()
-                .zip(&widths)
-                .enumerate()
-                .map(|(column, (cell, &width))| {
-                    let is_number = number > 0 && self.rows[number - 1][column].is_number();
-                    if is_number {
-                        format!("{cell:>width$}")
-                    } else {
-                        format!("{cell:<width$}")
-                    }
-                });
-
-            text += &format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end());
+        let table = aligned(&lines);
+        let is_wide = |line: &str| line.chars().count() > LONGEST_LINE;
+        text + &if table.lines().any(is_wide) {
+            aligned(&turned(lines))
+        } else {
+            table
         }
-
-        text
     }
+}
+
+/// A cell of a table that is printed.
+#[derive(Clone, Debug, Default)]
+struct Cell {
+    text: String,
+    is_number: bool,
+}
+
+impl Cell {
+    fn text(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            is_number: false,
+        }
+    }
+
+    fn of(value: &Value) -> Self {
+        Self {
+            text: shown(value),
+            is_number: value.is_number(),
+        }
+    }
+}
+
+/// Lines of cells below one another, numbers to the right.
+fn aligned(lines: &[Vec<Cell>]) -> String {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells
+            .map(|cell| cell.text.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+
+    let padded = |(Cell { text, is_number }, &width): (&Cell, &usize)| {
+        if *is_number {
+            format!("{text:>width$}")
+        } else {
+            format!("{text:<width$}")
+        }
+    };
+    let line = |line: &Vec<Cell>| {
+        let cells: Vec<String> = line.iter().zip(&widths).map(padded).collect();
+        format!("  {}\n", cells.join("  ").trim_end())
+    };
+    lines.iter().map(line).collect()
+}
+
+/// The same cells with lines for columns.
+fn turned(lines: Vec<Vec<Cell>>) -> Vec<Vec<Cell>> {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let mut turned = vec![Vec::new(); columns];
+
+    for line in lines {
+        for (column, cell) in turned.iter_mut().zip(line) {
+            column.push(cell);
+        }
+    }
+    turned
 }
 
 fn verdict(met: bool, aim: bool) -> &'static str {

@@ -141,6 +141,7 @@ impl Stack {
     /// CPU time of the averagers, and of the rest of the stack.
     pub(super) fn cpu(&self) -> (Duration, Duration) {
         let averagers = cpu::of_children_named(self.emulator(), AVERAGER);
+        let averagers = averagers.values().sum();
         (
             averagers,
             cpu::of_tree(self.emulator()).saturating_sub(averagers),

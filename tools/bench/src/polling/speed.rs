@@ -4,25 +4,26 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::Utc;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::repository::polling_jobs::{self, NewJob};
 use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::provider::{LATENCY, LocalProvider};
-use super::stack::Stack;
+use super::stack::{PollersCpu, Stack};
 use super::{RELAY_JOBS, SYMBOLS, name};
 use crate::bench::Bench;
 use crate::figures::percentile;
 use crate::report::{Table, rounded};
 
-/// Seconds between the ticks: longer than a run.
-const INTERVAL: u32 = 25;
 /// The pause between two looks at the runs.
 const LOOK: Duration = Duration::from_secs(1);
 /// Longest that the runs may take.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How many times the least time a run may take.
+const LONGEST_RATIO: f64 = 1.2;
 
 /// A provider's limits.
 struct Case {
@@ -31,6 +32,8 @@ struct Case {
     max_symbols: u32,
     per_second: Option<u32>,
     concurrent: u32,
+    /// Seconds between the ticks: longer than a run.
+    interval: u32,
 }
 
 const CASES: [Case; 3] = [
@@ -40,6 +43,7 @@ const CASES: [Case; 3] = [
         max_symbols: 20,
         per_second: None,
         concurrent: 4,
+        interval: 10,
     },
     Case {
         provider: "tiingo",
@@ -47,6 +51,7 @@ const CASES: [Case; 3] = [
         max_symbols: 20,
         per_second: Some(4),
         concurrent: 4,
+        interval: 20,
     },
     Case {
         provider: "finnhub",
@@ -54,6 +59,7 @@ const CASES: [Case; 3] = [
         max_symbols: 1,
         per_second: Some(50),
         concurrent: 8,
+        interval: 45,
     },
 ];
 
@@ -74,13 +80,18 @@ impl Case {
 }
 
 /// Measures the cases and adds the table to the report.
-pub(super) async fn run(bench: &mut Bench<'_>, provider: &LocalProvider) -> anyhow::Result<()> {
+pub(super) async fn run(
+    bench: &mut Bench<'_>,
+    provider: &LocalProvider,
+    thresholds: &mut Table,
+) -> anyhow::Result<()> {
     let mut table = Table::new(
         "A thousand symbols in one job",
         &[
             "limits",
             "requests",
             "runs",
+            "with all symbols",
             "least time, ms",
             "time p50, ms",
             "longest, ms",
@@ -97,44 +108,68 @@ pub(super) async fn run(bench: &mut Bench<'_>, provider: &LocalProvider) -> anyh
             .tell(format!("polling: 1,000 symbols within {}", case.limits));
         bench.server.new_database().await?;
         let pool = bench.server.pool(2)?;
-        prepare(&pool, case.provider).await?;
+        prepare(&pool, case).await?;
 
         let stack = Stack::start(bench.binaries, &bench.server, provider, case.limits).await?;
-        let first = ended(&pool, 1).await.context("the first run")?.len();
-        let cpu = stack.pollers_cpu();
-        let times = ended(&pool, first + runs)
+        let first = ended(&pool, 1, || {}).await.context("the first run")?.len();
+        let mut cpu = PollersCpu::begin(&stack);
+        let runs = ended(&pool, first + runs, || cpu.look(&stack))
             .await
             .context("the runs")?
             .split_off(first);
-        let cpu = stack.pollers_cpu().saturating_sub(cpu).as_secs_f64();
+        let cpu = cpu.spent().as_secs_f64();
         stack.stop().await?;
 
-        let least = case.least().as_secs_f64() * 1_000.0;
-        let median = percentile(times.iter().copied(), 50);
-        table.row(vec![
-            json!(case.limits),
-            json!(case.requests()),
-            json!(times.len()),
-            rounded(least),
-            rounded(median),
-            rounded(percentile(times.iter().copied(), 100)),
-            rounded(median / least),
-            rounded(cpu * 1e6 / f64::from(SYMBOLS) / f64::from(u32::try_from(times.len())?)),
-        ]);
+        let (row, ratio) = figures(case, &runs, cpu);
+        table.row(row);
+        thresholds.at_most(
+            format!("1,000 symbols within {}: p50 / least", case.limits),
+            ratio,
+            LONGEST_RATIO,
+            LONGEST_RATIO,
+        );
     }
 
     bench.report.add(table);
     Ok(())
 }
 
-async fn prepare(pool: &PgPool, provider: &str) -> anyhow::Result<()> {
+/// The figures of these runs, and how many times the least time they took.
+fn figures(case: &Case, runs: &[Run], cpu: f64) -> (Vec<Value>, f64) {
+    let times = || runs.iter().map(|run| run.milliseconds);
+    let whole = runs.iter().filter(|run| run.succeeded).count();
+    let least = case.least().as_secs_f64() * 1_000.0;
+    let median = percentile(times(), 50);
+    let symbols = f64::from(SYMBOLS) * f64::from(u32::try_from(runs.len()).unwrap_or(u32::MAX));
+
+    // The time of a run without all symbols is not comparable.
+    let ratio = if whole == runs.len() {
+        median / least
+    } else {
+        f64::NAN
+    };
+    let row = vec![
+        json!(case.limits),
+        json!(case.requests()),
+        json!(runs.len()),
+        json!(whole),
+        rounded(least),
+        rounded(median),
+        rounded(percentile(times(), 100)),
+        rounded(ratio),
+        rounded(cpu * 1e6 / symbols),
+    ];
+    (row, ratio)
+}
+
+async fn prepare(pool: &PgPool, case: &Case) -> anyhow::Result<()> {
     let job = NewJob {
         job_id: Uuid::now_v7(),
         symbols: (0..SYMBOLS)
             .map(|number| name(number).parse())
             .collect::<Result<_, _>>()?,
-        provider: provider.parse()?,
-        interval_seconds: INTERVAL,
+        provider: case.provider.parse()?,
+        interval_seconds: case.interval,
         market_hours: false,
         created_at: Utc::now(),
     };
@@ -142,24 +177,33 @@ async fn prepare(pool: &PgPool, provider: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for this many runs, and returns how long each took, in milliseconds.
-async fn ended(pool: &PgPool, runs: usize) -> anyhow::Result<Vec<f64>> {
+/// A run that has ended.
+#[derive(Debug, sqlx::FromRow)]
+struct Run {
+    milliseconds: f64,
+    succeeded: bool,
+}
+
+/// Waits until this many runs have ended, and returns them. `meanwhile` is called at each look.
+async fn ended(
+    pool: &PgPool,
+    runs: usize,
+    mut meanwhile: impl FnMut(),
+) -> anyhow::Result<Vec<Run>> {
     let until = Instant::now() + PATIENCE;
     loop {
-        let found: Vec<(f64, String)> = sqlx::query_as(
-            "select (extract(epoch from finished_at - started_at) * 1000)::float8, status
+        let found: Vec<Run> = sqlx::query_as(
+            "select (extract(epoch from finished_at - started_at) * 1000)::float8 as milliseconds,
+                    status = 'succeeded' as succeeded
              from polling_runs
              where finished_at is not null order by tick_time",
         )
         .fetch_all(pool)
         .await?;
-        anyhow::ensure!(
-            found.iter().all(|(_, status)| status == "succeeded"),
-            "a run did not succeed: {found:?}"
-        );
+        meanwhile();
 
         if found.len() >= runs {
-            return Ok(found.into_iter().map(|(time, _)| time).collect());
+            return Ok(found);
         }
         anyhow::ensure!(Instant::now() < until, "{} of {runs} runs", found.len());
         sleep(LOOK).await;

@@ -1,5 +1,6 @@
 //! The emulator and its functions on the benchmark's Postgres, with the embedded broker.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -74,8 +75,8 @@ impl Stack {
         cpu::of_tree(self.emulator.id())
     }
 
-    /// CPU time of the pollers that run.
-    pub(super) fn pollers_cpu(&self) -> Duration {
+    /// CPU time of each poller that runs, by pid.
+    fn pollers_cpu(&self) -> HashMap<u32, Duration> {
         cpu::of_children_named(self.emulator.id(), POLLER)
     }
 
@@ -90,6 +91,34 @@ impl Stack {
         let mut emulator = self.emulator;
         tokio::task::spawn_blocking(move || emulator.wait()).await??;
         Ok(())
+    }
+}
+
+/// CPU time of the pollers since a moment, also of those that start or end after it. That of their
+/// last moments is not seen.
+#[derive(Debug)]
+pub(super) struct PollersCpu {
+    before: HashMap<u32, Duration>,
+    seen: HashMap<u32, Duration>,
+}
+
+impl PollersCpu {
+    pub(super) fn begin(stack: &Stack) -> Self {
+        Self {
+            before: stack.pollers_cpu(),
+            seen: HashMap::new(),
+        }
+    }
+
+    pub(super) fn look(&mut self, stack: &Stack) {
+        self.seen.extend(stack.pollers_cpu());
+    }
+
+    /// The CPU time up to the last look.
+    pub(super) fn spent(&self) -> Duration {
+        let before = |pid| self.before.get(pid).copied().unwrap_or_default();
+        let seen = self.seen.iter();
+        seen.map(|(pid, cpu)| cpu.saturating_sub(before(pid))).sum()
     }
 }
 
