@@ -26,7 +26,6 @@ pub(super) const SHAPE: &str = r#"whole: Malformed("JSON of another shape")"#;
 
 #[test]
 fn finnhub() {
-    const MINUTE: &str = "whole: RateLimited { retry_after: None, scope: Some(Minute) }";
     check(
         &Finnhub,
         &[
@@ -63,6 +62,16 @@ fn finnhub() {
             (200, r#"{"c":7,"t":1767723701}"#, &["KO"], &[NOT_PAST]),
             (200, r#"{"c":NaN,"t":1767623701}"#, &["KO"], &[SHAPE]),
             (200, "[]", &["KO"], &[SHAPE]),
+        ],
+    );
+}
+
+#[test]
+fn finnhubs_errors_are_told_by_their_words_and_then_by_the_status() {
+    const MINUTE: &str = "whole: RateLimited { retry_after: None, scope: Some(Minute) }";
+    check(
+        &Finnhub,
+        &[
             (
                 401,
                 r#"{"error":"Invalid API key."}"#,

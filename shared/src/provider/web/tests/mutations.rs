@@ -88,14 +88,14 @@ fn verify_list(
     mutations
         .iter()
         .for_each(|mutation| mutation.apply(&mut pad));
-    verify_beside(listing, place, pad)
+    verify_beside(listing, place, &pad)
 }
 
 /// The same with the garbled entry itself.
-fn verify_beside(listing: &Listing, place: usize, pad: Vec<u8>) -> Result<(), TestCaseError> {
+fn verify_beside(listing: &Listing, place: usize, pad: &[u8]) -> Result<(), TestCaseError> {
     let neighbour = |symbol, price| (listing.entry)(symbol, price).into_bytes();
     let mut entries = vec![neighbour("KO", "71.125"), neighbour("PEP", "144.1")];
-    entries.insert(place, pad.clone());
+    entries.insert(place, pad.to_vec());
     let (head, tail) = listing.around;
     let body = [head.as_bytes(), &entries.join(&b','), tail.as_bytes()].concat();
 
@@ -111,7 +111,7 @@ fn verify_beside(listing: &Listing, place: usize, pad: Vec<u8>) -> Result<(), Te
         prop_assert_eq!(told, Ok(price.to_owned()), "{} {}", symbol, garbled);
     }
     if let Ok(quote) = found.of(&symbols[1]) {
-        prop_assert!(has_number(&pad, quote.price), "{} {garbled}", quote.price);
+        prop_assert!(has_number(pad, quote.price), "{} {garbled}", quote.price);
     }
     Ok(())
 }
@@ -142,7 +142,7 @@ fn an_object_within_an_entry_that_does_not_end_is_not_taken_for_a_neighbour() {
             r#""PAD":{{"symbol":"PAD","last_quote_at":{last_quote_at},"close":{close},"fifty_two_week":{{"low":"1""#
         );
         for place in 0..3 {
-            verify_beside(twelve_data, place, pad.clone().into_bytes()).unwrap();
+            verify_beside(twelve_data, place, pad.as_bytes()).unwrap();
         }
     }
 }

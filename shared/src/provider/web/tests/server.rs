@@ -93,50 +93,9 @@ async fn serve(mut connection: TcpStream, play: Play, requests: Arc<AtomicUsize>
 }
 
 async fn answer(connection: &mut TcpStream, play: Play) -> std::io::Result<()> {
-    let json = |length: usize, more: &str| {
-        format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-             Connection: close\r\n{more}\r\n"
-        )
-    };
-
     match play {
-        Play::Answer(status, headers, body) => {
-            let length = body.len();
-            let head = format!(
-                "HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n"
-            );
-            connection
-                .write_all(format!("{head}{body}").as_bytes())
-                .await?;
-        }
-        Play::Reset => {
-            let head = json(1_000, "");
-            connection
-                .write_all(format!("{head}{{\"c\":7").as_bytes())
-                .await?;
-            connection.flush().await?;
-            // Without this, the client could get the reset before the bytes.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            connection.set_zero_linger()?;
-            return Ok(());
-        }
-        Play::RetryAfterDate(status, ahead) => {
-            let date = (Utc::now() + ahead).format("%a, %d %b %Y %H:%M:%S GMT");
-            let head = format!(
-                "HTTP/1.1 {status} X\r\nRetry-After: {date}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            );
-            connection.write_all(head.as_bytes()).await?;
-        }
-        Play::Cut(length) => {
-            let head = format!("HTTP/1.1 200 OK\r\n{length}\r\n\r\n");
-            connection
-                .write_all(format!("{head}7\r\n[{{\"c\":7").as_bytes())
-                .await?;
-        }
-        Play::Close => {}
-        Play::Garbage => connection.write_all(b"SSH-2.0-server\r\n").await?,
-        Play::Silence => connection.read_u8().await.map(|_more| ())?,
+        Play::Reset => return reset(connection).await,
+        Play::Silence => _ = connection.read_u8().await?,
         Play::Drip => {
             connection.write_all(json(1_000_000, "").as_bytes()).await?;
             drip(connection, b" ").await?;
@@ -147,28 +106,71 @@ async fn answer(connection: &mut TcpStream, play: Play) -> std::io::Result<()> {
         }
         Play::Long(bytes) => {
             connection.write_all(json(bytes, "").as_bytes()).await?;
-            let chunk = vec![b' '; 65_536];
-            let mut left = bytes;
-            while left > 0 {
-                let part = left.min(chunk.len());
-                connection.write_all(&chunk[..part]).await?;
-                left -= part;
-            }
+            send_spaces(connection, bytes).await?;
         }
         Play::Compressed(bytes) => {
             let head = json(bytes.len(), "Content-Encoding: gzip\r\n");
             connection.write_all(head.as_bytes()).await?;
             connection.write_all(&bytes).await?;
         }
-        Play::Redirect(location) => {
-            let head = format!(
-                "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            );
-            connection.write_all(head.as_bytes()).await?;
-        }
+        at_once => connection.write_all(text_of(&at_once).as_bytes()).await?,
     }
 
     connection.shutdown().await
+}
+
+/// The head of an answer in JSON, with `more` headers.
+fn json(length: usize, more: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n{more}\r\n"
+    )
+}
+
+/// What is sent at once.
+fn text_of(play: &Play) -> String {
+    let of_length = |status: u16, headers: &str, body: &str| {
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        )
+    };
+
+    match play {
+        Play::Answer(status, headers, body) => of_length(*status, headers, body),
+        Play::RetryAfterDate(status, ahead) => {
+            let date = (Utc::now() + *ahead).format("%a, %d %b %Y %H:%M:%S GMT");
+            of_length(*status, &format!("Retry-After: {date}\r\n"), "")
+        }
+        Play::Redirect(location) => of_length(302, &format!("Location: {location}\r\n"), ""),
+        Play::Cut(length) => format!("HTTP/1.1 200 OK\r\n{length}\r\n\r\n7\r\n[{{\"c\":7"),
+        Play::Garbage => "SSH-2.0-server\r\n".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Resets the connection after a part of the body.
+async fn reset(connection: &mut TcpStream) -> std::io::Result<()> {
+    let head = json(1_000, "");
+    connection
+        .write_all(format!("{head}{{\"c\":7").as_bytes())
+        .await?;
+    connection.flush().await?;
+
+    // Without this, the client could get the reset before the bytes.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    connection.set_zero_linger()
+}
+
+async fn send_spaces(connection: &mut TcpStream, bytes: usize) -> std::io::Result<()> {
+    let chunk = vec![b' '; 65_536];
+    let mut left = bytes;
+    while left > 0 {
+        let part = left.min(chunk.len());
+        connection.write_all(&chunk[..part]).await?;
+        left -= part;
+    }
+    Ok(())
 }
 
 /// Sends `bytes` again and again, until the client goes away.
