@@ -120,7 +120,11 @@ impl<A: Api> Web<A> {
             return self.ask(symbols).await;
         };
         let received = self.http.get(request, &self.redirections).await?;
-        let found = self.read(&received, symbols)?;
+        let found = match self.read(&received, symbols) {
+            // The request names no symbol, so none of it can be unknown.
+            Err(Fault::Unknown) => return Err(Fault::reported()),
+            found => found?,
+        };
 
         let now = Instant::now();
         let unknown = symbols

@@ -142,6 +142,45 @@ async fn a_list_in_which_every_symbol_is_limited_is_limited_as_a_whole() {
 }
 
 #[tokio::test]
+async fn a_list_of_which_the_plan_includes_no_symbol_is_no_refusal_of_other_symbols() {
+    let server = MockServer::start().await;
+    let refused = r#"{"code":403,"message":"available with another plan","status":"error"}"#;
+    Mock::given(any())
+        .respond_with(json(&format!(r#"{{"KO":{refused},"PEP":{refused}}}"#)))
+        .mount(&server)
+        .await;
+
+    let twelve = web(
+        providers::TWELVE_DATA,
+        TwelveData,
+        &server.uri(),
+        REQUEST_TIMEOUT,
+    );
+    let (_, told) = quotes(&twelve, &["KO", "PEP"]).await;
+    let plan = "twelve_data does not allow this with the plan of our key";
+    assert_eq!(told, [plan, plan]);
+}
+
+#[tokio::test]
+async fn an_answer_about_everything_makes_no_symbol_unknown_by_an_error() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(json(r#"{"error":["EQuery:Unknown asset pair"]}"#))
+        .mount(&server)
+        .await;
+
+    let kraken = web(providers::KRAKEN, Kraken, &server.uri(), REQUEST_TIMEOUT);
+    let pairs = symbols(&["XBTUSD", "NOPE"]);
+    let error = kraken.fetch_among_all(&pairs, Utc::now()).await;
+    let error = error.unwrap_err();
+    assert!(
+        matches!(error, ProviderError::Malformed { .. }),
+        "{error:?}"
+    );
+    assert_eq!(kraken.unaskable(&pairs).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_key_that_the_provider_repeats_is_not_in_the_raw_response() {
     let server = MockServer::start().await;
     let body = r#"{"Global Quote":{"05. price":"71.12","07. latest trading day":"2026-01-05","note":"for k3y-0f-ours"}}"#;
