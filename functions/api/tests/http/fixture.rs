@@ -20,7 +20,8 @@ use shared::repository::polling_jobs::JobLimits;
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
 
-/// A provider that counts the requests for quotes. It fails each of them, or panics if told to.
+/// A provider that counts the requests for quotes and fails each of them. If told to, it panics as
+/// soon as anything is asked of it.
 #[derive(Debug)]
 pub(crate) struct Silent {
     name: ProviderName,
@@ -34,6 +35,11 @@ impl Provider for Silent {
         &self.name
     }
 
+    fn needs(&self) -> Option<&'static str> {
+        assert!(!self.panics, "told to panic");
+        None
+    }
+
     fn limits(&self) -> Limits {
         Limits::unlimited(20)
     }
@@ -41,7 +47,6 @@ impl Provider for Silent {
     async fn fetch(&self, _: &[Symbol], _: Timestamp) -> Result<Answer, ProviderError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
 
-        assert!(!self.panics, "told to panic");
         Err(ProviderError::Unavailable {
             provider: self.name.clone(),
             reason: "told to fail".to_owned(),
