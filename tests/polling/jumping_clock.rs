@@ -15,9 +15,9 @@ use tokio::sync::watch;
 
 type Event = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Between two looks at whether anything still works.
+/// Pause between two looks at whether anything is still at work.
 const LOOK: Duration = Duration::from_millis(1);
-/// Looks in a row at which nothing worked, before time passes.
+/// How many looks in a row must find nothing at work before time passes.
 const LOOKS: u32 = 3;
 
 /// A clock that jumps to the earliest time that something waits for, once the test's runtime has
@@ -112,7 +112,7 @@ impl JumpingClock {
             .insert(time, Box::pin(event));
     }
 
-    /// What tells two sets of waits apart, and the earliest time that is waited for.
+    /// What distinguishes two sets of waits, and the earliest time that is waited for.
     fn waiting(&self) -> Option<((u64, usize), Timestamp)> {
         let waits = self.waits.lock().expect("the waits");
         let earliest = waits.pending.values().min()?;
@@ -143,7 +143,7 @@ impl JumpingClock {
     }
 }
 
-/// Whether no connection is in use. Each that is open is idle then.
+/// Whether every open connection is idle.
 fn is_unused(pool: &PgPool) -> bool {
     usize::try_from(pool.size()).is_ok_and(|size| size == pool.num_idle())
 }

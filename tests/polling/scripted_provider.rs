@@ -69,7 +69,7 @@ impl ScriptedProvider {
         self.script.lock().expect("the script").extend(acts);
     }
 
-    /// Answers from now on, whatever it was told to do.
+    /// Answers from now on, whatever the script says.
     pub(crate) fn forget_script(&self) {
         self.script.lock().expect("the script").clear();
     }

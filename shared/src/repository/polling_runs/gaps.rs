@@ -1,4 +1,4 @@
-//! The ticks of a job that nobody polled: one row for each gap between those that were.
+//! The ticks of a job that were not polled: one row for each gap between those that were.
 
 use sqlx::PgConnection;
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::market::{Timestamp, to_microseconds};
 use crate::repository::Error;
 
-/// A past tick of a job, which nobody polls.
+/// A past tick of a job that no poller is polling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub struct DueTick {
     /// The job.
@@ -17,7 +17,7 @@ pub struct DueTick {
 
 /// The newest tick at `now` of each job of the relay, if it is in no row, or if the lease of its
 /// claim has expired. At most `limit` of them, the oldest ticks first, and none of the jobs
-/// `except`. A tick that is listed may be taken all the same: its claim decides.
+/// `except`. Another poller may claim a listed tick first.
 ///
 /// A change of a job's interval records the tick that was due just then as missed. It is listed for
 /// a minute after the change, so that no tick is lost if a job is changed at its very tick. An older
