@@ -25,8 +25,10 @@ async fn produce(stack: &Stack, seed: u64) {
         let symbol = SYMBOLS[random.random_range(0..SYMBOLS.len())];
         let second = random.random_range(0..=number / 2);
         let (minute, second) = (second / 60, second % 60);
+        // So many digits that an average which changes twice does not change back.
+        let digits = random.random_range(100_000_000..1_000_000_000);
         let event = format!(
-            r#"{{"symbol":"{symbol}","price":{number}.25,"timestamp":"2024-03-20T10:{minute:02}:{second:02}Z","source":"made"}}"#
+            r#"{{"symbol":"{symbol}","price":{number}.{digits},"timestamp":"2024-03-20T10:{minute:02}:{second:02}Z","source":"made"}}"#
         );
         producer.send(symbol, event.as_bytes()).await.unwrap();
         sleep(Duration::from_millis(random.random_range(0..40))).await;
