@@ -16,7 +16,7 @@ async fn every_bad_input_is_answered_with_a_problem_that_names_it() {
         ("/prices/latest?symbol=NOSUCH", 404, "NOSUCH"),
         ("/prices/latest?symbol=AAPL&provider=nobody", 400, "replay"),
         ("/prices/latest", 422, "symbol"),
-        ("/prices/average?symbol=AAPL&window=7", 422, "window"),
+        ("/prices/average?symbol=AAPL&window=1", 422, "window"),
         ("/prices/average?symbol=NEVERSEEN", 404, "NEVERSEEN"),
         (
             "/prices/history?symbol=AAPL&limit=0&cursor=%21",
