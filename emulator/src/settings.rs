@@ -9,11 +9,13 @@ use crate::topic_name::{self, is_topic_name};
 use crate::visitors::AllowedHosts;
 
 /// Variables that the functions understand, besides those that the template names.
-const PASSED_ON: [&str; 42] = [
+const PASSED_ON: [&str; 44] = [
     "KAFKA_PRICE_TOPIC",
     "KAFKA_DEAD_LETTER_TOPIC",
     "POLLING_INTERVAL",
     "CORS_ORIGINS",
+    "API_KEY_IN_QUERY",
+    "FIRST_ADMIN_KEY",
     "AVERAGER_GROUP",
     "DEFAULT_PROVIDER",
     "FALLBACK_ON_UNKNOWN_SYMBOL",
