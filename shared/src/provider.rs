@@ -160,8 +160,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
         MarketHours::Unknown
     }
 
-    /// The trading periods in an answer to the request for `symbols`. An answer about a single symbol
-    /// may contain more of them.
+    /// The trading periods in an answer to the request for `symbols`. An answer about a single
+    /// symbol may contain more of them.
     async fn trading(&self, _symbols: &[Symbol], _answer: &Answer) -> Vec<(Symbol, Trading)> {
         Vec::new()
     }

@@ -13,8 +13,8 @@ const LONGEST_WAIT: Duration = Duration::from_mins(5);
 /// Whether another provider may have the quote that this one did not give.
 ///
 /// A symbol that one provider does not know is most likely misspelt, so another one is asked only
-/// with `on_unknown_symbol`. A missing price is a fact about the market, and not about the provider.
-/// A quote that could not be published was received, so another provider would not help.
+/// with `on_unknown_symbol`. A missing price is a fact about the market, and not about the
+/// provider. A quote that could not be published was received, so another provider would not help.
 #[must_use]
 pub fn is_mendable(loss: &Loss, on_unknown_symbol: bool) -> bool {
     match loss {

@@ -1,8 +1,8 @@
 //! Alpha Vantage: the last daily price of one symbol per request. The key can only be sent in the
 //! URL, and the answer may repeat it.
 //!
-//! Failures come with status 200, so the words count before the status. The quote names a day and no time: see [`quote_time`]. It has
-//! no currency.
+//! Failures come with status 200, so the words count before the status. The quote names a day and
+//! no time: see [`quote_time`]. It has no currency.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -58,11 +58,11 @@ impl Fault {
         Self::Malformed(format!("an error of its own, code {code}"))
     }
 
-    /// The fault that follows from the status and the form of an answer whose body names none. `None`
-    /// for JSON with a status of success.
+    /// The fault that follows from the status and the form of an answer whose body names none.
+    /// `None` for JSON with a status of success.
     ///
-    /// A status from 500 on is an outage. Another status from 400 on may be caused by the symbols of
-    /// the request.
+    /// A status from 500 on is an outage. Another status from 400 on may be caused by the symbols
+    /// of the request.
     pub(in crate::provider) fn of_status(received: &Received) -> Option<Self> {
         let status = received.status;
         let http = || format!("HTTP status {status}");
@@ -115,8 +115,8 @@ impl Fault {
         }
     }
 
-    /// Whether the symbols of the request may have caused it. In an answer about one symbol it is that
-    /// symbol's fault.
+    /// Whether the symbols of the request may have caused it. In an answer about one symbol it is
+    /// that symbol's fault.
     pub(super) fn may_be_of_symbol(&self) -> bool {
         matches!(self, Self::NotAllowed(Refusal::Plan) | Self::Malformed(_))
     }

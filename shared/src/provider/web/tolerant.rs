@@ -53,8 +53,8 @@ pub(in crate::provider) fn list(body: &str) -> Option<Vec<&str>> {
     Some(of_list(list, ']', Kind::Objects))
 }
 
-/// The names and values of a JSON object whose values are objects, and whose names are such that
-/// `is_name`. A member that is not JSON is `None`. The outer `None` means that `body` is no object.
+/// The names and values of a JSON object whose values are objects, and whose names `is_name`
+/// accepts. A member that is not JSON is `None`. The outer `None` means that `body` is no object.
 pub(in crate::provider) fn members(
     body: &str,
     is_name: impl Fn(&str) -> bool,
