@@ -260,7 +260,7 @@ async fn send<C: Course>(
             return Err(ended);
         }
     };
-    // A caller may leave early without ending, too: it goes on with the next provider.
+    // A caller may also leave early without ending: it asks the next provider.
     let outcome = match &answer {
         Err(ProviderError::TimedOut { .. }) => Outcome::CutOff(began.elapsed()),
         answer => Outcome::Came(answer),

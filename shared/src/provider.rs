@@ -149,8 +149,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// When no quote at all was received. An error of a single symbol is in [`Answer::quotes`].
     async fn fetch(&self, symbols: &[Symbol], at: Timestamp) -> Result<Answer, ProviderError>;
 
-    /// How many redirections were followed since this was last asked, also for requests that failed
-    /// or were given up. Each was a request of its own.
+    /// The number of redirections that were followed since the last call, including those of requests
+    /// that failed or were abandoned. Each was a request of its own.
     fn take_redirections(&self) -> u32 {
         0
     }

@@ -2,7 +2,7 @@
 //! exceptions:
 //!
 //! - As long as no key was ever made, requests that came through a listener on loopback need none.
-//! - What holds no data needs none: the page, the contract, and whether the API works.
+//! - Routes without data need none: the page, the contract, and the API's health.
 //!
 //! Once a key was made, requests on loopback need one too: behind them may be a proxy that lets in
 //! the whole network.

@@ -118,7 +118,7 @@ impl From<Change> for ChangedPoint {
 /// have what `GET /prices/history` shows: new points, late ones, revised ones, and the up to four
 /// later points whose averages changed with them. Points are in the order in which they were
 /// committed, those of one series at a time; a point that changed several times comes once, as it
-/// is now. Nothing is left out and nothing comes twice, whatever is restarted in between: if no
+/// is now. Nothing is left out and nothing comes twice, also across restarts of any part. If no
 /// answer arrives, send the same request again. Points that retention drops are no changes.
 ///
 /// If there is nothing, the answer waits for up to `wait` seconds, and is then empty. A symbol that
@@ -170,7 +170,7 @@ pub(crate) async fn changes(
     Ok((headers, Json(list)))
 }
 
-/// Whether the request goes on waiting. A client that asks for its first position gets it at once.
+/// Whether the request continues to wait. A client that asks for its first position gets it at once.
 fn is_waiting(request: &ChangesRequest, found: &Changes, deadline: Instant) -> bool {
     let is_empty = found.items.is_empty() && !found.more;
     is_empty && request.start != Start::Now && Instant::now() < deadline

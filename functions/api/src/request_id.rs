@@ -49,8 +49,8 @@ pub(crate) async fn give(request: Request, next: Next) -> Response {
     response
 }
 
-/// Writes a line about an answer: at `info` if something may have been changed, or the sender was
-/// refused; else at `debug`. The query is left out, because it may hold a key.
+/// Logs an answer: at `info` if the request may have changed something or was refused, otherwise at
+/// `debug`. The query is left out, because it may hold a key.
 fn tell(method: &Method, path: &str, status: StatusCode) {
     if matters(method, status) {
         tracing::info!(%method, path, status = status.as_u16(), "a request is answered");

@@ -147,7 +147,7 @@ impl SecretDigest {
         &self.0
     }
 
-    /// Whether it is that of this key's secret. Takes the same time whatever differs.
+    /// Whether this is the digest of the key's secret. The comparison takes constant time.
     #[must_use]
     pub fn is_of(&self, key: &Key) -> bool {
         self.0.ct_eq(&key.digest().0).into()

@@ -42,7 +42,7 @@ pub fn none_available(losses: &[Loss], on_unknown_symbol: bool) -> bool {
     all && losses.iter().any(|loss| is_mendable(loss, false))
 }
 
-/// Whether every further request to the provider would fail alike for now, whatever it asks for.
+/// Whether every request to the provider would fail in the same way for now, for any symbol.
 #[must_use]
 pub fn concerns_all(error: &ProviderError) -> bool {
     match error {

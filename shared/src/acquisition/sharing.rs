@@ -158,7 +158,7 @@ async fn lead<C: Course>(
 pub(super) struct Hold<'a> {
     claim: &'a Claim<'a>,
     symbols: &'a [Symbol],
-    /// Whether the request was sent. Until then nobody has to wait for it: it may wait for a budget.
+    /// Whether the request was sent. Until then it may wait for a budget, and others do not wait for it.
     sent: AtomicBool,
 }
 

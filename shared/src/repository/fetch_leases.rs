@@ -14,8 +14,8 @@ use crate::provider::ProviderError;
 
 mod failure;
 
-/// How long a failure is told to those who were waiting; whoever comes later asks. They look ten times
-/// in a second, but a busy server may take longer to answer.
+/// How long a failure is reported to those who were waiting. Later callers ask the provider again.
+/// Waiting callers read it ten times a second, but a busy server may take longer to answer.
 const FAILURE_AGE: Duration = Duration::from_secs(10);
 
 /// What a claim found for one symbol.

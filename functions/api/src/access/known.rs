@@ -23,7 +23,7 @@ const NOTING: Duration = Duration::from_secs(2);
 
 /// The keys that were asked for, and whether there are any.
 ///
-/// Ages are those of the clock on the wall: the other one may stand still while an instance is
+/// Ages are measured by the system clock. The monotonic clock may stand still while an instance is
 /// frozen.
 #[derive(Debug, Default)]
 pub(super) struct Known(Mutex<Answers>);

@@ -29,8 +29,8 @@ const STATUS: &str = "/health";
 const REPAIR: [&str; 3] = ["/verify", "/rejected", "/dead-letters"];
 
 impl Need {
-    /// What a request needs whose path is that of a route. One without a route needs a key too:
-    /// nobody else has to know what there is.
+    /// What a request to the route `path` needs. A request without a route needs a key too, so that
+    /// an answer to a stranger does not tell which routes exist.
     pub(super) fn of(method: &Method, path: Option<&str>) -> Self {
         let path = path.unwrap_or_default();
         if OPEN.contains(&path) {

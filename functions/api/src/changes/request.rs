@@ -11,7 +11,7 @@ use crate::schema::{ChangesCursorText, ProviderText, SymbolTexts, WholeNumberOr}
 
 /// Most symbols in one request.
 const MAX_SYMBOLS: usize = 100;
-/// Longest wait in seconds: an answer has to be given before API Gateway gives up, after 30 s.
+/// Longest wait in seconds: API Gateway ends a request after 30 s.
 const MAX_WAIT: usize = 20;
 /// The `after` of a client that wants nothing of the past.
 const NOW: &str = "now";

@@ -9,7 +9,7 @@ use crate::provider::{LimitScope, ProviderError, Refusal};
 /// Why a request, or one symbol of it, gave no quote. The texts are safe to show.
 ///
 /// [`Fault::Unavailable`] and [`Fault::TimedOut`] are outages: the provider gave no answer of its
-/// own, whatever it was asked for. [`Fault::Malformed`] is an answer that cannot be read.
+/// own, for any symbol. [`Fault::Malformed`] is an answer that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::provider) enum Fault {
     Unknown,
@@ -106,7 +106,7 @@ impl Fault {
         }
     }
 
-    /// Whether it applies to every request for a while, whatever its symbols.
+    /// Whether it applies to every request for a while, for any symbol.
     pub(super) fn concerns_all(&self) -> bool {
         match self {
             Self::RateLimited { .. } => true,

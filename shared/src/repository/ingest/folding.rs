@@ -1,6 +1,6 @@
 //! Folds the points of past quarter hours, from which candles are read.
 //!
-//! A stored fold must never differ from the points, whatever writers do meanwhile:
+//! A stored fold must never differ from the points, also while writers run:
 //!
 //! - **Appended points** come after their series' newest one. Only quarter hours before that of the
 //!   newest point are folded, so no point is ever appended to a folded one. That is why the path of
