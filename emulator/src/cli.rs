@@ -109,7 +109,7 @@ pub(crate) struct PostgresArguments {
     pub(crate) common: CommonArguments,
 }
 
-/// What the command `keys` is told.
+/// Arguments of the command `keys`.
 #[derive(Debug, Args)]
 pub(crate) struct KeysArguments {
     /// Data directory of the emulator [default: .data in the project]

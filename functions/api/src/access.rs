@@ -40,7 +40,7 @@ use standing::Standing;
 pub enum Access {
     /// By API keys.
     Keys(Keys),
-    /// Everybody may do everything. For tests of something else.
+    /// Allows every request everything. For tests of other subjects.
     Everybody,
 }
 

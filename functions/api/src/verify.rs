@@ -119,7 +119,7 @@ impl From<Difference> for DifferenceItem {
 ///
 /// Computes every average again from the stored prices, series by series, and reports each value
 /// that differs. It changes nothing. A request verifies for up to 18 s, or until there are some
-/// thousand differences: go on with `next_cursor`. A price that was changed in the database
+/// thousand differences: continue with `next_cursor`. A price that was changed in the database
 /// shows as up to five averages that differ, the first of which is its own. Where retention dropped
 /// points, the averages of up to four points include prices that are not stored any more; they are
 /// counted as `unprovable`.

@@ -45,10 +45,10 @@ pub(crate) struct Poll<'a> {
 
 impl Poller {
     /// Polls the claimed ticks of a party: asks the first of its providers for all symbols, and
-    /// each further one for those whose failure it can mend. The run of each tick is recorded as
-    /// soon as its own symbols need nothing more, and its claim is then no longer `held`. No
-    /// request starts after `limits.last_start`, or while the process is being stopped; the
-    /// remaining symbols count as failed.
+    /// each further one for those that failed in a way that it can repair. The run of each tick is
+    /// recorded as soon as its own symbols need nothing more, and its claim is then no longer
+    /// `held`. No request starts after `limits.last_start`, or while the process is being stopped;
+    /// the remaining symbols count as failed.
     ///
     /// Each step waits only as long as the steps after it still fit into the invocation. A tick
     /// whose result cannot be recorded in time stays claimed until its lease expires; a relay, or
@@ -87,7 +87,7 @@ impl Poller {
         ended.and(recorded)
     }
 
-    /// Asks one provider after the other, each for the symbols that it can mend.
+    /// Asks one provider after the other, each for the symbols whose failure it can repair.
     async fn ask_in_turn(&self, poll: &mut Poll<'_>) -> Result<(), FiringError> {
         let on_unknown_symbol = self.providers.falls_back_on_unknown_symbol();
         let Some(names) = poll.ticks.first().map(|tick| tick.job.provider.clone()) else {

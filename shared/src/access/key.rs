@@ -160,7 +160,7 @@ impl fmt::Debug for SecretDigest {
     }
 }
 
-/// What is stored of the first key of a deployment, as its template is told: `<id>:<digest>`, the
+/// The stored part of a deployment's first key, as a parameter of its template: `<id>:<digest>`, the
 /// digest in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirstKey {

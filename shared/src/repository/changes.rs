@@ -92,7 +92,7 @@ pub struct SeriesPosition {
 pub enum Start {
     /// With the first stored point.
     Beginning,
-    /// With what comes from now on.
+    /// With changes that are committed from now on.
     Now,
     /// After a position.
     After(Position),

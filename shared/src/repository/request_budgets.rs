@@ -74,7 +74,7 @@ pub enum Admitted {
     },
     /// Too few tokens are left.
     Empty {
-        /// How long until enough have come back, if nobody else takes them.
+        /// How long until enough have come back, if no other request takes them.
         wait: Duration,
         /// The one of the [`WINDOWS`] that lacks them for the longest time.
         window: String,

@@ -46,7 +46,7 @@ impl From<sqlx::Error> for ChangeError {
     }
 }
 
-/// A change that is written, and that nobody sees before its commit. Dropped, it is not made.
+/// A change that is written, and invisible to others until its commit. Dropping it undoes it.
 #[derive(Debug)]
 #[must_use]
 pub struct Uncommitted<T> {

@@ -1,4 +1,4 @@
-//! Expiry of old runs, and of claims that nobody will take over. There are far fewer runs than points,
+//! Expiry of old runs, and of claims that no poller takes over. There are far fewer runs than points,
 //! so they are in a plain table and are deleted, not dropped.
 
 use chrono::TimeDelta;
